@@ -1,0 +1,59 @@
+"""Account usage, spend and limits of Alibaba Cloud Model Studio."""
+
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr
+
+from .const import DOMAIN
+from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator, spend_store
+
+PLATFORMS = [Platform.BINARY_SENSOR, Platform.SENSOR]
+
+
+async def async_setup_entry(
+    hass: HomeAssistant, entry: AlibabaCloudConfigEntry
+) -> bool:
+    """Set up an account, also while it can't be read: its status then says why."""
+    coordinator = entry.runtime_data = AlibabaCloudCoordinator(hass, entry)
+    coordinator.device_id = (
+        dr.async_get(hass)
+        .async_get_or_create(
+            config_entry_id=entry.entry_id,
+            identifiers={(DOMAIN, entry.entry_id)},
+            name=entry.title,
+            manufacturer="Alibaba Cloud",
+            model="Model Studio",
+            entry_type=dr.DeviceEntryType.SERVICE,
+            configuration_url="https://modelstudio.console.alibabacloud.com",
+        )
+        .id
+    )
+    await coordinator.async_load()
+    await coordinator.async_refresh()
+    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    return True
+
+
+async def async_unload_entry(
+    hass: HomeAssistant, entry: AlibabaCloudConfigEntry
+) -> bool:
+    """Unload an account."""
+    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+
+
+async def async_remove_entry(
+    hass: HomeAssistant, entry: AlibabaCloudConfigEntry
+) -> None:
+    """Remove what an account had stored."""
+    await spend_store(hass, entry.entry_id).async_remove()
+
+
+async def async_remove_config_entry_device(
+    hass: HomeAssistant, entry: AlibabaCloudConfigEntry, device: dr.AnyDeviceEntry
+) -> bool:
+    """Let a model's device be removed once the account no longer lists the model."""
+    coordinator = entry.runtime_data
+    current = {coordinator.identifier(None)}
+    if coordinator.data:
+        current.update(map(coordinator.identifier, coordinator.data.models))
+    return not any(identifier in current for _, identifier in device.identifiers)

@@ -1,0 +1,249 @@
+"""Set-up of an account: one check of the key for every step."""
+
+from collections.abc import Mapping
+import os
+from typing import Any, override
+
+import voluptuous as vol
+from yarl import URL
+
+from homeassistant.config_entries import ConfigFlow, ConfigFlowResult
+from homeassistant.const import CONF_API_KEY
+from homeassistant.data_entry_flow import AbortFlow
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers.selector import (
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
+    TextSelector,
+    TextSelectorConfig,
+    TextSelectorType,
+)
+
+from .const import (
+    API_KEY_VARIABLES,
+    BASE_URL_VARIABLES,
+    CONF_API_KEY_ENV,
+    CONF_BASE_URL,
+    DOMAIN,
+    LOGGER,
+)
+from .coordinator import FAILURES, api_key_of
+from .model_studio import (
+    DEFAULT_REGION,
+    REGIONS,
+    InvalidURLError,
+    ModelStudioClient,
+    ModelStudioError,
+    normalize_base_url,
+)
+
+API_KEY_SELECTOR = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD))
+BASE_URL_SELECTOR = SelectSelector(
+    SelectSelectorConfig(
+        options=list(REGIONS),
+        custom_value=True,
+        mode=SelectSelectorMode.DROPDOWN,
+        translation_key="base_url",
+    )
+)
+CONSOLES = {
+    "console_china": "https://bailian.console.aliyun.com/?tab=model#/api-key",
+    "console_international": "https://modelstudio.console.alibabacloud.com/?tab=playground#/api-key",
+}
+"""Where an API key is made, by site."""
+
+
+class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
+    """Sets up an account, and mends it."""
+
+    VERSION = 1
+
+    def __init__(self) -> None:
+        """Start without an error to show."""
+        self._errors: dict[str, str] = {}
+        self._error = ""
+
+    @override
+    async def async_step_user(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Offer the key in the environment, where there is one."""
+        if variable := _set_variable(API_KEY_VARIABLES):
+            return self.async_show_menu(
+                step_id="user",
+                menu_options=["environment", "api_key"],
+                description_placeholders={"variable": variable},
+            )
+        return await self.async_step_api_key()
+
+    async def async_step_api_key(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Set up an account with a key that is typed in."""
+        if user_input is not None:
+            key = user_input[CONF_API_KEY].strip()
+            if data := await self._async_check(user_input, {CONF_API_KEY: key}):
+                return self._async_create(data)
+        return self._async_show(
+            "api_key",
+            {
+                vol.Required(CONF_API_KEY): API_KEY_SELECTOR,
+                vol.Required(CONF_BASE_URL, default=DEFAULT_REGION): BASE_URL_SELECTOR,
+            },
+            user_input,
+        )
+
+    async def async_step_environment(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Set up an account with the key in the environment, which stays there."""
+        variable = _set_variable(API_KEY_VARIABLES)
+        if variable is None:
+            return await self.async_step_api_key()
+        if user_input is not None:
+            if data := await self._async_check(
+                user_input, {CONF_API_KEY_ENV: variable}
+            ):
+                return self._async_create(data)
+        base_url = os.environ.get(_set_variable(BASE_URL_VARIABLES) or "")
+        return self._async_show(
+            "environment",
+            {
+                vol.Required(
+                    CONF_BASE_URL, default=base_url or DEFAULT_REGION
+                ): BASE_URL_SELECTOR
+            },
+            user_input,
+            variable=variable,
+        )
+
+    async def async_step_reauth(
+        self, entry_data: Mapping[str, Any]
+    ) -> ConfigFlowResult:
+        """Ask for a key in place of the one that is rejected."""
+        return await self.async_step_reauth_confirm()
+
+    async def async_step_reauth_confirm(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Take a new key for the account."""
+        entry = self._get_reauth_entry()
+        if user_input is not None:
+            key = user_input[CONF_API_KEY].strip()
+            if data := await self._async_check(entry.data, {CONF_API_KEY: key}):
+                return self.async_update_reload_and_abort(entry, data=data)
+        return self._async_show(
+            "reauth_confirm", {vol.Required(CONF_API_KEY): API_KEY_SELECTOR}
+        )
+
+    async def async_step_reconfigure(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Take another key, another region, or both."""
+        entry = self._get_reconfigure_entry()
+        if user_input is not None:
+            key = user_input.get(CONF_API_KEY, "").strip()
+            credentials = {CONF_API_KEY: key} if key else _credentials(entry.data)
+            if data := await self._async_check(user_input, credentials):
+                return self.async_update_reload_and_abort(entry, data=data)
+        return self._async_show(
+            "reconfigure",
+            {
+                vol.Optional(CONF_API_KEY): API_KEY_SELECTOR,
+                vol.Required(CONF_BASE_URL): BASE_URL_SELECTOR,
+            },
+            user_input or {CONF_BASE_URL: _region_or_url(entry.data[CONF_BASE_URL])},
+        )
+
+    async def _async_check(
+        self, user_input: Mapping[str, Any], credentials: dict[str, str]
+    ) -> dict[str, str] | None:
+        """Return the data of an entry whose key the service accepts.
+
+        Otherwise None, and the form has an error to show. Aborts if another entry has
+        the same key at the same host.
+        """
+        self._errors, self._error = {}, ""
+        base_url = user_input[CONF_BASE_URL]
+        try:
+            base_url = normalize_base_url(REGIONS.get(base_url, base_url))
+        except InvalidURLError:
+            self._errors = {CONF_BASE_URL: "invalid_url"}
+            return None
+        data = {CONF_BASE_URL: base_url, **credentials}
+        self._async_abort_if_configured(data)
+        client = ModelStudioClient(
+            async_get_clientsession(self.hass),
+            base_url=base_url,
+            api_key=api_key_of(data),
+        )
+        try:
+            await client.get_account()
+        except ModelStudioError as err:
+            self._errors = {"base": FAILURES[type(err)][1]}
+            self._error = str(err)
+            return None
+        except Exception:
+            LOGGER.exception("Unexpected error while trying the API key")
+            self._errors = {"base": "unknown"}
+            return None
+        return data
+
+    def _async_abort_if_configured(self, data: Mapping[str, Any]) -> None:
+        """Abort if another entry has the same key at the same host."""
+        for entry in self._async_current_entries(include_ignore=False):
+            if entry.entry_id != self.context.get("entry_id") and _account(
+                entry.data
+            ) == _account(data):
+                raise AbortFlow("already_configured")
+
+    def _async_create(self, data: dict[str, str]) -> ConfigFlowResult:
+        """Create the entry, named after its region, else after its host."""
+        base_url = data[CONF_BASE_URL]
+        place = _region_or_url(base_url)
+        if place == base_url:
+            place = URL(base_url).host or base_url
+        return self.async_create_entry(title=f"Model Studio ({place})", data=data)
+
+    def _async_show(
+        self,
+        step_id: str,
+        schema: dict[vol.Marker, Any],
+        suggested: Mapping[str, Any] | None = None,
+        **placeholders: str,
+    ) -> ConfigFlowResult:
+        """Show a form, with what was typed in before but for the key."""
+        return self.async_show_form(
+            step_id=step_id,
+            data_schema=self.add_suggested_values_to_schema(
+                vol.Schema(schema),
+                {k: v for k, v in (suggested or {}).items() if k != CONF_API_KEY},
+            ),
+            errors=self._errors,
+            description_placeholders={
+                "error": self._error,
+                **CONSOLES,
+                **placeholders,
+            },
+        )
+
+
+def _set_variable(names: tuple[str, ...]) -> str | None:
+    """Return the first of these environment variables that is set."""
+    return next((name for name in names if os.environ.get(name, "").strip()), None)
+
+
+def _credentials(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the key of an entry, or where it stands."""
+    return {k: data[k] for k in (CONF_API_KEY, CONF_API_KEY_ENV) if k in data}
+
+
+def _account(data: Mapping[str, Any]) -> tuple[str | None, str]:
+    """Return what makes two entries the same account: the key, at the same host."""
+    return URL(data[CONF_BASE_URL]).host, api_key_of(data)
+
+
+def _region_or_url(base_url: str) -> str:
+    """Return the region that a base URL belongs to, else the URL."""
+    return next((k for k, url in REGIONS.items() if url == base_url), base_url)

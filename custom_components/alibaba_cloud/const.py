@@ -1,0 +1,16 @@
+"""Names shared across the integration."""
+
+import logging
+from typing import Final
+
+DOMAIN: Final = "alibaba_cloud"
+LOGGER = logging.getLogger(__package__)
+
+CONF_API_KEY_ENV: Final = "api_key_env"
+"""The name of the environment variable that holds the key, in place of the key."""
+CONF_BASE_URL: Final = "base_url"
+
+API_KEY_VARIABLES: Final = ("ALIBABA_CLOUD_API_KEY", "DASHSCOPE_API_KEY")
+"""Environment variables known to hold a key, the first of them first."""
+BASE_URL_VARIABLES: Final = ("DASHSCOPE_HTTP_BASE_URL", "DASHSCOPE_BASE_URL")
+"""Environment variables in which the vendor's SDK keeps the base URL."""

@@ -1,0 +1,308 @@
+"""Polls an account, and says what its failures mean."""
+
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import StrEnum
+import os
+from typing import Any, override
+
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry
+from homeassistant.const import CONF_API_KEY
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers.storage import Store
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
+from homeassistant.util import dt as dt_util
+
+from .const import CONF_API_KEY_ENV, CONF_BASE_URL, DOMAIN, LOGGER
+from .model_studio import (
+    BILLING_TIME_ZONE,
+    AccountError,
+    AccountSnapshot,
+    AuthenticationError,
+    ConnectionFailedError,
+    InvalidAnswerError,
+    ModelStudioClient,
+    ModelStudioError,
+    ModelUsage,
+    RateLimitError,
+    SpendWindow,
+    follow_spend,
+)
+
+UPDATE_INTERVAL = timedelta(seconds=30)
+REJECTED_KEY_INTERVAL = timedelta(minutes=5)
+FIRST_BACKOFF = timedelta(minutes=1)
+LONGEST_BACKOFF = timedelta(minutes=15)
+LONGEST_RETRY_AFTER = timedelta(hours=1)
+SAVE_DELAY = timedelta(minutes=15)
+
+type AlibabaCloudConfigEntry = ConfigEntry[AlibabaCloudCoordinator]
+
+
+class Status(StrEnum):
+    """How the last poll ended."""
+
+    OK = "ok"
+    AUTH = "auth"
+    LIMITED = "limited"
+    ERROR = "error"
+
+
+FAILURES: Mapping[type[ModelStudioError], tuple[Status, str]] = {
+    AuthenticationError: (Status.AUTH, "invalid_auth"),
+    RateLimitError: (Status.LIMITED, "rate_limited"),
+    AccountError: (Status.ERROR, "account_unavailable"),
+    ConnectionFailedError: (Status.ERROR, "cannot_connect"),
+    InvalidAnswerError: (Status.ERROR, "invalid_answer"),
+}
+"""What each error means: a status, and a text in the translations."""
+
+
+class PollFailed(UpdateFailed):
+    """A poll that brought no figures."""
+
+    def __init__(
+        self,
+        status: Status,
+        translation_key: str,
+        placeholders: dict[str, str],
+        retry_after: timedelta | None = None,
+    ) -> None:
+        """Keep what the failure means."""
+        super().__init__(
+            translation_domain=DOMAIN,
+            translation_key=translation_key,
+            translation_placeholders=placeholders,
+            retry_after=retry_after.total_seconds() if retry_after else None,
+        )
+        self.status = status
+
+
+def api_key_of(data: Mapping[str, Any]) -> str:
+    """Return the API key of an entry, empty where its environment variable is gone."""
+    if variable := data.get(CONF_API_KEY_ENV):
+        return os.environ.get(variable, "").strip()
+    return str(data[CONF_API_KEY])
+
+
+def spend_store(hass: HomeAssistant, entry_id: str) -> Store[dict[str, dict[str, str]]]:
+    """Return where an entry keeps since when its spend figures add up."""
+    return Store(hass, 1, f"{DOMAIN}.{entry_id}")
+
+
+class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
+    """One account: its figures, and how the last poll ended.
+
+    `data` holds the last figures that were read, None before the first.
+    """
+
+    config_entry: AlibabaCloudConfigEntry
+    device_id: str
+    """The account's device, which those of its models hang on."""
+
+    def __init__(self, hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
+        """Prepare the client with the entry's key."""
+        super().__init__(
+            hass,
+            LOGGER,
+            config_entry=entry,
+            name=entry.title,
+            update_interval=UPDATE_INTERVAL,
+            always_update=False,
+        )
+        self._api_key = api_key_of(entry.data)
+        self._client = ModelStudioClient(
+            async_get_clientsession(hass),
+            base_url=entry.data[CONF_BASE_URL],
+            api_key=self._api_key,
+        )
+        self._backoff = FIRST_BACKOFF
+        self._reauth_asked = False
+        self._notified: tuple[Status, str | None] = (Status.OK, None)
+        self._store = spend_store(hass, entry.entry_id)
+        self._save_pending = False
+        self.spend: dict[str, SpendWindow] = {}
+        """Since when `daily_spend` and `monthly_spend` add up."""
+
+    @property
+    def status(self) -> Status:
+        """How the last poll ended."""
+        if self.last_update_success:
+            return Status.OK
+        return getattr(self.last_exception, "status", Status.ERROR)
+
+    @property
+    def message(self) -> str | None:
+        """What went wrong with the last poll."""
+        if self.last_update_success or self.last_exception is None:
+            return None
+        return str(self.last_exception)
+
+    @property
+    def has_current_data(self) -> bool:
+        """Whether the figures still stand: throttling does not make them wrong."""
+        return self.data is not None and self.status in (Status.OK, Status.LIMITED)
+
+    def identifier(self, model: str | None) -> str:
+        """Return what identifies the account's device, or that of a model.
+
+        The unique ids of its entities start with it.
+        """
+        entry_id = self.config_entry.entry_id
+        return entry_id if model is None else f"{entry_id}_model_{model}"
+
+    def figures(self, model: str | None) -> AccountSnapshot | ModelUsage | None:
+        """Return the account's figures, or those of a model; None without any."""
+        if model is None or self.data is None:
+            return self.data
+        return self.data.models.get(model)
+
+    async def async_load(self) -> None:
+        """Take up the spend figures where the last run left them."""
+        for key, stored in (await self._store.async_load() or {}).items():
+            self.spend[key] = SpendWindow(
+                amount=Decimal(stored["amount"]),
+                seen=datetime.fromisoformat(stored["seen"]),
+                since=datetime.fromisoformat(stored["since"]),
+            )
+
+    @override
+    async def _async_update_data(self) -> AccountSnapshot:
+        """Read the account.
+
+        Raises `PollFailed` for every error of the client's.
+        """
+        try:
+            snapshot = await self._client.get_account()
+        except ModelStudioError as err:
+            raise self._failed(err) from err
+        self._backoff = FIRST_BACKOFF
+        if self._reauth_asked:
+            self._reauth_asked = False
+            for flow in self.config_entry.async_get_active_flows(
+                self.hass, {SOURCE_REAUTH}
+            ):
+                self.hass.config_entries.flow.async_abort(flow["flow_id"])
+        self._follow_spend(snapshot)
+        return snapshot
+
+    def _failed(self, err: ModelStudioError) -> PollFailed:
+        """Return what an error means, and when to poll next."""
+        status, translation_key = FAILURES[type(err)]
+        placeholders = {"error": str(err)}
+        retry_after = None
+        if isinstance(err, RateLimitError):
+            retry_after = self._wait(err.retry_after)
+        else:
+            self._backoff = FIRST_BACKOFF
+        if status is Status.AUTH:
+            retry_after = REJECTED_KEY_INTERVAL
+            if not self._api_key:
+                translation_key = "environment_variable_missing"
+                placeholders = {"variable": self.config_entry.data[CONF_API_KEY_ENV]}
+            if not self._reauth_asked:
+                self._reauth_asked = True
+                self.config_entry.async_start_reauth(self.hass)
+        return PollFailed(status, translation_key, placeholders, retry_after)
+
+    def _wait(self, retry_after: float | None) -> timedelta:
+        """Return how long to leave a service alone that throttles."""
+        if retry_after is not None:
+            return timedelta(
+                seconds=min(retry_after, LONGEST_RETRY_AFTER.total_seconds())
+            )
+        wait = self._backoff
+        self._backoff = min(wait * 2, LONGEST_BACKOFF)
+        return wait
+
+    def _follow_spend(self, snapshot: AccountSnapshot) -> None:
+        """Note since when the spend figures add up."""
+        now = dt_util.utcnow()
+        today = now.astimezone(BILLING_TIME_ZONE).date()
+        before = dict(self.spend)
+        if snapshot.daily_spend:
+            self.spend["daily_spend"] = follow_spend(
+                before.get("daily_spend"),
+                snapshot.daily_spend.amount,
+                now=now,
+                start=_midnight(today),
+            )
+        if snapshot.monthly_spend and (start := snapshot.billing_period.start):
+            self.spend["monthly_spend"] = SpendWindow(
+                amount=snapshot.monthly_spend.amount, seen=now, since=_midnight(start)
+            )
+        elif snapshot.monthly_spend:
+            self.spend["monthly_spend"] = follow_spend(
+                before.get("monthly_spend"),
+                snapshot.monthly_spend.amount,
+                now=now,
+                start=_midnight(today.replace(day=1)),
+            )
+        for key, window in self.spend.items():
+            known = before.get(key)
+            if known is None or known.since != window.since:
+                self._save_within(timedelta())
+            elif known.amount != window.amount:
+                self._save_within(SAVE_DELAY)
+
+    @callback
+    def _save_within(self, delay: timedelta) -> None:
+        """Write the spend windows, at most once in a while and at the latest at stop."""
+        if delay and self._save_pending:
+            return
+        self._save_pending = True
+        self._store.async_delay_save(self._stored_spend, delay.total_seconds())
+
+    @callback
+    def _stored_spend(self) -> dict[str, dict[str, str]]:
+        """Return the spend windows as they are stored, now that they are."""
+        self._save_pending = False
+        return {
+            key: {
+                "amount": str(window.amount),
+                "seen": window.seen.isoformat(),
+                "since": window.since.isoformat(),
+            }
+            for key, window in self.spend.items()
+        }
+
+    @callback
+    @override
+    def _async_refresh_finished(self) -> None:
+        """Remove models that are gone, and tell of a failure that became another.
+
+        The base class tells its listeners of the first failure alone.
+        """
+        if self.last_update_success:
+            self._remove_gone_models()
+        notified, self._notified = self._notified, (self.status, self.message)
+        if not self.last_update_success and notified != self._notified:
+            self.async_update_listeners()
+
+    @callback
+    def _remove_gone_models(self) -> None:
+        """Remove the devices of models that a complete answer no longer lists."""
+        if self.data is None or not self.data.models_complete:
+            return
+        registry = dr.async_get(self.hass)
+        current = {(DOMAIN, self.identifier(name)) for name in self.data.models}
+        for device in dr.async_child_entries_for_config_entry(
+            registry, self.config_entry.entry_id
+        ):
+            if device.identifiers.isdisjoint(current):
+                registry.async_remove_device(device.id)
+
+    @override
+    async def async_shutdown(self) -> None:
+        """Stop polling; what is to be stored is stored before a reload reads it."""
+        await super().async_shutdown()
+        if self._save_pending:
+            await self._store.async_save(self._stored_spend())
+
+
+def _midnight(day: date) -> datetime:
+    """Return when a billing day begins."""
+    return datetime.combine(day, time.min, BILLING_TIME_ZONE)

@@ -1,0 +1,38 @@
+"""What an account knows, without its key. Nothing is asked of the service."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from homeassistant.components.diagnostics import async_redact_data
+from homeassistant.const import CONF_API_KEY
+from homeassistant.core import HomeAssistant
+
+from .coordinator import AlibabaCloudConfigEntry
+
+TO_REDACT = {CONF_API_KEY}
+
+
+async def async_get_config_entry_diagnostics(
+    hass: HomeAssistant, entry: AlibabaCloudConfigEntry
+) -> dict[str, Any]:
+    """Return diagnostics of an account."""
+    coordinator = entry.runtime_data
+    return {
+        "entry": async_redact_data(entry.data, TO_REDACT),
+        "status": coordinator.status,
+        "message": coordinator.message,
+        "account": _plain(coordinator.data),
+        "spend_windows": _plain(coordinator.spend),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a snapshot as plain objects; `asdict` stops at its mappings."""
+    if is_dataclass(value):
+        return {
+            field.name: _plain(getattr(value, field.name)) for field in fields(value)
+        }
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,173 @@
+"""What all entities share: whose they are, when they exist and when they write."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, override
+
+from homeassistant.core import callback
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo
+from homeassistant.helpers.entity import EntityDescription
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.update_coordinator import CoordinatorEntity
+
+from .const import DOMAIN
+from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureDescription[SourceT](EntityDescription):
+    """A figure of an account, a model, or the coordinator itself."""
+
+    value_fn: Callable[[SourceT], Any]
+    """The figure, None where it is unknown."""
+    exists_fn: Callable[[SourceT], bool] | None = None
+    """Whether it was reported, for a figure that can be unknown from the start."""
+
+    def exists(self, source: SourceT) -> bool:
+        """Return whether the service has reported this figure."""
+        if self.exists_fn:
+            return self.exists_fn(source)
+        return self.value_fn(source) is not None
+
+
+class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
+    """A figure of an account, or of one of its models."""
+
+    _attr_has_entity_name = True
+    entity_description: FigureDescription[Any]
+    _shown: tuple[Any, ...] = ()
+
+    def __init__(
+        self,
+        coordinator: AlibabaCloudCoordinator,
+        description: FigureDescription[Any],
+        model: str | None = None,
+    ) -> None:
+        """Attach the entity to the account's device, or to that of a model."""
+        super().__init__(coordinator)
+        self.entity_description = description
+        self._model = model
+        identifier = coordinator.identifier(model)
+        self._attr_unique_id = f"{identifier}_{description.key}"
+        self._attr_device_info = (
+            DeviceInfo(identifiers={(DOMAIN, identifier)})
+            if model is None
+            else ChildDeviceInfo(
+                identifiers={(DOMAIN, identifier)},
+                name=model,
+                parent_device_id=coordinator.device_id,
+            )
+        )
+
+    @property
+    def _source(self) -> Any:
+        """What the figure is read from, None while there is nothing."""
+        return self.coordinator.figures(self._model)
+
+    @property
+    def _value(self) -> Any:
+        """The figure."""
+        if (source := self._source) is None:
+            return None
+        return self.entity_description.value_fn(source)
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Return whether the figure stands."""
+        return self.coordinator.has_current_data
+
+    def _shows(self) -> tuple[Any, ...]:
+        """Return all that makes up the state."""
+        return (self.available, self._value, self.extra_state_attributes)
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Remember what the first state, written after this, shows."""
+        await super().async_added_to_hass()
+        self._shown = self._shows()
+
+    @callback
+    @override
+    def _handle_coordinator_update(self) -> None:
+        """Write the state, if there is anything new in it."""
+        if (shows := self._shows()) != self._shown:
+            self._shown = shows
+            super()._handle_coordinator_update()
+
+
+class StatusEntity(AlibabaCloudEntity):
+    """Says how the last poll ended, which is known whatever happens."""
+
+    @property
+    @override
+    def _source(self) -> AlibabaCloudCoordinator:
+        """The coordinator itself."""
+        return self.coordinator
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Return that the entity is always available."""
+        return True
+
+
+@callback
+def async_setup_figures(
+    entry: AlibabaCloudConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+    create: type[AlibabaCloudEntity],
+    *,
+    account: Sequence[FigureDescription[Any]],
+    models: Sequence[FigureDescription[Any]] = (),
+) -> None:
+    """Add an entity for each figure once the service has reported it, or ever had.
+
+    What an earlier run had stands in the registries, and comes back even if the
+    service can't be read now. A model whose device is removed takes its entities
+    along, and gets new ones when it returns.
+    """
+    coordinator = entry.runtime_data
+    hass, entry_id = coordinator.hass, entry.entry_id
+    devices = dr.async_get(hass)
+    registered = {
+        entity.unique_id
+        for entity in er.async_entries_for_config_entry(er.async_get(hass), entry_id)
+    }
+    prefix = coordinator.identifier("")
+    known: dict[str | None, set[str]] = {None: set()} | {
+        identifier.removeprefix(prefix): set()
+        for device in dr.async_child_entries_for_config_entry(devices, entry_id)
+        for _, identifier in device.identifiers
+    }
+
+    def new_entities() -> Iterator[AlibabaCloudEntity]:
+        for model, keys in known.items():
+            descriptions = account if model is None else models
+            if len(keys) == len(descriptions):
+                continue
+            source = coordinator.figures(model)
+            for description in descriptions:
+                if description.key not in keys and (
+                    f"{coordinator.identifier(model)}_{description.key}" in registered
+                    or (source is not None and description.exists(source))
+                ):
+                    keys.add(description.key)
+                    yield create(coordinator, description, model)
+
+    @callback
+    def add_new_entities() -> None:
+        reported = coordinator.data.models.keys() if coordinator.data else set()
+        for model in known.keys() - reported - {None}:
+            device = (DOMAIN, coordinator.identifier(model))
+            if not devices.async_get_child_device_by_identifier(device, entry_id):
+                del known[model]
+        for model in reported - known.keys():
+            known[model] = set()
+        if new := list(new_entities()):
+            async_add_entities(new)
+
+    add_new_entities()
+    registered.clear()
+    entry.async_on_unload(coordinator.async_add_listener(add_new_entities))

@@ -1,0 +1,46 @@
+"""Client for the account figures of Alibaba Cloud Model Studio (DashScope).
+
+Imports nothing of Home Assistant. A body becomes an immutable `AccountSnapshot`
+by pure functions (`parsing`), `ModelStudioClient` fetches it, and whatever can go
+wrong is one of the errors in `errors`.
+"""
+
+from .client import (
+    DEFAULT_REGION,
+    REGIONS,
+    InvalidURLError,
+    ModelStudioClient,
+    normalize_base_url,
+)
+from .errors import (
+    AccountError,
+    AuthenticationError,
+    ConnectionFailedError,
+    InvalidAnswerError,
+    ModelStudioError,
+    RateLimitError,
+)
+from .models import AccountSnapshot, BillingPeriod, ModelUsage, Money, RateLimit
+from .spend import BILLING_TIME_ZONE, SpendWindow, follow_spend
+
+__all__ = [
+    "BILLING_TIME_ZONE",
+    "DEFAULT_REGION",
+    "REGIONS",
+    "AccountError",
+    "AccountSnapshot",
+    "AuthenticationError",
+    "BillingPeriod",
+    "ConnectionFailedError",
+    "InvalidAnswerError",
+    "InvalidURLError",
+    "ModelStudioClient",
+    "ModelStudioError",
+    "ModelUsage",
+    "Money",
+    "RateLimit",
+    "RateLimitError",
+    "SpendWindow",
+    "follow_spend",
+    "normalize_base_url",
+]

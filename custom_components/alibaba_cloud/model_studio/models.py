@@ -1,0 +1,90 @@
+"""What is known of an account at one moment.
+
+A figure is None where no source reported it. Where a figure came from is not part
+of it: every source fills the same fields.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Money:
+    """An amount in a currency (ISO 4217)."""
+
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateLimit:
+    """Caps of an account or a model; the service reports no live counters."""
+
+    rpm: int | float | None = None
+    """Requests per minute."""
+    tpm: int | float | None = None
+    """Tokens per minute."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BillingPeriod:
+    """First and last day of the billing cycle, as the service wrote them."""
+
+    start: date | None = None
+    end: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelUsage:
+    """One model's use of its quota, both in the service's own units."""
+
+    name: str
+    used: int | float | None = None
+    limit: int | float | None = None
+    rate_limit: RateLimit = RateLimit()
+
+    @property
+    def usage_pct(self) -> float | None:
+        """Used share of the limit in %, above 100 where the limit is exceeded.
+
+        None without a limit, or with one of 0.
+        """
+        if self.used is None or not self.limit:
+            return None
+        return round(self.used * 100 / self.limit, 4)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountSnapshot:
+    """All figures of an account."""
+
+    credit_balance: Money | None = None
+    available_balance: Money | None = None
+    spend_limit: Money | None = None
+    """The hard cap on spend."""
+    daily_spend: Money | None = None
+    monthly_spend: Money | None = None
+    tokens_used: int | float | None = None
+    requests_used: int | float | None = None
+    rate_limit: RateLimit = RateLimit()
+    billing_period: BillingPeriod = BillingPeriod()
+    models: Mapping[str, ModelUsage] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """By name."""
+    models_complete: bool = False
+    """Whether `models` is all of them: only then is a missing model gone."""
+
+    @property
+    def over_spend_limit(self) -> bool | None:
+        """Whether this month's spend is at or above the spend limit.
+
+        None where either is unknown, the currencies differ, or the limit is 0.
+        """
+        spend, limit = self.monthly_spend, self.spend_limit
+        if spend is None or limit is None or spend.currency != limit.currency:
+            return None
+        return spend.amount >= limit.amount if limit.amount > 0 else None

@@ -1,0 +1,308 @@
+"""Answers of `GET /quotas` -> `AccountSnapshot`, and what went wrong -> error. No I/O.
+
+Lenient: a field of the wrong type is as if it were missing. Only an answer that is
+not one of the two documented shapes is refused.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+import json
+import logging
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from .errors import (
+    AccountError,
+    AuthenticationError,
+    InvalidAnswerError,
+    ModelStudioError,
+    RateLimitError,
+)
+from .models import AccountSnapshot, BillingPeriod, ModelUsage, Money, RateLimit
+
+_LOGGER = logging.getLogger(__name__)
+
+CURRENCY = "USD"
+"""Of every amount in the account answer, also for accounts funded in another one."""
+
+_BEYOND_ANY_FIGURE = 10**18
+_LONGEST_MESSAGE = 300
+
+
+def parse_answer(body: bytes) -> AccountSnapshot:
+    """Return what an answer under HTTP 200 says of the account.
+
+    Raises `InvalidAnswerError`, or the error that its `code` stands for.
+    """
+    answer = _decode(body)
+    if not isinstance(answer, dict):
+        raise InvalidAnswerError("The answer is not a JSON object")
+    code, message = _code_and_message(answer)
+    if code and code.casefold() != "success":
+        raise _error(200, code, message)
+    if isinstance(data := answer.get("data"), dict):
+        return _account(data)
+    output = answer.get("output")
+    if isinstance(output, dict) and isinstance(output.get("quotas"), list):
+        return _limits(output)
+    raise InvalidAnswerError("The answer holds neither account data nor quotas")
+
+
+def parse_failure(
+    status: int, body: bytes, retry_after: str | None, *, now: datetime
+) -> ModelStudioError:
+    """Return the error that an answer other than HTTP 200 stands for.
+
+    `retry_after` is the header of that name: seconds, or an HTTP date.
+    """
+    try:
+        answer = _decode(body)
+    except InvalidAnswerError:
+        answer = None
+    code, message = (
+        _code_and_message(answer) if isinstance(answer, dict) else (None, None)
+    )
+    return _error(status, code, message, _seconds(retry_after, now))
+
+
+def _error(
+    status: int,
+    code: str | None,
+    message: str | None,
+    retry_after: float | None = None,
+) -> ModelStudioError:
+    """Return what a status and a code mean; the vendor's own codes refine the status."""
+    named = code or ""
+    if (
+        status == 429
+        or named.startswith("Throttling")
+        or (status == 403 and named.startswith("AllocationQuota"))
+    ):
+        return RateLimitError(message, code=code, retry_after=retry_after)
+    if status in (401, 403):
+        return AuthenticationError(message, code=code)
+    return AccountError(message, code=code or f"HTTP {status}")
+
+
+def _decode(body: bytes) -> Any:
+    """Return the decoded JSON.
+
+    NaN and Infinity, which JSON does not know, cost the figure and not the answer.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        answer = json.loads(body, parse_constant=lambda _: None)
+        # Half a surrogate pair is no text, and could not be stored.
+        json.dumps(answer, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as err:
+        raise InvalidAnswerError("The answer is not JSON") from err
+    return answer
+
+
+def _code_and_message(answer: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return an answer's code and message, which may stand in an `error` beside it."""
+    code, message = _text(answer.get("code")), _text(answer.get("message"))
+    if not (error := answer.get("error")):
+        return code, message
+    inner = _mapping(error)
+    return (
+        _text(inner.get("code")) or code or "error",
+        _text(inner.get("message")) or _text(error) or message,
+    )
+
+
+def _text(value: Any) -> str | None:
+    """Return a short line of text, None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return " ".join(str(value).split())[:_LONGEST_MESSAGE] or None
+
+
+def _seconds(retry_after: str | None, now: datetime) -> float | None:
+    """Return how long a Retry-After header asks to wait, None if it makes no sense."""
+    if not retry_after:
+        return None
+    seconds: int | float | None
+    if (seconds := _number(retry_after)) is None:
+        try:
+            until = parsedate_to_datetime(retry_after)
+        except ValueError, OverflowError:
+            return None
+        if until.tzinfo is None:
+            until = until.replace(tzinfo=UTC)
+        seconds = (until - now).total_seconds()
+    return float(seconds) if seconds > 0 else None
+
+
+def _account(data: Mapping[str, Any]) -> AccountSnapshot:
+    """Return the account answer's figures."""
+    models, complete = _models(data.get("models"))
+    period = _mapping(data.get("billing_period"))
+    return AccountSnapshot(
+        credit_balance=_money(data.get("credits")),
+        available_balance=_money(data.get("available")),
+        spend_limit=_money(data.get("spend_limit")),
+        daily_spend=_money(data.get("daily_spend")),
+        monthly_spend=_money(data.get("monthly_spend")),
+        tokens_used=_number(data.get("tokens_used")),
+        requests_used=_number(data.get("requests_used")),
+        rate_limit=_rate_limit(_mapping(data.get("rate_limit"))),
+        billing_period=BillingPeriod(
+            start=_date(period.get("start")), end=_date(period.get("end"))
+        ),
+        models=MappingProxyType(models),
+        models_complete=complete,
+    )
+
+
+def _models(value: Any) -> tuple[dict[str, ModelUsage], bool]:
+    """Return the models of a list of rows or a map by name, and if that is all."""
+    rows: Iterable[tuple[Any, Any]]
+    if isinstance(value, list):
+        rows = ((_row_name(_mapping(row)), row) for row in value)
+    elif isinstance(value, dict):
+        rows = value.items()
+    else:
+        return {}, False
+    models: dict[str, ModelUsage] = {}
+    complete = True
+    for name, row in rows:
+        if not isinstance(name, str) or not name.strip() or not isinstance(row, dict):
+            _LOGGER.debug("Skipped a model row without a name or of the wrong type")
+            complete = False
+            continue
+        models[name] = ModelUsage(
+            name=name,
+            used=_number(row.get("used")),
+            limit=_number(row.get("limit")),
+            rate_limit=_rate_limit(row),
+        )
+    return models, complete
+
+
+def _row_name(row: Mapping[str, Any]) -> Any:
+    """Return the name that a row carries."""
+    return row.get("model") or row.get("name")
+
+
+def _rate_limit(row: Mapping[str, Any]) -> RateLimit:
+    """Return the caps per minute that a row names."""
+    return RateLimit(rpm=_number(row.get("rpm")), tpm=_number(row.get("tpm")))
+
+
+def _limits(output: Mapping[str, Any]) -> AccountSnapshot:
+    """Return the limits answer's models: what binds each of them per minute.
+
+    A model may stand in several rows; where a workspace limit is set, it binds below
+    the model's own.
+    """
+    limits: dict[str, RateLimit] = {}
+    rows = output["quotas"]
+    read = 0
+    for row in map(_mapping, rows):
+        if not isinstance(name := row.get("model"), str) or not name.strip():
+            _LOGGER.debug("Skipped a quota row without a model")
+            continue
+        read += 1
+        limit = limits.get(name, RateLimit())
+        for source in ("model_limit", "workspace_limit"):
+            limit = _tighter(limit, _per_minute(_mapping(row.get(source))))
+        limits[name] = limit
+    return AccountSnapshot(
+        models=MappingProxyType(
+            {
+                name: ModelUsage(name=name, rate_limit=limit)
+                for name, limit in limits.items()
+            }
+        ),
+        models_complete=read == len(rows) == _number(output.get("total")),
+    )
+
+
+def _per_minute(limit: Mapping[str, Any]) -> RateLimit:
+    """Return a limit of requests and usage per period (seconds) as one per minute."""
+    tokens = "token" in (_text(limit.get("usage_limit_field")) or "")
+    return RateLimit(
+        rpm=_each_minute(limit.get("request_limit"), limit.get("request_limit_period")),
+        tpm=_each_minute(limit.get("usage_limit"), limit.get("usage_limit_period"))
+        if tokens
+        else None,
+    )
+
+
+def _each_minute(amount: Any, period: Any) -> int | float | None:
+    """Return an amount per period of seconds as one per minute."""
+    amount, seconds = _number(amount), _number(period)
+    if amount is None or not seconds:
+        return None
+    return _number(amount * 60 / seconds)
+
+
+def _tighter(one: RateLimit, other: RateLimit) -> RateLimit:
+    """Return what binds of two limits, cap by cap."""
+    return RateLimit(rpm=_smaller(one.rpm, other.rpm), tpm=_smaller(one.tpm, other.tpm))
+
+
+def _smaller(one: int | float | None, other: int | float | None) -> int | float | None:
+    return other if one is None else one if other is None else min(one, other)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return an object, an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> int | float | None:
+    """Return a count: finite and not negative, whole where it is."""
+    if isinstance(value, str):
+        value = _decimal(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    # NaN and the infinities fail the comparison too.
+    if not 0 <= value < _BEYOND_ANY_FIGURE:
+        return None
+    whole = int(value)
+    return whole if whole == value else float(value)
+
+
+def _money(value: Any) -> Money | None:
+    """Return an amount, which may be negative, with its currency."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if (amount := _decimal(str(value))) is None:
+        return None
+    return Money(amount=amount, currency=CURRENCY)
+
+
+def _decimal(text: str) -> Decimal | None:
+    """Return the number a text is, in at most 28 digits and without an exponent."""
+    try:
+        value = Decimal(text.strip())
+        # Comparing refuses a NaN; adding 0 rounds to the context's precision and
+        # writes out an exponent.
+        if "_" in text or not abs(value) < _BEYOND_ANY_FIGURE:
+            return None
+        return value + 0
+    except InvalidOperation:
+        return None
+
+
+def _date(value: Any) -> date | None:
+    """Return the day of a date, which may come with a time.
+
+    A day of another age is a placeholder, and no time zone could hold its midnight.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        day = date.fromisoformat(value.strip()[:10])
+    except ValueError:
+        return None
+    return day if 2000 <= day.year < 3000 else None

@@ -1,0 +1,51 @@
+"""When a running spend figure started again at zero.
+
+The service reports spend "of the day" and "of the month" and does not say when they
+roll over. What tells is the figure itself, with the clock for what happened unseen.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+BILLING_TIME_ZONE = timezone(timedelta(hours=8))
+"""The zone in which the service's billing days begin."""
+
+_UNSEEN = timedelta(hours=1)
+"""Without a look for so long, a roll-over may have been missed."""
+_CORRECTION = Decimal("0.10")
+"""Bills are revised by a few cents: a smaller drop alone is no roll-over."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpendWindow:
+    """A spend figure as last seen, and since when it adds up."""
+
+    amount: Decimal
+    seen: datetime
+    since: datetime
+
+
+def follow_spend(
+    window: SpendWindow | None, amount: Decimal, *, now: datetime, start: datetime
+) -> SpendWindow:
+    """Return the window that an amount seen now belongs to.
+
+    `start` is when the current day or month should have begun. Within it, a new
+    window is a drop to half or less, by more than a correction. Once `start` has
+    passed either will do, and so will a long time without a look; otherwise a service
+    that rolls over late is waited for.
+    """
+    if window is None:
+        return SpendWindow(amount=amount, seen=now, since=start)
+    dropped = window.amount - amount >= _CORRECTION
+    halved = 0 <= amount * 2 <= window.amount != 0
+    if start > window.since:
+        rolled_over = dropped or halved or now - window.seen > _UNSEEN
+    else:
+        rolled_over = dropped and halved
+    if not rolled_over:
+        since = window.since
+    else:
+        since = start if start > window.seen else now
+    return SpendWindow(amount=amount, seen=now, since=since)
