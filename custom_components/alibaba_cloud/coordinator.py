@@ -220,8 +220,8 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
     def _follow_spend(self, snapshot: AccountSnapshot) -> None:
         """Note since when the spend figures add up."""
-        now = dt_util.utcnow()
-        today = now.astimezone(BILLING_TIME_ZONE).date()
+        now = dt_util.utcnow().astimezone(BILLING_TIME_ZONE)
+        today = now.date()
         before = dict(self.spend)
         if snapshot.daily_spend:
             self.spend["daily_spend"] = follow_spend(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from decimal import Decimal
 from typing import Any
 
 from homeassistant.components.diagnostics import async_redact_data
@@ -28,11 +29,11 @@ async def async_get_config_entry_diagnostics(
 
 
 def _plain(value: Any) -> Any:
-    """Return a snapshot as plain objects; `asdict` stops at its mappings."""
+    """Return a snapshot as JSON has it; `asdict` stops at mappings and decimals."""
     if is_dataclass(value):
         return {
             field.name: _plain(getattr(value, field.name)) for field in fields(value)
         }
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
-    return value
+    return str(value) if isinstance(value, Decimal) else value

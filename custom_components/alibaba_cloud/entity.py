@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, override
 
-from homeassistant.core import callback
+from homeassistant.core import Event, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo
 from homeassistant.helpers.entity import EntityDescription
@@ -159,15 +159,20 @@ def async_setup_figures(
     @callback
     def add_new_entities() -> None:
         reported = coordinator.data.models.keys() if coordinator.data else set()
-        for model in known.keys() - reported - {None}:
-            device = (DOMAIN, coordinator.identifier(model))
-            if not devices.async_get_child_device_by_identifier(device, entry_id):
-                del known[model]
         for model in reported - known.keys():
             known[model] = set()
         if new := list(new_entities()):
             async_add_entities(new)
 
+    @callback
+    def forget(event: Event[dr.EventDeviceRegistryUpdatedData]) -> None:
+        if event.data["action"] == "remove":
+            for _, identifier in event.data["device"]["identifiers"]:
+                known.pop(identifier.removeprefix(prefix), None)
+
     add_new_entities()
     registered.clear()
     entry.async_on_unload(coordinator.async_add_listener(add_new_entities))
+    entry.async_on_unload(
+        hass.bus.async_listen(dr.EVENT_DEVICE_REGISTRY_UPDATED, forget)
+    )

@@ -10,6 +10,9 @@ from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
 
+type Number = int | float
+"""A count: whole where it is."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Money:
@@ -23,9 +26,9 @@ class Money:
 class RateLimit:
     """Caps of an account or a model; the service reports no live counters."""
 
-    rpm: int | float | None = None
+    rpm: Number | None = None
     """Requests per minute."""
-    tpm: int | float | None = None
+    tpm: Number | None = None
     """Tokens per minute."""
 
 
@@ -42,8 +45,8 @@ class ModelUsage:
     """One model's use of its quota, both in the service's own units."""
 
     name: str
-    used: int | float | None = None
-    limit: int | float | None = None
+    used: Number | None = None
+    limit: Number | None = None
     rate_limit: RateLimit = RateLimit()
 
     @property
@@ -67,8 +70,8 @@ class AccountSnapshot:
     """The hard cap on spend."""
     daily_spend: Money | None = None
     monthly_spend: Money | None = None
-    tokens_used: int | float | None = None
-    requests_used: int | float | None = None
+    tokens_used: Number | None = None
+    requests_used: Number | None = None
     rate_limit: RateLimit = RateLimit()
     billing_period: BillingPeriod = BillingPeriod()
     models: Mapping[str, ModelUsage] = field(

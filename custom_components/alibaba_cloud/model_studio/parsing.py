@@ -22,7 +22,7 @@ from .errors import (
     ModelStudioError,
     RateLimitError,
 )
-from .models import AccountSnapshot, BillingPeriod, ModelUsage, Money, RateLimit
+from .models import AccountSnapshot, BillingPeriod, ModelUsage, Money, Number, RateLimit
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -76,16 +76,16 @@ def _error(
     retry_after: float | None = None,
 ) -> ModelStudioError:
     """Return what a status and a code mean; the vendor's own codes refine the status."""
-    named = code or ""
+    code = code or f"HTTP {status}"
     if (
         status == 429
-        or named.startswith("Throttling")
-        or (status == 403 and named.startswith("AllocationQuota"))
+        or code.startswith("Throttling")
+        or (status == 403 and code.startswith("AllocationQuota"))
     ):
         return RateLimitError(message, code=code, retry_after=retry_after)
     if status in (401, 403):
         return AuthenticationError(message, code=code)
-    return AccountError(message, code=code or f"HTTP {status}")
+    return AccountError(message, code=code)
 
 
 def _decode(body: bytes) -> Any:
@@ -129,7 +129,7 @@ def _seconds(retry_after: str | None, now: datetime) -> float | None:
     """Return how long a Retry-After header asks to wait, None if it makes no sense."""
     if not retry_after:
         return None
-    seconds: int | float | None
+    seconds: Number | None
     if (seconds := _number(retry_after)) is None:
         try:
             until = parsedate_to_datetime(retry_after)
@@ -237,7 +237,7 @@ def _per_minute(limit: Mapping[str, Any]) -> RateLimit:
     )
 
 
-def _each_minute(amount: Any, period: Any) -> int | float | None:
+def _each_minute(amount: Any, period: Any) -> Number | None:
     """Return an amount per period of seconds as one per minute."""
     amount, seconds = _number(amount), _number(period)
     if amount is None or not seconds:
@@ -250,8 +250,10 @@ def _tighter(one: RateLimit, other: RateLimit) -> RateLimit:
     return RateLimit(rpm=_smaller(one.rpm, other.rpm), tpm=_smaller(one.tpm, other.tpm))
 
 
-def _smaller(one: int | float | None, other: int | float | None) -> int | float | None:
-    return other if one is None else one if other is None else min(one, other)
+def _smaller(one: Number | None, other: Number | None) -> Number | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -259,7 +261,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _number(value: Any) -> int | float | None:
+def _number(value: Any) -> Number | None:
     """Return a count: finite and not negative, whole where it is."""
     if isinstance(value, str):
         value = _decimal(value)

@@ -1,0 +1,195 @@
+"""What the tests share: the simulator, an account set up against it, time, the log."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import json
+import logging
+from pathlib import Path
+import re
+from typing import Any
+from unittest.mock import patch
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_fire_time_changed,
+)
+from pytest_homeassistant_custom_component.syrupy import (
+    HomeAssistantSnapshotExtension,
+)
+from syrupy.assertion import SnapshotAssertion
+
+from custom_components.alibaba_cloud.const import (
+    API_KEY_VARIABLES,
+    BASE_URL_VARIABLES,
+    CONF_BASE_URL,
+    DOMAIN,
+)
+from homeassistant.const import CONF_API_KEY, Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.entity import Entity
+
+from .simulator import Simulator
+
+FIXTURES = Path(__file__).parent / "fixtures"
+API_KEY = "sk-simulator"
+NOW = "2026-08-15 12:00:00+00:00"
+
+# Said of every custom integration; by asyncio's debug mode on a slow machine; and where
+# Home Assistant's own HTTP server runs without its faster libraries.
+ALWAYS_LOGGED = re.compile(
+    "We found a custom integration |Executing <|zlib_ng and isal are not available"
+)
+
+type Poll = Callable[..., Awaitable[None]]
+
+
+def answer(name: str) -> Any:
+    """Return one of the service's answers, to be changed at will."""
+    return json.loads((FIXTURES / f"{name}.json").read_text())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker that `quiet_log` reads."""
+    config.addinivalue_line("markers", "logs(*patterns): the warnings and errors due")
+
+
+@pytest.fixture(autouse=True)
+def quiet_log(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    """Fail a test that logs a warning or error, or lacks one it expects.
+
+    A test names what it expects with `@pytest.mark.logs("regular expression", ...)`,
+    once for each line.
+    """
+    marker = request.node.get_closest_marker("logs")
+    expected = list(marker.args) if marker else []
+    yield
+    lines = [
+        f"{record.levelname} {record.name} {record.getMessage()}"
+        for when in ("setup", "call")
+        for record in caplog.get_records(when)
+        if record.levelno >= logging.WARNING
+        and not ALWAYS_LOGGED.match(record.getMessage())
+    ]
+    for pattern in expected:
+        found = next((line for line in lines if re.search(pattern, line)), None)
+        assert found is not None, f"Nothing like {pattern!r} was logged"
+        lines.remove(found)
+    assert lines == []
+    assert API_KEY not in caplog.text
+
+
+@pytest.fixture(autouse=True)
+def no_key_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the keys of whoever runs the tests out of them."""
+    for name in (*API_KEY_VARIABLES, *BASE_URL_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+async def simulator(socket_enabled: None) -> AsyncIterator[Simulator]:
+    """Start the stand-in service, with an answer that does not move."""
+    async with Simulator() as simulator:
+        simulator.body = answer("account")
+        yield simulator
+
+
+@pytest.fixture
+def entry(
+    hass: HomeAssistant, enable_custom_integrations: None, simulator: Simulator
+) -> MockConfigEntry:
+    """Return an account at the simulator, not yet set up."""
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        title="Model Studio",
+        entry_id="account",
+        data={CONF_API_KEY: API_KEY, CONF_BASE_URL: simulator.base_url},
+    )
+    entry.add_to_hass(hass)
+    return entry
+
+
+@pytest.fixture
+def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """Return snapshots that leave out what differs from run to run."""
+    return snapshot.use_extension(HomeAssistantSnapshotExtension)
+
+
+@pytest.fixture
+def enable_all_entities() -> Iterator[None]:
+    """Enable the entities, too, that are disabled by default."""
+    with patch.object(Entity, "entity_registry_enabled_default", True):
+        yield
+
+
+@pytest.fixture
+async def account(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, entry: MockConfigEntry
+) -> MockConfigEntry:
+    """Return an account that is set up, at a time that stands still."""
+    freezer.move_to(NOW)
+    await setup(hass, entry)
+    return entry
+
+
+@pytest.fixture
+def poll(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> Poll:
+    """Return a function that lets time pass, and with it the polls due."""
+
+    async def poll(seconds: float = 31) -> None:
+        freezer.tick(seconds)
+        async_fire_time_changed(hass)
+        await hass.async_block_till_done(wait_background_tasks=True)
+
+    return poll
+
+
+async def setup(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Set an account up, polls and all."""
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+def check_platform(
+    hass: HomeAssistant, platform: Platform, snapshot: SnapshotAssertion
+) -> None:
+    """Hold every entity of a platform, as registered and as shown, to its snapshot."""
+    entities = [
+        entity
+        for entity in er.async_entries_for_config_entry(er.async_get(hass), "account")
+        if entity.domain == platform
+    ]
+    assert entities
+    for entity in entities:
+        assert entity == snapshot(name=f"{entity.entity_id}-entry")
+        assert hass.states.get(entity.entity_id) == snapshot(
+            name=f"{entity.entity_id}-state"
+        )
+
+
+def state(hass: HomeAssistant, key: str, model: str | None = None) -> str | None:
+    """Return the state of the entity with this key, None without one."""
+    found = entity_id(hass, key, model)
+    current = hass.states.get(found) if found else None
+    return current.state if current else None
+
+
+def attributes(
+    hass: HomeAssistant, key: str, model: str | None = None
+) -> dict[str, Any]:
+    """Return the attributes of the entity with this key."""
+    current = hass.states.get(entity_id(hass, key, model) or "")
+    assert current is not None
+    return dict(current.attributes)
+
+
+def entity_id(hass: HomeAssistant, key: str, model: str | None = None) -> str | None:
+    """Return the entity id that a key, and its model, are registered under."""
+    unique_id = f"account_{key}" if model is None else f"account_model_{model}_{key}"
+    registry = er.async_get(hass)
+    return registry.async_get_entity_id(
+        "sensor", DOMAIN, unique_id
+    ) or registry.async_get_entity_id("binary_sensor", DOMAIN, unique_id)

@@ -1,0 +1,487 @@
+"""The pretended account: what it has spent by when, and what it answers."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from functools import cache
+from itertools import count, islice
+from math import pi, sin
+from random import Random
+from typing import Any, Literal, get_args
+
+type Answer = Literal["account", "limits"]
+type ModelsAs = Literal["list", "map"]
+type Period = Literal["day", "month"]
+
+ANSWERS: tuple[Answer, ...] = get_args(Answer.__value__)
+PERIODS: tuple[Period, ...] = get_args(Period.__value__)
+
+BILLING_ZONE = timezone(timedelta(hours=8))
+
+CENT = Decimal("0.01")
+DAY = timedelta(days=1)
+
+# Monday to Sunday; a business rests at the weekend.
+WEEKDAYS = (1.1, 1.2, 1.15, 1.2, 1.1, 0.6, 0.55)
+
+# How far the rate of spending swings around its mean within a day. Below 1, so that
+# spend rises even in the dead of night.
+SWING = 0.85
+
+TOKENS_PER_USD = 400_000
+REQUESTS_PER_USD = 180
+
+# USD of the credits that wait for bills not yet settled and are not to be spent.
+HELD_BACK = Decimal(20)
+
+WORKSPACE_ID = "llm-8q2v5kx0r7t1m3zc"
+PAGE_SIZE = 20
+LARGEST_PAGE = 100
+
+# Stands in the rows of the limits answer beside the account's own models.
+FAMILIES = {
+    "text": (
+        "qwen-flash",
+        "qwen-long",
+        "qwen-coder-plus",
+        "qwen-coder-turbo",
+        "qwen-math-plus",
+        "qwen-mt-plus",
+        "qwen-mt-turbo",
+        "qwen-vl-plus",
+        "qwen-vl-ocr",
+        "qwen-omni-turbo",
+        "qwen-audio-turbo",
+        "qwq-plus",
+        "qvq-max",
+        "qvq-plus",
+        "qwen3-max",
+        "qwen3-235b-a22b",
+        "qwen3-30b-a3b",
+        "qwen3-32b",
+        "qwen3-14b",
+        "qwen3-8b",
+        "qwen3-coder-flash",
+        "qwen3-vl-plus",
+        "qwen3-vl-flash",
+        "qwen3-omni-flash",
+        "qwen2.5-72b-instruct",
+        "qwen2.5-32b-instruct",
+        "qwen2.5-7b-instruct",
+        "deepseek-v3",
+        "deepseek-r1",
+        "deepseek-v3.1",
+        "deepseek-v3.2-exp",
+        "deepseek-r1-distill-qwen-32b",
+        "glm-4.5",
+        "kimi-k2-instruct",
+    ),
+    "embedding": (
+        "text-embedding-v1",
+        "text-embedding-v2",
+        "text-embedding-v3",
+        "multimodal-embedding-v1",
+        "gte-rerank-v2",
+        "qwen3-rerank",
+    ),
+    "media": (
+        "wan2.1-t2v-turbo",
+        "wan2.2-t2v-plus",
+        "wan2.2-i2v-plus",
+        "wan2.5-t2v-preview",
+        "wan2.5-i2v-preview",
+        "wan2.2-t2i-flash",
+        "qwen-image",
+        "qwen-image-edit",
+        "qwen3-tts-flash",
+        "paraformer-v2",
+    ),
+}
+
+
+class QueryError(ValueError):
+    """The service refuses the query; the text is its message."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model the account uses.
+
+    limit: units (tokens) of a billing period; rpm, tpm: requests and tokens a minute;
+    weight: its part in what the account uses, where 1 is all of it.
+    """
+
+    name: str
+    limit: int = 50_000_000
+    rpm: int = 600
+    tpm: int = 1_000_000
+    weight: float = 0.05
+
+
+def _default_models() -> list[Model]:
+    """Return six models, of which `qwen-max` ends a month near its limit."""
+    return [
+        Model(name="qwen-max", limit=36_000_000, rpm=1200, tpm=1_000_000, weight=0.30),
+        Model(
+            name="qwen-plus", limit=80_000_000, rpm=15_000, tpm=5_000_000, weight=0.28
+        ),
+        Model(
+            name="qwen-turbo", limit=100_000_000, rpm=1200, tpm=5_000_000, weight=0.14
+        ),
+        Model(
+            name="qwen3-coder-plus",
+            limit=40_000_000,
+            rpm=1200,
+            tpm=2_000_000,
+            weight=0.16,
+        ),
+        Model(
+            name="qwen-vl-max", limit=25_000_000, rpm=1200, tpm=1_000_000, weight=0.08
+        ),
+        Model(
+            name="text-embedding-v4",
+            limit=50_000_000,
+            rpm=1800,
+            tpm=1_200_000,
+            weight=0.04,
+        ),
+    ]
+
+
+def _utc_now() -> datetime:
+    """Return the present; a function, so that a frozen clock in a test is heeded."""
+    return datetime.now(UTC)
+
+
+@dataclass(kw_only=True)
+class Account:
+    """An account that spends as time goes by.
+
+    All figures are a pure function of `seed`, the settings and the virtual time, so
+    the same moment always answers the same. Money is in USD.
+
+    clock: tells an aware date and time; what `advance` adds comes on top.
+    answer: which of the two shapes of the service is spoken.
+    models_as: how `models` stands in the account answer.
+    credits: the balance a billing period starts with; topped up to it each time.
+    base_spend: what an average day costs.
+    catalogue_rows: rows of the limits answer beside those of the account's models.
+    """
+
+    clock: Callable[[], datetime] = _utc_now
+    seed: int = 0
+    answer: Answer = "account"
+    models_as: ModelsAs = "list"
+    spend_limit: float = 500
+    credits: float = 450
+    base_spend: float = 9.2
+    rpm: int = 1200
+    tpm: int = 5_000_000
+    models: list[Model] = field(default_factory=_default_models)
+    catalogue_rows: int = 474
+    _ahead: timedelta = field(default=timedelta(), init=False)
+    _corrections: dict[date, Decimal] = field(default_factory=dict, init=False)
+    _removed: set[str] = field(default_factory=set, init=False)
+
+    @property
+    def now(self) -> datetime:
+        """The virtual time, in the billing zone."""
+        return self.clock().astimezone(BILLING_ZONE) + self._ahead
+
+    @property
+    def today(self) -> date:
+        """The virtual day, as the billing zone has it."""
+        return self.now.date()
+
+    def advance(self, by: timedelta) -> None:
+        """Shift the virtual time."""
+        self._ahead += by
+
+    def roll_over(self, period: Period) -> None:
+        """Jump to one second into the next day or month of the billing zone."""
+        then = self.today + DAY if period == "day" else _next_month(self.today)
+        midnight = datetime.combine(then, time(), BILLING_ZONE)
+        self.advance(midnight + timedelta(seconds=1) - self.now)
+
+    @property
+    def correction(self) -> Decimal:
+        """What today's bill was revised by; may be negative.
+
+        It stays with its day: the month keeps it, tomorrow starts without.
+        """
+        return self._corrections.get(self.today, Decimal(0))
+
+    @correction.setter
+    def correction(self, amount: Decimal | float) -> None:
+        self._corrections[self.today] = Decimal(str(amount))
+
+    @property
+    def daily_spend(self) -> Decimal:
+        """The spend since midnight, in cents."""
+        return self.spend_on(self.today)
+
+    @property
+    def monthly_spend(self) -> Decimal:
+        """The spend since the first of the month, in cents."""
+        return sum(map(self.spend_on, _month_until(self.today)), Decimal(0))
+
+    def spend_on(self, day: date) -> Decimal:
+        """Return what is billed for a day as of now, in cents, never negative."""
+        correction = self._corrections.get(day, Decimal(0))
+        spend = (Decimal(self._worth(day)) + correction).quantize(CENT)
+        return max(spend, Decimal(0))
+
+    def _worth(self, day: date) -> float:
+        """Return the list price of what a day has used as of now, unrounded.
+
+        Usage follows from this and not from the bill: a bill revised by cents takes no
+        tokens back.
+        """
+        midnight = datetime.combine(day, time(), BILLING_ZONE)
+        passed = min(max((self.now - midnight) / DAY, 0.0), 1.0)
+        noise = Random(f"{self.seed}:{day}").uniform(0.8, 1.2)
+        return self.base_spend * WEEKDAYS[day.weekday()] * noise * _diurnal(passed)
+
+    def add_model(
+        self,
+        name: str,
+        *,
+        limit: int = 50_000_000,
+        rpm: int = 600,
+        tpm: int = 1_000_000,
+        weight: float = 0.05,
+    ) -> None:
+        """Add a model.
+
+        Raises:
+            ValueError: the account has it already.
+
+        """
+        if name in self.model_names:
+            raise ValueError(f"the account already has the model {name}")
+        self.models.append(
+            Model(name=name, limit=limit, rpm=rpm, tpm=tpm, weight=weight)
+        )
+
+    def remove_model(self, name: str) -> None:
+        """Remove a model, in the limits answer all rows of that name.
+
+        Raises:
+            ValueError: neither of the answers has it.
+
+        """
+        if not self.has_model(name):
+            raise ValueError(f"the account has no model {name}")
+        self.models = [model for model in self.models if model.name != name]
+        self._removed.add(name)
+
+    @property
+    def model_names(self) -> list[str]:
+        """The names of the models in the account answer."""
+        return [model.name for model in self.models]
+
+    def has_model(self, name: str) -> bool:
+        """Tell whether a model stands in either of the answers."""
+        return any(row["model"] == name for row in self._quotas())
+
+    def respond(self, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
+        """Return what the service answers to a query, JSON-able.
+
+        Raises:
+            QueryError: the service refuses the query.
+
+        """
+        if self.answer == "limits":
+            return {"request_id": request_id, "output": self._limits(query)}
+        return {"code": "Success", "data": self._figures(), "request_id": request_id}
+
+    def _figures(self) -> dict[str, Any]:
+        """Return the `data` of the account answer."""
+        today = self.today
+        monthly_spend = self.monthly_spend
+        left = max(Decimal(str(self.credits)) - monthly_spend, Decimal(0))
+        worth = sum(map(self._worth, _month_until(today)))
+        tokens = worth * TOKENS_PER_USD
+        rows = [
+            {
+                "model": model.name,
+                "used": int(tokens * model.weight),
+                "limit": model.limit,
+                "rpm": model.rpm,
+                "tpm": model.tpm,
+            }
+            for model in self.models
+        ]
+        return {
+            "rate_limit": {"rpm": self.rpm, "tpm": self.tpm},
+            "credits": float(left),
+            "available": float(max(left - HELD_BACK, Decimal(0))),
+            "spend_limit": self.spend_limit,
+            "daily_spend": float(self.daily_spend),
+            "monthly_spend": float(monthly_spend),
+            "tokens_used": int(tokens),
+            "requests_used": int(worth * REQUESTS_PER_USD),
+            "billing_period": {
+                "start": today.replace(day=1).isoformat(),
+                "end": (_next_month(today) - DAY).isoformat(),
+            },
+            "models": (
+                rows
+                if self.models_as == "list"
+                else {row.pop("model"): row for row in rows}
+            ),
+        }
+
+    def _limits(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Return the `output` of the limits answer.
+
+        Raises:
+            QueryError: the page asked for cannot be.
+
+        """
+        page_no = _positive(query, "page_no", 1)
+        page_size = _positive(query, "page_size", PAGE_SIZE)
+        if page_size > LARGEST_PAGE:
+            raise QueryError("Pagination parameter page_size exceeds the length limit")
+        rows = [
+            row
+            for row in self._quotas()
+            if query.get("model", row["model"]) == row["model"]
+            and query.get("name", "").lower() in row["model"].lower()
+        ]
+        start = (page_no - 1) * page_size
+        return {
+            "total": len(rows),
+            "page_no": page_no,
+            "page_size": page_size,
+            "quotas": rows[start : start + page_size],
+        }
+
+    def _quotas(self) -> list[dict[str, Any]]:
+        """Return all rows of the limits answer: the account's models, then the rest."""
+        hidden = self._removed.union(self.model_names)
+        return [
+            _quota(model.name, _limit(model.rpm, usage=model.tpm))
+            for model in self.models
+        ] + [
+            row
+            for row in _catalogue(self.seed, self.catalogue_rows)
+            if row["model"] not in hidden
+        ]
+
+
+def _diurnal(passed: float) -> float:
+    """Return the part of a day's spend that is spent once a part of it has passed.
+
+    Both run from 0 to 1. The rate is least at four in the morning and greatest twelve
+    hours later.
+    """
+    trough = 2 * pi / 6
+    return passed - SWING / (2 * pi) * (sin(2 * pi * passed - trough) + sin(trough))
+
+
+def _month_until(day: date) -> Iterator[date]:
+    """Yield the days of a month, the given one as the last."""
+    return (day.replace(day=number) for number in range(1, day.day + 1))
+
+
+def _next_month(day: date) -> date:
+    """Return the first of the month after."""
+    return (day.replace(day=1) + 32 * DAY).replace(day=1)
+
+
+def _positive(query: Mapping[str, str], name: str, default: int) -> int:
+    """Return a parameter that counts from 1.
+
+    Raises:
+        QueryError: it does not.
+
+    """
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        raise QueryError(f"Pagination parameter {name} is invalid")
+    return int(text)
+
+
+def _limit(
+    requests: int,
+    *,
+    period: int = 60,
+    usage: int | None = None,
+    queue: int | None = None,
+    concurrency: int | None = None,
+) -> dict[str, Any]:
+    """Return a limit of a quota row; the period is in seconds, the usage in tokens."""
+    return {
+        "request_limit": requests,
+        "request_limit_period": period,
+        "usage_limit": usage,
+        "usage_limit_field": None if usage is None else "total_tokens",
+        "usage_limit_period": None if usage is None else period,
+        "async_user_queue_limit": queue,
+        "async_user_concurrency_limit": concurrency,
+    }
+
+
+def _quota(
+    name: str, limit: dict[str, Any], workspace: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return a row of the limits answer."""
+    return {
+        "model": name,
+        "workspace_id": WORKSPACE_ID,
+        "model_limit": limit,
+        "workspace_limit": workspace,
+    }
+
+
+@cache
+def _catalogue(seed: int, rows: int) -> tuple[dict[str, Any], ...]:
+    """Return rows of the limits answer; shared, not to be changed."""
+    return tuple(islice(_endless_catalogue(seed), rows))
+
+
+def _endless_catalogue(seed: int) -> Iterator[dict[str, Any]]:
+    """Yield the families, their latest versions, then one dated version after another.
+
+    Among them are models with a row per period, of which now the one, now the other
+    is the tighter, and models a workspace has less of than the account.
+    """
+    for version in count():
+        suffix = ("", "-latest")[version] if version < 2 else _snapshot(version)
+        for kind, families in FAMILIES.items():
+            for family in families:
+                yield from _quotas_of(f"{family}{suffix}", kind, seed)
+
+
+def _snapshot(version: int) -> str:
+    """Return the suffix of a dated version."""
+    return f"-{date(2023, 11, 2) + version * timedelta(days=41)}"
+
+
+def _quotas_of(name: str, kind: str, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one model."""
+    random = Random(f"{seed}:{name}")
+    if kind == "media":
+        yield _quota(
+            name,
+            _limit(
+                random.choice((1, 2, 5, 10)),
+                period=1,
+                queue=random.choice((100, 500)),
+                concurrency=random.choice((1, 2, 5)),
+            ),
+        )
+        return
+    rpm = random.choice((60, 120, 600, 1200, 3000))
+    tpm = rpm * random.choice((500, 1000, 2000))
+    shared = random.random() < 0.15
+    yield _quota(
+        name,
+        _limit(rpm, usage=tpm),
+        _limit(rpm // 2, usage=tpm // 2) if shared else None,
+    )
+    if random.random() < 0.25:
+        per_second = max(1, int(rpm / 60 * random.choice((0.5, 2))))
+        yield _quota(name, _limit(per_second, period=1))

@@ -1,0 +1,393 @@
+"""The ways in which the service, or the road to it, can fail."""
+
+import asyncio
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+import gzip
+from itertools import chain, cycle, repeat
+import json
+from math import inf, nan
+from random import Random
+import socket
+import struct
+from typing import Any, Never
+
+from aiohttp import web
+
+# Seconds between two bytes of a trickle: short of any time-out between two reads.
+TRICKLE_PAUSE = 0.05
+
+HUGE_SIZE = 200 * 1024 * 1024
+
+
+class Fault(StrEnum):
+    """What goes wrong with a request."""
+
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    FREE_TIER_ONLY = "free_tier_only"
+    THROTTLED = "throttled"
+    THROTTLING_CODE = "throttling_code"
+    ARREARAGE = "arrearage"
+    BAD_REQUEST = "bad_request"
+    NOT_FOUND = "not_found"
+    REQUEST_TIMEOUT = "request_timeout"
+    SERVER_ERROR = "server_error"
+    BAD_GATEWAY = "bad_gateway"
+    UNAVAILABLE = "unavailable"
+    ERROR_CODE = "error_code"
+    ERROR_OBJECT = "error_object"
+    HTML = "html"
+    EMPTY = "empty"
+    NULL = "null"
+    LIST = "list"
+    GARBAGE = "garbage"
+    TRUNCATED = "truncated"
+    CUT = "cut"
+    RESET = "reset"
+    HANG = "hang"
+    HANG_BODY = "hang_body"
+    TRICKLE = "trickle"
+    REDIRECT = "redirect"
+    HUGE = "huge"
+    WRONG_TYPES = "wrong_types"
+    NOT_FINITE = "not_finite"
+    NO_MODELS = "no_models"
+
+
+# Answers that name their reason: status, code, message.
+_ERRORS = {
+    Fault.UNAUTHORIZED: (401, "InvalidApiKey", "Invalid API-key provided."),
+    Fault.FORBIDDEN: (403, "AccessDenied", "Access denied."),
+    Fault.FREE_TIER_ONLY: (
+        403,
+        "AllocationQuota.FreeTierOnly",
+        (
+            "The free tier of the model has been exhausted. If you wish to continue access"
+            ' the model on a paid basis, please disable the "use free tier only" mode in'
+            " the management console."
+        ),
+    ),
+    Fault.THROTTLED: (
+        429,
+        "Throttling.RateQuota",
+        "Requests rate limit exceeded, please try again later.",
+    ),
+    Fault.THROTTLING_CODE: (
+        400,
+        "Throttling.AllocationQuota",
+        "Allocated quota exceeded, please increase your quota limit.",
+    ),
+    Fault.ARREARAGE: (
+        400,
+        "Arrearage",
+        "Access denied, please make sure your account is in good standing.",
+    ),
+    Fault.BAD_REQUEST: (400, "InvalidParameter", "Required parameter is missing."),
+    Fault.NOT_FOUND: (404, "NotFound", "The requested resource is not found."),
+    Fault.REQUEST_TIMEOUT: (
+        408,
+        "RequestTimeOut",
+        "Request timed out, please try again later.",
+    ),
+    Fault.SERVER_ERROR: (
+        500,
+        "InternalError",
+        "An internal error has occurred, please try again later.",
+    ),
+    Fault.ERROR_CODE: (
+        200,
+        "SystemError",
+        "A system error has occurred, please try again later.",
+    ),
+    Fault.ERROR_OBJECT: (
+        200,
+        "SystemError",
+        "A system error has occurred, please try again later.",
+    ),
+}
+
+# Answers that mean nothing: status, content type, body.
+_BODIES = {
+    Fault.BAD_GATEWAY: (
+        502,
+        "text/html",
+        (
+            b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
+            b"<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
+        ),
+    ),
+    Fault.UNAVAILABLE: (503, "text/plain", b""),
+    Fault.HTML: (
+        200,
+        "text/html",
+        (
+            b"<!DOCTYPE html><html><head><title>Guest network</title></head><body>"
+            b"<h1>Welcome</h1><form>Accept the terms to go online.</form></body></html>"
+        ),
+    ),
+    Fault.EMPTY: (200, "application/json", b""),
+    Fault.NULL: (200, "application/json", b"null"),
+    Fault.LIST: (200, "application/json", b"[]"),
+    Fault.GARBAGE: (200, "application/json", Random(0).randbytes(512)),
+}
+
+_WRONG_TYPES: dict[str, dict[str, Any]] = {
+    "data": {
+        "rate_limit": "fast",
+        "credits": [450],
+        "available": {"amount": 430},
+        "spend_limit": True,
+        "daily_spend": "a few dollars",
+        "monthly_spend": False,
+        "tokens_used": {"total": 1},
+        "requests_used": "lots",
+        "billing_period": ["2026-08-01", "2026-08-31"],
+        "models": [
+            None,
+            7,
+            "qwen-max",
+            [],
+            {"model": 5, "used": "many", "limit": True, "rpm": [], "tpm": {}},
+        ],
+    },
+    "output": {
+        "total": "all",
+        "page_no": [1],
+        "page_size": {},
+        "quotas": [
+            None,
+            7,
+            "qwen-max",
+            [],
+            {
+                "model": 5,
+                "workspace_id": {},
+                "model_limit": "high",
+                "workspace_limit": [1],
+            },
+        ],
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A fault, and how it differs from its usual form; None is as usual.
+
+    retry_after: the header, seconds or an HTTP date, on an answer that has a status.
+    location: where a redirect leads.
+    times: how many more requests fail; None is all of them.
+    """
+
+    fault: Fault
+    retry_after: int | str | None = None
+    code: str | None = None
+    message: str | None = None
+    status: int | None = None
+    location: str | None = None
+    times: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be answered.
+
+        Raises:
+            ValueError: the status or the number of times is out of range.
+
+        """
+        if self.status is not None and not 200 <= self.status <= 599:
+            raise ValueError(f"status must be 200 to 599, not {self.status}")
+        if self.times is not None and self.times < 1:
+            raise ValueError(f"times must be 1 or more, not {self.times}")
+
+    @property
+    def options(self) -> dict[str, int | str]:
+        """The options that are set, by name."""
+        return {
+            name: value
+            for name in OPTIONS
+            if (value := getattr(self, name)) is not None
+        }
+
+    async def answer(
+        self, request: web.BaseRequest, healthy: dict[str, Any], redirect_target: str
+    ) -> web.StreamResponse:
+        """Answer a request so.
+
+        healthy: what a service in good health would answer; some faults spoil it.
+        redirect_target: where a redirect leads that has no `location`.
+        """
+        headers = {}
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+        if self.fault in _ERRORS:
+            return self._error(healthy["request_id"], headers)
+        if self.fault in _BODIES:
+            status, content_type, body = _BODIES[self.fault]
+            return web.Response(
+                status=self.status or status,
+                body=body,
+                content_type=content_type,
+                headers=headers,
+            )
+        match self.fault:
+            case Fault.REDIRECT:
+                headers["Location"] = self.location or redirect_target
+                return web.Response(status=self.status or 302, headers=headers)
+            case Fault.RESET:
+                await _reset(request)
+            case Fault.HANG:
+                await _hang()
+            case Fault.CUT | Fault.HANG_BODY:
+                await _answer_half(request, json_bytes(healthy))
+                if self.fault is Fault.CUT and request.transport:
+                    request.transport.close()
+                await _hang()
+            case Fault.TRICKLE:
+                return await _trickle(request, json_bytes(healthy))
+            case Fault.HUGE:
+                headers["Content-Encoding"] = "gzip"
+                body = _huge()
+            case Fault.TRUNCATED:
+                body = _half(json_bytes(healthy))
+            case Fault.WRONG_TYPES:
+                body = json_bytes(_of_wrong_types(healthy))
+            case Fault.NOT_FINITE:
+                body = json_bytes(_not_finite(healthy))
+            case Fault.NO_MODELS:
+                body = json_bytes(_without_models(healthy))
+        return web.Response(
+            status=self.status or 200,
+            body=body,
+            content_type="application/json",
+            headers=headers,
+        )
+
+    def _error(self, request_id: str, headers: Mapping[str, str]) -> web.Response:
+        """Answer with a code and a message, as the vendor does."""
+        status, code, message = _ERRORS[self.fault]
+        status = self.status or status
+        code = code if self.code is None else self.code
+        message = message if self.message is None else self.message
+        if self.fault is Fault.ERROR_OBJECT:
+            return web.json_response(
+                {"error": {"code": code, "message": message}},
+                status=status,
+                headers=headers,
+            )
+        return error_response(status, code, message, request_id, headers)
+
+
+# The options of a failure and what they may be.
+OPTIONS: dict[str, type | tuple[type, ...]] = {
+    "retry_after": (int, str),
+    "code": str,
+    "message": str,
+    "status": int,
+    "location": str,
+    "times": int,
+}
+
+
+def error_response(
+    status: int,
+    code: str,
+    message: str,
+    request_id: str,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """Return an error in the vendor's form."""
+    return web.json_response(
+        {"code": code, "message": message, "request_id": request_id},
+        status=status,
+        headers=headers,
+    )
+
+
+def json_bytes(value: object) -> bytes:
+    """Return a value as the service writes it."""
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+def _half(body: bytes) -> bytes:
+    """Return what comes through before it breaks off."""
+    return body[: len(body) // 2]
+
+
+async def _hang() -> Never:
+    """Wait for the connection to be lost, which cancels whoever handles it."""
+    future: asyncio.Future[Never] = asyncio.get_running_loop().create_future()
+    await future
+
+
+async def _reset(request: web.BaseRequest) -> Never:
+    """Have the kernel answer with a RST, which is what closing without linger does."""
+    if request.transport:
+        request.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        request.transport.abort()
+    await _hang()
+
+
+async def _answer_half(request: web.BaseRequest, body: bytes) -> None:
+    """Send the headers of an answer and half of the body they promise."""
+    response = web.StreamResponse()
+    response.content_type = "application/json"
+    response.content_length = len(body)
+    await response.prepare(request)
+    await response.write(_half(body))
+
+
+async def _trickle(request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+    """Send an answer a byte at a time, and blanks ever after."""
+    response = web.StreamResponse()
+    response.content_type = "application/json"
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    for byte in chain(body, repeat(ord(" "))):
+        await response.write(bytes((byte,)))
+        await asyncio.sleep(TRICKLE_PAUSE)
+    return response
+
+
+@cache
+def _huge() -> bytes:
+    """Return a small gzip body that unpacks to a valid answer of HUGE_SIZE bytes."""
+    return gzip.compress(
+        b'{"code": "Success", "data": {}}'.ljust(HUGE_SIZE), compresslevel=1
+    )
+
+
+def _of_wrong_types(healthy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer of the same shape that has no field of the right type."""
+    key = "data" if "data" in healthy else "output"
+    return {**healthy, "request_id": 17, key: _WRONG_TYPES[key]}
+
+
+def _not_finite(healthy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer in which no number is finite."""
+    numbers = cycle((nan, inf, -inf))
+
+    def spoil(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: spoil(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [spoil(item) for item in value]
+        return next(numbers) if isinstance(value, (int, float)) else value
+
+    return {key: spoil(value) for key, value in healthy.items()}
+
+
+def _without_models(healthy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer that lists no models."""
+    answer = deepcopy(dict(healthy))
+    if "data" in answer:
+        answer["data"]["models"].clear()
+    else:
+        answer["output"]["quotas"].clear()
+        answer["output"]["total"] = 0
+    return answer

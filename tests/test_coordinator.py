@@ -1,0 +1,465 @@
+"""Polling: its pace, and what each failure means for status, figures and log."""
+
+from datetime import datetime
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_capture_events,
+)
+
+from custom_components.alibaba_cloud.const import (
+    CONF_API_KEY_ENV,
+    CONF_BASE_URL,
+    DOMAIN,
+)
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
+from homeassistant.const import (
+    CONF_API_KEY,
+    EVENT_STATE_CHANGED,
+    STATE_OFF,
+    STATE_ON,
+    STATE_UNAVAILABLE,
+    STATE_UNKNOWN,
+)
+from homeassistant.core import HomeAssistant
+
+from .conftest import API_KEY, NOW, Poll, attributes, setup, state
+from .simulator import Fault, Simulator
+
+FAILED = r"ERROR custom_components\.alibaba_cloud Error fetching Model Studio data: "
+
+AUTH = [Fault.UNAUTHORIZED, Fault.FORBIDDEN]
+LIMITED = [Fault.THROTTLED, Fault.THROTTLING_CODE, Fault.FREE_TIER_ONLY]
+ERROR = [
+    Fault.ARREARAGE,
+    Fault.BAD_REQUEST,
+    Fault.NOT_FOUND,
+    Fault.REQUEST_TIMEOUT,
+    Fault.SERVER_ERROR,
+    Fault.BAD_GATEWAY,
+    Fault.UNAVAILABLE,
+    Fault.ERROR_CODE,
+    Fault.ERROR_OBJECT,
+    Fault.HTML,
+    Fault.EMPTY,
+    Fault.NULL,
+    Fault.LIST,
+    Fault.GARBAGE,
+    Fault.TRUNCATED,
+    Fault.CUT,
+    Fault.RESET,
+    Fault.REDIRECT,
+    Fault.HUGE,
+]
+EVERY_FAILURE = [
+    *((fault, "auth") for fault in AUTH),
+    *((fault, "limited") for fault in LIMITED),
+    *((fault, "error") for fault in ERROR),
+]
+
+
+def figures(hass: HomeAssistant) -> list[str | None]:
+    """Return some of the figures, of the account and of a model."""
+    return [
+        state(hass, "monthly_spend"),
+        state(hass, "tokens_used"),
+        state(hass, "over_spend_limit"),
+        state(hass, "usage_pct", "qwen-max"),
+    ]
+
+
+def told(hass: HomeAssistant) -> tuple[str | None, ...]:
+    """Return the status, and whether key, throttling and service are a problem."""
+    return (
+        state(hass, "status"),
+        state(hass, "api_key_problem"),
+        state(hass, "rate_limited"),
+        state(hass, "account_available"),
+    )
+
+
+TOLD = {
+    "ok": ("ok", STATE_OFF, STATE_OFF, STATE_ON),
+    "auth": ("auth", STATE_ON, STATE_OFF, STATE_OFF),
+    "limited": ("limited", STATE_OFF, STATE_ON, STATE_OFF),
+    "error": ("error", STATE_OFF, STATE_OFF, STATE_OFF),
+}
+FIGURES = ["187.65", "75060000", STATE_OFF, "82.0"]
+GONE = [STATE_UNAVAILABLE] * 4
+
+
+def reauth_flows(hass: HomeAssistant) -> list[Any]:
+    """Return the reauth flows that wait for the user."""
+    return [
+        flow
+        for flow in hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+        if flow["context"]["source"] == SOURCE_REAUTH
+    ]
+
+
+@pytest.mark.usefixtures("account")
+async def test_polls_every_30_seconds(
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
+) -> None:
+    """A poll is one request, every 30 s, whose figures replace the last ones."""
+    assert len(simulator.requests) == 1
+    simulator.body["data"]["tokens_used"] = 75_060_001
+    await poll(28)
+    assert len(simulator.requests) == 1
+    await poll(3)
+    assert len(simulator.requests) == 2
+    assert state(hass, "tokens_used") == "75060001"
+
+
+@pytest.mark.usefixtures("account")
+async def test_nothing_new_writes_nothing(
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
+) -> None:
+    """An unchanged answer writes no state; a changed figure writes its own alone."""
+
+    def written() -> dict[str, datetime]:
+        return {
+            state.entity_id: state.last_reported for state in hass.states.async_all()
+        }
+
+    before = written()
+    simulator.body["request_id"] = "another"
+    await poll()
+    assert len(simulator.requests) == 2
+    assert written() == before
+
+    simulator.body["data"]["tokens_used"] += 1
+    simulator.body["data"]["models"][0]["rpm"] += 1
+    await poll()
+    assert {key for key, when in written().items() if when != before[key]} == {
+        "sensor.model_studio_tokens_used"
+    }
+
+
+@pytest.mark.logs(FAILED)
+@pytest.mark.parametrize(("fault", "status"), EVERY_FAILURE)
+async def test_failure_while_running(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    caplog: pytest.LogCaptureFixture,
+    fault: Fault,
+    status: str,
+) -> None:
+    """A failure shows in the status, is logged once, and ends with the next answer."""
+    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    simulator.fail(fault)
+    for _ in range(3):
+        await poll(20 * 60)
+        assert told(hass) == TOLD[status]
+        assert figures(hass) == (FIGURES if status == "limited" else GONE)
+        assert attributes(hass, "status")["message"]
+        assert len(reauth_flows(hass)) == (status == "auth")
+
+    simulator.recover()
+    await poll(20 * 60)
+    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert attributes(hass, "status")["message"] is None
+    assert reauth_flows(hass) == []
+    assert caplog.text.count("Fetching Model Studio data recovered") == 1
+    assert simulator.redirect_target_hits == 0
+
+
+@pytest.mark.logs(FAILED)
+@pytest.mark.parametrize(("fault", "status"), EVERY_FAILURE)
+async def test_failure_at_start(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    fault: Fault,
+    status: str,
+) -> None:
+    """An account whose service fails at a restart loads all the same, and says so."""
+    assert await hass.config_entries.async_unload(account.entry_id)
+    simulator.fail(fault)
+    await setup(hass, account)
+    assert account.state is ConfigEntryState.LOADED
+    assert (told(hass), figures(hass)) == (TOLD[status], GONE)
+    assert len(reauth_flows(hass)) == (status == "auth")
+
+    simulator.recover()
+    await poll(20 * 60)
+    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert reauth_flows(hass) == []
+
+
+@pytest.mark.logs(FAILED)
+async def test_service_stopped(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """A service that is not there is an error until it is."""
+    await simulator.stop()
+    await poll()
+    assert (told(hass), figures(hass)) == (TOLD["error"], GONE)
+    await simulator.start()
+    await poll()
+    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+
+
+@pytest.mark.usefixtures("account")
+async def test_one_hiccup_is_retried_at_once(
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
+) -> None:
+    """A connection that breaks once is tried again within the poll: nobody notices."""
+    changed = async_capture_events(hass, EVENT_STATE_CHANGED)
+    # aiohttp itself repeats a GET once whose connection was reset.
+    simulator.fail(Fault.RESET, times=2)
+    await poll()
+    assert len(simulator.requests) == 1 + 3
+    assert changed == []
+
+
+@pytest.mark.logs(FAILED)
+@pytest.mark.usefixtures("account")
+async def test_one_failure_becomes_another(
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
+) -> None:
+    """What is wrong now is told, though the log has its one line already."""
+    for fault, status in (
+        (Fault.SERVER_ERROR, "error"),
+        (Fault.THROTTLED, "limited"),
+        (Fault.UNAUTHORIZED, "auth"),
+        (Fault.ARREARAGE, "error"),
+    ):
+        simulator.fail(fault)
+        await poll(20 * 60)
+        assert told(hass) == TOLD[status]
+        assert figures(hass) == (FIGURES if status == "limited" else GONE)
+    assert "Arrearage" in attributes(hass, "status")["message"]
+
+
+async def due(simulator: Simulator, poll: Poll, seconds: float) -> None:
+    """Check that the next poll comes after so many seconds, and not before."""
+    before = len(simulator.requests)
+    await poll(seconds - 2)
+    assert len(simulator.requests) == before
+    await poll(3)
+    assert len(simulator.requests) > before
+
+
+@pytest.mark.logs(FAILED)
+@pytest.mark.usefixtures("account")
+async def test_throttled_without_advice_backs_off(
+    simulator: Simulator, poll: Poll
+) -> None:
+    """Without Retry-After the wait doubles from 1 to 15 minutes, and starts afresh."""
+    simulator.fail(Fault.THROTTLED)
+    await poll()
+    for seconds in (60, 120, 240, 480, 900, 900):
+        await due(simulator, poll, seconds)
+    simulator.recover()
+    await due(simulator, poll, 900)
+    await due(simulator, poll, 30)
+
+
+@pytest.mark.logs(FAILED)
+@pytest.mark.usefixtures("account")
+async def test_back_off_starts_afresh_after_another_failure(
+    simulator: Simulator, poll: Poll
+) -> None:
+    """Throttling that was interrupted by another failure is new throttling."""
+    simulator.fail(Fault.THROTTLED)
+    await poll()
+    await due(simulator, poll, 60)
+    simulator.fail(Fault.SERVER_ERROR)
+    await due(simulator, poll, 120)
+    simulator.fail(Fault.THROTTLED)
+    await due(simulator, poll, 30)
+    await due(simulator, poll, 60)
+
+
+@pytest.mark.logs(FAILED)
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        (7, 7),
+        (90, 90),
+        ("Sat, 15 Aug 2026 12:10:31 GMT", 600),
+        (3600, 3600),
+        (86_400, 3600),
+        (0, 60),
+        (-5, 60),
+        ("soon", 60),
+    ],
+)
+@pytest.mark.usefixtures("account")
+async def test_throttled_waits_as_told(
+    simulator: Simulator, poll: Poll, retry_after: int | str, seconds: int
+) -> None:
+    """Retry-After is waited for, up to an hour; nonsense is as if there were none."""
+    simulator.fail(Fault.THROTTLED, retry_after=retry_after)
+    await poll()
+    await due(simulator, poll, seconds)
+
+
+@pytest.mark.logs(FAILED)
+@pytest.mark.usefixtures("account")
+async def test_rejected_key_is_tried_every_5_minutes(
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
+) -> None:
+    """Polling goes on slower, reauth is asked for once, and the key may work again."""
+    simulator.fail(Fault.UNAUTHORIZED)
+    await poll()
+    await due(simulator, poll, 300)
+    (flow,) = reauth_flows(hass)
+    hass.config_entries.flow.async_abort(flow["flow_id"])
+    await due(simulator, poll, 300)
+    assert reauth_flows(hass) == []
+
+    simulator.recover()
+    await due(simulator, poll, 300)
+    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    await due(simulator, poll, 30)
+
+
+@pytest.mark.logs(FAILED, FAILED)
+@pytest.mark.usefixtures("account")
+async def test_reauth_is_asked_for_again_after_a_recovery(
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
+) -> None:
+    """A key that is rejected another time is another matter."""
+    for _ in range(2):
+        simulator.fail(Fault.UNAUTHORIZED)
+        await poll()
+        assert len(reauth_flows(hass)) == 1
+        simulator.recover()
+        await poll(300)
+        assert reauth_flows(hass) == []
+
+
+@pytest.mark.logs(FAILED)
+async def test_key_revoked_while_down(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
+) -> None:
+    """The new key, given in the flow that was asked for, brings all of it back."""
+    await hass.config_entries.async_unload(account.entry_id)
+    simulator.api_keys = {"sk-new"}
+    await setup(hass, account)
+    assert (told(hass), figures(hass)) == (TOLD["auth"], GONE)
+
+    (flow,) = reauth_flows(hass)
+    await hass.config_entries.flow.async_configure(
+        flow["flow_id"], {CONF_API_KEY: "sk-new"}
+    )
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert reauth_flows(hass) == []
+
+
+@pytest.mark.logs(FAILED)
+async def test_environment_variable_gone(
+    hass: HomeAssistant,
+    enable_custom_integrations: None,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An entry on a variable says in plain words that it is gone, and asks nobody."""
+    monkeypatch.setenv("DASHSCOPE_API_KEY", API_KEY)
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        title="Model Studio",
+        entry_id="account",
+        data={
+            CONF_API_KEY_ENV: "DASHSCOPE_API_KEY",
+            CONF_BASE_URL: simulator.base_url,
+        },
+    )
+    entry.add_to_hass(hass)
+    await setup(hass, entry)
+    assert told(hass) == TOLD["ok"]
+
+    await hass.config_entries.async_unload(entry.entry_id)
+    monkeypatch.delenv("DASHSCOPE_API_KEY")
+    simulator.requests.clear()
+    await setup(hass, entry)
+    assert (told(hass), figures(hass)) == (TOLD["auth"], GONE)
+    assert attributes(hass, "status")["message"] == (
+        "The environment variable DASHSCOPE_API_KEY, which held the API key, is not"
+        " set. Set it and restart Home Assistant, or enter a key"
+    )
+    assert simulator.requests == []
+    assert len(reauth_flows(hass)) == 1
+
+
+@pytest.mark.logs(FAILED)
+@pytest.mark.usefixtures("account")
+async def test_service_that_repeats_the_key(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    poll: Poll,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A key in the service's own words reaches neither state nor log."""
+    simulator.fail(Fault.SERVER_ERROR, message=f"no luck with {API_KEY} today")
+    await poll()
+    assert "no luck with **REDACTED** today" in attributes(hass, "status")["message"]
+    assert API_KEY not in caplog.text
+
+
+@pytest.mark.logs(r"ERROR .* Unexpected error fetching Model Studio data")
+@pytest.mark.usefixtures("account")
+async def test_unforeseen_error(
+    hass: HomeAssistant, simulator: Simulator, poll: Poll, account: MockConfigEntry
+) -> None:
+    """What nobody foresaw is an error too, and the next good poll ends it."""
+    client = account.runtime_data._client
+    session, client._session = client._session, None
+    await poll()
+    assert (told(hass), figures(hass)) == (TOLD["error"], GONE)
+    client._session = session
+    await poll()
+    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+
+
+@pytest.mark.usefixtures("account")
+async def test_metric_that_goes_missing_is_unknown(
+    hass: HomeAssistant, simulator: Simulator, poll: Poll, account: MockConfigEntry
+) -> None:
+    """A figure once reported stays as an entity, also over a restart; never as 0."""
+    del simulator.body["data"]["tokens_used"]
+    simulator.body["data"]["monthly_spend"] = None
+    del simulator.body["data"]["models"][0]["used"]
+    await poll()
+    unknown = [STATE_UNKNOWN] * 4
+    assert figures(hass) == unknown
+    await hass.config_entries.async_reload(account.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert figures(hass) == unknown
+
+
+async def test_metric_that_comes_later(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """An entity exists from when its figure is first reported."""
+    freezer.move_to(NOW)
+    data = simulator.body["data"]
+    limit = data.pop("spend_limit")
+    tokens = data.pop("tokens_used")
+    row = data["models"][2]
+    await setup(hass, entry)
+    assert state(hass, "spend_limit") is None
+    assert state(hass, "over_spend_limit") is None
+    assert state(hass, "tokens_used") is None
+    assert state(hass, "usage_pct", row["model"]) is None
+
+    data |= {"spend_limit": limit, "tokens_used": tokens}
+    row["limit"] = 60
+    await poll()
+    assert state(hass, "spend_limit") == "500"
+    assert state(hass, "over_spend_limit") == STATE_OFF
+    assert state(hass, "tokens_used") == "75060000"
+    assert state(hass, "usage_pct", row["model"]) == "50.0"

@@ -1,0 +1,31 @@
+"""System health: how many accounts, and whether their hosts can be reached."""
+
+import pytest
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    get_system_health_info,
+)
+
+from custom_components.alibaba_cloud.const import DOMAIN
+from homeassistant.core import HomeAssistant
+from homeassistant.setup import async_setup_component
+
+from .simulator import Simulator
+
+
+@pytest.mark.usefixtures("account")
+async def test_system_health(
+    hass: HomeAssistant, simulator: Simulator, account: MockConfigEntry
+) -> None:
+    """A host is reached without a key, and is told apart when it is not there."""
+    assert await async_setup_component(hass, "system_health", {})
+    simulator.requests.clear()
+    info = await get_system_health_info(hass, DOMAIN)
+    assert info["accounts"] == 1
+    assert await info["127.0.0.1"] == "ok"
+    assert all("authorization" not in seen.headers for seen in simulator.requests)
+
+    await simulator.stop()
+    info = await get_system_health_info(hass, DOMAIN)
+    assert await info["127.0.0.1"] == {"type": "failed", "error": "unreachable"}
+    await simulator.start()
