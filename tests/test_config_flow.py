@@ -29,7 +29,7 @@ from homeassistant.config_entries import (
     ConfigFlowResult,
 )
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.data_entry_flow import FlowResultType, UnknownFlow
 from homeassistant.helpers import (
     device_registry as dr,
     entity_registry as er,
@@ -403,7 +403,8 @@ class Flows:
             case FlowResultType.MENU:
                 step = f"step.{result['step_id']}"
                 keys = [f"{step}.title", f"{step}.description"]
-                options = list(result["menu_options"])
+                options = result["menu_options"]
+                assert isinstance(options, list)
                 keys += [f"{step}.menu_options.{option}" for option in options]
             case _:
                 step = f"step.{result['step_id']}"
@@ -447,7 +448,7 @@ def held(form: ConfigFlowResult, field: str) -> Any:
     assert isinstance(marker, vol.Required | vol.Optional)
     if marker.description:
         return marker.description["suggested_value"]
-    return None if marker.default is vol.UNDEFINED else marker.default()
+    return None if isinstance(marker.default, vol.Undefined) else marker.default()
 
 
 def placeholder(form: ConfigFlowResult, name: str) -> str:
@@ -859,32 +860,58 @@ async def test_reconfigure_onto_the_host_of_a_duplicate(
     assert sent_keys(simulator) == []
 
 
-async def test_blank_key_is_no_duplicate_of_a_vanished_variable(
-    hass: HomeAssistant, flows: Flows, simulator: Simulator
+@pytest.mark.parametrize("step", ["api_key", "reconfigure"])
+async def test_no_key_is_no_duplicate_of_a_vanished_variable(
+    hass: HomeAssistant, flows: Flows, simulator: Simulator, step: str
 ) -> None:
-    known(hass, api_key_env=VARIABLE, base_url=simulator.base_url)
-    form = await flows.submit(
-        await flows.begin(), api_key=" ", base_url=simulator.base_url
-    )
+    known(hass, api_key_env=FIRST_VARIABLE, base_url=simulator.base_url)
+    entry = known(hass, api_key_env=VARIABLE, base_url=simulator.base_url)
+    form = await flows.open(step, entry)
+    form = await flows.submit(form, **typed(step, simulator.base_url, " "))
     assert form["type"] is FlowResultType.FORM
     assert form["errors"] == {"base": "invalid_auth"}
+    assert sent_keys(simulator) == []
 
 
-async def test_one_key_in_two_flows_at_once(
-    hass: HomeAssistant, flows: Flows, simulator: Simulator
+@pytest.mark.parametrize("forms", [1, 2], ids=["one form twice", "two flows"])
+async def test_one_key_sent_twice_at_once(
+    hass: HomeAssistant, flows: Flows, simulator: Simulator, forms: int
 ) -> None:
-    forms = [await flows.begin(), await flows.begin()]
+    opened = [await flows.begin() for _ in range(forms)]
     results = await asyncio.gather(
         *(
             flows.submit(form, api_key=API_KEY, base_url=simulator.base_url)
-            for form in forms
-        )
+            for form in (opened[0], opened[-1])
+        ),
+        return_exceptions=True,
     )
     assert len(hass.config_entries.async_entries(DOMAIN)) == 1
-    assert {result["type"] for result in results} == {
-        FlowResultType.CREATE_ENTRY,
-        FlowResultType.ABORT,
+    (refused,) = (
+        result
+        for result in results
+        if isinstance(result, BaseException)
+        or result["type"] is not FlowResultType.CREATE_ENTRY
+    )
+    if isinstance(refused, BaseException):
+        assert isinstance(refused, UnknownFlow)
+    else:
+        assert_aborted(refused, "already_configured")
+
+
+async def test_one_new_key_for_two_accounts_at_once(
+    hass: HomeAssistant, flows: Flows, simulator: Simulator, entry: MockConfigEntry
+) -> None:
+    simulator.api_keys = {NEW_KEY}
+    other = known(hass, api_key="sk-revoked", base_url=simulator.base_url)
+    forms = [await flows.reauth(entry), await flows.reauth(other)]
+    results = await asyncio.gather(
+        *(flows.submit(form, api_key=NEW_KEY) for form in forms)
+    )
+    assert {result["reason"] for result in results} == {
+        "reauth_successful",
+        "already_configured",
     }
+    assert entry.data != other.data
 
 
 @pytest.mark.usefixtures("regions")
@@ -1057,7 +1084,12 @@ async def test_reconfigure(
     assert [
         (request.headers["host"], request.headers["authorization"])
         for request in simulator.requests
-    ] == [(URL(base_url).authority, f"Bearer {NEW_KEY if is_new else API_KEY}")] * 2
+    ] == [
+        (
+            URL(base_url).host_port_subcomponent,
+            f"Bearer {NEW_KEY if is_new else API_KEY}",
+        )
+    ] * 2
     assert registered(flows.hass, entry) == before
     assert flows.hass.config_entries.flow.async_progress() == []
 

@@ -113,6 +113,20 @@ async def test_partial_answer_removes_no_model(
     assert state(hass, "used", "qwen-plus") == "unknown"
 
 
+@pytest.mark.usefixtures("account")
+async def test_model_of_a_partial_answer_goes_too(
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
+) -> None:
+    """A model that only a partial answer named is gone from the next whole one."""
+    rows = simulator.body["data"]["models"]
+    simulator.body["data"]["models"] = [*rows, {"name": "new", "used": 1}, None]
+    await poll()
+    assert models(hass) == ALL | {"new"}
+    simulator.body["data"]["models"] = rows
+    await poll()
+    assert models(hass) == ALL
+
+
 @pytest.mark.logs("Error fetching", "Error fetching")
 async def test_failed_answer_removes_no_model(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll

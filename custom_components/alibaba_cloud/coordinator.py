@@ -1,8 +1,7 @@
 """Polls an account, and says what its failures mean."""
 
-from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from collections.abc import KeysView, Mapping
+from datetime import timedelta
 from enum import StrEnum
 import os
 from typing import Any, override
@@ -18,7 +17,6 @@ from homeassistant.util import dt as dt_util
 
 from .const import CONF_API_KEY_ENV, CONF_BASE_URL, DOMAIN, LOGGER
 from .model_studio import (
-    BILLING_TIME_ZONE,
     AccountError,
     AccountSnapshot,
     AuthenticationError,
@@ -29,7 +27,7 @@ from .model_studio import (
     ModelUsage,
     RateLimitError,
     SpendWindow,
-    follow_spend,
+    follow_account,
 )
 
 UPDATE_INTERVAL = timedelta(seconds=30)
@@ -124,6 +122,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self._notified: tuple[Status, str | None] = (Status.OK, None)
         self._store = spend_store(hass, entry.entry_id)
         self._save_pending = False
+        self._models: KeysView[str] | None = None
         self.spend: dict[str, SpendWindow] = {}
         """Since when `daily_spend` and `monthly_spend` add up."""
 
@@ -162,12 +161,8 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
     async def async_load(self) -> None:
         """Take up the spend figures where the last run left them."""
-        for key, stored in (await self._store.async_load() or {}).items():
-            self.spend[key] = SpendWindow(
-                amount=Decimal(stored["amount"]),
-                seen=datetime.fromisoformat(stored["seen"]),
-                since=datetime.fromisoformat(stored["since"]),
-            )
+        stored = await self._store.async_load() or {}
+        self.spend = {k: SpendWindow.from_dict(v) for k, v in stored.items()}
 
     @override
     async def _async_update_data(self) -> AccountSnapshot:
@@ -218,56 +213,35 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self._backoff = min(wait * 2, LONGEST_BACKOFF)
         return wait
 
-    def _follow_spend(self, snapshot: AccountSnapshot) -> None:
-        """Note since when the spend figures add up."""
-        now = dt_util.utcnow().astimezone(BILLING_TIME_ZONE)
-        today = now.date()
-        before = dict(self.spend)
-        if snapshot.daily_spend:
-            self.spend["daily_spend"] = follow_spend(
-                before.get("daily_spend"),
-                snapshot.daily_spend.amount,
-                now=now,
-                start=_midnight(today),
-            )
-        if snapshot.monthly_spend and (start := snapshot.billing_period.start):
-            self.spend["monthly_spend"] = SpendWindow(
-                amount=snapshot.monthly_spend.amount, seen=now, since=_midnight(start)
-            )
-        elif snapshot.monthly_spend:
-            self.spend["monthly_spend"] = follow_spend(
-                before.get("monthly_spend"),
-                snapshot.monthly_spend.amount,
-                now=now,
-                start=_midnight(today.replace(day=1)),
-            )
-        for key, window in self.spend.items():
-            known = before.get(key)
-            if known is None or known.since != window.since:
-                self._save_within(timedelta())
-            elif known.amount != window.amount:
-                self._save_within(SAVE_DELAY)
-
     @callback
-    def _save_within(self, delay: timedelta) -> None:
-        """Write the spend windows, at most once in a while and at the latest at stop."""
-        if delay and self._save_pending:
+    def _follow_spend(self, snapshot: AccountSnapshot) -> None:
+        """Note since when the spend figures add up, and store it.
+
+        A roll-over at once, an amount within a while and at the latest at the stop.
+        """
+        before, self.spend = (
+            self.spend,
+            follow_account(self.spend, snapshot, dt_util.utcnow()),
+        )
+        if any(
+            window.since != getattr(before.get(key), "since", None)
+            for key, window in self.spend.items()
+        ):
+            delay = 0.0
+        elif not self._save_pending and any(
+            window.amount != before[key].amount for key, window in self.spend.items()
+        ):
+            delay = SAVE_DELAY.total_seconds()
+        else:
             return
         self._save_pending = True
-        self._store.async_delay_save(self._stored_spend, delay.total_seconds())
+        self._store.async_delay_save(self._spend_to_store, delay)
 
     @callback
-    def _stored_spend(self) -> dict[str, dict[str, str]]:
-        """Return the spend windows as they are stored, now that they are."""
+    def _spend_to_store(self) -> dict[str, dict[str, str]]:
+        """Return what is stored, now that it is."""
         self._save_pending = False
-        return {
-            key: {
-                "amount": str(window.amount),
-                "seen": window.seen.isoformat(),
-                "since": window.since.isoformat(),
-            }
-            for key, window in self.spend.items()
-        }
+        return {key: window.as_dict() for key, window in self.spend.items()}
 
     @callback
     @override
@@ -276,19 +250,24 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
         The base class tells its listeners of the first failure alone.
         """
-        if self.last_update_success:
-            self._remove_gone_models()
+        if self.last_update_success and self.data:
+            self._remove_gone_models(self.data)
         notified, self._notified = self._notified, (self.status, self.message)
         if not self.last_update_success and notified != self._notified:
             self.async_update_listeners()
 
     @callback
-    def _remove_gone_models(self) -> None:
+    def _remove_gone_models(self, account: AccountSnapshot) -> None:
         """Remove the devices of models that a complete answer no longer lists."""
-        if self.data is None or not self.data.models_complete:
+        if not account.models_complete:
+            self._models = None
             return
+        models = account.models.keys()
+        if models == self._models:
+            return
+        self._models = models
         registry = dr.async_get(self.hass)
-        current = {(DOMAIN, self.identifier(name)) for name in self.data.models}
+        current = {(DOMAIN, self.identifier(name)) for name in models}
         for device in dr.async_child_entries_for_config_entry(
             registry, self.config_entry.entry_id
         ):
@@ -300,9 +279,4 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """Stop polling; what is to be stored is stored before a reload reads it."""
         await super().async_shutdown()
         if self._save_pending:
-            await self._store.async_save(self._stored_spend())
-
-
-def _midnight(day: date) -> datetime:
-    """Return when a billing day begins."""
-    return datetime.combine(day, time.min, BILLING_TIME_ZONE)
+            await self._store.async_save(self._spend_to_store())

@@ -21,10 +21,9 @@ from .errors import (
     RateLimitError,
 )
 from .models import AccountSnapshot, BillingPeriod, ModelUsage, Money, RateLimit
-from .spend import BILLING_TIME_ZONE, SpendWindow, follow_spend
+from .spend import SpendWindow, follow_account
 
 __all__ = [
-    "BILLING_TIME_ZONE",
     "DEFAULT_REGION",
     "REGIONS",
     "AccountError",
@@ -41,6 +40,6 @@ __all__ = [
     "RateLimit",
     "RateLimitError",
     "SpendWindow",
-    "follow_spend",
+    "follow_account",
     "normalize_base_url",
 ]

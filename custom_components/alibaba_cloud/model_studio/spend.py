@@ -4,9 +4,13 @@ The service reports spend "of the day" and "of the month" and does not say when 
 roll over. What tells is the figure itself, with the clock for what happened unseen.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from typing import Self
+
+from .models import AccountSnapshot
 
 BILLING_TIME_ZONE = timezone(timedelta(hours=8))
 """The zone in which the service's billing days begin."""
@@ -24,6 +28,54 @@ class SpendWindow:
     amount: Decimal
     seen: datetime
     since: datetime
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the window as JSON has it."""
+        return {
+            "amount": str(self.amount),
+            "seen": self.seen.isoformat(),
+            "since": self.since.isoformat(),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, str]) -> Self:
+        """Return the window that `as_dict` made this of."""
+        return cls(
+            amount=Decimal(stored["amount"]),
+            seen=datetime.fromisoformat(stored["seen"]),
+            since=datetime.fromisoformat(stored["since"]),
+        )
+
+
+def follow_account(
+    windows: Mapping[str, SpendWindow], account: AccountSnapshot, now: datetime
+) -> dict[str, SpendWindow]:
+    """Return the windows of `daily_spend` and `monthly_spend` as of a snapshot.
+
+    The month begins with the billing period where the service reports one. A figure
+    that is missing stays in the window it was in.
+    """
+    now = now.astimezone(BILLING_TIME_ZONE)
+    followed = dict(windows)
+    if spend := account.daily_spend:
+        followed["daily_spend"] = follow_spend(
+            windows.get("daily_spend"),
+            spend.amount,
+            now=now,
+            start=_midnight(now.date()),
+        )
+    if spend := account.monthly_spend:
+        if start := account.billing_period.start:
+            month = SpendWindow(amount=spend.amount, seen=now, since=_midnight(start))
+        else:
+            month = follow_spend(
+                windows.get("monthly_spend"),
+                spend.amount,
+                now=now,
+                start=_midnight(now.date().replace(day=1)),
+            )
+        followed["monthly_spend"] = month
+    return followed
 
 
 def follow_spend(
@@ -49,3 +101,8 @@ def follow_spend(
     else:
         since = start if start > window.seen else now
     return SpendWindow(amount=amount, seen=now, since=since)
+
+
+def _midnight(day: date) -> datetime:
+    """Return when a billing day begins."""
+    return datetime.combine(day, time.min, BILLING_TIME_ZONE)
