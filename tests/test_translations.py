@@ -27,7 +27,7 @@ LINK = re.compile(r"\]\(([^)]*)\)")
 
 # The texts that read the same in English. The keys are the languages there must be.
 SAME_AS_ENGLISH: dict[str, set[str]] = {
-    "de": {"Limit", "OK", "Region", "Status"},
+    "de": {"Limit", "OK", "Status"},
     "es": {"China (Hong Kong)", "Error", "OK", "tokens", "tokens/min"},
     "fr": {"Message", "OK"},
     "ja": {"OK"},
