@@ -100,6 +100,7 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         """Set up an account with the key in the environment, which stays there."""
         variable = _set_variable(API_KEY_VARIABLES)
         if variable is None:
+            self._errors, self._error = {}, ""
             return await self.async_step_api_key()
         if user_input is not None:
             if data := await self._async_check(
@@ -188,15 +189,18 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             LOGGER.exception("Unexpected error while trying the API key")
             self._errors = {"base": "unknown"}
             return None
+        # Another flow may have come first meanwhile.
+        self._async_abort_if_configured(data)
         return data
 
     def _async_abort_if_configured(self, data: Mapping[str, Any]) -> None:
         """Abort if another entry has the same key at the same host."""
-        for entry in self._async_current_entries(include_ignore=False):
-            if entry.entry_id != self.context.get("entry_id") and _account(
-                entry.data
-            ) == _account(data):
-                raise AbortFlow("already_configured")
+        if api_key_of(data) and any(
+            _account(entry.data) == _account(data)
+            for entry in self._async_current_entries(include_ignore=False)
+            if entry.entry_id != self.context.get("entry_id")
+        ):
+            raise AbortFlow("already_configured")
 
     def _async_create(self, data: dict[str, str]) -> ConfigFlowResult:
         """Create the entry, named after its region, else after its host."""
