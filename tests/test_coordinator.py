@@ -412,7 +412,7 @@ async def test_unforeseen_error(
     hass: HomeAssistant, simulator: Simulator, poll: Poll, account: MockConfigEntry
 ) -> None:
     """What nobody foresaw is an error too, and the next good poll ends it."""
-    client = account.runtime_data._client
+    client = account.runtime_data.client
     session, client._session = client._session, None
     await poll()
     assert (told(hass), figures(hass)) == (TOLD["error"], GONE)

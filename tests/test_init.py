@@ -144,19 +144,6 @@ async def test_failed_answer_removes_no_model(
     assert state(hass, "used", "qwen-plus") == "150"
 
 
-async def test_limits_answer(
-    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
-) -> None:
-    """An account that turns to limits only keeps its entities, with nothing made up."""
-    simulator.body = None
-    simulator.account.answer = "limits"
-    await poll()
-    assert state(hass, "status") == "ok"
-    assert state(hass, "monthly_spend") == "unknown"
-    assert state(hass, "used", "qwen-plus") == "unknown"
-    assert models(hass) > ALL
-
-
 @pytest.mark.logs("rejected by integration", "rejected by integration")
 async def test_removing_a_device(
     hass: HomeAssistant,

@@ -2,12 +2,22 @@
 
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers.typing import ConfigType
 
-from .const import DOMAIN
+from .const import CONSOLE_URL, DOMAIN
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator, spend_store
+from .repairs import async_follow_issues
+from .services import async_setup_services
 
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 PLATFORMS = [Platform.BINARY_SENSOR, Platform.SENSOR]
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Register the actions, which are there with or without an account."""
+    async_setup_services(hass)
+    return True
 
 
 async def async_setup_entry(
@@ -24,13 +34,14 @@ async def async_setup_entry(
             manufacturer="Alibaba Cloud",
             model="Model Studio",
             entry_type=dr.DeviceEntryType.SERVICE,
-            configuration_url="https://modelstudio.console.alibabacloud.com",
+            configuration_url=CONSOLE_URL,
         )
         .id
     )
     await coordinator.async_load()
     await coordinator.async_refresh()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    async_follow_issues(hass, entry)
     return True
 
 

@@ -1,5 +1,6 @@
 """Set-up of an account: one check of the key for every step."""
 
+import asyncio
 from collections.abc import Mapping
 import os
 from typing import Any, override
@@ -7,11 +8,18 @@ from typing import Any, override
 import voluptuous as vol
 from yarl import URL
 
-from homeassistant.config_entries import ConfigFlow, ConfigFlowResult
-from homeassistant.const import CONF_API_KEY
+from homeassistant.config_entries import (
+    SOURCE_RECONFIGURE,
+    ConfigFlow,
+    ConfigFlowResult,
+    OptionsFlowWithReload,
+)
+from homeassistant.const import CONF_API_KEY, CONF_REGION
+from homeassistant.core import callback
 from homeassistant.data_entry_flow import AbortFlow
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.selector import (
+    SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
     SelectSelectorMode,
@@ -25,26 +33,48 @@ from .const import (
     BASE_URL_VARIABLES,
     CONF_API_KEY_ENV,
     CONF_BASE_URL,
+    CONF_MODELS,
+    CONF_WORKSPACE_ID,
     DOMAIN,
     LOGGER,
 )
-from .coordinator import FAILURES, api_key_of
+from .coordinator import (
+    FAILURES,
+    AlibabaCloudConfigEntry,
+    AlibabaCloudCoordinator,
+    api_key_of,
+)
 from .model_studio import (
     DEFAULT_REGION,
     REGIONS,
+    WORKSPACE_REGIONS,
+    AccountSnapshot,
     InvalidURLError,
+    InvalidWorkspaceError,
     ModelStudioClient,
     ModelStudioError,
+    ModelUsage,
     normalize_base_url,
+    workspace_base_url,
 )
+
+WORKSPACE = "workspace"
+"""Stands in the list of regions for the host of a workspace."""
 
 API_KEY_SELECTOR = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD))
 BASE_URL_SELECTOR = SelectSelector(
     SelectSelectorConfig(
-        options=list(REGIONS),
+        options=[*REGIONS, WORKSPACE],
         custom_value=True,
         mode=SelectSelectorMode.DROPDOWN,
         translation_key="base_url",
+    )
+)
+REGION_SELECTOR = SelectSelector(
+    SelectSelectorConfig(
+        options=list(WORKSPACE_REGIONS),
+        mode=SelectSelectorMode.DROPDOWN,
+        translation_key="region",
     )
 )
 CONSOLES = {
@@ -59,10 +89,24 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
 
     VERSION = 1
 
+    _account: AccountSnapshot
+    _data: dict[str, str]
+    _region: str
+    _credentials: dict[str, str]
+
     def __init__(self) -> None:
         """Start without an error to show."""
         self._errors: dict[str, str] = {}
         self._error = ""
+
+    @staticmethod
+    @callback
+    @override
+    def async_get_options_flow(
+        config_entry: AlibabaCloudConfigEntry,
+    ) -> AlibabaCloudOptionsFlow:
+        """Return the flow of the options."""
+        return AlibabaCloudOptionsFlow()
 
     @override
     async def async_step_user(
@@ -83,8 +127,8 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         """Set up an account with a key that is typed in."""
         if user_input is not None:
             key = user_input[CONF_API_KEY].strip()
-            if data := await self._async_check(user_input, {CONF_API_KEY: key}):
-                return self._async_create(data)
+            if done := await self._async_try(user_input, {CONF_API_KEY: key}):
+                return done
         return self._async_show(
             "api_key",
             {
@@ -103,10 +147,8 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             self._errors, self._error = {}, ""
             return await self.async_step_api_key()
         if user_input is not None:
-            if data := await self._async_check(
-                user_input, {CONF_API_KEY_ENV: variable}
-            ):
-                return self._async_create(data)
+            if done := await self._async_try(user_input, {CONF_API_KEY_ENV: variable}):
+                return done
         base_url = os.environ.get(_set_variable(BASE_URL_VARIABLES) or "")
         return self._async_show(
             "environment",
@@ -117,6 +159,55 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             },
             user_input,
             variable=variable,
+        )
+
+    async def async_step_region(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Offer the region in which a key works that the chosen one rejects."""
+        if user_input is not None:
+            if done := await self._async_try(
+                {CONF_BASE_URL: self._region}, self._credentials
+            ):
+                return done
+        return self._async_show("region", {}, region=self._region)
+
+    async def async_step_workspace(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Make the base URL of a workspace and its region."""
+        if user_input is not None:
+            self._errors, self._error = {}, ""
+            try:
+                base_url = workspace_base_url(
+                    user_input[CONF_WORKSPACE_ID], user_input[CONF_REGION]
+                )
+            except InvalidWorkspaceError:
+                self._errors = {CONF_WORKSPACE_ID: "invalid_workspace_id"}
+            else:
+                if done := await self._async_try(
+                    {CONF_BASE_URL: base_url}, self._credentials
+                ):
+                    return done
+        return self._async_show(
+            "workspace",
+            {
+                vol.Required(CONF_WORKSPACE_ID): TextSelector(),
+                vol.Required(CONF_REGION, default=DEFAULT_REGION): REGION_SELECTOR,
+            },
+            user_input,
+        )
+
+    async def async_step_models(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Let the user choose models, where the key reads nothing but their limits."""
+        if user_input is not None:
+            return self._async_create(user_input)
+        return self.async_show_form(
+            step_id="models",
+            data_schema=_models_schema(self._account.models),
+            description_placeholders={"count": str(len(self._account.models))},
         )
 
     async def async_step_reauth(
@@ -146,8 +237,8 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         if user_input is not None:
             key = user_input.get(CONF_API_KEY, "").strip()
             credentials = {CONF_API_KEY: key} if key else _credentials(entry.data)
-            if data := await self._async_check(user_input, credentials):
-                return self.async_update_reload_and_abort(entry, data=data)
+            if done := await self._async_try(user_input, credentials):
+                return done
         return self._async_show(
             "reconfigure",
             {
@@ -155,6 +246,65 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
                 vol.Required(CONF_BASE_URL): BASE_URL_SELECTOR,
             },
             user_input or {CONF_BASE_URL: _region_or_url(entry.data[CONF_BASE_URL])},
+        )
+
+    async def _async_try(
+        self, user_input: Mapping[str, Any], credentials: dict[str, str]
+    ) -> ConfigFlowResult | None:
+        """Return the next step of a flow whose key the service accepts.
+
+        None if the form has an error to show. A key that a region of the list rejects
+        is tried once in each of the others, as the form says.
+        """
+        if user_input[CONF_BASE_URL] == WORKSPACE:
+            self._errors, self._credentials = {}, credentials
+            return await self.async_step_workspace()
+        if data := await self._async_check(user_input, credentials):
+            if self.source == SOURCE_RECONFIGURE:
+                return self.async_update_reload_and_abort(
+                    self._get_reconfigure_entry(), data=data
+                )
+            self._data = data
+            if self._account.limits_only:
+                return await self.async_step_models()
+            return self._async_create({})
+        chosen = user_input[CONF_BASE_URL]
+        if self._errors == {"base": "invalid_auth"} and chosen in REGIONS:
+            others = [region for region in REGIONS if region != chosen]
+            if region := await self._async_find_region(others, credentials):
+                self._errors, self._error = {}, ""
+                self._region, self._credentials = region, credentials
+                return await self.async_step_region()
+        return None
+
+    async def _async_find_region(
+        self, regions: list[str], credentials: dict[str, str]
+    ) -> str | None:
+        """Return the first of these regions that accepts the key, with a request each."""
+        results = await asyncio.gather(
+            *(
+                self._client(REGIONS[region], credentials).try_key()
+                for region in regions
+            ),
+            return_exceptions=True,
+        )
+        return next(
+            (
+                region
+                for region, result in zip(regions, results, strict=True)
+                if result is None
+            ),
+            None,
+        )
+
+    def _client(
+        self, base_url: str, credentials: Mapping[str, Any]
+    ) -> ModelStudioClient:
+        """Return a client for a key."""
+        return ModelStudioClient(
+            async_get_clientsession(self.hass),
+            base_url=base_url,
+            api_key=api_key_of(credentials),
         )
 
     async def _async_check(
@@ -166,21 +316,16 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         the same key at the same host.
         """
         self._errors, self._error = {}, ""
-        base_url = user_input[CONF_BASE_URL]
+        place = user_input[CONF_BASE_URL]
         try:
-            base_url = normalize_base_url(REGIONS.get(base_url, base_url))
+            base_url = normalize_base_url(REGIONS.get(place, place))
         except InvalidURLError:
             self._errors = {CONF_BASE_URL: "invalid_url"}
             return None
         data = {CONF_BASE_URL: base_url, **credentials}
         self._async_abort_if_configured(data)
-        client = ModelStudioClient(
-            async_get_clientsession(self.hass),
-            base_url=base_url,
-            api_key=api_key_of(data),
-        )
         try:
-            await client.get_account()
+            self._account = await self._client(base_url, credentials).get_account()
         except ModelStudioError as err:
             self._errors = {"base": FAILURES[type(err)][1]}
             self._error = str(err)
@@ -202,13 +347,16 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         ):
             raise AbortFlow("already_configured")
 
-    def _async_create(self, data: dict[str, str]) -> ConfigFlowResult:
-        """Create the entry, named after its region, else after its host."""
-        base_url = data[CONF_BASE_URL]
+    def _async_create(self, options: dict[str, Any]) -> ConfigFlowResult:
+        """Create the entry, named after its region, its workspace, else its host."""
+        base_url = self._data[CONF_BASE_URL]
         place = _region_or_url(base_url)
         if place == base_url:
             place = URL(base_url).host or base_url
-        return self.async_create_entry(title=f"Model Studio ({place})", data=data)
+            place = place.removesuffix(".maas.aliyuncs.com")
+        return self.async_create_entry(
+            title=f"Model Studio ({place})", data=self._data, options=options
+        )
 
     def _async_show(
         self,
@@ -231,6 +379,66 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
                 **placeholders,
             },
         )
+
+
+class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
+    """Chooses the models that get a device."""
+
+    async def async_step_init(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Let the user choose; without a choice it is all models that report usage."""
+        if user_input is not None:
+            return self.async_create_entry(
+                data={**self.config_entry.options, **user_input}
+            )
+        coordinator: AlibabaCloudCoordinator | None = getattr(
+            self.config_entry, "runtime_data", None
+        )
+        if coordinator is None or (account := coordinator.data) is None:
+            return self.async_abort(reason="nothing_read")
+        chosen = coordinator.chosen_models
+        gone = {name: ModelUsage(name=name) for name in chosen}
+        return self.async_show_form(
+            step_id="init",
+            data_schema=self.add_suggested_values_to_schema(
+                _models_schema({**gone, **account.models}), {CONF_MODELS: chosen}
+            ),
+            description_placeholders={"count": str(len(account.models))},
+        )
+
+
+def _models_schema(models: Mapping[str, ModelUsage]) -> vol.Schema:
+    """Return the form that offers models, each with its limits."""
+    return vol.Schema(
+        {
+            vol.Optional(CONF_MODELS, default=[]): SelectSelector(
+                SelectSelectorConfig(
+                    options=[
+                        SelectOptionDict(value=name, label=_label(model))
+                        for name, model in models.items()
+                    ],
+                    multiple=True,
+                    mode=SelectSelectorMode.DROPDOWN,
+                    sort=True,
+                )
+            )
+        }
+    )
+
+
+def _label(model: ModelUsage) -> str:
+    """Return a model's name with its limits."""
+    limits = [
+        f"{value:,} {unit}"
+        for value, unit in (
+            (model.limit, ""),
+            (model.rate_limit.rpm, "RPM"),
+            (model.rate_limit.tpm, "TPM"),
+        )
+        if value is not None
+    ]
+    return f"{model.name} ({', '.join(limits)})" if limits else model.name
 
 
 def _set_variable(names: tuple[str, ...]) -> str | None:

@@ -1,4 +1,4 @@
-"""Names shared across the integration."""
+"""Names and addresses shared across the integration."""
 
 import logging
 from typing import Final
@@ -10,7 +10,13 @@ CONF_API_KEY_ENV: Final = "api_key_env"
 """The name of the environment variable that holds the key, in place of the key."""
 CONF_BASE_URL: Final = "base_url"
 
+CONF_WORKSPACE_ID: Final = "workspace_id"
+CONF_MODELS: Final = "models"
+"""Names of the models that get a device; without it, all that report usage."""
+
 API_KEY_VARIABLES: Final = ("ALIBABA_CLOUD_API_KEY", "DASHSCOPE_API_KEY")
 """Environment variables known to hold a key, the first of them first."""
 BASE_URL_VARIABLES: Final = ("DASHSCOPE_HTTP_BASE_URL", "DASHSCOPE_BASE_URL")
 """Environment variables in which the vendor's SDK keeps the base URL."""
+
+CONSOLE_URL: Final = "https://modelstudio.console.alibabacloud.com"

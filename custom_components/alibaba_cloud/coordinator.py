@@ -1,6 +1,6 @@
 """Polls an account, and says what its failures mean."""
 
-from collections.abc import KeysView, Mapping
+from collections.abc import Collection, KeysView, Mapping
 from datetime import timedelta
 from enum import StrEnum
 import os
@@ -15,7 +15,7 @@ from homeassistant.helpers.storage import Store
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 from homeassistant.util import dt as dt_util
 
-from .const import CONF_API_KEY_ENV, CONF_BASE_URL, DOMAIN, LOGGER
+from .const import CONF_API_KEY_ENV, CONF_BASE_URL, CONF_MODELS, DOMAIN, LOGGER
 from .model_studio import (
     AccountError,
     AccountSnapshot,
@@ -112,7 +112,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             always_update=False,
         )
         self._api_key = api_key_of(entry.data)
-        self._client = ModelStudioClient(
+        self.client = ModelStudioClient(
             async_get_clientsession(hass),
             base_url=entry.data[CONF_BASE_URL],
             api_key=self._api_key,
@@ -139,6 +139,38 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         if self.last_update_success or self.last_exception is None:
             return None
         return str(self.last_exception)
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the last poll failed with, None if it did not."""
+        if self.last_update_success or self.last_exception is None:
+            return None
+        return self.last_exception.__cause__ or self.last_exception
+
+    @property
+    def missing_variable(self) -> str | None:
+        """The environment variable that should hold the key and does not."""
+        if self._api_key:
+            return None
+        return self.config_entry.data.get(CONF_API_KEY_ENV)
+
+    @property
+    def chosen_models(self) -> list[str]:
+        """The models that the user chose; none, where nobody chose."""
+        chosen: list[str] = self.config_entry.options.get(CONF_MODELS, [])
+        return chosen
+
+    @property
+    def models(self) -> Collection[str]:
+        """The models that are to have a device: the chosen ones that are listed.
+
+        Where nobody chose, all that report usage.
+        """
+        if self.data is None:
+            return set()
+        if self.chosen_models:
+            return self.data.models.keys() & self.chosen_models
+        return set() if self.data.limits_only else self.data.models.keys()
 
     @property
     def has_current_data(self) -> bool:
@@ -171,7 +203,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         Raises `PollFailed` for every error of the client's.
         """
         try:
-            snapshot = await self._client.get_account()
+            snapshot = await self.client.get_account()
         except ModelStudioError as err:
             raise self._failed(err) from err
         self._backoff = FIRST_BACKOFF
@@ -195,9 +227,9 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             self._backoff = FIRST_BACKOFF
         if status is Status.AUTH:
             retry_after = REJECTED_KEY_INTERVAL
-            if not self._api_key:
+            if variable := self.missing_variable:
                 translation_key = "environment_variable_missing"
-                placeholders = {"variable": self.config_entry.data[CONF_API_KEY_ENV]}
+                placeholders = {"variable": variable}
             if not self._reauth_asked:
                 self._reauth_asked = True
                 self.config_entry.async_start_reauth(self.hass)
@@ -258,21 +290,24 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
     @callback
     def _remove_gone_models(self, account: AccountSnapshot) -> None:
-        """Remove the devices of models that a complete answer no longer lists."""
-        if not account.models_complete:
-            self._models = None
+        """Remove the devices of models that are gone, or not among those chosen.
+
+        Only a complete answer says that a model is gone.
+        """
+        if account.models_complete and account.models.keys() == self._models:
             return
-        models = account.models.keys()
-        if models == self._models:
-            return
-        self._models = models
+        self._models = account.models.keys() if account.models_complete else None
         registry = dr.async_get(self.hass)
-        current = {(DOMAIN, self.identifier(name)) for name in models}
+        prefix = self.identifier("")
         for device in dr.async_child_entries_for_config_entry(
             registry, self.config_entry.entry_id
         ):
-            if device.identifiers.isdisjoint(current):
-                registry.async_remove_device(device.id)
+            for _, identifier in device.identifiers:
+                name = identifier.removeprefix(prefix)
+                if (account.models_complete and name not in account.models) or (
+                    self.chosen_models and name not in self.chosen_models
+                ):
+                    registry.async_remove_device(device.id)
 
     @override
     async def async_shutdown(self) -> None:

@@ -19,8 +19,15 @@ async def async_get_config_entry_diagnostics(
 ) -> dict[str, Any]:
     """Return diagnostics of an account."""
     coordinator = entry.runtime_data
+    listing = coordinator.client.listing
     return {
         "entry": async_redact_data(entry.data, TO_REDACT),
+        "options": dict(entry.options),
+        "answer": {
+            "limits_only": coordinator.data and coordinator.data.limits_only,
+            "pages": listing and listing.pages,
+            "rows": listing and listing.rows,
+        },
         "status": coordinator.status,
         "message": coordinator.message,
         "account": _plain(coordinator.data),

@@ -50,6 +50,9 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
         self._model = model
         identifier = coordinator.identifier(model)
         self._attr_unique_id = f"{identifier}_{description.key}"
+        if model is not None and coordinator.data and coordinator.data.limits_only:
+            # They are all there is to see of a model that was chosen.
+            self._attr_entity_registry_enabled_default = True
         self._attr_device_info = (
             DeviceInfo(identifiers={(DOMAIN, identifier)})
             if model is None
@@ -158,9 +161,8 @@ def async_setup_figures(
 
     @callback
     def add_new_entities() -> None:
-        reported = coordinator.data.models.keys() if coordinator.data else set()
-        for model in reported - known.keys():
-            known[model] = set()
+        for model in coordinator.models:
+            known.setdefault(model, set())
         if new := list(new_entities()):
             async_add_entities(new)
 

@@ -123,6 +123,13 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         device_class=SensorDeviceClass.DATE,
         value_fn=lambda account: account.billing_period.end,
     ),
+    _diagnostic(
+        key="reported_figures",
+        translation_key="reported_figures",
+        device_class=SensorDeviceClass.ENUM,
+        options=["usage", "limits"],
+        value_fn=lambda account: "limits" if account.limits_only else "usage",
+    ),
 )
 
 MODEL_SENSORS: tuple[FigureSensorDescription[ModelUsage], ...] = (

@@ -105,7 +105,8 @@ class Simulator:
     account: what is answered from.
     api_keys: the keys that are let in.
     body: answered verbatim to a good key instead of the account's answer: bytes and str
-        as they are, anything else as JSON; None is the account's answer.
+        as they are, anything else as JSON; None is the account's answer. A function is
+        given the query, and returns one of these.
     requests: what came to the quotas, in order.
     redirect_target_hits: how many requests followed a redirect that was told no other
         location; they must be none where the key is to stay with one host.
@@ -249,6 +250,8 @@ class Simulator:
                 401, "InvalidApiKey", "Invalid API-key provided.", request_id
             )
         body = self.body
+        if callable(body):
+            body = body(request.query)
         if body is None:
             try:
                 body = self.account.respond(request.query, request_id)

@@ -8,9 +8,12 @@ wrong is one of the errors in `errors`.
 from .client import (
     DEFAULT_REGION,
     REGIONS,
+    WORKSPACE_REGIONS,
     InvalidURLError,
+    InvalidWorkspaceError,
     ModelStudioClient,
     normalize_base_url,
+    workspace_base_url,
 )
 from .errors import (
     AccountError,
@@ -26,6 +29,7 @@ from .spend import SpendWindow, follow_account
 __all__ = [
     "DEFAULT_REGION",
     "REGIONS",
+    "WORKSPACE_REGIONS",
     "AccountError",
     "AccountSnapshot",
     "AuthenticationError",
@@ -33,6 +37,7 @@ __all__ = [
     "ConnectionFailedError",
     "InvalidAnswerError",
     "InvalidURLError",
+    "InvalidWorkspaceError",
     "ModelStudioClient",
     "ModelStudioError",
     "ModelUsage",
@@ -42,4 +47,5 @@ __all__ = [
     "SpendWindow",
     "follow_account",
     "normalize_base_url",
+    "workspace_base_url",
 ]

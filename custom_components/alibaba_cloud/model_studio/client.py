@@ -1,7 +1,14 @@
-"""The one request of a poll: `GET {base_url}/quotas`."""
+"""The one request of a poll: `GET {base_url}/quotas`.
+
+An account whose key reads limits only has some 500 rows on several pages. They are
+settings: they are listed now and then, and a poll asks for one row, to know that the
+service, the key and the number of rows are what they were.
+"""
 
 from datetime import UTC, datetime
 from ipaddress import ip_address
+import re
+import time
 
 import aiohttp
 from yarl import URL
@@ -12,8 +19,8 @@ from .errors import (
     InvalidAnswerError,
     ModelStudioError,
 )
-from .models import AccountSnapshot
-from .parsing import parse_answer, parse_failure
+from .models import AccountSnapshot, LimitsListing, LimitsPage, RateLimit
+from .parsing import limits_account, parse_answer, parse_failure
 
 REGIONS = {
     "cn-beijing": "https://dashscope.aliyuncs.com/api/v1",
@@ -23,6 +30,8 @@ REGIONS = {
 }
 """Base URL by region. An API key belongs to one region."""
 DEFAULT_REGION = "cn-beijing"
+WORKSPACE_REGIONS = (*REGIONS, "eu-central-1", "ap-northeast-1")
+"""Regions with a host for each workspace; the last two have no other."""
 
 TIMEOUT = 10
 """Seconds for a request in all."""
@@ -30,9 +39,22 @@ LARGEST_BODY = 8 * 1024 * 1024
 """Bytes, decompressed."""
 _LARGEST_FAILURE = 64 * 1024
 
+LISTING_INTERVAL = 30 * 60
+"""Seconds after which the limits are listed again."""
+PAGE_SIZE = 100
+"""Rows; the service refuses more."""
+MOST_PAGES = 100
+
+
+_WORKSPACE_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
 
 class InvalidURLError(ValueError):
     """A base URL that no key may be sent to."""
+
+
+class InvalidWorkspaceError(ValueError):
+    """What is no id of a workspace."""
 
 
 class ModelStudioClient:
@@ -45,12 +67,14 @@ class ModelStudioClient:
         self._session = session
         self._url = URL(base_url) / "quotas"
         self._api_key = api_key
+        self._listed = 0.0
+        self.listing: LimitsListing | None = None
+        """The limits as last listed, None for an account that reports more."""
 
     async def get_account(self) -> AccountSnapshot:
         """Return the account's figures as of now.
 
-        A connection that fails is tried once more at once. Raises
-        `AuthenticationError`, `RateLimitError`, `AccountError`,
+        Raises `AuthenticationError`, `RateLimitError`, `AccountError`,
         `ConnectionFailedError` or `InvalidAnswerError`.
         """
         if not self._api_key.isascii() or not self._api_key.isprintable():
@@ -58,20 +82,85 @@ class ModelStudioClient:
         if not self._api_key:
             raise AuthenticationError("There is no API key")
         try:
-            try:
-                return await self._get_quotas()
-            except ConnectionFailedError:
-                return await self._get_quotas()
+            return await self._get_account()
         except ModelStudioError as err:
             # Services have been seen to repeat a key they refuse.
             err.redact(self._api_key)
             raise
 
-    async def _get_quotas(self) -> AccountSnapshot:
+    async def try_key(self) -> None:
+        """Ask once whether the key is accepted. Raises as `get_account` does."""
+        await self._get(self._url)
+
+    async def _get_account(self) -> AccountSnapshot:
+        """Ask for the account; list its limits if that is all there is, and it is time."""
+        answer = await self._get_quotas(page=1, size=1 if self.listing else None)
+        if isinstance(answer, AccountSnapshot):
+            self.listing = None
+            return answer
+        if (
+            self.listing is None
+            or self.listing.total != answer.total
+            or time.monotonic() - self._listed > LISTING_INTERVAL
+        ):
+            self.listing = await self._list_limits()
+            self._listed = time.monotonic()
+        return self.listing.account
+
+    async def _list_limits(self) -> LimitsListing:
+        """Read all pages of the limits answer.
+
+        Raises `InvalidAnswerError` unless that is as many rows as the service says
+        there are: a list is whole or none.
+        """
+        seen: set[bytes] = set()
+        limits: list[tuple[str, RateLimit]] = []
+        total = None
+        for number in range(1, MOST_PAGES + 1):
+            page = await self._get_quotas(page=number, size=PAGE_SIZE)
+            if not isinstance(page, LimitsPage) or (number > 1 and page.total != total):
+                raise InvalidAnswerError("The quotas changed while they were listed")
+            total = page.total
+            new = [
+                limit
+                for row, limit in zip(page.rows, page.limits, strict=True)
+                if row not in seen
+            ]
+            seen.update(page.rows)
+            limits += new
+            if not page.rows if total is None else len(limits) >= total:
+                return LimitsListing(
+                    account=limits_account(limits),
+                    pages=number,
+                    rows=len(limits),
+                    total=total,
+                )
+            if not new:
+                break
+        raise InvalidAnswerError(
+            f"The quotas are incomplete: {len(limits)} rows of {total}"
+        )
+
+    async def _get_quotas(
+        self, *, page: int, size: int | None
+    ) -> AccountSnapshot | LimitsPage:
+        """Ask once, and once more at once if the connection fails.
+
+        Without a size there is no paging in the request.
+        """
+        url = self._url
+        if size is not None:
+            url = url.with_query(page_no=page, page_size=size)
+        try:
+            return await self._get(url)
+        except ConnectionFailedError:
+            return await self._get(url)
+
+    async def _get(self, url: URL) -> AccountSnapshot | LimitsPage:
         """Ask once."""
         try:
             async with self._session.get(
-                self._url,
+                url,
                 headers={"Authorization": f"Bearer {self._api_key}"},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT),
@@ -133,6 +222,17 @@ def normalize_base_url(text: str) -> str:
     ):
         raise InvalidURLError("Not a base URL")
     return str(url).rstrip("/").removesuffix("/quotas").rstrip("/")
+
+
+def workspace_base_url(workspace_id: str, region: str) -> str:
+    """Return the base URL of a workspace in a region.
+
+    Raises `InvalidWorkspaceError` unless the id can stand in a host name, as ids do.
+    """
+    workspace_id = workspace_id.strip().lower()
+    if not _WORKSPACE_ID.fullmatch(workspace_id):
+        raise InvalidWorkspaceError("Not the id of a workspace")
+    return f"https://{workspace_id}.{region}.maas.aliyuncs.com/api/v1"
 
 
 def _is_local(host: str) -> bool:

@@ -53,7 +53,15 @@ class AccountError(ModelStudioError):
     """The service answered, but not with success.
 
     `code` is the service's own, or the HTTP status (`HTTP 502`) where it gave none.
+    `status` is the HTTP status.
     """
+
+    def __init__(
+        self, message: str | None = None, *, code: str | None = None, status: int = 200
+    ) -> None:
+        """Keep the HTTP status."""
+        super().__init__(message, code=code)
+        self.status = status
 
 
 class ConnectionFailedError(ModelStudioError):

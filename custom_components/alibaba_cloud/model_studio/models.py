@@ -80,6 +80,8 @@ class AccountSnapshot:
     """By name."""
     models_complete: bool = False
     """Whether `models` is all of them: only then is a missing model gone."""
+    limits_only: bool = False
+    """Whether the service reports limits of models, and neither money nor usage."""
 
     @property
     def over_spend_limit(self) -> bool | None:
@@ -91,3 +93,28 @@ class AccountSnapshot:
         if spend is None or limit is None or spend.currency != limit.currency:
             return None
         return spend.amount >= limit.amount if limit.amount > 0 else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitsPage:
+    """One page of the limits answer.
+
+    `rows` are the rows as they came, `limits` what binds the model of each: a model
+    may stand in several rows.
+    """
+
+    rows: tuple[bytes, ...]
+    limits: tuple[tuple[str, RateLimit], ...]
+    total: Number | None
+    """Rows on all pages."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitsListing:
+    """All pages of the limits answer."""
+
+    account: AccountSnapshot
+    pages: int
+    rows: int
+    total: Number | None
+    """Rows as the service counts them."""

@@ -22,7 +22,15 @@ from .errors import (
     ModelStudioError,
     RateLimitError,
 )
-from .models import AccountSnapshot, BillingPeriod, ModelUsage, Money, Number, RateLimit
+from .models import (
+    AccountSnapshot,
+    BillingPeriod,
+    LimitsPage,
+    ModelUsage,
+    Money,
+    Number,
+    RateLimit,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -33,8 +41,8 @@ _BEYOND_ANY_FIGURE = 10**18
 _LONGEST_MESSAGE = 300
 
 
-def parse_answer(body: bytes) -> AccountSnapshot:
-    """Return what an answer under HTTP 200 says of the account.
+def parse_answer(body: bytes) -> AccountSnapshot | LimitsPage:
+    """Return what an answer under HTTP 200 says of the account, or of its limits.
 
     Raises `InvalidAnswerError`, or the error that its `code` stands for.
     """
@@ -48,7 +56,7 @@ def parse_answer(body: bytes) -> AccountSnapshot:
         return _account(data)
     output = answer.get("output")
     if isinstance(output, dict) and isinstance(output.get("quotas"), list):
-        return _limits(output)
+        return _limits_page(output)
     raise InvalidAnswerError("The answer holds neither account data nor quotas")
 
 
@@ -85,7 +93,7 @@ def _error(
         return RateLimitError(message, code=code, retry_after=retry_after)
     if status in (401, 403):
         return AuthenticationError(message, code=code)
-    return AccountError(message, code=code)
+    return AccountError(message, code=code, status=status)
 
 
 def _decode(body: bytes) -> Any:
@@ -197,32 +205,45 @@ def _rate_limit(row: Mapping[str, Any]) -> RateLimit:
     return RateLimit(rpm=_number(row.get("rpm")), tpm=_number(row.get("tpm")))
 
 
-def _limits(output: Mapping[str, Any]) -> AccountSnapshot:
-    """Return the limits answer's models: what binds each of them per minute.
+def _limits_page(output: Mapping[str, Any]) -> LimitsPage:
+    """Return a page of the limits answer.
 
-    A model may stand in several rows; where a workspace limit is set, it binds below
-    the model's own.
+    Raises `InvalidAnswerError` for a row without a model: a list is whole or none.
     """
-    limits: dict[str, RateLimit] = {}
-    rows = output["quotas"]
-    read = 0
-    for row in map(_mapping, rows):
-        if not isinstance(name := row.get("model"), str) or not name.strip():
-            _LOGGER.debug("Skipped a quota row without a model")
-            continue
-        read += 1
-        limit = limits.get(name, RateLimit())
-        for source in ("model_limit", "workspace_limit"):
-            limit = _tighter(limit, _per_minute(_mapping(row.get(source))))
-        limits[name] = limit
+    rows = []
+    limits = []
+    for row in output["quotas"]:
+        name = _mapping(row).get("model")
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidAnswerError("A row of the quotas names no model")
+        rows.append(orjson.dumps(row, option=orjson.OPT_SORT_KEYS))
+        # Where a workspace limit is set, it binds below the model's own.
+        limits.append(
+            (
+                name,
+                _tighter(
+                    _per_minute(_mapping(row.get("model_limit"))),
+                    _per_minute(_mapping(row.get("workspace_limit"))),
+                ),
+            )
+        )
+    return LimitsPage(
+        rows=tuple(rows), limits=tuple(limits), total=_number(output.get("total"))
+    )
+
+
+def limits_account(limits: Iterable[tuple[str, RateLimit]]) -> AccountSnapshot:
+    """Return the account that all rows of the limits answer describe.
+
+    Of several rows of a model the tightest binds.
+    """
+    models: dict[str, ModelUsage] = {}
+    for name, limit in limits:
+        if name in models:
+            limit = _tighter(models[name].rate_limit, limit)
+        models[name] = ModelUsage(name=name, rate_limit=limit)
     return AccountSnapshot(
-        models=MappingProxyType(
-            {
-                name: ModelUsage(name=name, rate_limit=limit)
-                for name, limit in limits.items()
-            }
-        ),
-        models_complete=read == len(rows) == _number(output.get("total")),
+        models=MappingProxyType(models), models_complete=True, limits_only=True
     )
 
 

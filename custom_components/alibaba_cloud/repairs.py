@@ -1,0 +1,131 @@
+"""What a user can mend: issues that come with a cause and go with it."""
+
+from collections.abc import Iterator
+from typing import Any, override
+
+from homeassistant.components.repairs import (
+    ConfirmRepairFlow,
+    RepairsFlow,
+    RepairsFlowResult,
+)
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import issue_registry as ir
+
+from .const import CONF_MODELS, CONSOLE_URL, DOMAIN
+from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+from .model_studio import AccountError, ConnectionFailedError, Money, RateLimitError
+
+MODEL_GONE = "model_gone"
+SEPARATOR = ", "
+
+
+@callback
+def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
+    """Raise and withdraw an account's issues from now on, and withdraw all at unload."""
+    coordinator = entry.runtime_data
+
+    @callback
+    def update() -> None:
+        for key, stands, placeholders in _issues(coordinator):
+            issue_id = f"{key}_{entry.entry_id}"
+            if stands:
+                ir.async_create_issue(
+                    hass,
+                    DOMAIN,
+                    issue_id,
+                    data={"entry_id": entry.entry_id, **placeholders},
+                    is_fixable=key == MODEL_GONE,
+                    learn_more_url=None if key == MODEL_GONE else CONSOLE_URL,
+                    severity=ir.IssueSeverity.WARNING,
+                    translation_key=key,
+                    translation_placeholders={"account": entry.title, **placeholders},
+                )
+            else:
+                ir.async_delete_issue(hass, DOMAIN, issue_id)
+
+    @callback
+    def withdraw() -> None:
+        for issue in list(ir.async_get(hass).issues.values()):
+            if issue.domain == DOMAIN and issue.issue_id.endswith(f"_{entry.entry_id}"):
+                ir.async_delete_issue(hass, DOMAIN, issue.issue_id)
+
+    update()
+    entry.async_on_unload(coordinator.async_add_listener(update))
+    entry.async_on_unload(withdraw)
+
+
+def _issues(
+    coordinator: AlibabaCloudCoordinator,
+) -> Iterator[tuple[str, bool, dict[str, str]]]:
+    """Say of each issue whether it stands; what can't be told now is left out."""
+    err = coordinator.error
+    if not isinstance(err, ConnectionFailedError):
+        code = getattr(err, "code", None) or ""
+        said = {"error": str(err)}
+        overdue = code.startswith("Arrearage")
+        yield "arrearage", overdue, said
+        yield (
+            "account_unavailable",
+            isinstance(err, AccountError) and err.status < 500 and not overdue,
+            said,
+        )
+        yield (
+            "free_quota_used_up",
+            isinstance(err, RateLimitError)
+            and code.startswith("AllocationQuota.FreeTierOnly"),
+            said,
+        )
+        variable = coordinator.missing_variable
+        yield (
+            "environment_variable_missing",
+            variable is not None,
+            {"variable": variable or ""},
+        )
+    if err is None and (account := coordinator.data):
+        yield "no_models", account.models_complete and not account.models, {}
+        yield (
+            "over_spend_limit",
+            bool(account.over_spend_limit),
+            {
+                "spend": _amount(account.monthly_spend),
+                "limit": _amount(account.spend_limit),
+            },
+        )
+        if account.models_complete:
+            gone = sorted(set(coordinator.chosen_models) - account.models.keys())
+            yield MODEL_GONE, bool(gone), {"models": SEPARATOR.join(gone)}
+
+
+def _amount(money: Money | None) -> str:
+    """Return an amount with its currency."""
+    return f"{money.amount} {money.currency}" if money else ""
+
+
+async def async_create_fix_flow(
+    hass: HomeAssistant, issue_id: str, data: dict[str, Any] | None
+) -> RepairsFlow:
+    """Return the flow that gives up the models that are gone."""
+    return ModelGoneFlow()
+
+
+class ModelGoneFlow(ConfirmRepairFlow):
+    """Takes models that the service no longer lists out of the chosen ones."""
+
+    @override
+    async def async_step_confirm(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Give the models up once the user agrees; what is chosen then is what is left."""
+        if user_input is not None and self.data:
+            entry = self.hass.config_entries.async_get_known_entry(
+                str(self.data["entry_id"])
+            )
+            gone = str(self.data["models"]).split(SEPARATOR)
+            chosen = [
+                model for model in entry.options[CONF_MODELS] if model not in gone
+            ]
+            self.hass.config_entries.async_update_entry(
+                entry, options={**entry.options, CONF_MODELS: chosen}
+            )
+            self.hass.config_entries.async_schedule_reload(entry.entry_id)
+        return await super().async_step_confirm(user_input)

@@ -1,0 +1,108 @@
+"""Actions: all that is known of an account, whether or not it has entities."""
+
+from datetime import date
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import voluptuous as vol
+
+from homeassistant.const import ATTR_CONFIG_ENTRY_ID, Platform
+from homeassistant.core import (
+    HomeAssistant,
+    ServiceCall,
+    ServiceResponse,
+    SupportsResponse,
+    callback,
+)
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.service import async_get_config_entry
+from homeassistant.helpers.translation import async_get_translations
+
+from .const import DOMAIN
+from .coordinator import AlibabaCloudConfigEntry
+from .model_studio import Money
+from .sensor import ACCOUNT_SENSORS, MODEL_SENSORS, FigureSensorDescription
+
+SERVICE_GET_USAGE: Final = "get_usage"
+ATTR_MODEL: Final = "model"
+
+GET_USAGE_SCHEMA = vol.Schema(
+    {
+        vol.Required(ATTR_CONFIG_ENTRY_ID): cv.string,
+        vol.Optional(ATTR_MODEL, default="*"): cv.string,
+    }
+)
+
+
+@callback
+def async_setup_services(hass: HomeAssistant) -> None:
+    """Register the actions."""
+    hass.services.async_register(
+        DOMAIN,
+        SERVICE_GET_USAGE,
+        _async_get_usage,
+        schema=GET_USAGE_SCHEMA,
+        supports_response=SupportsResponse.ONLY,
+    )
+
+
+async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
+    """Return the figures of an account and of its models, as last read, with units.
+
+    Raises `ServiceValidationError` for an account or model that is not there, and
+    `HomeAssistantError` where nothing has been read yet.
+    """
+    entry: AlibabaCloudConfigEntry = async_get_config_entry(
+        call.hass, DOMAIN, call.data[ATTR_CONFIG_ENTRY_ID]
+    )
+    coordinator = entry.runtime_data
+    if (account := coordinator.data) is None:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="nothing_read",
+            translation_placeholders={
+                "account": entry.title,
+                "message": coordinator.message or "",
+            },
+        )
+    pattern = call.data[ATTR_MODEL]
+    models = [
+        model for name, model in account.models.items() if fnmatchcase(name, pattern)
+    ]
+    if not models and pattern != "*":
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="no_such_model",
+            translation_placeholders={"account": entry.title, "model": pattern},
+        )
+    translations = await async_get_translations(call.hass, "en", "entity", {DOMAIN})
+
+    def figure(description: FigureSensorDescription[Any], source: Any) -> Any:
+        value = description.value_fn(source)
+        if isinstance(value, Money):
+            return {"value": float(value.amount), "unit": value.currency}
+        unit = description.native_unit_of_measurement or translations.get(
+            f"component.{DOMAIN}.entity.{Platform.SENSOR}"
+            f".{description.translation_key}.unit_of_measurement"
+        )
+        if isinstance(value, date):
+            value = value.isoformat()
+        return {"value": value, "unit": unit}
+
+    return {
+        "status": coordinator.status,
+        "message": coordinator.message,
+        "limits_only": account.limits_only,
+        "account": {
+            description.key: figure(description, account)
+            for description in ACCOUNT_SENSORS
+        },
+        "models": {
+            model.name: {
+                description.key: figure(description, model)
+                for description in MODEL_SENSORS
+            }
+            for model in models
+        },
+    }

@@ -1,0 +1,317 @@
+"""Accounts whose key reads limits only: hundreds of rows on pages, no money, no usage."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.alibaba_cloud.const import CONF_MODELS
+from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+
+from .conftest import NOW, Poll, answer, entity_id, setup, state
+from .simulator import Fault, Simulator
+
+CHOSEN = ["qwen-max", "qwen-plus"]
+HALF_AN_HOUR = 30 * 60
+
+
+@pytest.fixture
+async def limited(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> MockConfigEntry:
+    """Return an account that reports limits only, with two models chosen."""
+    freezer.move_to(NOW)
+    simulator.body = None
+    simulator.account.answer = "limits"
+    hass.config_entries.async_update_entry(entry, options={CONF_MODELS: CHOSEN})
+    await setup(hass, entry)
+    return entry
+
+
+def asked(simulator: Simulator) -> list[tuple[str | None, str | None]]:
+    """Return page and size of the requests since the last look."""
+    pages = [
+        (request.query.get("page_no"), request.query.get("page_size"))
+        for request in simulator.requests
+    ]
+    simulator.requests.clear()
+    return pages
+
+
+LISTING = [(str(number), "100") for number in range(1, 6)]
+
+
+async def test_pages_are_listed_now_and_then(
+    limited: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """A poll is one small request; every half an hour all pages are read."""
+    assert asked(simulator) == [(None, None), *LISTING]
+    for _ in range(HALF_AN_HOUR // 31):
+        await poll()
+        assert asked(simulator) == [("1", "1")]
+    await poll()
+    assert asked(simulator) == [("1", "1"), *LISTING]
+
+
+async def test_more_rows_are_listed_at_once(
+    hass: HomeAssistant, limited: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Another number of rows says that the listing is out of date."""
+    simulator.requests.clear()
+    simulator.account.remove_model("qwen-max")
+    await poll()
+    assert asked(simulator)[0] == ("1", "1")
+    assert entity_id(hass, "rpm", "qwen-max") is None
+    assert state(hass, "rpm", "qwen-plus") is not None
+
+
+async def test_entities(
+    hass: HomeAssistant, limited: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Chosen models have their limits, enabled; of money and usage there is nothing."""
+    entities = er.async_entries_for_config_entry(er.async_get(hass), limited.entry_id)
+    keys = {entity.unique_id.removeprefix("account_") for entity in entities}
+    assert keys == {
+        "status",
+        "api_key_problem",
+        "rate_limited",
+        "account_available",
+        "reported_figures",
+        *(f"model_{model}_{cap}" for model in CHOSEN for cap in ("rpm", "tpm")),
+    }
+    assert all(entity.disabled_by is None for entity in entities)
+    assert state(hass, "reported_figures") == "limits"
+    model = simulator.account.models[0]
+    assert model.name == "qwen-max"
+    assert state(hass, "rpm", "qwen-max") == str(model.rpm)
+    assert state(hass, "tpm", "qwen-max") == str(model.tpm)
+
+
+async def test_answer_changes_to_usage_and_back(
+    hass: HomeAssistant, limited: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """An account that starts to report usage gets the entities for it, and keeps them."""
+    simulator.body = answer("account")
+    await poll()
+    assert state(hass, "monthly_spend") == "187.65"
+    assert state(hass, "usage_pct", "qwen-max") == "82.0"
+    assert state(hass, "reported_figures") == "usage"
+    asked(simulator)
+    await poll()
+    assert asked(simulator) == [(None, None)]
+
+    simulator.body = None
+    await poll()
+    assert state(hass, "monthly_spend") == STATE_UNKNOWN
+    assert state(hass, "usage_pct", "qwen-max") == STATE_UNKNOWN
+    assert state(hass, "rpm", "qwen-plus") not in (STATE_UNKNOWN, STATE_UNAVAILABLE)
+
+
+async def test_usage_turns_to_limits(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Models that had a device keep it while they are listed; no other gets one."""
+    simulator.body = None
+    simulator.account.answer = "limits"
+    await poll()
+    names = {
+        device.name
+        for device in dr.async_child_entries_for_config_entry(
+            dr.async_get(hass), account.entry_id
+        )
+    }
+    assert names == {"qwen-max", "qwen-plus", "text-embedding-v4"}
+    assert state(hass, "used", "qwen-plus") == STATE_UNKNOWN
+
+
+def row(model: str, **limit: Any) -> dict[str, Any]:
+    """Return a row with a limit of the model's."""
+    return {"model": model, "model_limit": limit, "workspace_limit": None}
+
+
+ROWS = [row(f"model-{number}", request_limit=number) for number in range(250)]
+
+
+def page(
+    rows: list[Any], query: Mapping[str, str], *, total: Any = None
+) -> dict[str, Any]:
+    """Return the page of some rows that a query asks for."""
+    number, size = int(query.get("page_no", 1)), int(query.get("page_size", 20))
+    return {
+        "output": {
+            "total": len(rows) if total is None else total,
+            "quotas": rows[(number - 1) * size : number * size],
+        }
+    }
+
+
+def number_of(query: Mapping[str, str]) -> int:
+    """Return the page that a query asks for."""
+    return int(query.get("page_no", 1))
+
+
+@pytest.mark.logs("Error fetching .* answer does not come from Model Studio")
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(lambda query: page(ROWS, {**query, "page_no": "1"}), id="repeats"),
+        pytest.param(
+            lambda query: page(ROWS, query, total=250 - number_of(query)), id="shrinks"
+        ),
+        pytest.param(
+            lambda query: page(ROWS, query, total=250 + number_of(query)), id="grows"
+        ),
+        pytest.param(lambda query: page(ROWS, query, total=251), id="ends early"),
+        pytest.param(
+            lambda query: page(
+                [
+                    row(f"{number_of(query)}-{number}")
+                    for number in range(100 * number_of(query))
+                ],
+                query,
+                total=10**6,
+            ),
+            id="never ends",
+        ),
+        pytest.param(
+            lambda query: page([*ROWS[:-1], None], query), id="row of the wrong type"
+        ),
+        pytest.param(
+            lambda query: page([*ROWS[:-1], row("")], query), id="row without a model"
+        ),
+        pytest.param(
+            lambda query: (
+                page(ROWS, query)
+                if number_of(query) < 3
+                else {"output": {"quotas": "none"}}
+            ),
+            id="page of another shape",
+        ),
+        pytest.param(
+            lambda query: (
+                page(ROWS, query) if number_of(query) < 3 else answer("account")
+            ),
+            id="another answer",
+        ),
+    ],
+)
+async def test_partial_listing_is_no_listing(
+    hass: HomeAssistant,
+    limited: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    broken: Callable[[Mapping[str, str]], Any],
+) -> None:
+    """A listing that is not whole is an error, and removes nothing."""
+    simulator.body = broken
+    simulator.requests.clear()
+    await poll()
+    assert len(simulator.requests) <= 101
+    assert state(hass, "status") == "error"
+    assert state(hass, "rpm", "qwen-max") == STATE_UNAVAILABLE
+
+    simulator.body = None
+    await poll()
+    assert state(hass, "status") == "ok"
+    assert state(hass, "rpm", "qwen-max") not in (STATE_UNKNOWN, STATE_UNAVAILABLE)
+
+
+@pytest.mark.logs("Error fetching")
+async def test_failure_within_a_listing(
+    hass: HomeAssistant, limited: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Throttled between two pages: the last listing stands, and is made again later."""
+    before = state(hass, "rpm", "qwen-max")
+    simulator.account.remove_model("qwen-turbo")
+    simulator.fail(Fault.THROTTLED, times=1)
+    await poll()
+    assert state(hass, "status") == "limited"
+    assert state(hass, "rpm", "qwen-max") == before
+    simulator.requests.clear()
+    await poll(61)
+    assert state(hass, "status") == "ok"
+    assert asked(simulator) == [("1", "1"), *LISTING]
+
+
+@pytest.mark.parametrize(
+    ("rows", "rpm", "tpm"),
+    [
+        ([row("m", request_limit=600, request_limit_period=60)], "600", None),
+        ([row("m", request_limit=10, request_limit_period=1)], "600", None),
+        ([row("m", request_limit=1, request_limit_period=120)], "0.5", None),
+        (
+            [
+                row("m", request_limit=1200, request_limit_period=60),
+                row("m", request_limit=10, request_limit_period=1),
+            ],
+            "600",
+            None,
+        ),
+        (
+            [
+                {
+                    "model": "m",
+                    "model_limit": {
+                        "request_limit": 1200,
+                        "request_limit_period": 60,
+                        "usage_limit": 1_000_000,
+                        "usage_limit_field": "total_tokens",
+                        "usage_limit_period": 60,
+                    },
+                    "workspace_limit": {
+                        "request_limit": 5,
+                        "request_limit_period": 1,
+                        "usage_limit": None,
+                    },
+                }
+            ],
+            "300",
+            "1000000",
+        ),
+        (
+            [
+                row(
+                    "m",
+                    usage_limit=100,
+                    usage_limit_field="images",
+                    usage_limit_period=60,
+                    request_limit=2,
+                    request_limit_period=60,
+                )
+            ],
+            "2",
+            None,
+        ),
+    ],
+)
+async def test_limit_that_binds(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    rows: list[Any],
+    rpm: str,
+    tpm: str | None,
+) -> None:
+    """Of several rows and of a workspace's limit the tightest binds, per minute."""
+    simulator.body = partial(page, rows)
+    hass.config_entries.async_update_entry(entry, options={CONF_MODELS: ["m"]})
+    await setup(hass, entry)
+    assert state(hass, "rpm", "m") == rpm
+    assert state(hass, "tpm", "m") == tpm
+
+
+async def test_listing_without_a_total_ends_with_an_empty_page(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    simulator.body = partial(page, ROWS, total="many")
+    await setup(hass, entry)
+    assert state(hass, "status") == "ok"
+    assert len(entry.runtime_data.data.models) == 250

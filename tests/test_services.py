@@ -1,0 +1,103 @@
+"""The action that returns all that is known."""
+
+from typing import Any
+
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from syrupy.assertion import SnapshotAssertion
+
+from custom_components.alibaba_cloud.const import DOMAIN
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.json import json_dumps
+
+from .conftest import API_KEY, setup
+from .simulator import Fault, Simulator
+
+
+async def get_usage(hass: HomeAssistant, **data: Any) -> dict[str, Any]:
+    """Call the action."""
+    response = await hass.services.async_call(
+        DOMAIN,
+        "get_usage",
+        {"config_entry_id": "account", **data},
+        blocking=True,
+        return_response=True,
+    )
+    assert API_KEY not in json_dumps(response)
+    assert isinstance(response, dict)
+    return response
+
+
+@pytest.mark.usefixtures("account")
+async def test_get_usage(
+    hass: HomeAssistant, simulator: Simulator, snapshot: SnapshotAssertion
+) -> None:
+    """All figures with their units, without asking the service."""
+    simulator.requests.clear()
+    assert await get_usage(hass) == snapshot
+    assert simulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "models"),
+    [
+        ("qwen-max", {"qwen-max"}),
+        ("qwen-*", {"qwen-max", "qwen-plus"}),
+        ("*v?", {"text-embedding-v4"}),
+        ("*", {"qwen-max", "qwen-plus", "text-embedding-v4"}),
+    ],
+)
+@pytest.mark.usefixtures("account")
+async def test_get_usage_of_models(
+    hass: HomeAssistant, pattern: str, models: set[str]
+) -> None:
+    """A name may have wildcards."""
+    assert (await get_usage(hass, model=pattern))["models"].keys() == models
+
+
+async def test_get_usage_of_limits(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Models without a device are in it too, and what is unknown is None."""
+    simulator.body = None
+    simulator.account.answer = "limits"
+    await setup(hass, entry)
+    usage = await get_usage(hass)
+    assert usage["limits_only"] is True
+    assert usage["account"]["monthly_spend"] == {"value": None, "unit": None}
+    assert len(usage["models"]) > 100
+    model = simulator.account.models[0]
+    assert usage["models"][model.name]["rpm"] == {
+        "value": model.rpm,
+        "unit": "requests/min",
+    }
+
+
+@pytest.mark.usefixtures("account")
+async def test_no_such_model(hass: HomeAssistant) -> None:
+    """It says so."""
+    with pytest.raises(ServiceValidationError) as err:
+        await get_usage(hass, model="gpt-*")
+    assert str(err.value) == "Model Studio lists no model that matches gpt-*"
+
+
+@pytest.mark.parametrize("config_entry_id", ["nobody", ""])
+@pytest.mark.usefixtures("account")
+async def test_no_such_account(hass: HomeAssistant, config_entry_id: str) -> None:
+    """It says so, too."""
+    with pytest.raises(ServiceValidationError) as err:
+        await get_usage(hass, config_entry_id=config_entry_id)
+    assert err.value.translation_key == "service_config_entry_not_found"
+
+
+@pytest.mark.logs("Error fetching")
+async def test_nothing_read_yet(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """The reason is given."""
+    simulator.fail(Fault.ARREARAGE)
+    await setup(hass, entry)
+    with pytest.raises(HomeAssistantError, match="Arrearage") as err:
+        await get_usage(hass)
+    assert err.value.translation_key == "nothing_read"
