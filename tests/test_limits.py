@@ -8,12 +8,14 @@ from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.alibaba_cloud.const import CONF_MODELS
-from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
+from custom_components.alibaba_cloud.const import CONF_BASE_URL, CONF_MODELS, DOMAIN
+from homeassistant.config_entries import SOURCE_USER, ConfigEntry
+from homeassistant.const import CONF_API_KEY, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
-from .conftest import NOW, Poll, answer, entity_id, setup, state
+from .conftest import API_KEY, NOW, Poll, answer, entity_id, setup, state
 from .simulator import Fault, Simulator
 
 CHOSEN = ["qwen-max", "qwen-plus"]
@@ -44,6 +46,22 @@ def asked(simulator: Simulator) -> list[tuple[str | None, str | None]]:
     ]
     simulator.requests.clear()
     return pages
+
+
+def offered(form: Mapping[str, Any]) -> dict[str, str]:
+    """Return the models that a form offers, with their labels."""
+    selector = form["data_schema"].schema[CONF_MODELS]
+    return {option["value"]: option["label"] for option in selector.config["options"]}
+
+
+def devices(hass: HomeAssistant, entry: ConfigEntry) -> set[str | None]:
+    """Return the names of the models that have a device."""
+    return {
+        device.name
+        for device in dr.async_child_entries_for_config_entry(
+            dr.async_get(hass), entry.entry_id
+        )
+    }
 
 
 LISTING = [(str(number), "100") for number in range(1, 6)]
@@ -122,13 +140,7 @@ async def test_usage_turns_to_limits(
     simulator.body = None
     simulator.account.answer = "limits"
     await poll()
-    names = {
-        device.name
-        for device in dr.async_child_entries_for_config_entry(
-            dr.async_get(hass), account.entry_id
-        )
-    }
-    assert names == {"qwen-max", "qwen-plus", "text-embedding-v4"}
+    assert devices(hass, account) == {"qwen-max", "qwen-plus", "text-embedding-v4"}
     assert state(hass, "used", "qwen-plus") == STATE_UNKNOWN
 
 
@@ -315,3 +327,108 @@ async def test_listing_without_a_total_ends_with_an_empty_page(
     await setup(hass, entry)
     assert state(hass, "status") == "ok"
     assert len(entry.runtime_data.data.models) == 250
+
+
+async def test_models_are_chosen_in_the_flow(
+    hass: HomeAssistant, enable_custom_integrations: None, simulator: Simulator
+) -> None:
+    """A key that reads limits only is said to be one, and asks for models."""
+    simulator.body = None
+    simulator.account.answer = "limits"
+    result = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}
+    )
+    result = await hass.config_entries.flow.async_configure(
+        result["flow_id"],
+        {CONF_API_KEY: API_KEY, CONF_BASE_URL: simulator.base_url},
+    )
+    assert result["step_id"] == "models"
+    options = offered(result)
+    assert len(options) > 100
+    model = simulator.account.models[0]
+    assert options[model.name] == f"{model.name} ({model.rpm:,} RPM, {model.tpm:,} TPM)"
+    assert result["description_placeholders"] == {"count": str(len(options))}
+
+    result = await hass.config_entries.flow.async_configure(
+        result["flow_id"], {CONF_MODELS: CHOSEN}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["options"] == {CONF_MODELS: CHOSEN}
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert devices(hass, result["result"]) == set(CHOSEN)
+
+
+async def test_no_model_need_be_chosen(
+    hass: HomeAssistant, enable_custom_integrations: None, simulator: Simulator
+) -> None:
+    """Then there are none, rather than hundreds."""
+    simulator.body = None
+    simulator.account.answer = "limits"
+    result = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}
+    )
+    for user_input in (
+        {CONF_API_KEY: API_KEY, CONF_BASE_URL: simulator.base_url},
+        {},
+    ):
+        result = await hass.config_entries.flow.async_configure(
+            result["flow_id"], user_input
+        )
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert devices(hass, result["result"]) == set()
+
+
+async def test_options_of_an_account_with_limits(
+    hass: HomeAssistant, limited: MockConfigEntry, simulator: Simulator
+) -> None:
+    """The choice can be changed: devices go and come."""
+    result = await hass.config_entries.options.async_init(limited.entry_id)
+    assert result["step_id"] == "init"
+    assert len(offered(result)) > 100
+    result = await hass.config_entries.options.async_configure(
+        result["flow_id"], {CONF_MODELS: ["qwen-plus", "qwen-turbo"]}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert devices(hass, limited) == {"qwen-plus", "qwen-turbo"}
+    assert entity_id(hass, "rpm", "qwen-max") is None
+    assert state(hass, "rpm", "qwen-turbo") is not None
+
+
+async def test_options_of_an_account_with_usage(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
+) -> None:
+    """All models are followed, or those chosen; a model that is gone can be unchosen."""
+    for chosen, followed in (
+        (["qwen-max"], {"qwen-max"}),
+        ([], {"qwen-max", "qwen-plus", "text-embedding-v4"}),
+    ):
+        result = await hass.config_entries.options.async_init(account.entry_id)
+        await hass.config_entries.options.async_configure(
+            result["flow_id"], {CONF_MODELS: chosen}
+        )
+        await hass.async_block_till_done(wait_background_tasks=True)
+        assert devices(hass, account) == followed
+
+    hass.config_entries.async_update_entry(account, options={CONF_MODELS: ["gone"]})
+    result = await hass.config_entries.options.async_init(account.entry_id)
+    assert offered(result) == {
+        "gone": "gone",
+        "qwen-max": "qwen-max (1,000, 600 RPM, 1,000,000 TPM)",
+        "qwen-plus": "qwen-plus (2,000, 15,000 RPM, 1,200,000 TPM)",
+        "text-embedding-v4": "text-embedding-v4 (0)",
+    }
+
+
+@pytest.mark.logs("Error fetching")
+async def test_options_before_anything_was_read(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """There is nothing to choose from then, which is said."""
+    result = await hass.config_entries.options.async_init(entry.entry_id)
+    assert result["reason"] == "nothing_read"
+    simulator.fail(Fault.SERVER_ERROR)
+    await setup(hass, entry)
+    result = await hass.config_entries.options.async_init(entry.entry_id)
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "nothing_read"

@@ -430,7 +430,7 @@ def _models_schema(models: Mapping[str, ModelUsage]) -> vol.Schema:
 def _label(model: ModelUsage) -> str:
     """Return a model's name with its limits."""
     limits = [
-        f"{value:,} {unit}"
+        f"{value:,} {unit}".rstrip()
         for value, unit in (
             (model.limit, ""),
             (model.rate_limit.rpm, "RPM"),

@@ -46,6 +46,7 @@ PAGE_SIZE = 100
 MOST_PAGES = 100
 
 
+WORKSPACE_BASE_URL = "https://{workspace_id}.{region}.maas.aliyuncs.com/api/v1"
 _WORKSPACE_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -232,7 +233,7 @@ def workspace_base_url(workspace_id: str, region: str) -> str:
     workspace_id = workspace_id.strip().lower()
     if not _WORKSPACE_ID.fullmatch(workspace_id):
         raise InvalidWorkspaceError("Not the id of a workspace")
-    return f"https://{workspace_id}.{region}.maas.aliyuncs.com/api/v1"
+    return WORKSPACE_BASE_URL.format(workspace_id=workspace_id, region=region)
 
 
 def _is_local(host: str) -> bool:

@@ -1,0 +1,227 @@
+"""A key that was tried in the wrong region, and the hosts of workspaces."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.alibaba_cloud.const import (
+    CONF_BASE_URL,
+    CONF_WORKSPACE_ID,
+    DOMAIN,
+)
+from custom_components.alibaba_cloud.model_studio import (
+    REGIONS,
+    client,
+    workspace_base_url,
+)
+from homeassistant.config_entries import SOURCE_USER, ConfigFlowResult
+from homeassistant.const import CONF_API_KEY, CONF_REGION
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers.translation import async_get_translations
+
+from .conftest import API_KEY, answer
+from .simulator import Fault, Simulator
+
+
+@pytest.fixture
+async def regions(
+    socket_enabled: None,
+    enable_custom_integrations: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[dict[str, Simulator]]:
+    """Start a service for each region; the key belongs to Singapore alone."""
+    async with AsyncExitStack() as stack:
+        services = {}
+        for region in list(REGIONS):
+            service = await stack.enter_async_context(Simulator())
+            service.body = answer("account")
+            service.api_keys = set()
+            monkeypatch.setitem(REGIONS, region, service.base_url)
+            services[region] = service
+        services["ap-southeast-1"].api_keys = {API_KEY}
+        yield services
+
+
+async def enter(hass: HomeAssistant, base_url: str) -> ConfigFlowResult:
+    """Enter the key, and a region or URL."""
+    flow = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}
+    )
+    assert flow["step_id"] == "api_key"
+    return await hass.config_entries.flow.async_configure(
+        flow["flow_id"], {CONF_API_KEY: API_KEY, CONF_BASE_URL: base_url}
+    )
+
+
+def asked(regions: dict[str, Simulator]) -> dict[str, int]:
+    """Return how many requests each region has seen."""
+    return {region: len(service.requests) for region, service in regions.items()}
+
+
+async def test_key_of_another_region(
+    hass: HomeAssistant, regions: dict[str, Simulator]
+) -> None:
+    """The region where the key works is found, with a request each, and offered."""
+    result = await enter(hass, "cn-beijing")
+    assert result["step_id"] == "region"
+    assert result["errors"] == {}
+    assert (result["description_placeholders"] or {})["region"] == "ap-southeast-1"
+    assert asked(regions) == dict.fromkeys(REGIONS, 1)
+
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["title"] == "Model Studio (ap-southeast-1)"
+    assert result["data"] == {
+        CONF_API_KEY: API_KEY,
+        CONF_BASE_URL: regions["ap-southeast-1"].base_url,
+    }
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+async def test_key_of_no_region(
+    hass: HomeAssistant, regions: dict[str, Simulator]
+) -> None:
+    """A key that is good nowhere is said to be none, and can be corrected."""
+    regions["ap-southeast-1"].api_keys = set()
+    regions["us-east-1"].fail(Fault.THROTTLED)
+    await regions["cn-hongkong"].stop()
+    result = await enter(hass, "cn-beijing")
+    assert result["step_id"] == "api_key"
+    assert result["errors"] == {"base": "invalid_auth"}
+    assert len(regions["ap-southeast-1"].requests) == 1
+    await regions["cn-hongkong"].start()
+
+    regions["cn-beijing"].api_keys = {"sk-good"}
+    result = await hass.config_entries.flow.async_configure(
+        result["flow_id"], {CONF_API_KEY: "sk-good", CONF_BASE_URL: "cn-beijing"}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+async def test_url_typed_in_is_all_that_is_asked(
+    hass: HomeAssistant, regions: dict[str, Simulator]
+) -> None:
+    """A key entered for a host of the user's own goes to no other."""
+    async with Simulator() as other:
+        other.api_keys = set()
+        result = await enter(hass, other.base_url)
+        assert result["errors"] == {"base": "invalid_auth"}
+        assert len(other.requests) == 1
+    assert asked(regions) == dict.fromkeys(REGIONS, 0)
+
+
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.SERVER_ERROR, Fault.HTML])
+async def test_other_failures_do_not_search(
+    hass: HomeAssistant, regions: dict[str, Simulator], fault: Fault
+) -> None:
+    """Only a key that is rejected is tried elsewhere."""
+    regions["cn-beijing"].fail(fault)
+    result = await enter(hass, "cn-beijing")
+    assert result["step_id"] == "api_key"
+    assert asked(regions) == {**dict.fromkeys(REGIONS, 0), "cn-beijing": 1}
+
+
+async def test_region_that_was_offered_fails(
+    hass: HomeAssistant, regions: dict[str, Simulator]
+) -> None:
+    """An error then shows in the same step, from where it goes on."""
+    result = await enter(hass, "cn-beijing")
+    regions["ap-southeast-1"].fail(Fault.THROTTLED)
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], {})
+    assert result["step_id"] == "region"
+    assert result["errors"] == {"base": "rate_limited"}
+    regions["ap-southeast-1"].recover()
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+async def test_reconfigure_to_the_wrong_region(
+    hass: HomeAssistant, regions: dict[str, Simulator]
+) -> None:
+    """Reconfiguring searches, too."""
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        data={CONF_API_KEY: API_KEY, CONF_BASE_URL: regions["us-east-1"].base_url},
+    )
+    entry.add_to_hass(hass)
+    result = await entry.start_reconfigure_flow(hass)
+    result = await hass.config_entries.flow.async_configure(
+        result["flow_id"], {CONF_BASE_URL: "cn-beijing"}
+    )
+    assert result["step_id"] == "region"
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], {})
+    assert result["reason"] == "reconfigure_successful"
+    assert entry.data[CONF_BASE_URL] == regions["ap-southeast-1"].base_url
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+async def test_the_forms_say_that_they_search(hass: HomeAssistant) -> None:
+    """Nothing is sent to another region before the form has said so."""
+    texts = await async_get_translations(hass, "en", "config", [DOMAIN])
+    for step in ("api_key", "environment", "reconfigure"):
+        text = texts[f"component.{DOMAIN}.config.step.{step}.description"]
+        assert "tried once in each of the other public regions" in text
+
+
+@pytest.mark.parametrize(
+    ("workspace_id", "region", "url"),
+    [
+        (
+            "llm-8q2v5kx0r7t1m3zc",
+            "cn-beijing",
+            "https://llm-8q2v5kx0r7t1m3zc.cn-beijing.maas.aliyuncs.com/api/v1",
+        ),
+        (
+            "  LLM-8q2v ",
+            "eu-central-1",
+            "https://llm-8q2v.eu-central-1.maas.aliyuncs.com/api/v1",
+        ),
+        ("1", "ap-northeast-1", "https://1.ap-northeast-1.maas.aliyuncs.com/api/v1"),
+    ],
+)
+def test_base_url_of_a_workspace(workspace_id: str, region: str, url: str) -> None:
+    """The id of a workspace and a region give the URL."""
+    assert workspace_base_url(workspace_id, region) == url
+
+
+@pytest.mark.parametrize(
+    "workspace_id", ["", "-llm", "llm-", "llm_8", "evil.example", "a/b", "x" * 64, "ü"]
+)
+async def test_workspace(
+    hass: HomeAssistant,
+    regions: dict[str, Simulator],
+    monkeypatch: pytest.MonkeyPatch,
+    workspace_id: str,
+) -> None:
+    """What can't be an id is sent nowhere; with an id, the workspace's host is tried."""
+    result = await enter(hass, "workspace")
+    assert result["step_id"] == "workspace"
+    assert result["errors"] == {}
+    result = await hass.config_entries.flow.async_configure(
+        result["flow_id"],
+        {CONF_WORKSPACE_ID: workspace_id, CONF_REGION: "eu-central-1"},
+    )
+    assert result["step_id"] == "workspace"
+    assert result["errors"] == {CONF_WORKSPACE_ID: "invalid_workspace_id"}
+
+    async with Simulator() as workspace:
+        workspace.body = answer("account")
+        workspace.api_keys = set()
+        monkeypatch.setattr(client, "WORKSPACE_BASE_URL", workspace.base_url)
+        for keys, error in ((set(), {"base": "invalid_auth"}), ({API_KEY}, None)):
+            workspace.api_keys = keys
+            result = await hass.config_entries.flow.async_configure(
+                result["flow_id"],
+                {CONF_WORKSPACE_ID: "llm-1", CONF_REGION: "eu-central-1"},
+            )
+            assert result.get("errors") == error
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+        assert result["data"][CONF_BASE_URL] == workspace.base_url
+        assert asked(regions) == dict.fromkeys(REGIONS, 0)
+        await hass.async_block_till_done(wait_background_tasks=True)
+        await hass.config_entries.async_remove(result["result"].entry_id)
