@@ -14,9 +14,7 @@ from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     async_fire_time_changed,
 )
-from pytest_homeassistant_custom_component.syrupy import (
-    HomeAssistantSnapshotExtension,
-)
+from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
 from syrupy.assertion import SnapshotAssertion
 
 from custom_components.alibaba_cloud.const import (
@@ -68,10 +66,11 @@ def quiet_log(
     yield
     marker = request.node.get_closest_marker("logs")
     expected = list(marker.args) if marker else []
+    records = [*caplog.get_records("setup"), *caplog.get_records("call")]
+    assert API_KEY not in "".join(map(caplog.handler.format, records))
     lines = [
         f"{record.levelname} {record.name} {record.getMessage()}"
-        for when in ("setup", "call")
-        for record in caplog.get_records(when)
+        for record in records
         if record.levelno >= logging.WARNING
         and not ALWAYS_LOGGED.match(record.getMessage())
     ]
@@ -80,7 +79,6 @@ def quiet_log(
         assert found is not None, f"Nothing like {pattern!r} was logged"
         lines.remove(found)
     assert lines == []
-    assert API_KEY not in caplog.text
 
 
 @pytest.fixture(autouse=True)

@@ -380,7 +380,12 @@ class Flows:
         (flow,) = self._manager.async_progress()
         assert flow["context"]["source"] == SOURCE_REAUTH
         assert flow["context"]["entry_id"] == entry.entry_id
-        assert len(ir.async_get(self.hass).issues) == 1
+        (issue,) = (
+            issue
+            for issue in ir.async_get(self.hass).issues.values()
+            if issue.translation_key == "config_entry_reauth"
+        )
+        assert issue.translation_placeholders == {"name": entry.title}
         form = await self._manager.async_configure(flow["flow_id"])
         assert form["step_id"] == "reauth_confirm"
         assert not form["errors"]
@@ -699,7 +704,7 @@ async def test_regions_are_offered_by_name(
     hass: HomeAssistant, flows: Flows, entry: MockConfigEntry, step: str
 ) -> None:
     _, selector = fields(await flows.open(step, entry))["base_url"]
-    assert selector.config["options"] == list(REGIONS)
+    assert selector.config["options"] == [*REGIONS, "workspace"]
     assert selector.config["custom_value"] is True
     texts = await async_get_translations(hass, "en", "selector", [DOMAIN])
     prefix = f"component.{DOMAIN}.selector.{selector.config['translation_key']}.options"

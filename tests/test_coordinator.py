@@ -338,6 +338,20 @@ async def test_reauth_is_asked_for_again_after_a_recovery(
 
 
 @pytest.mark.logs(FAILED)
+async def test_reauth_waits_for_a_reconfiguration(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Who reconfigures is not asked for a key at the same time, but afterwards."""
+    flow = await account.start_reconfigure_flow(hass)
+    simulator.fail(Fault.UNAUTHORIZED)
+    await poll()
+    assert reauth_flows(hass) == []
+    hass.config_entries.flow.async_abort(flow["flow_id"])
+    await poll(300)
+    assert len(reauth_flows(hass)) == 1
+
+
+@pytest.mark.logs(FAILED)
 async def test_key_revoked_while_down(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 import os
 from typing import Any, override
 
-from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry
+from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE, ConfigEntry
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
@@ -230,7 +230,12 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             if variable := self.missing_variable:
                 translation_key = "environment_variable_missing"
                 placeholders = {"variable": variable}
-            if not self._reauth_asked:
+            # While the user reconfigures, Home Assistant asks for nothing else.
+            if not self._reauth_asked and not any(
+                self.config_entry.async_get_active_flows(
+                    self.hass, {SOURCE_RECONFIGURE}
+                )
+            ):
                 self._reauth_asked = True
                 self.config_entry.async_start_reauth(self.hass)
         return PollFailed(status, translation_key, placeholders, retry_after)

@@ -206,8 +206,9 @@ def normalize_base_url(text: str) -> str:
     Raises `InvalidURLError` unless it is https (http for loopback and private
     addresses alone) and free of credentials, query and fragment.
     """
+    text = text.strip()
     try:
-        url = URL(text.strip())
+        url = URL(text)
         host = url.host or ""
         host.encode("idna")
     except ValueError as err:
@@ -215,6 +216,7 @@ def normalize_base_url(text: str) -> str:
     allowed = ("https", "http") if _is_local(host) else ("https",)
     if (
         not host
+        or len(text.split()) > 1
         or url.scheme not in allowed
         or url.user is not None
         or url.password is not None
