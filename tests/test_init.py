@@ -1,16 +1,22 @@
 """Set-up, unload and removal of accounts, and the devices of models."""
 
+import asyncio
 import json
 from typing import Any
 
+from freezegun.api import FrozenDateTimeFactory
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_fire_time_changed,
+)
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
-from custom_components.alibaba_cloud.const import CONF_BASE_URL, DOMAIN
+from custom_components.alibaba_cloud.const import CONF_BASE_URL, CONF_MODELS, DOMAIN
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_API_KEY, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import UnknownFlow
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.setup import async_setup_component
 
@@ -257,6 +263,62 @@ async def test_spend_windows_are_stored(
     assert amount() == "1"
     await hass.config_entries.async_unload(account.entry_id)
     assert amount() == "2"
+
+
+@pytest.mark.parametrize("last", ["reload", "remove"])
+async def test_everything_at_once(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    last: str,
+) -> None:
+    """A poll in flight, reloads, options, reauth and a removal leave nothing behind."""
+    manager = hass.config_entries
+    listeners = hass.bus.async_listeners()
+    await setup(hass, entry)
+    options = await manager.options.async_init(entry.entry_id)
+    reauth = await entry.start_reauth_flow(hass)
+
+    simulator.requests.clear()
+    simulator.fail(Fault.HANG, times=1)
+    freezer.tick(31)
+    async_fire_time_changed(hass)
+    while not simulator.requests:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0)
+
+    results = await asyncio.gather(
+        manager.async_reload(entry.entry_id),
+        manager.options.async_configure(
+            options["flow_id"], {CONF_MODELS: ["qwen-max"]}
+        ),
+        manager.flow.async_configure(reauth["flow_id"], {CONF_API_KEY: "sk-simulator"}),
+        manager.async_reload(entry.entry_id),
+        return_exceptions=True,
+    )
+    # Home Assistant itself ends the reauthentication once a reload has succeeded.
+    assert {type(result) for result in results} <= {bool, dict, UnknownFlow}
+    if last == "remove":
+        await manager.async_remove(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert manager.flow.async_progress() == []
+
+    simulator.requests.clear()
+    await poll()
+    if last == "reload":
+        assert models(hass) == {"qwen-max"}
+        assert len(simulator.requests) == 1
+        await manager.async_remove(entry.entry_id)
+        await hass.async_block_till_done(wait_background_tasks=True)
+    else:
+        assert simulator.requests == []
+    assert hass.states.async_all() == []
+    assert models(hass) == set()
+    left = hass.bus.async_listeners()
+    assert left.get("device_registry_updated") == listeners.get(
+        "device_registry_updated"
+    )
 
 
 async def test_removal(
