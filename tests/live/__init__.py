@@ -1,0 +1,1 @@
+"""Tests of the integration in a whole Home Assistant, and what runs one."""

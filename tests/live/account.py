@@ -1,0 +1,126 @@
+"""An account in a running Home Assistant, as its user sees it."""
+
+from math import isclose
+from typing import Any, Self
+
+from .instance import HomeAssistant, States, eventually
+
+DOMAIN = "alibaba_cloud"
+
+# Long enough for the poll that is due by itself, and one that is held back.
+WITHIN = 75.0
+
+
+class LiveAccount:
+    """A config entry and its entities, known by the keys of their unique ids.
+
+    The key of a model's entity is of the form `model_NAME_used`.
+    """
+
+    def __init__(self, home_assistant: HomeAssistant, entry_id: str) -> None:
+        """Look at an entry that exists."""
+        self.home_assistant = home_assistant
+        self.entry_id = entry_id
+
+    @classmethod
+    async def set_up(
+        cls, home_assistant: HomeAssistant, *, api_key: str, base_url: str
+    ) -> Self:
+        """Set up an account with a key that is good."""
+        form = await home_assistant.start_flow(DOMAIN)
+        step = await home_assistant.continue_flow(
+            form["flow_id"], api_key=api_key, base_url=base_url
+        )
+        assert step["type"] == "create_entry", step
+        return cls(home_assistant, step["result"]["entry_id"])
+
+    async def entry(self) -> dict[str, Any]:
+        """Return the entry, as the frontend has it."""
+        for entry in await self.home_assistant.entries(DOMAIN):
+            if entry["entry_id"] == self.entry_id:
+                return entry
+        raise LookupError(self.entry_id)
+
+    async def entities(self) -> dict[str, dict[str, Any]]:
+        """Return the registered entities by key."""
+        return {
+            entity["unique_id"].removeprefix(f"{self.entry_id}_"): entity
+            for entity in await self.home_assistant.entities()
+            if entity["config_entry_id"] == self.entry_id
+        }
+
+    async def entity_ids(self) -> dict[str, str]:
+        """Return the entity ids by key."""
+        return {
+            key: entity["entity_id"] for key, entity in (await self.entities()).items()
+        }
+
+    async def devices(self) -> dict[str, dict[str, Any]]:
+        """Return the devices by name."""
+        return {
+            device["name"]: device
+            for device in await self.home_assistant.devices()
+            if self.entry_id == device["config_entry_id"]
+        }
+
+    async def states(self) -> States:
+        """Return the states by key."""
+        states = await self.home_assistant.states()
+        return {
+            key: states[entity_id]
+            for key, entity_id in (await self.entity_ids()).items()
+            if entity_id in states
+        }
+
+    async def shows(self, **wanted: str | float) -> States:
+        """Wait until the states are as wanted; return all states by key.
+
+        wanted: states by key, those of numbers as numbers.
+
+        Raises:
+            AssertionError: they do not become so.
+
+        """
+
+        async def known_ids() -> dict[str, str] | None:
+            entity_ids = await self.entity_ids()
+            return entity_ids if wanted.keys() <= entity_ids.keys() else None
+
+        def is_shown(states: States) -> bool:
+            return all(
+                is_state(states.get(entity_ids[key], {}).get("state"), state)
+                for key, state in wanted.items()
+            )
+
+        try:
+            entity_ids = await eventually(known_ids, within=WITHIN)
+            await self.home_assistant.states_once(is_shown, within=WITHIN)
+        except TimeoutError:
+            states = await self.states()
+            shown = {key: states.get(key, {}).get("state") for key in wanted}
+            raise AssertionError(f"wanted {wanted}, shown {shown}") from None
+        return await self.states()
+
+    async def refresh(self) -> None:
+        """Have Home Assistant poll now, as a user can."""
+        entity_ids = await self.entity_ids()
+        await self.home_assistant.call_action(
+            "homeassistant.update_entity", entity_id=entity_ids["status"]
+        )
+
+    async def reauth_flow(self) -> dict[str, Any] | None:
+        """Return the flow that asks for another key, None without one."""
+        flows = [
+            flow
+            for flow in await self.home_assistant.flows(DOMAIN, "reauth")
+            if flow["context"]["entry_id"] == self.entry_id
+        ]
+        assert len(flows) < 2
+        return flows[0] if flows else None
+
+
+def is_state(shown: str | None, wanted: str | float) -> bool:
+    """Tell whether a state is the wanted one; numbers need only be close."""
+    if isinstance(wanted, str) or shown in {None, "unavailable", "unknown"}:
+        return shown == wanted
+    return isclose(float(shown), wanted, abs_tol=1e-4)

@@ -1,0 +1,112 @@
+"""Chromium, logged in to a Home Assistant."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+import json
+import os
+import shutil
+import subprocess
+from typing import Any
+
+from playwright.async_api import Page, async_playwright
+
+from .instance import HomeAssistant
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# What the frontend has for its user; a page is to be the same each time.
+SETTINGS = {
+    "selectedLanguage": "en",
+    "dockedSidebar": "docked",
+    "selectedTheme": {"dark": False},
+}
+
+
+def install() -> str:
+    """Return the path of Chromium, installed with apt where there is none.
+
+    Raises:
+        RuntimeError: there is none, and no way to install it.
+
+    """
+    if path := shutil.which("chromium"):
+        return path
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise RuntimeError(
+            "The tests of the frontend need Chromium: install it so that the command "
+            "`chromium` is there."
+        )
+    for command in (["update"], ["install", "--yes", "chromium"]):
+        subprocess.run(
+            ["apt-get", "-qq", *command],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+        )
+    return install()
+
+
+@asynccontextmanager
+async def open_page(
+    home_assistant: HomeAssistant, *, height: int = 900, scale: float = 1
+) -> AsyncIterator[Page]:
+    """Open a page of a logged in browser; a path of Home Assistant can be gone to.
+
+    scale: pixels of a picture per pixel of the page.
+    """
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=install(), args=ARGUMENTS
+        )
+        context = await browser.new_context(
+            base_url=home_assistant.url,
+            viewport={"width": 1280, "height": height},
+            device_scale_factor=scale,
+            color_scheme="light",
+            locale="en-US",
+            reduced_motion="reduce",
+        )
+        await context.add_init_script(script=_local_storage(home_assistant))
+        yield await context.new_page()
+        await browser.close()
+
+
+async def fill_in_account(
+    page: Page, *, api_key: str, base_url: str | None = None
+) -> None:
+    """Fill in the form of an account, and submit it.
+
+    base_url: None leaves what is there.
+    """
+    await page.get_by_role("textbox", name="API key").fill(api_key)
+    if base_url:
+        await page.get_by_role("button", name="Region or URL").click()
+        await page.get_by_placeholder("Search | Add custom item").fill(base_url)
+        await page.get_by_role("option", name=base_url).click()
+    await page.get_by_role("button", name="Submit").click()
+
+
+def _local_storage(home_assistant: HomeAssistant) -> str:
+    """Return a script that logs in the frontend, the way it remembers its user."""
+    tokens: dict[str, Any] = {
+        "hassUrl": home_assistant.url,
+        "clientId": home_assistant.client_id,
+        "access_token": home_assistant.access_token,
+        "refresh_token": home_assistant.refresh_token,
+        "token_type": "Bearer",
+        "expires_in": 1800,
+        # Milliseconds; far away, as the token outlives the page anyway.
+        "expires": 4102444800000,
+    }
+    items = {"hassTokens": tokens, **SETTINGS}
+    return "".join(
+        f"localStorage.setItem({json.dumps(name)}, {json.dumps(json.dumps(value))});"
+        for name, value in items.items()
+    )

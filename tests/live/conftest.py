@@ -1,0 +1,103 @@
+"""What the tests share: one Home Assistant, and for each test an account of its own."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.simulator import Account, Simulator
+
+from .account import DOMAIN, LiveAccount
+from .instance import HomeAssistant, LogEntry
+
+API_KEY = "sk-simulator"
+
+
+class ExpectedLog:
+    """What a test leads Home Assistant to complain about."""
+
+    def __init__(self) -> None:
+        """Expect nothing."""
+        self.expected = Counter[str]()
+
+    def expect(self, logger: str, entries: int = 1) -> None:
+        """Expect so many warnings or errors of a logger; a traceback is never right."""
+        self.expected[logger] += entries
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the pictures that the tests take be kept."""
+    parser.addoption("--screenshots", type=Path, help="folder for pictures of pages")
+
+
+@pytest.fixture
+def screenshots(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Return the folder for pictures of pages."""
+    folder: Path = request.config.getoption("--screenshots") or tmp_path
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+async def instance(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[HomeAssistant]:
+    """Run a Home Assistant."""
+    async with HomeAssistant(tmp_path_factory.mktemp("home_assistant")) as instance:
+        yield instance
+
+
+@pytest.fixture
+async def home_assistant(instance: HomeAssistant) -> HomeAssistant:
+    """Have Home Assistant run, whatever an earlier test did to it."""
+    if not instance.is_alive:
+        await instance.start()
+    return instance
+
+
+@pytest.fixture
+def log(home_assistant: HomeAssistant) -> Iterator[ExpectedLog]:
+    """Fail a test that has Home Assistant log anything unexpected."""
+    before = len(home_assistant.log())
+    expected = ExpectedLog()
+    yield expected
+    entries = home_assistant.log()[before:]
+    problems = [entry for entry in entries if entry.is_problem and not _notice(entry)]
+    assert Counter(entry.logger for entry in problems) == expected.expected, problems
+    assert not [entry for entry in problems if "Traceback" in entry.text]
+    assert not [entry for entry in entries if "sk-" in entry.text]
+
+
+@pytest.fixture
+async def simulator(
+    home_assistant: HomeAssistant, log: ExpectedLog
+) -> AsyncIterator[Simulator]:
+    """Serve an account whose figures stand still until it is advanced.
+
+    Whatever was set up at it is removed before it stops.
+    """
+    now = datetime.now(UTC)
+    async with Simulator(account=Account(clock=lambda: now)) as simulator:
+        yield simulator
+        if home_assistant.is_alive:
+            for entry in await home_assistant.entries(DOMAIN):
+                await home_assistant.request(
+                    "DELETE", f"/api/config/config_entries/entry/{entry['entry_id']}"
+                )
+
+
+@pytest.fixture
+async def account(home_assistant: HomeAssistant, simulator: Simulator) -> LiveAccount:
+    """Have the account set up."""
+    return await LiveAccount.set_up(
+        home_assistant, api_key=API_KEY, base_url=simulator.base_url
+    )
+
+
+def _notice(entry: LogEntry) -> bool:
+    """Tell whether it is what Home Assistant says of every custom integration."""
+    return entry.logger == "homeassistant.loader" and entry.text.startswith(
+        "We found a custom integration alibaba_cloud "
+    )

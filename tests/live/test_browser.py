@@ -1,0 +1,87 @@
+"""The integration as its user meets it, in the frontend of a whole Home Assistant."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Page, expect
+
+from tests.simulator import Simulator
+
+from .account import DOMAIN, LiveAccount
+from .browser import fill_in_account, open_page
+from .conftest import API_KEY
+from .dashboard import dashboard_of
+from .instance import HomeAssistant
+
+
+async def test_set_up(
+    home_assistant: HomeAssistant, simulator: Simulator, screenshots: Path
+) -> None:
+    async with open_page(home_assistant) as page:
+        await page.goto("/config/dashboard")
+        await page.get_by_role("link", name="Devices & services").click()
+        await page.get_by_role("button", name="Add integration").click()
+        await page.get_by_placeholder("Search for a brand name").fill("Alibaba")
+        await page.get_by_text("Alibaba Cloud Model Studio").click()
+
+        await fill_in_account(page, api_key="sk-wrong", base_url=simulator.base_url)
+        await expect(
+            page.get_by_text("The service does not accept this API key.")
+        ).to_be_visible()
+        await page.screenshot(path=screenshots / "wrong_key.png")
+
+        await fill_in_account(page, api_key=API_KEY)
+        await page.get_by_role("button", name="Skip and finish").click()
+
+        [entry] = await home_assistant.entries(DOMAIN)
+        account = LiveAccount(home_assistant, entry["entry_id"])
+        entities = await account.entities()
+        await page.goto(f"/config/integrations/integration/{DOMAIN}")
+        # The first of the name is the entry, the second its device.
+        await page.get_by_text(entry["title"]).nth(1).click()
+        await expect_figures(
+            page,
+            entities,
+            {
+                "status": "OK",
+                "account_available": "Connected",
+                "monthly_spend": f"${simulator.account.monthly_spend}",
+                "spend_limit": "$500.00",
+                "rpm": "1,200 requests/min",
+            },
+        )
+        await page.screenshot(path=screenshots / "account.png")
+
+        await page.get_by_role("link", name="qwen-plus").click()
+        used = int((await account.states())["model_qwen-plus_used"]["state"])
+        await expect_figures(
+            page, entities, {"model_qwen-plus_used": f"{used:,} units"}
+        )
+        await page.screenshot(path=screenshots / "model.png")
+
+
+async def test_dashboard(account: LiveAccount) -> None:
+    """The dashboard of the documentation fits the account's entities."""
+    dashboard = await dashboard_of(account)
+    path = "a-dashboard"
+    await account.home_assistant.command(
+        "lovelace/dashboards/create", url_path=path, title="A dashboard"
+    )
+    await account.home_assistant.command(
+        "lovelace/config/save", url_path=path, config=dashboard
+    )
+    async with open_page(account.home_assistant) as page:
+        await page.goto(f"/{path}")
+        await expect(page.locator("hui-gauge-card")).to_have_count(5)
+        await expect(page.locator("hui-error-card")).to_have_count(0)
+
+
+async def expect_figures(
+    page: Page, entities: Mapping[str, dict[str, Any]], figures: Mapping[str, str]
+) -> None:
+    """Expect the page of a device to show figures, by the key of their entity."""
+    rows = page.locator("hui-sensor-entity-row, hui-simple-entity-row")
+    for key, figure in figures.items():
+        name = page.get_by_text(entities[key]["original_name"], exact=True)
+        await expect(rows.filter(has=name)).to_contain_text(figure)
