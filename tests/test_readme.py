@@ -24,12 +24,14 @@ from custom_components.alibaba_cloud.sensor import (
 )
 from homeassistant.const import CONF_API_KEY, EVENT_CALL_SERVICE
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity import EntityDescription
 from homeassistant.setup import async_setup_component
 
 from .conftest import API_KEY, NOW, Poll, setup
 from .simulator import Fault, Simulator
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 
 
 def section(title: str) -> str:
@@ -109,22 +111,27 @@ async def test_rejected_key_automation(
 
 
 @pytest.mark.usefixtures("automated")
-async def test_dashboard_names_entities_that_exist(hass: HomeAssistant) -> None:
-    text = section("A dashboard") + section("Automations")
-    named = set(re.findall(r"\b(?:binary_)?sensor\.\w+", text))
+async def test_automations_name_entities_that_exist(hass: HomeAssistant) -> None:
+    named = set(re.findall(r"\b(?:binary_)?sensor\.\w+", section("Automations")))
     assert named
     assert {name for name in named if hass.states.get(name) is None} == set()
 
 
+def test_dashboard_is_the_one_that_is_tried() -> None:
+    """It is shown to a browser in tests/live, where each entity must exist."""
+    assert (ROOT / "tests/live/dashboard.yaml").read_text() in section("A dashboard")
+
+
 def test_every_entity_is_in_the_table() -> None:
-    table = section("What you get")
-    for description in (
+    table = section("Devices and entities")
+    descriptions: list[EntityDescription] = [
         *ACCOUNT_SENSORS,
         *MODEL_SENSORS,
         STATUS,
         *ACCOUNT_BINARY_SENSORS,
         *STATUS_BINARY_SENSORS,
-    ):
+    ]
+    for description in descriptions:
         assert f"`{description.key}`" in table
 
 
@@ -132,4 +139,4 @@ def test_pictures_exist() -> None:
     pictures = re.findall(r"!\[[^]]+\]\((assets/[^)]+)\)", README)
     assert pictures
     for picture in pictures:
-        assert (Path(__file__).parent.parent / picture).is_file()
+        assert (ROOT / picture).is_file()
