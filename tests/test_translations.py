@@ -19,15 +19,19 @@ from custom_components.alibaba_cloud.sensor import (
     MODEL_SENSORS,
     STATUS,
 )
+from custom_components.alibaba_cloud.services import GET_USAGE_SCHEMA, SERVICE_GET_USAGE
 from homeassistant.helpers.entity import EntityDescription
+from homeassistant.util.yaml import load_yaml_dict
 
 INTEGRATION = Path(__file__).parent.parent / "custom_components" / "alibaba_cloud"
 TRANSLATIONS = INTEGRATION / "translations"
 LINK = re.compile(r"\]\(([^)]*)\)")
+MARKUP = re.compile(r"\*\*|\n+")
+HALF_WIDTH_BRACKET = re.compile(r"(?<!\])\(")
 
 # The texts that read the same in English. The keys are the languages there must be.
 SAME_AS_ENGLISH: dict[str, set[str]] = {
-    "de": {"Limit", "OK", "Status"},
+    "de": {"Limit", "OK", "Region", "Status"},
     "es": {"China (Hong Kong)", "Error", "OK", "tokens", "tokens/min"},
     "fr": {"Message", "OK"},
     "ja": {"OK"},
@@ -40,6 +44,17 @@ DESCRIPTIONS: dict[str, tuple[EntityDescription, ...]] = {
     "sensor": (STATUS, *ACCOUNT_SENSORS, *MODEL_SENSORS),
 }
 FAILURE_KEYS = {key for _, key in FAILURES.values()}
+
+# What an issue's texts can be filled with, besides its account.
+ISSUES: dict[str, set[str]] = {
+    "account_unavailable": {"error"},
+    "arrearage": {"error"},
+    "environment_variable_missing": {"variable"},
+    "free_quota_used_up": {"error"},
+    "model_gone": {"models"},
+    "no_models": set(),
+    "over_spend_limit": {"spend", "limit"},
+}
 
 
 def read(path: Path) -> Any:
@@ -67,6 +82,11 @@ def links(text: str) -> list[str]:
     return LINK.findall(text)
 
 
+def markup(text: str) -> list[str]:
+    """Return the bold marks and the line breaks of a text, in its order."""
+    return MARKUP.findall(text)
+
+
 @pytest.fixture(name="english", scope="module")
 def english_fixture() -> Any:
     """Return the English translation."""
@@ -87,12 +107,22 @@ def test_language(language: str, english: Any) -> None:
     for path, text in translated.items():
         assert placeholders(text) == placeholders(original[path]), path
         assert links(text) == links(original[path]), path
+        assert markup(text) == markup(original[path]), path
+        # To the frontend, an apostrophe there makes the placeholder plain text.
+        assert "'{" not in text, path
     same = {text for path, text in translated.items() if text == original[path]}
     assert same == SAME_AS_ENGLISH[language]
 
 
+@pytest.mark.parametrize("language", ["ja", "zh-Hans", "zh-Hant"])
+def test_full_width_brackets(language: str) -> None:
+    translated = texts(read(TRANSLATIONS / f"{language}.json"))
+    assert [path for path, text in translated if HALF_WIDTH_BRACKET.search(text)] == []
+
+
 def test_english_has_no_empty_text(english: Any) -> None:
     assert [path for path, text in texts(english) if not text.strip()] == []
+    assert [path for path, text in texts(english) if "'{" in text] == []
 
 
 def test_entities(english: Any) -> None:
@@ -102,6 +132,8 @@ def test_entities(english: Any) -> None:
     for platform, descriptions in DESCRIPTIONS.items():
         for description in descriptions:
             assert description.translation_key == description.key
+            states = named[platform][description.key].get("state", {})
+            assert states.keys() == set(getattr(description, "options", None) or ())
         keys = {description.key for description in descriptions}
         assert named[platform].keys() == keys
         assert icons[platform].keys() == keys
@@ -110,12 +142,41 @@ def test_entities(english: Any) -> None:
 
 
 def test_exceptions(english: Any) -> None:
-    wanted = FAILURE_KEYS | {"environment_variable_missing"}
-    assert wanted <= english["exceptions"].keys()
+    wanted = FAILURE_KEYS | {
+        "environment_variable_missing",
+        "no_such_model",
+        "nothing_read",
+    }
+    assert english["exceptions"].keys() == wanted
     assert [key for key in wanted if "message" not in english["exceptions"][key]] == []
 
 
 def test_form_errors(english: Any) -> None:
-    assert (
-        FAILURE_KEYS | {"invalid_url", "unknown"} <= english["config"]["error"].keys()
-    )
+    wanted = FAILURE_KEYS | {"invalid_url", "invalid_workspace_id", "unknown"}
+    assert english["config"]["error"].keys() == wanted
+
+
+def test_issues(english: Any) -> None:
+    assert english["issues"].keys() == ISSUES.keys()
+    for key, filled in ISSUES.items():
+        issue = english["issues"][key]
+        assert placeholders(issue["title"]) == ["account"]
+        body = issue
+        if "fix_flow" in issue:
+            assert issue.keys() == {"title", "fix_flow"}
+            body = issue["fix_flow"]["step"]["confirm"]
+        assert body.keys() == {"title", "description"}
+        assert set(placeholders(body["description"])) == filled
+
+
+def test_services(english: Any) -> None:
+    named = english["services"]
+    services = load_yaml_dict(str(INTEGRATION / "services.yaml"))
+    icons = read(INTEGRATION / "icons.json")["services"]
+    assert named.keys() == services.keys() == icons.keys() == {SERVICE_GET_USAGE}
+    assert [key for key in icons if not icons[key].get("service")] == []
+    fields = named[SERVICE_GET_USAGE]["fields"]
+    assert fields.keys() == services[SERVICE_GET_USAGE]["fields"].keys()
+    assert fields.keys() == {str(key) for key in GET_USAGE_SCHEMA.schema}
+    for texts_of in (named[SERVICE_GET_USAGE], *fields.values()):
+        assert {"name", "description"} <= texts_of.keys()
