@@ -184,7 +184,8 @@ async def test_failure_at_start(
     simulator.fail(fault)
     await setup(hass, account)
     assert account.state is ConfigEntryState.LOADED
-    assert (told(hass), figures(hass)) == (TOLD[status], GONE)
+    assert told(hass) == TOLD[status]
+    assert figures(hass) == (FIGURES if status == "limited" else GONE)
     assert len(reauth_flows(hass)) == (status == "auth")
 
     simulator.recover()
@@ -236,6 +237,25 @@ async def test_one_failure_becomes_another(
         assert told(hass) == TOLD[status]
         assert figures(hass) == (FIGURES if status == "limited" else GONE)
     assert "Arrearage" in attributes(hass, "status")["message"]
+
+
+@pytest.mark.logs(FAILED)
+@pytest.mark.parametrize(
+    "stored", [None, "", "not JSON", '{"output": {"total": 0, "quotas": []}}', "{}"]
+)
+async def test_throttled_at_start_with_nothing_to_keep(
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    account: MockConfigEntry,
+    simulator: Simulator,
+    stored: str | None,
+) -> None:
+    """Without figures of an earlier run there are none to keep."""
+    await hass.config_entries.async_unload(account.entry_id)
+    hass_storage[f"{DOMAIN}.account"]["data"]["answer"] = stored
+    simulator.fail(Fault.THROTTLED)
+    await setup(hass, account)
+    assert (told(hass), figures(hass)) == (TOLD["limited"], GONE)
 
 
 async def due(simulator: Simulator, poll: Poll, seconds: float) -> None:

@@ -6,7 +6,7 @@ from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
 
 from .const import CONSOLE_URL, DOMAIN
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator, spend_store
+from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator, account_store
 from .repairs import async_follow_issues
 from .services import async_setup_services
 
@@ -56,7 +56,7 @@ async def async_remove_entry(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
 ) -> None:
     """Remove what an account had stored."""
-    await spend_store(hass, entry.entry_id).async_remove()
+    await account_store(hass, entry.entry_id).async_remove()
 
 
 async def async_remove_config_entry_device(

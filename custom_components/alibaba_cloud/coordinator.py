@@ -1,10 +1,11 @@
 """Polls an account, and says what its failures mean."""
 
 from collections.abc import Collection, KeysView, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from enum import StrEnum
 import os
-from typing import Any, override
+from typing import Any, TypedDict, override
 
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE, ConfigEntry
 from homeassistant.const import CONF_API_KEY
@@ -28,6 +29,7 @@ from .model_studio import (
     RateLimitError,
     SpendWindow,
     follow_account,
+    parse_answer,
 )
 
 UPDATE_INTERVAL = timedelta(seconds=30)
@@ -86,8 +88,17 @@ def api_key_of(data: Mapping[str, Any]) -> str:
     return str(data[CONF_API_KEY])
 
 
-def spend_store(hass: HomeAssistant, entry_id: str) -> Store[dict[str, dict[str, str]]]:
-    """Return where an entry keeps since when its spend figures add up."""
+class StoredAccount(TypedDict):
+    """What of an account outlasts a run."""
+
+    answer: str | None
+    """The last account answer as it came."""
+    spend: dict[str, dict[str, str]]
+    """Since when the spend figures add up."""
+
+
+def account_store(hass: HomeAssistant, entry_id: str) -> Store[StoredAccount]:
+    """Return where an entry keeps what outlasts a run."""
     return Store(hass, 1, f"{DOMAIN}.{entry_id}")
 
 
@@ -120,11 +131,12 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self._backoff = FIRST_BACKOFF
         self._reauth_asked = False
         self._notified: tuple[Status, str | None] = (Status.OK, None)
-        self._store = spend_store(hass, entry.entry_id)
+        self._store = account_store(hass, entry.entry_id)
+        self._stored_answer: str | None = None
         self._save_pending = False
         self._models: KeysView[str] | None = None
         self.spend: dict[str, SpendWindow] = {}
-        """Since when `daily_spend` and `monthly_spend` add up."""
+        """The windows in which `daily_spend` and `monthly_spend` add up."""
 
     @property
     def status(self) -> Status:
@@ -192,9 +204,13 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         return self.data.models.get(model)
 
     async def async_load(self) -> None:
-        """Take up the spend figures where the last run left them."""
-        stored = await self._store.async_load() or {}
-        self.spend = {k: SpendWindow.from_dict(v) for k, v in stored.items()}
+        """Take up the account where the last run left it."""
+        if stored := await self._store.async_load():
+            self._stored_answer = stored["answer"]
+            self.spend = {
+                key: SpendWindow.from_dict(window)
+                for key, window in stored["spend"].items()
+            }
 
     @override
     async def _async_update_data(self) -> AccountSnapshot:
@@ -223,6 +239,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         retry_after = None
         if isinstance(err, RateLimitError):
             retry_after = self._wait(err.retry_after)
+            self._keep_last_figures()
         else:
             self._backoff = FIRST_BACKOFF
         if status is Status.AUTH:
@@ -251,10 +268,19 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         return wait
 
     @callback
-    def _follow_spend(self, snapshot: AccountSnapshot) -> None:
-        """Note since when the spend figures add up, and store it.
+    def _keep_last_figures(self) -> None:
+        """Go on with the figures of the last run, if this one has none yet."""
+        if self.data is None and self._stored_answer:
+            with suppress(ModelStudioError):
+                answer = parse_answer(self._stored_answer.encode())
+                if isinstance(answer, AccountSnapshot):
+                    self.data = answer
 
-        A roll-over at once, an amount within a while and at the latest at the stop.
+    @callback
+    def _follow_spend(self, snapshot: AccountSnapshot) -> None:
+        """Note since when the spend figures add up, and store the account.
+
+        A roll-over at once, all else within a while and at the latest at the stop.
         """
         before, self.spend = (
             self.spend,
@@ -265,20 +291,22 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             for key, window in self.spend.items()
         ):
             delay = 0.0
-        elif not self._save_pending and any(
-            window.amount != before[key].amount for key, window in self.spend.items()
-        ):
+        elif snapshot != self.data and not self._save_pending:
             delay = SAVE_DELAY.total_seconds()
         else:
             return
         self._save_pending = True
-        self._store.async_delay_save(self._spend_to_store, delay)
+        self._store.async_delay_save(self._to_store, delay)
 
     @callback
-    def _spend_to_store(self) -> dict[str, dict[str, str]]:
+    def _to_store(self) -> StoredAccount:
         """Return what is stored, now that it is."""
         self._save_pending = False
-        return {key: window.as_dict() for key, window in self.spend.items()}
+        body = self.client.body
+        return {
+            "answer": body.decode(errors="replace") if body else None,
+            "spend": {key: window.as_dict() for key, window in self.spend.items()},
+        }
 
     @callback
     @override
@@ -319,4 +347,4 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """Stop polling; what is to be stored is stored before a reload reads it."""
         await super().async_shutdown()
         if self._save_pending:
-            await self._store.async_save(self._spend_to_store())
+            await self._store.async_save(self._to_store())

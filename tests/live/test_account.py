@@ -219,9 +219,8 @@ async def test_throttled(
     await account.refresh()
     await account.shows(**THROTTLED, **before)
 
-    # There is nothing to keep of the run before.
     await account.home_assistant.restart()
-    await account.shows(**THROTTLED, **no_figures(simulator.account))
+    await account.shows(**THROTTLED, **before)
     assert (await account.entry())["state"] == "loaded"
 
     simulator.recover()

@@ -24,6 +24,7 @@ from .errors import (
     RateLimitError,
 )
 from .models import AccountSnapshot, BillingPeriod, ModelUsage, Money, RateLimit
+from .parsing import parse_answer
 from .spend import SpendWindow, follow_account
 
 __all__ = [
@@ -47,5 +48,6 @@ __all__ = [
     "SpendWindow",
     "follow_account",
     "normalize_base_url",
+    "parse_answer",
     "workspace_base_url",
 ]

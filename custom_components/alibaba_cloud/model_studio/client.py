@@ -71,6 +71,8 @@ class ModelStudioClient:
         self._listed = 0.0
         self.listing: LimitsListing | None = None
         """The limits as last listed, None for an account that reports more."""
+        self.body: bytes | None = None
+        """The last account answer as it came, for `parse_answer` to read again."""
 
     async def get_account(self) -> AccountSnapshot:
         """Return the account's figures as of now.
@@ -173,7 +175,10 @@ class ModelStudioClient:
             raise ConnectionFailedError(f"No answer within {TIMEOUT} s") from err
         except (aiohttp.ClientError, OSError) as err:
             raise ConnectionFailedError(str(err) or type(err).__name__) from err
-        return parse_answer(body)
+        answer = parse_answer(body)
+        if isinstance(answer, AccountSnapshot):
+            self.body = body
+        return answer
 
 
 async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
