@@ -167,10 +167,21 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         """Offer the region in which a key works that the chosen one rejects."""
         if user_input is not None:
             if done := await self._async_try(
-                {CONF_BASE_URL: self._region}, self._credentials
+                {CONF_BASE_URL: user_input[CONF_REGION]}, self._credentials
             ):
                 return done
-        return self._async_show("region", {}, region=self._region)
+        return self._async_show(
+            "region",
+            {
+                vol.Required(CONF_REGION, default=self._region): SelectSelector(
+                    SelectSelectorConfig(
+                        options=[self._region],
+                        mode=SelectSelectorMode.LIST,
+                        translation_key="region",
+                    )
+                )
+            },
+        )
 
     async def async_step_workspace(
         self, user_input: dict[str, Any] | None = None
