@@ -111,6 +111,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
     config_entry: AlibabaCloudConfigEntry
     device_id: str
     """The account's device, which those of its models hang on."""
+    _save_pending = False
 
     def __init__(self, hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
         """Prepare the client with the entry's key."""
@@ -133,7 +134,6 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self._notified: tuple[Status, str | None] = (Status.OK, None)
         self._store = account_store(hass, entry.entry_id)
         self._stored_answer: str | None = None
-        self._save_pending = False
         self._models: KeysView[str] | None = None
         self.spend: dict[str, SpendWindow] = {}
         """The windows in which `daily_spend` and `monthly_spend` add up."""

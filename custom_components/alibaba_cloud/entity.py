@@ -36,6 +36,7 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
 
     _attr_has_entity_name = True
     entity_description: FigureDescription[Any]
+    _seen: tuple[Any, bool]
     _shown: tuple[Any, ...] = ()
 
     def __init__(
@@ -89,12 +90,21 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
     async def async_added_to_hass(self) -> None:
         """Remember what the first state, written after this, shows."""
         await super().async_added_to_hass()
+        self._seen = self._source, self.available
         self._shown = self._shows()
 
     @callback
     @override
     def _handle_coordinator_update(self) -> None:
-        """Write the state, if there is anything new in it."""
+        """Write the state, if there is anything new in it.
+
+        Of hundreds of models most are the same object as before, and need no look.
+        """
+        source, available = self._source, self.available
+        if self._model is not None:
+            if source is self._seen[0] and available == self._seen[1]:
+                return
+            self._seen = source, available
         if (shows := self._shows()) != self._shown:
             self._shown = shows
             super()._handle_coordinator_update()

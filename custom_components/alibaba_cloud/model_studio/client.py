@@ -20,7 +20,7 @@ from .errors import (
     ModelStudioError,
 )
 from .models import AccountSnapshot, LimitsListing, LimitsPage, RateLimit
-from .parsing import limits_account, parse_answer, parse_failure
+from .parsing import AnswerParser, limits_account, parse_failure
 
 REGIONS = {
     "cn-beijing": "https://dashscope.aliyuncs.com/api/v1",
@@ -68,6 +68,7 @@ class ModelStudioClient:
         self._session = session
         self._url = URL(base_url) / "quotas"
         self._api_key = api_key
+        self._parser = AnswerParser()
         self._listed = 0.0
         self.listing: LimitsListing | None = None
         """The limits as last listed, None for an account that reports more."""
@@ -175,7 +176,7 @@ class ModelStudioClient:
             raise ConnectionFailedError(f"No answer within {TIMEOUT} s") from err
         except (aiohttp.ClientError, OSError) as err:
             raise ConnectionFailedError(str(err) or type(err).__name__) from err
-        answer = parse_answer(body)
+        answer = self._parser.parse(body)
         if isinstance(answer, AccountSnapshot):
             self.body = body
         return answer

@@ -46,18 +46,90 @@ def parse_answer(body: bytes) -> AccountSnapshot | LimitsPage:
 
     Raises `InvalidAnswerError`, or the error that its `code` stands for.
     """
-    answer = _decode(body)
-    if not isinstance(answer, dict):
-        raise InvalidAnswerError("The answer is not a JSON object")
-    code, message = _code_and_message(answer)
-    if code and code.casefold() != "success":
-        raise _error(200, code, message)
-    if isinstance(data := answer.get("data"), dict):
-        return _account(data)
-    output = answer.get("output")
-    if isinstance(output, dict) and isinstance(output.get("quotas"), list):
-        return _limits_page(output)
-    raise InvalidAnswerError("The answer holds neither account data nor quotas")
+    return AnswerParser().parse(body)
+
+
+class AnswerParser:
+    """Parses an account's answers, one after the other.
+
+    What is as it was in the answer before is the same object again: most of what a
+    poll brings is nothing new, and need be neither parsed nor compared.
+    """
+
+    def __init__(self) -> None:
+        """Know no answer yet."""
+        self._data: dict[str, Any] | None = None
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._account = AccountSnapshot()
+
+    def parse(self, body: bytes) -> AccountSnapshot | LimitsPage:
+        """Return what `parse_answer` returns, and raise what it raises."""
+        answer = _decode(body)
+        if not isinstance(answer, dict):
+            raise InvalidAnswerError("The answer is not a JSON object")
+        code, message = _code_and_message(answer)
+        if code and code.casefold() != "success":
+            raise _error(200, code, message)
+        if isinstance(data := answer.get("data"), dict):
+            if data != self._data:
+                self._account = self._parse_account(data)
+                self._data = data
+            return self._account
+        output = answer.get("output")
+        if isinstance(output, dict) and isinstance(output.get("quotas"), list):
+            return _limits_page(output)
+        raise InvalidAnswerError("The answer holds neither account data nor quotas")
+
+    def _parse_account(self, data: Mapping[str, Any]) -> AccountSnapshot:
+        """Return the account answer's figures."""
+        models, complete = self._parse_models(data.get("models"))
+        period = _mapping(data.get("billing_period"))
+        return AccountSnapshot(
+            credit_balance=_money(data.get("credits")),
+            available_balance=_money(data.get("available")),
+            spend_limit=_money(data.get("spend_limit")),
+            daily_spend=_money(data.get("daily_spend")),
+            monthly_spend=_money(data.get("monthly_spend")),
+            tokens_used=_number(data.get("tokens_used")),
+            requests_used=_number(data.get("requests_used")),
+            rate_limit=_rate_limit(_mapping(data.get("rate_limit"))),
+            billing_period=BillingPeriod(
+                start=_date(period.get("start")), end=_date(period.get("end"))
+            ),
+            models=MappingProxyType(models),
+            models_complete=complete,
+        )
+
+    def _parse_models(self, value: Any) -> tuple[dict[str, ModelUsage], bool]:
+        """Return the models of a list of rows or a map by name, and if that is all."""
+        items: Iterable[tuple[Any, Any]]
+        if isinstance(value, list):
+            items = ((_row_name(_mapping(row)), row) for row in value)
+        elif isinstance(value, dict):
+            items = value.items()
+        else:
+            return {}, False
+        known, known_models = self._rows, self._account.models
+        rows: dict[str, dict[str, Any]] = {}
+        models: dict[str, ModelUsage] = {}
+        complete = True
+        for name, row in items:
+            if not (isinstance(name, str) and name.strip() and isinstance(row, dict)):
+                _LOGGER.debug("Skipped a model row without a name or of the wrong type")
+                complete = False
+                continue
+            rows[name] = row
+            if row == known.get(name):
+                models[name] = known_models[name]
+            else:
+                models[name] = ModelUsage(
+                    name=name,
+                    used=_number(row.get("used")),
+                    limit=_number(row.get("limit")),
+                    rate_limit=_rate_limit(row),
+                )
+        self._rows = rows
+        return models, complete
 
 
 def parse_failure(
@@ -147,52 +219,6 @@ def _seconds(retry_after: str | None, now: datetime) -> float | None:
             until = until.replace(tzinfo=UTC)
         seconds = (until - now).total_seconds()
     return float(seconds) if seconds > 0 else None
-
-
-def _account(data: Mapping[str, Any]) -> AccountSnapshot:
-    """Return the account answer's figures."""
-    models, complete = _models(data.get("models"))
-    period = _mapping(data.get("billing_period"))
-    return AccountSnapshot(
-        credit_balance=_money(data.get("credits")),
-        available_balance=_money(data.get("available")),
-        spend_limit=_money(data.get("spend_limit")),
-        daily_spend=_money(data.get("daily_spend")),
-        monthly_spend=_money(data.get("monthly_spend")),
-        tokens_used=_number(data.get("tokens_used")),
-        requests_used=_number(data.get("requests_used")),
-        rate_limit=_rate_limit(_mapping(data.get("rate_limit"))),
-        billing_period=BillingPeriod(
-            start=_date(period.get("start")), end=_date(period.get("end"))
-        ),
-        models=MappingProxyType(models),
-        models_complete=complete,
-    )
-
-
-def _models(value: Any) -> tuple[dict[str, ModelUsage], bool]:
-    """Return the models of a list of rows or a map by name, and if that is all."""
-    rows: Iterable[tuple[Any, Any]]
-    if isinstance(value, list):
-        rows = ((_row_name(_mapping(row)), row) for row in value)
-    elif isinstance(value, dict):
-        rows = value.items()
-    else:
-        return {}, False
-    models: dict[str, ModelUsage] = {}
-    complete = True
-    for name, row in rows:
-        if not isinstance(name, str) or not name.strip() or not isinstance(row, dict):
-            _LOGGER.debug("Skipped a model row without a name or of the wrong type")
-            complete = False
-            continue
-        models[name] = ModelUsage(
-            name=name,
-            used=_number(row.get("used")),
-            limit=_number(row.get("limit")),
-            rate_limit=_rate_limit(row),
-        )
-    return models, complete
 
 
 def _row_name(row: Mapping[str, Any]) -> Any:
