@@ -14,13 +14,15 @@ import aiohttp
 from yarl import URL
 
 from .errors import (
+    REDACTED,
     AuthenticationError,
     ConnectionFailedError,
     InvalidAnswerError,
     ModelStudioError,
+    RateLimitError,
 )
 from .models import AccountSnapshot, LimitsListing, LimitsPage, RateLimit
-from .parsing import AnswerParser, limits_account, parse_failure
+from .parsing import AnswerParser, limits_account, parse_failure, seconds_to_wait
 
 REGIONS = {
     "cn-beijing": "https://dashscope.aliyuncs.com/api/v1",
@@ -38,6 +40,8 @@ TIMEOUT = 10
 LARGEST_BODY = 8 * 1024 * 1024
 """Bytes, decompressed."""
 _LARGEST_FAILURE = 64 * 1024
+_SHORTEST_SECRET = 8
+"""Characters; what is shorter stands in any answer by chance."""
 
 LISTING_INTERVAL = 30 * 60
 """Seconds after which the limits are listed again."""
@@ -47,6 +51,7 @@ MOST_PAGES = 100
 
 
 WORKSPACE_BASE_URL = "https://{workspace_id}.{region}.maas.aliyuncs.com/api/v1"
+_API_KEY = re.compile(r"[!-~]+")
 _WORKSPACE_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -81,16 +86,7 @@ class ModelStudioClient:
         Raises `AuthenticationError`, `RateLimitError`, `AccountError`,
         `ConnectionFailedError` or `InvalidAnswerError`.
         """
-        if not self._api_key.isascii() or not self._api_key.isprintable():
-            raise AuthenticationError("The API key holds characters that no key has")
-        if not self._api_key:
-            raise AuthenticationError("There is no API key")
-        try:
-            return await self._get_account()
-        except ModelStudioError as err:
-            # Services have been seen to repeat a key they refuse.
-            err.redact(self._api_key)
-            raise
+        return await self._get_account()
 
     async def try_key(self) -> None:
         """Ask once whether the key is accepted. Raises as `get_account` does."""
@@ -132,17 +128,17 @@ class ModelStudioClient:
             ]
             seen.update(page.rows)
             limits += new
-            if not page.rows if total is None else len(limits) >= total:
+            if not page.rows if total is None else len(limits) == total:
                 return LimitsListing(
                     account=limits_account(limits),
                     pages=number,
                     rows=len(limits),
                     total=total,
                 )
-            if not new:
+            if not new or (total is not None and len(limits) > total):
                 break
         raise InvalidAnswerError(
-            f"The quotas are incomplete: {len(limits)} rows of {total}"
+            f"The quotas do not add up: {len(limits)} rows of {total}"
         )
 
     async def _get_quotas(
@@ -162,6 +158,9 @@ class ModelStudioClient:
 
     async def _get(self, url: URL) -> AccountSnapshot | LimitsPage:
         """Ask once."""
+        if not _API_KEY.fullmatch(self._api_key):
+            raise AuthenticationError("This can't be an API key")
+        failure = None
         try:
             async with self._session.get(
                 url,
@@ -169,14 +168,39 @@ class ModelStudioClient:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT),
             ) as response:
-                if response.status != 200:
-                    raise await _failure(response)
-                body = await _read(response, LARGEST_BODY)
-        except TimeoutError as err:
-            raise ConnectionFailedError(f"No answer within {TIMEOUT} s") from err
+                if response.status == 200:
+                    body = await _read(response, LARGEST_BODY)
+                else:
+                    body = await _read_failure(response)
+        except TimeoutError:
+            failure = ConnectionFailedError(f"No answer within {TIMEOUT} s")
         except (aiohttp.ClientError, OSError) as err:
-            raise ConnectionFailedError(str(err) or type(err).__name__) from err
-        answer = self._parser.parse(body)
+            failure = ConnectionFailedError(str(err) or type(err).__name__)
+        if failure is not None:
+            # Raised here, so that nothing hangs on it that has the request's headers.
+            failure.redact(self._api_key)
+            raise failure
+        return self._parse(response, body)
+
+    def _parse(
+        self, response: aiohttp.ClientResponse, body: bytes
+    ) -> AccountSnapshot | LimitsPage:
+        """Return what an answer says, or raise what it stands for."""
+        # Services have been seen to repeat a key they refuse.
+        if len(self._api_key) >= _SHORTEST_SECRET:
+            body = body.replace(self._api_key.encode(), REDACTED.encode())
+        retry_after = seconds_to_wait(
+            response.headers.get("Retry-After"), datetime.now(UTC)
+        )
+        try:
+            if response.status != 200:
+                raise parse_failure(response.status, body)
+            answer = self._parser.parse(body)
+        except ModelStudioError as err:
+            err.redact(self._api_key)
+            if isinstance(err, RateLimitError):
+                err.retry_after = retry_after
+            raise
         if isinstance(answer, AccountSnapshot):
             self.body = body
         return answer
@@ -192,18 +216,12 @@ async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
     return bytes(body)
 
 
-async def _failure(response: aiohttp.ClientResponse) -> ModelStudioError:
-    """Return what an answer other than 200 stands for, whatever its body is."""
+async def _read_failure(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of an answer other than 200, empty if it can't be read."""
     try:
-        body = await _read(response, _LARGEST_FAILURE)
+        return await _read(response, _LARGEST_FAILURE)
     except aiohttp.ClientError, OSError, InvalidAnswerError:
-        body = b""
-    return parse_failure(
-        response.status,
-        body,
-        response.headers.get("Retry-After"),
-        now=datetime.now(UTC),
-    )
+        return b""
 
 
 def normalize_base_url(text: str) -> str:
@@ -222,7 +240,8 @@ def normalize_base_url(text: str) -> str:
     allowed = ("https", "http") if _is_local(host) else ("https",)
     if (
         not host
-        or len(text.split()) > 1
+        or not text.isprintable()
+        or " " in text
         or url.scheme not in allowed
         or url.user is not None
         or url.password is not None
@@ -230,7 +249,8 @@ def normalize_base_url(text: str) -> str:
         or url.fragment
     ):
         raise InvalidURLError("Not a base URL")
-    return str(url).rstrip("/").removesuffix("/quotas").rstrip("/")
+    path = url.raw_path.rstrip("/").removesuffix("/quotas").rstrip("/")
+    return f"{url.origin()}{path}"
 
 
 def workspace_base_url(workspace_id: str, region: str) -> str:

@@ -1,5 +1,7 @@
 """What a caller of the client can tell apart."""
 
+REDACTED = "**REDACTED**"
+
 
 class ModelStudioError(Exception):
     """The account could not be read.
@@ -19,10 +21,12 @@ class ModelStudioError(Exception):
 
     def redact(self, secret: str) -> None:
         """Take a secret out of what the service said."""
+        if not secret:
+            return
         if self.code:
-            self.code = self.code.replace(secret, "**REDACTED**")
+            self.code = self.code.replace(secret, REDACTED)
         if self.message:
-            self.message = self.message.replace(secret, "**REDACTED**")
+            self.message = self.message.replace(secret, REDACTED)
         self.args = (self.message, self.code)
 
 

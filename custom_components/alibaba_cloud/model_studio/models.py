@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from math import isfinite
 from types import MappingProxyType
 
 type Number = int | float
@@ -53,11 +54,12 @@ class ModelUsage:
     def usage_pct(self) -> float | None:
         """Used share of the limit in %, above 100 where the limit is exceeded.
 
-        None without a limit, or with one of 0.
+        None without a limit, or with one of 0 or next to it.
         """
         if self.used is None or not self.limit:
             return None
-        return round(self.used * 100 / self.limit, 4)
+        usage = self.used * 100 / self.limit
+        return round(usage, 4) if isfinite(usage) else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ not one of the two documented shapes is refused.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 import json
 import logging
@@ -38,6 +38,7 @@ CURRENCY = "USD"
 """Of every amount in the account answer, also for accounts funded in another one."""
 
 _BEYOND_ANY_FIGURE = 10**18
+_MOST_DIGITS = 400
 _LONGEST_MESSAGE = 300
 
 
@@ -58,8 +59,8 @@ class AnswerParser:
 
     def __init__(self) -> None:
         """Know no answer yet."""
-        self._data: dict[str, Any] | None = None
-        self._rows: dict[str, dict[str, Any]] = {}
+        self._data = b""
+        self._rows: dict[str, bytes] = {}
         self._account = AccountSnapshot()
 
     def parse(self, body: bytes) -> AccountSnapshot | LimitsPage:
@@ -68,12 +69,12 @@ class AnswerParser:
         if not isinstance(answer, dict):
             raise InvalidAnswerError("The answer is not a JSON object")
         code, message = _code_and_message(answer)
-        if code and code.casefold() != "success":
-            raise _error(200, code, message)
+        if answer.get("error") or (code and code.casefold() != "success"):
+            raise _error(200, code or "error", message)
         if isinstance(data := answer.get("data"), dict):
-            if data != self._data:
+            if (fingerprint := _fingerprint(data)) != self._data:
                 self._account = self._parse_account(data)
-                self._data = data
+                self._data = fingerprint
             return self._account
         output = answer.get("output")
         if isinstance(output, dict) and isinstance(output.get("quotas"), list):
@@ -102,24 +103,22 @@ class AnswerParser:
 
     def _parse_models(self, value: Any) -> tuple[dict[str, ModelUsage], bool]:
         """Return the models of a list of rows or a map by name, and if that is all."""
-        items: Iterable[tuple[Any, Any]]
+        items: Iterable[tuple[Any, Any]] = ()
+        complete = isinstance(value, list | dict)
         if isinstance(value, list):
             items = ((_row_name(_mapping(row)), row) for row in value)
         elif isinstance(value, dict):
             items = value.items()
-        else:
-            return {}, False
         known, known_models = self._rows, self._account.models
-        rows: dict[str, dict[str, Any]] = {}
+        rows: dict[str, bytes] = {}
         models: dict[str, ModelUsage] = {}
-        complete = True
         for name, row in items:
             if not (isinstance(name, str) and name.strip() and isinstance(row, dict)):
                 _LOGGER.debug("Skipped a model row without a name or of the wrong type")
                 complete = False
                 continue
-            rows[name] = row
-            if row == known.get(name):
+            rows[name] = _fingerprint(row)
+            if rows[name] == known.get(name):
                 models[name] = known_models[name]
             else:
                 models[name] = ModelUsage(
@@ -132,13 +131,8 @@ class AnswerParser:
         return models, complete
 
 
-def parse_failure(
-    status: int, body: bytes, retry_after: str | None, *, now: datetime
-) -> ModelStudioError:
-    """Return the error that an answer other than HTTP 200 stands for.
-
-    `retry_after` is the header of that name: seconds, or an HTTP date.
-    """
+def parse_failure(status: int, body: bytes) -> ModelStudioError:
+    """Return the error that an answer other than HTTP 200 stands for."""
     try:
         answer = _decode(body)
     except InvalidAnswerError:
@@ -146,15 +140,10 @@ def parse_failure(
     code, message = (
         _code_and_message(answer) if isinstance(answer, dict) else (None, None)
     )
-    return _error(status, code, message, _seconds(retry_after, now))
+    return _error(status, code, message)
 
 
-def _error(
-    status: int,
-    code: str | None,
-    message: str | None,
-    retry_after: float | None = None,
-) -> ModelStudioError:
+def _error(status: int, code: str | None, message: str | None) -> ModelStudioError:
     """Return what a status and a code mean; the vendor's own codes refine the status."""
     code = code or f"HTTP {status}"
     if (
@@ -162,7 +151,7 @@ def _error(
         or code.startswith("Throttling")
         or (status == 403 and code.startswith("AllocationQuota"))
     ):
-        return RateLimitError(message, code=code, retry_after=retry_after)
+        return RateLimitError(message, code=code)
     if status in (401, 403):
         return AuthenticationError(message, code=code)
     return AccountError(message, code=code, status=status)
@@ -178,12 +167,26 @@ def _decode(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        answer = json.loads(body, parse_constant=lambda _: None)
+        answer = json.loads(body, parse_int=_int, parse_constant=lambda _: None)
         # Half a surrogate pair is no text, and could not be stored.
         json.dumps(answer, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as err:
         raise InvalidAnswerError("The answer is not JSON") from err
     return answer
+
+
+def _fingerprint(value: Any) -> bytes:
+    """Return what tells a value from any other; to Python, true is 1."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # Deeper, or with larger numbers, than this one writes.
+        return repr(value).encode()
+
+
+def _int(digits: str) -> int | None:
+    """Return a whole number, None for one that is beyond any figure."""
+    return int(digits) if len(digits) < _MOST_DIGITS else None
 
 
 def _code_and_message(answer: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -193,7 +196,7 @@ def _code_and_message(answer: Mapping[str, Any]) -> tuple[str | None, str | None
         return code, message
     inner = _mapping(error)
     return (
-        _text(inner.get("code")) or code or "error",
+        _text(inner.get("code")) or code,
         _text(inner.get("message")) or _text(error) or message,
     )
 
@@ -205,8 +208,11 @@ def _text(value: Any) -> str | None:
     return " ".join(str(value).split())[:_LONGEST_MESSAGE] or None
 
 
-def _seconds(retry_after: str | None, now: datetime) -> float | None:
-    """Return how long a Retry-After header asks to wait, None if it makes no sense."""
+def seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
+    """Return how long a Retry-After header asks to wait, None if it makes no sense.
+
+    It holds seconds, or an HTTP date.
+    """
     if not retry_after:
         return None
     seconds: Number | None
@@ -221,9 +227,16 @@ def _seconds(retry_after: str | None, now: datetime) -> float | None:
     return float(seconds) if seconds > 0 else None
 
 
-def _row_name(row: Mapping[str, Any]) -> Any:
+def _row_name(row: Mapping[str, Any]) -> str | None:
     """Return the name that a row carries."""
-    return row.get("model") or row.get("name")
+    return next(
+        (
+            name
+            for name in (row.get("model"), row.get("name"))
+            if isinstance(name, str) and name.strip()
+        ),
+        None,
+    )
 
 
 def _rate_limit(row: Mapping[str, Any]) -> RateLimit:
@@ -242,7 +255,7 @@ def _limits_page(output: Mapping[str, Any]) -> LimitsPage:
         name = _mapping(row).get("model")
         if not isinstance(name, str) or not name.strip():
             raise InvalidAnswerError("A row of the quotas names no model")
-        rows.append(orjson.dumps(row, option=orjson.OPT_SORT_KEYS))
+        rows.append(_fingerprint(row))
         # Where a workspace limit is set, it binds below the model's own.
         limits.append(
             (
@@ -339,7 +352,7 @@ def _decimal(text: str) -> Decimal | None:
         if "_" in text or not abs(value) < _BEYOND_ANY_FIGURE:
             return None
         return value + 0
-    except InvalidOperation:
+    except ArithmeticError:
         return None
 
 

@@ -85,21 +85,25 @@ def follow_spend(
 
     `start` is when the current day or month should have begun. Within it, a new
     window is a drop to half or less, by more than a correction. Once `start` has
-    passed either will do, and so will a long time without a look; otherwise a service
-    that rolls over late is waited for.
+    passed either will do, and so will a long time without a look in which it passed;
+    otherwise a service that rolls over late is waited for. A window with nothing in it
+    begins anew with each `start`.
     """
     if window is None:
         return SpendWindow(amount=amount, seen=now, since=start)
     dropped = window.amount - amount >= _CORRECTION
     halved = 0 <= amount * 2 <= window.amount != 0
-    if start > window.since:
-        rolled_over = dropped or halved or now - window.seen > _UNSEEN
-    else:
+    if start <= window.since:
         rolled_over = dropped and halved
+    else:
+        unseen = window.seen < start and now - window.seen > _UNSEEN
+        rolled_over = dropped or halved or unseen or not window.amount
     if not rolled_over:
         since = window.since
+    elif start > window.seen or not window.amount:
+        since = start
     else:
-        since = start if start > window.seen else now
+        since = now
     return SpendWindow(amount=amount, seen=now, since=since)
 
 
