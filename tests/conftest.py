@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import json
 import logging
+import os
 from pathlib import Path
 import re
 from typing import Any
 from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
+from hypothesis import settings
 import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
@@ -39,6 +41,17 @@ NOW = "2026-08-15 12:00:00+00:00"
 ALWAYS_LOGGED = re.compile(
     "We found a custom integration |Executing <|zlib_ng and isal are not available"
     "|Error in logging$"
+)
+
+settings.register_profile("dev", max_examples=200, deadline=None)
+settings.register_profile(
+    "ci", max_examples=2_000, deadline=None, derandomize=True, print_blob=True
+)
+settings.register_profile(
+    "nightly", max_examples=100_000, deadline=None, print_blob=True
+)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
 )
 
 type Poll = Callable[..., Awaitable[None]]

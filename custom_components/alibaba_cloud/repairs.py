@@ -16,6 +16,8 @@ from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .model_studio import AccountError, ConnectionFailedError, Money, RateLimitError
 
 MODEL_GONE = "model_gone"
+ABOUT_THE_ACCOUNT = (200, 400, 404)
+"""HTTP statuses under which the service's own code speaks of the account."""
 SEPARATOR = ", "
 
 
@@ -66,7 +68,10 @@ def _issues(
         yield "arrearage", overdue, said
         yield (
             "account_unavailable",
-            isinstance(err, AccountError) and err.status < 500 and not overdue,
+            isinstance(err, AccountError)
+            and err.status in ABOUT_THE_ACCOUNT
+            and not overdue
+            and not code.startswith("HTTP "),
             said,
         )
         yield (

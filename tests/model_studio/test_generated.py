@@ -1,0 +1,642 @@
+"""Answers made up from the grammar of both, whole and broken in every way.
+
+`HYPOTHESIS_PROFILE` says how many: `dev` (200 for each test), `ci` (2,000, the same ones
+each time) or `nightly` (100,000).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+import json
+import logging
+from math import inf, isfinite
+from types import MappingProxyType
+from typing import Any, Final, override
+
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.alibaba_cloud.model_studio import (
+    AccountSnapshot,
+    BillingPeriod,
+    ModelStudioError,
+    ModelUsage,
+    Money,
+    RateLimit,
+    SpendWindow,
+    follow_account,
+)
+from custom_components.alibaba_cloud.model_studio.models import LimitsPage, Number
+from custom_components.alibaba_cloud.model_studio.parsing import (
+    AnswerParser,
+    limits_account,
+    parse_answer,
+    parse_failure,
+    seconds_to_wait,
+)
+from custom_components.alibaba_cloud.model_studio.spend import (
+    BILLING_TIME_ZONE,
+    follow_spend,
+)
+
+# Hypothesis's own, of the generator it keeps.
+pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
+
+BEYOND: Final = 10**18
+"""No figure of the service is as large."""
+
+ABSENT: Final = object()
+"""Stands for a field that an answer leaves out."""
+
+type Field = tuple[Any, Any]
+"""A field as it is written, and what it means."""
+type AccountAnswers = tuple[dict[str, Any], dict[str, Any], AccountSnapshot]
+type Answer = AccountSnapshot | LimitsPage | ModelStudioError
+type Rows = list[tuple[str, RateLimit]]
+type LimitsAnswers = tuple[dict[str, Any], list[tuple[str, RateLimit, RateLimit]]]
+
+
+class Raw(str):
+    """JSON, or what passes for it, that no value of Python's is written as."""
+
+    __slots__ = ()
+
+    @override
+    def __repr__(self) -> str:
+        """Return how it starts, and how long it is."""
+        return f"Raw({self[:20]!r}, {len(self)})"
+
+
+RAW: Final = [
+    Raw(text)
+    for text in (
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "-0",
+        "-0.0",
+        "1e-320",
+        "1e-400",
+        "1e999",
+        "1" + "0" * 18,
+        "1" + "0" * 20,
+        "-1" + "0" * 20,
+        "9" * 400,
+        "9" * 5000,
+        "0." + "3" * 5000,
+        '"\\ud800"',
+        '"\\u0000"',
+        "[" * 300 + "]" * 300,
+        '{"a":' * 300 + "1" + "}" * 300,
+        "[" * 3000 + "]" * 3000,
+    )
+]
+"""JSON that has tripped a parser."""
+TEXTS: Final = [
+    "NaN",
+    "sNaN",
+    "-Infinity",
+    "1e-320",
+    "1e17",
+    "1e1000000",
+    "-1e1000000",
+    "1e-1000000",
+    "9" * 5000,
+    "1_000",
+    "1,000",
+    "٣",
+    "2026-02-30",
+    "0001-01-01",
+    "2026-W33-6",
+    "Success",
+    "Throttling",
+]
+"""Texts that have tripped one."""
+EXTRAS: Final = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)
+)
+"""What may stand in a field that nobody reads."""
+ODD: Final = st.sampled_from([*RAW, *TEXTS, *TEXTS])
+SCALARS: Final = st.one_of(EXTRAS, ODD)
+JUNK: Final = st.one_of(
+    EXTRAS,
+    *(ODD.map(lambda value: value) for _ in range(6)),
+    st.lists(SCALARS, max_size=3),
+    st.dictionaries(st.text(max_size=4), SCALARS, max_size=3),
+)
+
+
+def written(value: Any) -> str:
+    """Return a value as JSON, which `Raw` need not be."""
+    match value:
+        case Raw():
+            return str(value)
+        case dict():
+            pairs = (f"{json.dumps(key)}:{written(it)}" for key, it in value.items())
+            return f"{{{','.join(pairs)}}}"
+        case list():
+            return f"[{','.join(map(written, value))}]"
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def encoded(value: Any) -> bytes:
+    """Return a body."""
+    return written(value).encode()
+
+
+def present(**written: Any) -> dict[str, Any]:
+    """Return an object of the fields that are not left out."""
+    return {key: value for key, value in written.items() if value is not ABSENT}
+
+
+def maybe(field: st.SearchStrategy[Field]) -> st.SearchStrategy[Field]:
+    """Make up a field that is reported, or null, or left out."""
+    return st.one_of(st.just((None, None)), st.just((ABSENT, None)), field)
+
+
+def _usd(amount: Decimal) -> Money:
+    return Money(amount=amount, currency="USD")
+
+
+def _count_in_text(number: Number) -> Field:
+    """Return a count as a text, which is exact."""
+    exact = Decimal(repr(number))
+    return f" {number!r}\n", int(exact) if exact == int(exact) else number
+
+
+NUMBERS: Final = st.one_of(
+    st.integers(0, BEYOND - 1), st.floats(0, BEYOND, exclude_max=True)
+)
+COUNTS: Final = maybe(
+    st.one_of(NUMBERS.map(lambda it: (it, it)), NUMBERS.map(_count_in_text))
+)
+AMOUNTS: Final = st.decimals(
+    -(10**15), 10**15, places=6, allow_nan=False, allow_infinity=False
+)
+MONEY: Final = maybe(
+    st.one_of(
+        st.integers(1 - BEYOND, BEYOND - 1).map(lambda it: (it, _usd(Decimal(it)))),
+        st.floats(-BEYOND, BEYOND, exclude_min=True, exclude_max=True).map(
+            lambda it: (it, _usd(Decimal(repr(it))))
+        ),
+        AMOUNTS.map(lambda it: (str(it), _usd(it))),
+        AMOUNTS.map(lambda it: (f" {it:f}\n", _usd(it))),
+    )
+)
+DAYS: Final = maybe(
+    st.tuples(
+        st.dates(date(2000, 1, 1), date(2999, 12, 31)),
+        st.sampled_from(["{}", "{}T23:59:59Z", " {} 00:00:00"]),
+    ).map(lambda it: (it[1].format(it[0].isoformat()), it[0]))
+)
+NAMES: Final = st.text(min_size=1, max_size=6).filter(str.strip)
+
+
+@st.composite
+def _model_rows(draw: st.DrawFn) -> tuple[dict[str, Any], ModelUsage]:
+    """Make up a row of a model, without its name, and what it means."""
+    name = draw(NAMES)
+    used, limit, rpm, tpm = (draw(COUNTS) for _ in range(4))
+    return (
+        present(used=used[0], limit=limit[0], rpm=rpm[0], tpm=tpm[0]),
+        ModelUsage(
+            name=name,
+            used=used[1],
+            limit=limit[1],
+            rate_limit=RateLimit(rpm=rpm[1], tpm=tpm[1]),
+        ),
+    )
+
+
+MODELS: Final = st.one_of(
+    st.none(),
+    st.lists(_model_rows(), unique_by=lambda model: model[1].name, max_size=4),
+)
+CODES: Final = st.sampled_from(["Success", "success", "", None, ABSENT])
+NAME_KEYS: Final = st.sampled_from(["model", "name"])
+
+
+@st.composite
+def _account_answers(draw: st.DrawFn) -> AccountAnswers:
+    """Make up an account answer with models as a list, as a map, and what both mean."""
+    keys = ("credits", "available", "spend_limit", "daily_spend", "monthly_spend")
+    money = {key: draw(MONEY) for key in keys}
+    tokens, requests, rpm, tpm = (draw(COUNTS) for _ in range(4))
+    start, end = draw(DAYS), draw(DAYS)
+    models = draw(MODELS)
+    data = present(
+        **{key: field[0] for key, field in money.items()},
+        tokens_used=tokens[0],
+        requests_used=requests[0],
+        rate_limit=present(rpm=rpm[0], tpm=tpm[0], remaining=draw(EXTRAS)),
+        billing_period=present(start=start[0], end=end[0]),
+        usage=draw(EXTRAS),
+    )
+    as_list: Any = ABSENT
+    as_map: Any = ABSENT
+    if models is not None:
+        name = draw(NAME_KEYS)
+        as_list = [{name: model.name, **row} for row, model in models]
+        as_map = {model.name: dict(row) for row, model in models}
+    code = draw(CODES)
+    return (
+        present(code=code, data=data | present(models=as_list), request_id="6f0c5b5e"),
+        present(code=code, data=data | present(models=as_map), message="ok"),
+        AccountSnapshot(
+            credit_balance=money["credits"][1],
+            available_balance=money["available"][1],
+            spend_limit=money["spend_limit"][1],
+            daily_spend=money["daily_spend"][1],
+            monthly_spend=money["monthly_spend"][1],
+            tokens_used=tokens[1],
+            requests_used=requests[1],
+            rate_limit=RateLimit(rpm=rpm[1], tpm=tpm[1]),
+            billing_period=BillingPeriod(start=start[1], end=end[1]),
+            models=MappingProxyType({model.name: model for _, model in models or []}),
+            models_complete=models is not None,
+        ),
+    )
+
+
+ACCOUNT_ANSWERS: Final = _account_answers()
+
+
+def _limit(amounts: tuple[int | None, int, int | None, int, str | None]) -> Field:
+    """Return a limit of the limits answer, and what it comes to per minute."""
+    requests, period, usage, usage_period, unit = amounts
+    counted = usage is not None and unit in ("total_tokens", "input_tokens")
+    return (
+        {
+            "request_limit": requests,
+            "request_limit_period": period,
+            "usage_limit": usage,
+            "usage_limit_field": unit,
+            "usage_limit_period": usage_period,
+            "async_user_queue_limit": None,
+        },
+        RateLimit(
+            rpm=None if requests is None else requests * 60 // period,
+            tpm=(usage or 0) * 60 // usage_period if counted else None,
+        ),
+    )
+
+
+PER_PERIOD: Final = st.one_of(st.none(), st.integers(0, 10**9))
+PERIODS: Final = st.sampled_from([1, 2, 10, 60])
+UNITS: Final = st.sampled_from(["total_tokens", "input_tokens", "image_count", None])
+LIMITS: Final = st.tuples(PER_PERIOD, PERIODS, PER_PERIOD, PERIODS, UNITS).map(_limit)
+LIMIT_ROWS: Final = st.lists(
+    st.tuples(NAMES, LIMITS, st.one_of(st.just((None, RateLimit())), LIMITS)),
+    max_size=4,
+)
+
+
+def _limits_answer(page: tuple[int, list[tuple[str, Field, Field]]]) -> LimitsAnswers:
+    """Return a page of limits, and those of the model and the workspace in each row."""
+    total, rows = page
+    quotas = [
+        {
+            "model": name,
+            "workspace_id": "llm-8q2v5kx0r7t1m3zc",
+            "model_limit": of_model[0],
+            "workspace_limit": of_workspace[0],
+        }
+        for name, of_model, of_workspace in rows
+    ]
+    output = {"total": total, "page_no": 1, "page_size": 100, "quotas": quotas}
+    meant = [(name, one[1], other[1]) for name, one, other in rows]
+    return {"request_id": "6f0c5b5e", "output": output}, meant
+
+
+LIMITS_ANSWERS: Final = st.tuples(st.integers(0, 10_000), LIMIT_ROWS).map(
+    _limits_answer
+)
+
+ANSWERS: Final = st.one_of(
+    ACCOUNT_ANSWERS.map(lambda answers: answers[0]),
+    ACCOUNT_ANSWERS.map(lambda answers: answers[1]),
+    LIMITS_ANSWERS.map(lambda answers: answers[0]),
+    st.fixed_dictionaries(
+        {}, optional={"code": SCALARS, "message": SCALARS, "error": JUNK, "data": JUNK}
+    ),
+)
+FEW: Final = st.integers(1, 4)
+WAYS: Final = st.sampled_from(["drop", "replace", "replace", "insert"])
+KEYS: Final = st.one_of(
+    st.text(max_size=4), st.sampled_from(["error", "code", "data", "models", "output"])
+)
+HOW: Final = st.sampled_from(
+    ["broken", "damaged", "broken, damaged", "broken", "whole", "utf-16"]
+)
+POSITIONS: Final = st.integers(0, 2**16)
+BYTES: Final = st.one_of(
+    st.binary(max_size=2), st.sampled_from([b'"', b"0", b"-", b",", b"}", b"\xed\xa0"])
+)
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield where each value in a list or object stands: in what, and its key there."""
+    if isinstance(value, list | dict):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield value, key
+            yield from places(item)
+
+
+def copied(value: Any) -> Any:
+    """Return a value of which all lists and objects are new."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [*map(copied, value)] if isinstance(value, list) else value
+
+
+def broken(draw: st.DrawFn, answer: Any) -> Any:
+    """Drop, replace and insert something here and there in a copy of an answer."""
+    everything = [copied(answer)]
+    for _ in range(draw(FEW)):
+        found = [*places(everything)]
+        place, key = found[draw(POSITIONS) % len(found)]
+        match draw(WAYS):
+            case "drop" if place is not everything:
+                del place[key]
+            case "insert" if isinstance(place, dict):
+                place[draw(KEYS)] = draw(JUNK)
+            case "insert":
+                place.insert(key, draw(JUNK))
+            case _:
+                place[key] = draw(JUNK)
+    return everything[0]
+
+
+def damaged(draw: st.DrawFn, body: bytes) -> bytes:
+    """Cut a body off, or change a few of its bytes."""
+    if draw(st.booleans()):
+        return body[: draw(POSITIONS) % (len(body) + 1)]
+    edited = bytearray(body)
+    for _ in range(draw(FEW)):
+        start = draw(POSITIONS) % (len(edited) + 1)
+        edited[start : start + draw(FEW) - 1] = draw(BYTES)
+    return bytes(edited)
+
+
+def body_of(draw: st.DrawFn, answer: Any) -> bytes:
+    """Return what arrives of an answer: all, something else, or something of it."""
+    how = draw(HOW)
+    if "broken" in how:
+        answer = broken(draw, answer)
+    body = written(answer).encode("utf-16" if how == "utf-16" else "utf-8")
+    return damaged(draw, body) if "damaged" in how else body
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """Make up a body."""
+    return body_of(draw, draw(ANSWERS))
+
+
+ANY_BODY: Final = st.one_of(bodies(), st.binary(max_size=32))
+
+
+@st.composite
+def dates_in_headers(draw: st.DrawFn) -> str:
+    """Make up an HTTP date that is a little wrong."""
+    date = b"Sat, 15 Aug 2026 12:00:00 GMT"
+    return damaged(draw, date).decode(errors="ignore")
+
+
+RETRY_AFTER: Final = st.one_of(
+    dates_in_headers(),
+    st.text(max_size=12),
+    st.one_of(st.integers(), st.floats()).map(str),
+    st.sampled_from(TEXTS),
+)
+
+
+@st.composite
+def sequences(draw: st.DrawFn) -> list[bytes]:
+    """Make up bodies that arrive one after the other, much like one another."""
+    answer = draw(ANSWERS)
+    return [
+        body_of(draw, answer if draw(FEW) > 1 else draw(ANSWERS))
+        for _ in range(1 + draw(FEW))
+    ]
+
+
+def check_count(count: Number | None) -> None:
+    """Check that a count is unknown, or one that can be shown."""
+    if count is not None:
+        assert type(count) in (int, float)
+        assert isfinite(count)
+        assert count >= 0
+
+
+def check(figure: Any) -> None:
+    """Check that all that is in a snapshot can be shown, stored and counted with."""
+    match figure:
+        case Money():
+            assert figure.amount.is_finite()
+            assert isfinite(float(figure.amount))
+            assert figure.currency == "USD"
+        case str():
+            assert figure.strip()
+            figure.encode()
+        case MappingProxyType():
+            for name, model in figure.items():
+                assert model.name == name
+                check(model)
+                check_count(model.usage_pct)
+        case bool() | date():
+            pass
+        case _ if is_dataclass(figure):
+            for field in fields(figure):
+                value = getattr(figure, field.name)
+                assert not isinstance(value, bool) or field.name in (
+                    "models_complete",
+                    "limits_only",
+                )
+                check(value)
+        case _:
+            check_count(figure)
+
+
+def read(parser: AnswerParser, body: bytes) -> Answer:
+    """Return what comes of a body: figures, limits or an error."""
+    try:
+        return parser.parse(body)
+    except ModelStudioError as err:
+        return err
+
+
+def comparable(answer: Answer) -> Any:
+    """Return an answer, of an error what it says."""
+    if isinstance(answer, ModelStudioError):
+        return type(answer), answer.code, answer.message
+    return answer
+
+
+@pytest.fixture(autouse=True)
+def few_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """Keep no debug lines: there would be millions."""
+    caplog.set_level(logging.INFO, "custom_components.alibaba_cloud")
+
+
+@given(body=ANY_BODY)
+def test_whatever_comes(body: bytes) -> None:
+    """There are figures, all of them sound, or an error that says why there are none."""
+    match answer := read(AnswerParser(), body):
+        case ModelStudioError():
+            str(answer).encode()
+        case AccountSnapshot():
+            check(answer)
+            assert answer.over_spend_limit in (None, False, True)
+        case LimitsPage():
+            assert len(answer.rows) == len(answer.limits)
+            check_count(answer.total)
+            check(limits_account(answer.limits))
+
+
+@given(status=st.integers(100, 599), body=ANY_BODY)
+def test_whatever_comes_with_a_failure(status: int, body: bytes) -> None:
+    """There is an error with words for it."""
+    error = parse_failure(status, body)
+    assert error.code
+    str(error).encode()
+
+
+@given(retry_after=RETRY_AFTER)
+def test_whatever_says_when_to_retry(retry_after: str) -> None:
+    """It is later, and not never, or not known."""
+    seconds = seconds_to_wait(retry_after, datetime(2026, 8, 15, tzinfo=UTC))
+    assert seconds is None or 0 < seconds < inf
+
+
+@given(answers=ACCOUNT_ANSWERS)
+def test_account_comes_back(answers: AccountAnswers) -> None:
+    """Every figure is as it was written, in both shapes of the models."""
+    as_list, as_map, snapshot = answers
+    assert parse_answer(encoded(as_list)) == snapshot
+    assert parse_answer(encoded(as_map)) == snapshot
+
+
+@given(answers=LIMITS_ANSWERS)
+def test_limits_come_back(answers: LimitsAnswers) -> None:
+    """Every row has the tighter of its limits, per minute."""
+    answer, meant = answers
+    page = parse_answer(encoded(answer))
+    assert isinstance(page, LimitsPage)
+    assert page.total == answer["output"]["total"]
+    assert [json.loads(row) for row in page.rows] == answer["output"]["quotas"]
+    assert [name for name, _ in page.limits] == [name for name, _, _ in meant]
+    for (_, limit), (_, one, other) in zip(page.limits, meant, strict=True):
+        for cap, caps in (
+            (limit.rpm, (one.rpm, other.rpm)),
+            (limit.tpm, (one.tpm, other.tpm)),
+        ):
+            assert cap == min((it for it in caps if it is not None), default=None)
+
+
+@given(bodies=sequences())
+def test_what_came_before_does_not_matter(bodies: list[bytes]) -> None:
+    """A parser that has seen other answers reads the next one as a new one does."""
+    parser = AnswerParser()
+    for body in bodies:
+        after_others, alone = read(parser, body), read(AnswerParser(), body)
+        assert comparable(after_others) == comparable(alone)
+
+
+CAPS: Final = st.one_of(st.none(), NUMBERS)
+ROWS: Final = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c"]), st.builds(RateLimit, rpm=CAPS, tpm=CAPS)
+    ),
+    max_size=6,
+)
+
+
+def not_above(cap: Number | None, other: Number | None) -> bool:
+    """Return whether a cap is at most another; to have none is to have the highest."""
+    return (inf if cap is None else cap) <= (inf if other is None else other)
+
+
+@given(rows=ROWS, more=ROWS)
+def test_another_row_raises_no_limit(rows: Rows, more: Rows) -> None:
+    before, after = limits_account(rows).models, limits_account([*rows, *more]).models
+    assert after.keys() == {name for name, _ in [*rows, *more]}
+    for name, model in before.items():
+        assert not_above(after[name].rate_limit.rpm, model.rate_limit.rpm)
+        assert not_above(after[name].rate_limit.tpm, model.rate_limit.tpm)
+
+
+@given(rows=ROWS, data=st.data())
+def test_order_of_rows_does_not_matter(rows: Rows, data: st.DataObject) -> None:
+    assert limits_account(data.draw(st.permutations(rows))) == limits_account(rows)
+
+
+@given(used=st.tuples(NUMBERS, NUMBERS).map(sorted), limit=NUMBERS)
+def test_more_use_is_no_lower_percentage(used: list[Number], limit: Number) -> None:
+    less, more = (ModelUsage(name="m", used=it, limit=limit).usage_pct for it in used)
+    # There is none for want of a limit, or because it would be beyond all numbers.
+    assert more is None or (less is not None and 0 <= less <= more < inf)
+
+
+GAPS: Final = st.one_of(
+    st.timedeltas(timedelta(), timedelta(hours=2)),
+    st.timedeltas(timedelta(), timedelta(days=70)),
+)
+SPEND: Final = st.one_of(
+    st.decimals(0, 1000, places=2, allow_nan=False, allow_infinity=False), AMOUNTS
+)
+MOMENTS: Final = st.integers(0, 10**10).map(
+    lambda seconds: datetime.fromtimestamp(10**9 + seconds, UTC)
+)
+
+
+@given(
+    now=MOMENTS,
+    looks=st.lists(
+        st.tuples(GAPS, SPEND, st.timedeltas(timedelta(), timedelta(days=40))),
+        max_size=8,
+    ),
+)
+def test_window_of_a_figure_never_goes_back(
+    now: datetime, looks: list[tuple[timedelta, Decimal, timedelta]]
+) -> None:
+    """Whatever the figure does, and whenever its day or month should have begun."""
+    window: SpendWindow | None = None
+    for gap, amount, age in looks:
+        now += gap
+        before, window = window, follow_spend(window, amount, now=now, start=now - age)
+        assert (window.amount, window.seen) == (amount, now)
+        assert window.since <= now
+        if before:
+            assert before.since <= window.since
+
+
+@given(
+    now=MOMENTS,
+    with_period=st.booleans(),
+    looks=st.lists(
+        st.tuples(GAPS, st.one_of(st.none(), SPEND), st.one_of(st.none(), SPEND)),
+        max_size=8,
+    ),
+)
+def test_windows_of_an_account_never_go_back(
+    now: datetime,
+    with_period: bool,
+    looks: list[tuple[timedelta, Decimal | None, Decimal | None]],
+) -> None:
+    """Whatever the account reports and leaves out, and whether it names its month."""
+    windows: Mapping[str, SpendWindow] = {}
+    for gap, daily, monthly in looks:
+        now += gap
+        month = now.astimezone(BILLING_TIME_ZONE).date().replace(day=1)
+        account = AccountSnapshot(
+            daily_spend=None if daily is None else _usd(daily),
+            monthly_spend=None if monthly is None else _usd(monthly),
+            billing_period=BillingPeriod(start=month if with_period else None),
+        )
+        before, windows = windows, follow_account(windows, account, now)
+        for key, window in before.items():
+            assert window.since <= windows[key].since <= now

@@ -1,0 +1,214 @@
+"""What a snapshot is, and that the library stands on its own."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, fields
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from custom_components.alibaba_cloud import model_studio
+from custom_components.alibaba_cloud.model_studio import (
+    AccountSnapshot,
+    BillingPeriod,
+    ModelUsage,
+    Money,
+    RateLimit,
+)
+from custom_components.alibaba_cloud.model_studio.models import (
+    LimitsListing,
+    LimitsPage,
+    Number,
+)
+from custom_components.alibaba_cloud.model_studio.parsing import (
+    limits_account,
+    parse_answer,
+)
+from custom_components.alibaba_cloud.model_studio.spend import SpendWindow
+from tests.conftest import FIXTURES
+
+PACKAGE = Path(model_studio.__file__).parent
+NOON = datetime(2026, 8, 15, 12, tzinfo=UTC)
+
+
+def usd(amount: str) -> Money:
+    """Return an amount in US dollars."""
+    return Money(amount=Decimal(amount), currency="USD")
+
+
+def usage(used: Number | None, limit: Number | None) -> ModelUsage:
+    """Return the use of some model."""
+    return ModelUsage(name="qwen-max", used=used, limit=limit)
+
+
+def answers() -> Iterator[AccountSnapshot]:
+    """Yield a snapshot of each of the two answers."""
+    account = parse_answer((FIXTURES / "account.json").read_bytes())
+    assert isinstance(account, AccountSnapshot)
+    yield account
+    page = parse_answer((FIXTURES / "limits.json").read_bytes())
+    assert isinstance(page, LimitsPage)
+    yield limits_account(page.limits)
+
+
+@pytest.mark.parametrize(
+    ("used", "limit", "percentage"),
+    [
+        (820, 1000, 82.0),
+        (0, 1000, 0.0),
+        (1, 3, 33.3333),
+        (2.5, 10, 25.0),
+        (1000, 1000, 100.0),
+        (1500, 1000, 150.0),
+        (10**17, 1, 10.0**19),
+        (820, 0, None),
+        (820, 0.0, None),
+        (820, None, None),
+        (None, 1000, None),
+        (None, None, None),
+        (0, 0, None),
+    ],
+)
+def test_usage_pct(
+    used: Number | None, limit: Number | None, percentage: float | None
+) -> None:
+    """Above the limit is above 100 %; without one there is no percentage."""
+    assert usage(used, limit).usage_pct == percentage
+
+
+@pytest.mark.parametrize("limit", [1e-300, 5e-324])
+def test_usage_pct_is_finite(limit: float) -> None:
+    """A limit next to nothing gives no percentage that nobody could store."""
+    assert usage(10**17, limit).usage_pct is None
+
+
+@pytest.mark.parametrize(
+    ("spend", "limit", "over"),
+    [
+        (usd("499.99"), usd("500"), False),
+        (usd("500"), usd("500.00"), True),
+        (usd("500.01"), usd("500"), True),
+        (usd("0"), usd("500"), False),
+        (usd("-5"), usd("500"), False),
+        (usd("5"), usd("0"), None),
+        (usd("5"), usd("-1"), None),
+        (usd("5"), None, None),
+        (None, usd("500"), None),
+        (None, None, None),
+        (Money(amount=Decimal(900), currency="CNY"), usd("500"), None),
+    ],
+)
+def test_over_spend_limit(
+    spend: Money | None, limit: Money | None, over: bool | None
+) -> None:
+    """Spend at the limit is over it; what cannot be compared is not known."""
+    account = AccountSnapshot(monthly_spend=spend, spend_limit=limit)
+    assert account.over_spend_limit is over
+
+
+def test_nothing_is_known_of_an_empty_snapshot() -> None:
+    account = AccountSnapshot()
+    assert account.rate_limit == RateLimit(rpm=None, tpm=None)
+    assert account.billing_period == BillingPeriod(start=None, end=None)
+    assert account.models == {}
+    assert not account.models_complete
+    assert not account.limits_only
+    assert account.credit_balance is None
+    assert account.monthly_spend is None
+    assert account.tokens_used is None
+    assert account.over_spend_limit is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        usd("1"),
+        RateLimit(rpm=1, tpm=2),
+        BillingPeriod(start=date(2026, 8, 1), end=date(2026, 8, 31)),
+        usage(1, 2),
+        *answers(),
+        LimitsPage(rows=(), limits=(), total=0),
+        LimitsListing(account=AccountSnapshot(), pages=1, rows=0, total=0),
+        SpendWindow(amount=Decimal(1), seen=NOON, since=NOON),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_are_frozen(value: Any) -> None:
+    """No field can be set or removed, and there is no room for another."""
+    for field in fields(value):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, field.name, None)
+        with pytest.raises(FrozenInstanceError):
+            delattr(value, field.name)
+    assert not hasattr(value, "__dict__")
+
+
+@pytest.mark.parametrize("account", [AccountSnapshot(), *answers()])
+def test_models_are_read_only(account: AccountSnapshot) -> None:
+    models: Any = account.models
+    with pytest.raises(TypeError):
+        models["other"] = usage(1, 2)
+    for name in models:
+        with pytest.raises(TypeError):
+            del models[name]
+    assert not hasattr(models, "clear")
+    assert not hasattr(models, "update")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), list(zip(answers(), answers(), strict=True)), ids=str
+)
+def test_equal_bodies_make_equal_snapshots(
+    one: AccountSnapshot, other: AccountSnapshot
+) -> None:
+    assert one is not other
+    assert one == other
+    assert one.models is not other.models
+
+
+def imports() -> Iterator[tuple[str, str]]:
+    """Yield all absolute imports of the library: the file, and the module."""
+    for path in PACKAGE.glob("**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from ((path.name, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                # One dot is the library itself; two would be the integration.
+                assert node.level < 2, f"{path.name} imports from above the library"
+                if not node.level:
+                    yield path.name, node.module or ""
+
+
+def test_library_imports_nothing_of_home_assistant() -> None:
+    found = {module.partition(".")[0] for _, module in imports()}
+    assert "aiohttp" in found
+    assert found - sys.stdlib_module_names == {"aiohttp", "orjson", "yarl"}
+
+
+def test_library_can_be_used_without_home_assistant() -> None:
+    """By itself, in a process of its own, it loads and drags nothing in."""
+    code = (
+        "import sys\n"
+        "sys.path.append(sys.argv[1])\n"
+        "import model_studio\n"
+        "print(*(name for name in sys.modules if name.partition('.')[0] in"
+        " ('homeassistant', 'custom_components', 'voluptuous', 'probatio')))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", code, PACKAGE.parent],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split() == []
+
+
+def test_every_name_that_is_promised_is_there() -> None:
+    for name in model_studio.__all__:
+        assert getattr(model_studio, name) is not None
+    assert len(set(model_studio.__all__)) == len(model_studio.__all__)
