@@ -526,7 +526,7 @@ def test_success_without_data(code: str | None, key: str, value: Any) -> None:
         ({"code": "SystemError", "message": ["a"]}, "SystemError", None),
         ({"code": "SystemError", "message": 5}, "SystemError", "5"),
         ({"code": 500, "message": "Broken."}, "500", "Broken."),
-        ({"code": "Succes", "message": None}, "Succes", None),
+        ({"code": "Successful", "message": None}, "Successful", None),
         ({"code": "Successful"}, "Successful", None),
         ({"error": "It broke."}, "error", "It broke."),
         ({"code": "E1", "error": "It broke."}, "E1", "It broke."),
