@@ -13,6 +13,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_MODELS,
     DOMAIN,
 )
+from homeassistant.config_entries import ConfigEntryDisabler
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.translation import async_get_translations
@@ -91,7 +92,7 @@ async def test_issue(
     expected = {key: {"account": "Model Studio", **placeholders}}
     failures = key in {"account_unavailable", "arrearage", "free_quota_used_up"}
     request.node.add_marker(
-        pytest.mark.logs(*["Error fetching"] * (3 if failures else 1))
+        pytest.mark.logs(*["Error fetching"] * (4 if failures else 1))
     )
     assert issues(hass) == {}
     cause(simulator)
@@ -114,7 +115,14 @@ async def test_issue(
     cause(simulator)
     await poll()
     assert issues(hass) == expected
-    assert await hass.config_entries.async_unload(account.entry_id)
+    await hass.config_entries.async_set_disabled_by(
+        account.entry_id, ConfigEntryDisabler.USER
+    )
+    assert issues(hass) == {}
+    await hass.config_entries.async_set_disabled_by(account.entry_id, None)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert issues(hass) == expected
+    await hass.config_entries.async_remove(account.entry_id)
     assert issues(hass) == {}
 
 

@@ -5,6 +5,7 @@ from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     get_system_health_info,
 )
+from yarl import URL
 
 from custom_components.alibaba_cloud.const import DOMAIN
 from homeassistant.core import HomeAssistant
@@ -19,13 +20,14 @@ async def test_system_health(
 ) -> None:
     """A host is reached without a key, and is told apart when it is not there."""
     assert await async_setup_component(hass, "system_health", {})
+    host = URL(simulator.base_url).authority
     simulator.requests.clear()
     info = await get_system_health_info(hass, DOMAIN)
     assert info["accounts"] == 1
-    assert await info["127.0.0.1"] == "ok"
+    assert await info[host] == "ok"
     assert all("authorization" not in seen.headers for seen in simulator.requests)
 
     await simulator.stop()
     info = await get_system_health_info(hass, DOMAIN)
-    assert await info["127.0.0.1"] == {"type": "failed", "error": "unreachable"}
+    assert await info[host] == {"type": "failed", "error": "unreachable"}
     await simulator.start()

@@ -5,9 +5,9 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
 
-from .const import CONSOLE_URL, DOMAIN
+from .const import CONF_BASE_URL, DOMAIN, console_url
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator, account_store
-from .repairs import async_follow_issues
+from .repairs import async_follow_issues, async_withdraw_issues
 from .services import async_setup_services
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
@@ -34,7 +34,7 @@ async def async_setup_entry(
             manufacturer="Alibaba Cloud",
             model="Model Studio",
             entry_type=dr.DeviceEntryType.SERVICE,
-            configuration_url=CONSOLE_URL,
+            configuration_url=console_url(entry.data[CONF_BASE_URL]),
         )
         .id
     )
@@ -49,13 +49,16 @@ async def async_unload_entry(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
 ) -> bool:
     """Unload an account."""
+    if entry.disabled_by:
+        async_withdraw_issues(hass, entry)
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
 
 
 async def async_remove_entry(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
 ) -> None:
-    """Remove what an account had stored."""
+    """Remove what an account leaves: its issues, and what it had stored."""
+    async_withdraw_issues(hass, entry)
     await account_store(hass, entry.entry_id).async_remove()
 
 
@@ -65,6 +68,5 @@ async def async_remove_config_entry_device(
     """Let a model's device be removed once the account no longer lists the model."""
     coordinator = entry.runtime_data
     current = {coordinator.identifier(None)}
-    if coordinator.data:
-        current.update(map(coordinator.identifier, coordinator.data.models))
+    current.update(map(coordinator.identifier, coordinator.models))
     return not any(identifier in current for _, identifier in device.identifiers)

@@ -35,6 +35,7 @@ from .const import (
     CONF_BASE_URL,
     CONF_MODELS,
     CONF_WORKSPACE_ID,
+    CONSOLES,
     DOMAIN,
     LOGGER,
 )
@@ -77,11 +78,6 @@ REGION_SELECTOR = SelectSelector(
         translation_key="region",
     )
 )
-CONSOLES = {
-    "console_china": "https://bailian.console.aliyun.com/?tab=model#/api-key",
-    "console_international": "https://modelstudio.console.alibabacloud.com/?tab=playground#/api-key",
-}
-"""Where an API key is made, by site."""
 
 
 class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
@@ -149,12 +145,13 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         if user_input is not None:
             if done := await self._async_try(user_input, {CONF_API_KEY_ENV: variable}):
                 return done
-        base_url = os.environ.get(_set_variable(BASE_URL_VARIABLES) or "")
+        base_url = os.environ.get(_set_variable(BASE_URL_VARIABLES) or "", "").strip()
         return self._async_show(
             "environment",
             {
                 vol.Required(
-                    CONF_BASE_URL, default=base_url or DEFAULT_REGION
+                    CONF_BASE_URL,
+                    default=_region_or_url(base_url.rstrip("/")) or DEFAULT_REGION,
                 ): BASE_URL_SELECTOR
             },
             user_input,
@@ -360,6 +357,7 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
 
     def _async_create(self, options: dict[str, Any]) -> ConfigFlowResult:
         """Create the entry, named after its region, its workspace, else its host."""
+        self._async_abort_if_configured(self._data)
         base_url = self._data[CONF_BASE_URL]
         place = _region_or_url(base_url)
         if place == base_url:

@@ -19,4 +19,14 @@ API_KEY_VARIABLES: Final = ("ALIBABA_CLOUD_API_KEY", "DASHSCOPE_API_KEY")
 BASE_URL_VARIABLES: Final = ("DASHSCOPE_HTTP_BASE_URL", "DASHSCOPE_BASE_URL")
 """Environment variables in which the vendor's SDK keeps the base URL."""
 
-CONSOLE_URL: Final = "https://modelstudio.console.alibabacloud.com"
+CONSOLES: Final = {
+    "console_china": "https://bailian.console.aliyun.com/?tab=model#/api-key",
+    "console_international": "https://modelstudio.console.alibabacloud.com/?tab=playground#/api-key",
+}
+"""The vendor's consoles, by site."""
+
+
+def console_url(base_url: str) -> str:
+    """Return the console of the site that a host belongs to."""
+    china = "//dashscope.aliyuncs.com/" in base_url or ".cn-beijing." in base_url
+    return CONSOLES["console_china" if china else "console_international"]

@@ -91,6 +91,8 @@ def api_key_of(data: Mapping[str, Any]) -> str:
 class StoredAccount(TypedDict):
     """What of an account outlasts a run."""
 
+    base_url: str
+    """Where it was read; elsewhere is another account."""
     answer: str | None
     """The last account answer as it came."""
     spend: dict[str, dict[str, str]]
@@ -111,10 +113,16 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
     config_entry: AlibabaCloudConfigEntry
     device_id: str
     """The account's device, which those of its models hang on."""
-    _save_pending = False
 
     def __init__(self, hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
         """Prepare the client with the entry's key."""
+        self._api_key = api_key_of(entry.data)
+        self.client = ModelStudioClient(
+            async_get_clientsession(hass),
+            base_url=entry.data[CONF_BASE_URL],
+            api_key=self._api_key,
+        )
+        self._store = account_store(hass, entry.entry_id)
         super().__init__(
             hass,
             LOGGER,
@@ -123,17 +131,11 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             update_interval=UPDATE_INTERVAL,
             always_update=False,
         )
-        self._api_key = api_key_of(entry.data)
-        self.client = ModelStudioClient(
-            async_get_clientsession(hass),
-            base_url=entry.data[CONF_BASE_URL],
-            api_key=self._api_key,
-        )
         self._backoff = FIRST_BACKOFF
         self._reauth_asked = False
-        self._notified: tuple[Status, str | None] = (Status.OK, None)
-        self._store = account_store(hass, entry.entry_id)
+        self._notified: tuple[Any, ...] = ()
         self._stored_answer: str | None = None
+        self._save_pending = False
         self._models: KeysView[str] | None = None
         self.spend: dict[str, SpendWindow] = {}
         """The windows in which `daily_spend` and `monthly_spend` add up."""
@@ -205,7 +207,8 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
     async def async_load(self) -> None:
         """Take up the account where the last run left it."""
-        if stored := await self._store.async_load():
+        stored = await self._store.async_load()
+        if stored and stored.get("base_url") == self.config_entry.data[CONF_BASE_URL]:
             self._stored_answer = stored["answer"]
             self.spend = {
                 key: SpendWindow.from_dict(window)
@@ -222,6 +225,8 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             snapshot = await self.client.get_account()
         except ModelStudioError as err:
             raise self._failed(err) from err
+        if self._shutdown_requested:
+            return snapshot
         self._backoff = FIRST_BACKOFF
         if self._reauth_asked:
             self._reauth_asked = False
@@ -248,7 +253,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
                 translation_key = "environment_variable_missing"
                 placeholders = {"variable": variable}
             # While the user reconfigures, Home Assistant asks for nothing else.
-            if not self._reauth_asked and not any(
+            if not (self._reauth_asked or self._shutdown_requested) and not any(
                 self.config_entry.async_get_active_flows(
                     self.hass, {SOURCE_RECONFIGURE}
                 )
@@ -260,8 +265,12 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
     def _wait(self, retry_after: float | None) -> timedelta:
         """Return how long to leave a service alone that throttles."""
         if retry_after is not None:
+            # Never faster than a service that does not throttle.
             return timedelta(
-                seconds=min(retry_after, LONGEST_RETRY_AFTER.total_seconds())
+                seconds=min(
+                    max(retry_after, UPDATE_INTERVAL.total_seconds()),
+                    LONGEST_RETRY_AFTER.total_seconds(),
+                )
             )
         wait = self._backoff
         self._backoff = min(wait * 2, LONGEST_BACKOFF)
@@ -304,6 +313,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self._save_pending = False
         body = self.client.body
         return {
+            "base_url": self.config_entry.data[CONF_BASE_URL],
             "answer": body.decode(errors="replace") if body else None,
             "spend": {key: window.as_dict() for key, window in self.spend.items()},
         }
@@ -317,7 +327,9 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """
         if self.last_update_success and self.data:
             self._remove_gone_models(self.data)
-        notified, self._notified = self._notified, (self.status, self.message)
+        error = self.error
+        told = (self.status, self.message, type(error), getattr(error, "status", None))
+        notified, self._notified = self._notified, told
         if not self.last_update_success and notified != self._notified:
             self.async_update_listeners()
 
@@ -330,6 +342,10 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         if account.models_complete and account.models.keys() == self._models:
             return
         self._models = account.models.keys() if account.models_complete else None
+        chosen = self.config_entry.options.get(CONF_MODELS)
+        if not (chosen or account.limits_only):
+            # An empty choice is one of all models that report usage.
+            chosen = None
         registry = dr.async_get(self.hass)
         prefix = self.identifier("")
         for device in dr.async_child_entries_for_config_entry(
@@ -338,7 +354,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             for _, identifier in device.identifiers:
                 name = identifier.removeprefix(prefix)
                 if (account.models_complete and name not in account.models) or (
-                    self.chosen_models and name not in self.chosen_models
+                    chosen is not None and name not in chosen
                 ):
                     registry.async_remove_device(device.id)
 
@@ -346,5 +362,6 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
     async def async_shutdown(self) -> None:
         """Stop polling; what is to be stored is stored before a reload reads it."""
         await super().async_shutdown()
-        if self._save_pending:
+        # Also unchanged: when the figures were last seen tells of a roll-over unseen.
+        if self.client.body:
             await self._store.async_save(self._to_store())

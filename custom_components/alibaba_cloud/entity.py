@@ -179,8 +179,9 @@ def async_setup_figures(
     @callback
     def forget(event: Event[dr.EventDeviceRegistryUpdatedData]) -> None:
         if event.data["action"] == "remove":
-            for _, identifier in event.data["device"]["identifiers"]:
-                known.pop(identifier.removeprefix(prefix), None)
+            for domain, identifier, *_ in event.data["device"]["identifiers"]:
+                if domain == DOMAIN and identifier.startswith(prefix):
+                    known.pop(identifier.removeprefix(prefix), None)
 
     add_new_entities()
     registered.clear()

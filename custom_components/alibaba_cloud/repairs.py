@@ -11,19 +11,21 @@ from homeassistant.components.repairs import (
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 
-from .const import CONF_MODELS, CONSOLE_URL, DOMAIN
+from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
-from .model_studio import AccountError, ConnectionFailedError, Money, RateLimitError
+from .model_studio import AccountError, Money, RateLimitError
 
 MODEL_GONE = "model_gone"
 ABOUT_THE_ACCOUNT = (200, 400, 404)
 """HTTP statuses under which the service's own code speaks of the account."""
-SEPARATOR = ", "
 
 
 @callback
 def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
-    """Raise and withdraw an account's issues from now on, and withdraw all at unload."""
+    """Raise and withdraw an account's issues from now on.
+
+    They outlast a reload, and with them that the user ignores one.
+    """
     coordinator = entry.runtime_data
 
     @callback
@@ -35,9 +37,11 @@ def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> 
                     hass,
                     DOMAIN,
                     issue_id,
-                    data={"entry_id": entry.entry_id, **placeholders},
+                    data={"entry_id": entry.entry_id},
                     is_fixable=key == MODEL_GONE,
-                    learn_more_url=None if key == MODEL_GONE else CONSOLE_URL,
+                    learn_more_url=None
+                    if key == MODEL_GONE
+                    else console_url(entry.data[CONF_BASE_URL]),
                     severity=ir.IssueSeverity.WARNING,
                     translation_key=key,
                     translation_placeholders={"account": entry.title, **placeholders},
@@ -45,15 +49,16 @@ def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> 
             else:
                 ir.async_delete_issue(hass, DOMAIN, issue_id)
 
-    @callback
-    def withdraw() -> None:
-        for issue in list(ir.async_get(hass).issues.values()):
-            if issue.domain == DOMAIN and issue.issue_id.endswith(f"_{entry.entry_id}"):
-                ir.async_delete_issue(hass, DOMAIN, issue.issue_id)
-
     update()
     entry.async_on_unload(coordinator.async_add_listener(update))
-    entry.async_on_unload(withdraw)
+
+
+@callback
+def async_withdraw_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
+    """Withdraw all issues of an account that is no longer looked at."""
+    for domain, issue_id in list(ir.async_get(hass).issues):
+        if domain == DOMAIN and issue_id.endswith(f"_{entry.entry_id}"):
+            ir.async_delete_issue(hass, DOMAIN, issue_id)
 
 
 def _issues(
@@ -61,30 +66,29 @@ def _issues(
 ) -> Iterator[tuple[str, bool, dict[str, str]]]:
     """Say of each issue whether it stands; what can't be told now is left out."""
     err = coordinator.error
-    if not isinstance(err, ConnectionFailedError):
-        code = getattr(err, "code", None) or ""
-        said = {"error": str(err)}
+    code = getattr(err, "code", None) or ""
+    said = {"error": str(err)}
+    variable = coordinator.missing_variable
+    yield (
+        "environment_variable_missing",
+        variable is not None,
+        {"variable": variable or ""},
+    )
+    # Anything else says nothing of the account, such as a time-out.
+    about_account = (
+        isinstance(err, AccountError)
+        and err.status in ABOUT_THE_ACCOUNT
+        and not code.startswith("HTTP ")
+    )
+    if err is None or about_account:
         overdue = code.startswith("Arrearage")
         yield "arrearage", overdue, said
-        yield (
-            "account_unavailable",
-            isinstance(err, AccountError)
-            and err.status in ABOUT_THE_ACCOUNT
-            and not overdue
-            and not code.startswith("HTTP "),
-            said,
-        )
+        yield "account_unavailable", about_account and not overdue, said
+    if err is None or about_account or isinstance(err, RateLimitError):
         yield (
             "free_quota_used_up",
-            isinstance(err, RateLimitError)
-            and code.startswith("AllocationQuota.FreeTierOnly"),
+            code.startswith("AllocationQuota.FreeTierOnly"),
             said,
-        )
-        variable = coordinator.missing_variable
-        yield (
-            "environment_variable_missing",
-            variable is not None,
-            {"variable": variable or ""},
         )
     if err is None and (account := coordinator.data):
         yield "no_models", account.models_complete and not account.models, {}
@@ -98,7 +102,7 @@ def _issues(
         )
         if account.models_complete:
             gone = sorted(set(coordinator.chosen_models) - account.models.keys())
-            yield MODEL_GONE, bool(gone), {"models": SEPARATOR.join(gone)}
+            yield MODEL_GONE, bool(gone), {"models": ", ".join(gone)}
 
 
 def _amount(money: Money | None) -> str:
@@ -125,9 +129,11 @@ class ModelGoneFlow(ConfirmRepairFlow):
             entry = self.hass.config_entries.async_get_known_entry(
                 str(self.data["entry_id"])
             )
-            gone = str(self.data["models"]).split(SEPARATOR)
+            coordinator: AlibabaCloudCoordinator = entry.runtime_data
             chosen = [
-                model for model in entry.options[CONF_MODELS] if model not in gone
+                model
+                for model in coordinator.chosen_models
+                if model in coordinator.models
             ]
             self.hass.config_entries.async_update_entry(
                 entry, options={**entry.options, CONF_MODELS: chosen}

@@ -19,10 +19,12 @@ from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.service import async_get_config_entry
 from homeassistant.helpers.translation import async_get_translations
 
+from .binary_sensor import ACCOUNT_BINARY_SENSORS
 from .const import DOMAIN
 from .coordinator import AlibabaCloudConfigEntry
+from .entity import FigureDescription
 from .model_studio import Money
-from .sensor import ACCOUNT_SENSORS, MODEL_SENSORS, FigureSensorDescription
+from .sensor import ACCOUNT_SENSORS, MODEL_SENSORS
 
 SERVICE_GET_USAGE: Final = "get_usage"
 ATTR_MODEL: Final = "model"
@@ -66,7 +68,8 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
                 "message": coordinator.message or "",
             },
         )
-    pattern = call.data[ATTR_MODEL]
+    # Only * and ? are wildcards.
+    pattern = call.data[ATTR_MODEL].replace("[", "[[]")
     models = [
         model for name, model in account.models.items() if fnmatchcase(name, pattern)
     ]
@@ -74,15 +77,20 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
         raise ServiceValidationError(
             translation_domain=DOMAIN,
             translation_key="no_such_model",
-            translation_placeholders={"account": entry.title, "model": pattern},
+            translation_placeholders={
+                "account": entry.title,
+                "model": call.data[ATTR_MODEL],
+            },
         )
     translations = await async_get_translations(call.hass, "en", "entity", {DOMAIN})
 
-    def figure(description: FigureSensorDescription[Any], source: Any) -> Any:
+    def figure(description: FigureDescription[Any], source: Any) -> Any:
         value = description.value_fn(source)
         if isinstance(value, Money):
             return {"value": float(value.amount), "unit": value.currency}
-        unit = description.native_unit_of_measurement or translations.get(
+        unit = getattr(
+            description, "native_unit_of_measurement", None
+        ) or translations.get(
             f"component.{DOMAIN}.entity.{Platform.SENSOR}"
             f".{description.translation_key}.unit_of_measurement"
         )
@@ -93,10 +101,9 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
     return {
         "status": coordinator.status,
         "message": coordinator.message,
-        "limits_only": account.limits_only,
         "account": {
             description.key: figure(description, account)
-            for description in ACCOUNT_SENSORS
+            for description in (*ACCOUNT_SENSORS, *ACCOUNT_BINARY_SENSORS)
         },
         "models": {
             model.name: {

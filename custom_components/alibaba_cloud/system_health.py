@@ -29,7 +29,7 @@ async def async_info(hass: HomeAssistant) -> dict[str, Any]:
     return {
         "accounts": len(entries),
         **{
-            str(origin.host): async_check_can_reach_url(hass, str(origin))
+            origin.authority: async_check_can_reach_url(hass, str(origin))
             for origin in sorted(origins)
         },
     }

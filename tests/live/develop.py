@@ -148,6 +148,9 @@ async def set_up(home_assistant: HomeAssistant, simulator: Simulator | None) -> 
             step["flow_id"], next_step_id="environment"
         )
     step = await home_assistant.continue_flow(step["flow_id"], **data)
+    if step.get("step_id") == "models":
+        # A key that reads limits only; models can be chosen in the options.
+        step = await home_assistant.continue_flow(step["flow_id"], models=[])
     if step["type"] == "create_entry":
         return
     translations = await home_assistant.command(

@@ -78,7 +78,7 @@ class ModelStudioClient:
         self.listing: LimitsListing | None = None
         """The limits as last listed, None for an account that reports more."""
         self.body: bytes | None = None
-        """The last account answer as it came, for `parse_answer` to read again."""
+        """The last answer as it came, if it was an account's, to be parsed again."""
 
     async def get_account(self) -> AccountSnapshot:
         """Return the account's figures as of now.
@@ -86,14 +86,6 @@ class ModelStudioClient:
         Raises `AuthenticationError`, `RateLimitError`, `AccountError`,
         `ConnectionFailedError` or `InvalidAnswerError`.
         """
-        return await self._get_account()
-
-    async def try_key(self) -> None:
-        """Ask once whether the key is accepted. Raises as `get_account` does."""
-        await self._get(self._url)
-
-    async def _get_account(self) -> AccountSnapshot:
-        """Ask for the account; list its limits if that is all there is, and it is time."""
         answer = await self._get_quotas(page=1, size=1 if self.listing else None)
         if isinstance(answer, AccountSnapshot):
             self.listing = None
@@ -106,6 +98,10 @@ class ModelStudioClient:
             self.listing = await self._list_limits()
             self._listed = time.monotonic()
         return self.listing.account
+
+    async def try_key(self) -> None:
+        """Ask once whether the key is accepted. Raises as `get_account` does."""
+        await self._get(self._url)
 
     async def _list_limits(self) -> LimitsListing:
         """Read all pages of the limits answer.
@@ -201,8 +197,7 @@ class ModelStudioClient:
             if isinstance(err, RateLimitError):
                 err.retry_after = retry_after
             raise
-        if isinstance(answer, AccountSnapshot):
-            self.body = body
+        self.body = body if isinstance(answer, AccountSnapshot) else None
         return answer
 
 
