@@ -197,13 +197,12 @@ class Row:
 
 def account_cell(status: str, figures: list[str | None], issue: str | None) -> str:
     """Return what is seen of an account, in a few words."""
-    match figures:
-        case _ if figures == FIGURES:
-            words = "read" if status == "ok" else "kept"
-        case _ if figures in (UNKNOWN, UNAVAILABLE, NONE):
-            words = figures[0] or "none"
-        case _:
-            words = "in part"
+    if figures == FIGURES:
+        words = "read" if status == "ok" else "kept"
+    elif figures in (UNKNOWN, UNAVAILABLE, NONE):
+        words = figures[0] or "none"
+    else:
+        words = "in part"
     return f"`{status}`, {words}" + (f", `{issue}`" if issue else "")
 
 

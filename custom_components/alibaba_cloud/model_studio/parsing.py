@@ -69,7 +69,9 @@ class AnswerParser:
         if not isinstance(answer, dict):
             raise InvalidAnswerError("The answer is not a JSON object")
         code, message = _code_and_message(answer)
-        if answer.get("error") or (code and code.casefold() != "success"):
+        if code and code.casefold() == "success":
+            code = None
+        if code or answer.get("error"):
             raise _error(200, code or "error", message)
         if isinstance(data := answer.get("data"), dict):
             if (fingerprint := _fingerprint(data)) != self._data:
