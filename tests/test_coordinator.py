@@ -25,6 +25,7 @@ from homeassistant.const import (
     STATE_UNKNOWN,
 )
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers.update_coordinator import UpdateFailed
 
 from .conftest import API_KEY, NOW, Poll, attributes, setup, state
 from .simulator import Fault, Simulator
@@ -369,6 +370,27 @@ async def test_reauth_waits_for_a_reconfiguration(
     hass.config_entries.flow.async_abort(flow["flow_id"])
     await poll(300)
     assert len(reauth_flows(hass)) == 1
+
+
+async def test_poll_that_outlives_its_account(
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    account: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """An answer that comes after the unload asks for nothing and stores nothing."""
+    coordinator = account.runtime_data
+    await hass.config_entries.async_unload(account.entry_id)
+    hass_storage.clear()
+    simulator.fail(Fault.UNAUTHORIZED)
+    with pytest.raises(UpdateFailed):
+        await coordinator._async_update_data()
+    simulator.recover()
+    simulator.body["data"]["daily_spend"] = 0
+    assert await coordinator._async_update_data() is not None
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert reauth_flows(hass) == []
+    assert hass_storage == {}
 
 
 @pytest.mark.logs(FAILED)

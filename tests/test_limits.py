@@ -394,6 +394,13 @@ async def test_options_of_an_account_with_limits(
     assert entity_id(hass, "rpm", "qwen-max") is None
     assert state(hass, "rpm", "qwen-turbo") is not None
 
+    result = await hass.config_entries.options.async_init(limited.entry_id)
+    await hass.config_entries.options.async_configure(
+        result["flow_id"], {CONF_MODELS: []}
+    )
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert devices(hass, limited) == set()
+
 
 async def test_options_of_an_account_with_usage(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
