@@ -30,7 +30,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity import Entity
 
-from .simulator import Simulator
+from .simulator import DEFAULT_ACCESS_KEY_SECRET, Simulator
 
 FIXTURES = Path(__file__).parent / "fixtures"
 API_KEY = "sk-simulator"
@@ -80,7 +80,9 @@ def quiet_log(
     marker = request.node.get_closest_marker("logs")
     expected = list(marker.args) if marker else []
     records = [*caplog.get_records("setup"), *caplog.get_records("call")]
-    assert API_KEY not in "".join(map(caplog.handler.format, records))
+    text = "".join(map(caplog.handler.format, records))
+    assert API_KEY not in text
+    assert DEFAULT_ACCESS_KEY_SECRET not in text
     lines = [
         f"{record.levelname} {record.name} {record.getMessage()}"
         for record in records

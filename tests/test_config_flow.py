@@ -1,7 +1,7 @@
 """The flows: how an account is set up, gets another key, and moves elsewhere."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,13 +23,15 @@ from yarl import URL
 from custom_components.alibaba_cloud.const import DOMAIN
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
+    SOURCE_RECONFIGURE,
     SOURCE_USER,
+    ConfigEntriesFlowManager,
     ConfigEntry,
     ConfigEntryState,
     ConfigFlowResult,
 )
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType, UnknownFlow
+from homeassistant.data_entry_flow import FlowResultType, UnknownFlow, section
 from homeassistant.helpers import (
     device_registry as dr,
     entity_registry as er,
@@ -39,15 +41,18 @@ from homeassistant.helpers.aiohttp_client import (
     DATA_CLIENTSESSION,
     async_get_clientsession,
 )
+from homeassistant.helpers.data_entry_flow import _BaseFlowManagerView
 from homeassistant.helpers.translation import async_get_translations
 
 from .conftest import API_KEY, Poll, answer, setup, state
-from .simulator import Fault, Simulator
+from .simulator import DEFAULT_ACCESS_KEY_SECRET, Fault, Simulator
 
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 
 NEW_KEY: Final = "sk-another"
 KEYS: Final = (API_KEY, NEW_KEY)
+NEW_ACCESS_KEY_SECRET: Final = "another-secret"
+SECRETS: Final = (*KEYS, DEFAULT_ACCESS_KEY_SECRET, NEW_ACCESS_KEY_SECRET)
 
 FIRST_VARIABLE: Final = "ALIBABA_CLOUD_API_KEY"
 VARIABLE: Final = "DASHSCOPE_API_KEY"
@@ -61,7 +66,8 @@ REGIONS: Final = {
 }
 BEIJING: Final = REGIONS["cn-beijing"]
 
-# What is typed in at each step that tries a key.
+# What is typed in at each step that tries a key. Reconfiguring leads to that of the
+# first set-up, where the key may stay.
 STEPS: Final = {
     "api_key": ("api_key", "base_url"),
     "environment": ("base_url",),
@@ -69,6 +75,7 @@ STEPS: Final = {
     "reconfigure": ("api_key", "base_url"),
 }
 WITH_URL: Final = [step for step, fields in STEPS.items() if "base_url" in fields]
+FORMS: Final = {step: step for step in STEPS} | {"reconfigure": "api_key"}
 
 
 class Failure(NamedTuple):
@@ -175,15 +182,13 @@ def secret(hass: HomeAssistant, caplog: pytest.LogCaptureFixture) -> Iterator[No
     told += [repr(current.as_dict()) for current in hass.states.async_all()]
     told += [entry.title for entry in hass.config_entries.async_entries()]
     told += [repr(flow) for flow in hass.config_entries.flow.async_progress()]
-    assert [line for line in told if any(key in line for key in KEYS)] == []
+    assert [line for line in told if any(it in line for it in SECRETS)] == []
 
 
-@pytest.fixture
-def tls(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return how a server is all regions at once, and how a client believes it."""
+def tls(tmp_path: Path, hosts: Iterable[str]) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return how a server is all hosts at once, and how a client believes it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "regions")])
-    hosts = [str(URL(url).host) for url in REGIONS.values()]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -248,22 +253,31 @@ class Resolver(AbstractResolver):
 
 @pytest.fixture
 async def regions(
-    hass: HomeAssistant,
-    monkeypatch: pytest.MonkeyPatch,
-    simulator: Simulator,
-    tls: tuple[ssl.SSLContext, ssl.SSLContext],
+    hass: HomeAssistant, simulator: Simulator, tmp_path: Path
 ) -> AsyncIterator[None]:
-    """Have the simulator answer at the hosts of all regions too, over TLS.
+    """Have the simulator answer at the hosts of all regions too."""
+    hosts = [str(URL(url).host) for url in REGIONS.values()]
+    async with answering_at(hass, simulator, tls(tmp_path, hosts)):
+        yield
+
+
+@asynccontextmanager
+async def answering_at(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> AsyncIterator[None]:
+    """Have the simulator answer at other hosts too, over TLS.
 
     Nothing leaves this machine: Home Assistant's HTTP session finds no other host.
     """
-    server_tls, client_tls = tls
+    server_tls, client_tls = contexts
     server = RawTestServer(simulator._handle, host="127.0.0.1")
     await server.start_server(ssl=server_tls)
     connector = aiohttp.TCPConnector(
         resolver=Resolver(server.port or 0), ssl=client_tls
     )
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(async_get_clientsession(hass), "_connector", connector)
         yield
     await connector.close()
@@ -319,7 +333,7 @@ class Flows:
         return await self._checked(result)
 
     async def submit(
-        self, form: ConfigFlowResult, **user_input: str
+        self, form: ConfigFlowResult, **user_input: Any
     ) -> ConfigFlowResult:
         """Fill in a form, and let what comes of it settle."""
         assert form["type"] is FlowResultType.FORM
@@ -336,8 +350,16 @@ class Flows:
         return await self._checked(await entry.start_reauth_flow(self.hass))
 
     async def reconfigure(self, entry: MockConfigEntry) -> ConfigFlowResult:
-        """Return the form that changes an account."""
-        return await self._checked(await entry.start_reconfigure_flow(self.hass))
+        """Return the form that changes an account's key or region."""
+        return await self.choose(await self.change(entry), "api_key")
+
+    async def change(self, entry: MockConfigEntry) -> ConfigFlowResult:
+        """Return the menu of what can be changed of an account."""
+        menu = await self._checked(await entry.start_reconfigure_flow(self.hass))
+        assert menu["type"] is FlowResultType.MENU
+        assert menu["step_id"] == "reconfigure"
+        assert menu["menu_options"] == ["api_key", "access_key"]
+        return menu
 
     async def open(self, step: str, entry: MockConfigEntry) -> ConfigFlowResult:
         """Return the form of a step, for the new key."""
@@ -351,7 +373,7 @@ class Flows:
             case _:
                 form = await self.reconfigure(entry)
         assert form["type"] is FlowResultType.FORM
-        assert form["step_id"] == step
+        assert form["step_id"] == FORMS[step]
         assert not form["errors"]
         assert set(fields(form)) == set(STEPS[step])
         return form
@@ -361,6 +383,9 @@ class Flows:
     ) -> None:
         """Check that a flow comes to its end after all, once nothing is wrong."""
         step = form["step_id"]
+        flow = self._manager.async_get(form["flow_id"])
+        if flow["context"]["source"] == SOURCE_RECONFIGURE:
+            step = "reconfigure"
         expected = {"api_key": NEW_KEY, "base_url": simulator.base_url}
         result = await self.submit(form, **typed(step, simulator.base_url))
         match step:
@@ -397,9 +422,14 @@ class Flows:
         assert self._manager.async_progress() == []
         assert ir.async_get(self.hass).issues == {}
 
+    def json(self, result: ConfigFlowResult) -> dict[str, Any]:
+        """Return a result as the frontend gets it."""
+        view: _BaseFlowManagerView[ConfigEntriesFlowManager, ConfigFlowResult]
+        view = _BaseFlowManagerView(self._manager)
+        return view._prepare_result_json(result)
+
     async def _checked(self, result: ConfigFlowResult) -> ConfigFlowResult:
         """Return a result that shows no key, and has a text for all that it shows."""
-        shown: list[Any] = []
         match result["type"]:
             case FlowResultType.CREATE_ENTRY:
                 return result
@@ -414,12 +444,10 @@ class Flows:
             case _:
                 step = f"step.{result['step_id']}"
                 keys = [f"{step}.title", f"{step}.description"]
-                for field in fields(result):
-                    shown.append(held(result, field))
-                    keys += [f"{step}.data.{field}", f"{step}.data_description.{field}"]
+                keys += texts_of(step, fields(result))
                 errors = result["errors"] or {}
                 keys += [f"error.{error}" for error in errors.values()]
-        assert not any(key in f"{result} {shown}" for key in KEYS)
+        assert not any(secret in f"{result} {self.json(result)}" for secret in SECRETS)
         domain = result.get("translation_domain") or DOMAIN
         texts = await async_get_translations(self.hass, "en", "config", [domain])
         placeholders = result.get("description_placeholders") or {}
@@ -444,12 +472,35 @@ def typed(step: str, base_url: str, api_key: str = NEW_KEY) -> dict[str, str]:
 def fields(form: ConfigFlowResult) -> dict[str, tuple[vol.Marker, Any]]:
     """Return the fields of a form: what is known of each, and its selector."""
     assert form["data_schema"] is not None
-    return {str(field): (field, it) for field, it in form["data_schema"].schema.items()}
+    return fields_of(form["data_schema"])
+
+
+def fields_of(schema: vol.Schema) -> dict[str, tuple[vol.Marker, Any]]:
+    """Return the fields of a schema: what is known of each, and its selector."""
+    return {str(field): (field, it) for field, it in schema.schema.items()}
+
+
+def texts_of(step: str, shown: Mapping[str, tuple[vol.Marker, Any]]) -> list[str]:
+    """Return the keys of all texts that fields need, and those in their sections."""
+    keys = []
+    for field, (_, it) in shown.items():
+        if isinstance(it, section):
+            part = f"{step}.sections.{field}"
+            keys += [f"{part}.name", f"{part}.description"]
+            keys += texts_of(part, fields_of(it.schema))
+        else:
+            keys += [f"{step}.data.{field}", f"{step}.data_description.{field}"]
+    return keys
 
 
 def held(form: ConfigFlowResult, field: str) -> Any:
     """Return what a field of a form holds when it is shown."""
     marker, _ = fields(form)[field]
+    return held_by(marker)
+
+
+def held_by(marker: vol.Marker) -> Any:
+    """Return what the field of a marker holds when it is shown."""
     assert isinstance(marker, vol.Required | vol.Optional)
     if marker.description:
         return marker.description["suggested_value"]
@@ -465,7 +516,7 @@ def placeholder(form: ConfigFlowResult, name: str) -> str:
 
 def assert_held(form: ConfigFlowResult, step: str, base_url: str) -> None:
     """Check that a form with an error still holds the URL, and no longer the key."""
-    assert form["step_id"] == step
+    assert form["step_id"] == FORMS[step]
     assert {field: held(form, field) for field in fields(form)} == {
         field: base_url if field == "base_url" else None for field in STEPS[step]
     }

@@ -1,7 +1,9 @@
 """Diagnostics of an account."""
 
 import json
+from typing import Any
 
+from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
@@ -12,14 +14,21 @@ from custom_components.alibaba_cloud.diagnostics import (
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.json import json_dumps
 
-from .conftest import API_KEY, Poll
-from .simulator import Fault, Simulator
+from .conftest import API_KEY, NOW, Poll, setup
+from .simulator import (
+    DEFAULT_ACCESS_KEY_ID,
+    DEFAULT_ACCESS_KEY_SECRET,
+    Account,
+    Fault,
+    Simulator,
+)
 
 
 async def diagnostics(hass: HomeAssistant, entry: MockConfigEntry) -> dict[str, object]:
     """Return the diagnostics as they are downloaded."""
     text = json_dumps(await async_get_config_entry_diagnostics(hass, entry))
-    assert API_KEY not in text
+    for secret in (API_KEY, DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET):
+        assert secret not in text
     downloaded: dict[str, object] = json.loads(text)
     downloaded["entry"]["base_url"] = "the simulator's"  # type: ignore[index]
     return downloaded
@@ -48,3 +57,36 @@ async def test_diagnostics_of_a_failure(
     assert downloaded["status"] == "error"
     assert "Arrearage: **REDACTED** owes us money" in str(downloaded["message"])
     assert downloaded["account"] is not None
+
+
+@pytest.mark.logs("Error fetching .* balance data")
+async def test_diagnostics_with_an_access_key(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """They say what each source brings or lacks, and neither id nor secret."""
+    freezer.move_to(NOW)
+    simulator.body = None
+    simulator.account = Account(answer="limits", catalogue_rows=0)
+    simulator.fail(
+        Fault.ARREARAGE, message=f"{DEFAULT_ACCESS_KEY_SECRET} is overdue", at="balance"
+    )
+    access = {
+        "access_key_id": DEFAULT_ACCESS_KEY_ID,
+        "access_key_secret": DEFAULT_ACCESS_KEY_SECRET,
+        "region": "cn-beijing",
+        "billing_endpoint": simulator.openapi_url,
+        "balance_endpoint": simulator.openapi_url,
+    }
+    hass.config_entries.async_update_entry(entry, data={**entry.data, **access})
+    await setup(hass, entry)
+    downloaded: Any = await diagnostics(hass, entry)
+    assert downloaded["entry"].keys() == entry.data.keys()
+    assert downloaded["entry"]["access_key_id"] == "**REDACTED**"
+    assert downloaded["entry"]["access_key_secret"] == "**REDACTED**"
+    assert downloaded["entry"]["region"] == "cn-beijing"
+    assert downloaded["failed_sources"].keys() == {"balance"}
+    assert "**REDACTED** is overdue" in downloaded["failed_sources"]["balance"]
+    assert downloaded["account"]["monthly_spend"]["currency"] == "CNY"

@@ -31,7 +31,7 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.alibaba_cloud.const import CONF_BASE_URL, CONF_MODELS, DOMAIN
-from custom_components.alibaba_cloud.model_studio import client
+from custom_components.alibaba_cloud.model_studio import transport
 from homeassistant.config_entries import (
     SOURCE_USER,
     ConfigEntry,
@@ -622,7 +622,7 @@ class Service:
             _flat() if row.flat else nullcontext(),
         ):
             if row.fault in (Fault.HANG, Fault.HANG_BODY, Fault.TRICKLE):
-                patch.setattr(client, "TIMEOUT", SHORT)
+                patch.setattr(transport, "TIMEOUT", SHORT)
             if row.fault:
                 simulator.fail(row.fault, **row.options)
             if row.body:
@@ -942,7 +942,8 @@ async def test_reconfigure(
 ) -> None:
     """Other settings are taken once the service answers to them."""
     simulator.api_keys |= {NEW_KEY}
-    form = await running.start_reconfigure_flow(hass)
+    menu = await running.start_reconfigure_flow(hass)
+    form = await submit(hass, menu, next_step_id="api_key")
     typed = {CONF_API_KEY: NEW_KEY, CONF_BASE_URL: service.base_url}
     text = await mended(hass, row, service, running, poll, form, typed)
     cell(Column.RECONFIGURE, text)

@@ -342,6 +342,8 @@ async def test_models_are_chosen_in_the_flow(
         result["flow_id"],
         {CONF_API_KEY: API_KEY, CONF_BASE_URL: simulator.base_url},
     )
+    assert result["step_id"] == "access_key"
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], {})
     assert result["step_id"] == "models"
     options = offered(result)
     assert len(options) > 100
@@ -369,6 +371,7 @@ async def test_no_model_need_be_chosen(
     )
     for user_input in (
         {CONF_API_KEY: API_KEY, CONF_BASE_URL: simulator.base_url},
+        {},
         {},
     ):
         result = await hass.config_entries.flow.async_configure(

@@ -8,35 +8,50 @@ from string import Formatter
 from typing import Any
 
 import pytest
+import voluptuous as vol
 
 from custom_components.alibaba_cloud.binary_sensor import (
     ACCOUNT_BINARY_SENSORS,
     STATUS_BINARY_SENSORS,
 )
-from custom_components.alibaba_cloud.coordinator import FAILURES
+from custom_components.alibaba_cloud.failures import FAILURES
 from custom_components.alibaba_cloud.sensor import (
     ACCOUNT_SENSORS,
     MODEL_SENSORS,
     STATUS,
 )
-from custom_components.alibaba_cloud.services import GET_USAGE_SCHEMA, SERVICE_GET_USAGE
+from custom_components.alibaba_cloud.services import (
+    GET_SPEND_SCHEMA,
+    GET_USAGE_SCHEMA,
+    SERVICE_GET_SPEND,
+    SERVICE_GET_USAGE,
+)
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.util.yaml import load_yaml_dict
 
 INTEGRATION = Path(__file__).parent.parent / "custom_components" / "alibaba_cloud"
 TRANSLATIONS = INTEGRATION / "translations"
 LINK = re.compile(r"\]\(([^)]*)\)")
+CODE = re.compile(r"`[^`]*`")
 MARKUP = re.compile(r"\*\*|\n+")
 HALF_WIDTH_BRACKET = re.compile(r"(?<!\])\(")
 
 # The texts that read the same in English. The keys are the languages there must be.
 SAME_AS_ENGLISH: dict[str, set[str]] = {
-    "de": {"Limit", "OK", "Region", "Status"},
-    "es": {"China (Hong Kong)", "Error", "OK", "tokens", "tokens/min"},
-    "fr": {"Message", "OK"},
-    "ja": {"OK"},
-    "zh-Hans": set(),
-    "zh-Hant": set(),
+    "de": {"Limit", "OK", "Prometheus", "Region", "Status", "Workspace"},
+    "es": {
+        "China (Hong Kong)",
+        "Endpoints",
+        "Error",
+        "OK",
+        "Prometheus",
+        "tokens",
+        "tokens/min",
+    },
+    "fr": {"Message", "OK", "Prometheus"},
+    "ja": {"AccessKey ID", "OK", "Prometheus"},
+    "zh-Hans": {"AccessKey ID", "Prometheus"},
+    "zh-Hant": {"AccessKey ID", "Prometheus"},
 }
 
 DESCRIPTIONS: dict[str, tuple[EntityDescription, ...]] = {
@@ -44,16 +59,24 @@ DESCRIPTIONS: dict[str, tuple[EntityDescription, ...]] = {
     "sensor": (STATUS, *ACCOUNT_SENSORS, *MODEL_SENSORS),
 }
 FAILURE_KEYS = {key for _, key in FAILURES.values()}
+SERVICES: dict[str, vol.Schema] = {
+    SERVICE_GET_SPEND: GET_SPEND_SCHEMA,
+    SERVICE_GET_USAGE: GET_USAGE_SCHEMA,
+}
 
 # What an issue's texts can be filled with, besides its account.
 ISSUES: dict[str, set[str]] = {
     "account_unavailable": {"error"},
     "arrearage": {"error"},
+    "balance_failing": {"error", "permission"},
     "environment_variable_missing": {"variable"},
     "free_quota_used_up": {"error"},
+    "history_failing": {"error", "permission"},
     "model_gone": {"models"},
     "no_models": set(),
     "over_spend_limit": {"spend", "limit"},
+    "spend_failing": {"error", "permission"},
+    "telemetry_failing": {"error", "permission"},
 }
 
 
@@ -82,6 +105,11 @@ def links(text: str) -> list[str]:
     return LINK.findall(text)
 
 
+def code(text: str) -> list[str]:
+    """Return what a text shows as code, in its order."""
+    return CODE.findall(text)
+
+
 def markup(text: str) -> list[str]:
     """Return the bold marks and the line breaks of a text, in its order."""
     return MARKUP.findall(text)
@@ -107,6 +135,7 @@ def test_language(language: str, english: Any) -> None:
     for path, text in translated.items():
         assert placeholders(text) == placeholders(original[path]), path
         assert links(text) == links(original[path]), path
+        assert code(text) == code(original[path]), path
         assert markup(text) == markup(original[path]), path
         # To the frontend, an apostrophe there makes the placeholder plain text.
         assert "'{" not in text, path
@@ -144,6 +173,9 @@ def test_entities(english: Any) -> None:
 def test_exceptions(english: Any) -> None:
     wanted = FAILURE_KEYS | {
         "environment_variable_missing",
+        "invalid_access_key",
+        "invalid_range",
+        "no_access_key",
         "no_such_model",
         "nothing_read",
     }
@@ -152,7 +184,13 @@ def test_exceptions(english: Any) -> None:
 
 
 def test_form_errors(english: Any) -> None:
-    wanted = FAILURE_KEYS | {"invalid_url", "invalid_workspace_id", "unknown"}
+    wanted = FAILURE_KEYS | {
+        "access_key_incomplete",
+        "invalid_access_key",
+        "invalid_url",
+        "invalid_workspace_id",
+        "unknown",
+    }
     assert english["config"]["error"].keys() == wanted
 
 
@@ -173,10 +211,26 @@ def test_services(english: Any) -> None:
     named = english["services"]
     services = load_yaml_dict(str(INTEGRATION / "services.yaml"))
     icons = read(INTEGRATION / "icons.json")["services"]
-    assert named.keys() == services.keys() == icons.keys() == {SERVICE_GET_USAGE}
+    assert named.keys() == services.keys() == icons.keys() == SERVICES.keys()
     assert [key for key in icons if not icons[key].get("service")] == []
-    fields = named[SERVICE_GET_USAGE]["fields"]
-    assert fields.keys() == services[SERVICE_GET_USAGE]["fields"].keys()
-    assert fields.keys() == {str(key) for key in GET_USAGE_SCHEMA.schema}
-    for texts_of in (named[SERVICE_GET_USAGE], *fields.values()):
-        assert {"name", "description"} <= texts_of.keys()
+    for service, schema in SERVICES.items():
+        fields = named[service]["fields"]
+        assert fields.keys() == services[service]["fields"].keys()
+        assert fields.keys() == {str(key) for key in schema.schema}
+        for texts_of in (named[service], *fields.values()):
+            assert {"name", "description"} <= texts_of.keys()
+
+
+def test_service_selectors(english: Any) -> None:
+    selects = {
+        f"{service}.{key}": field["selector"]["select"]
+        for service, texts_of in load_yaml_dict(
+            str(INTEGRATION / "services.yaml")
+        ).items()
+        for key, field in texts_of["fields"].items()
+        if "select" in field["selector"]
+    }
+    assert selects
+    for path, select in selects.items():
+        options = english["selector"][select["translation_key"]]["options"]
+        assert options.keys() == set(select["options"]), path

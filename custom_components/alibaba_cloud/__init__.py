@@ -6,9 +6,10 @@ from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
 
 from .const import CONF_BASE_URL, DOMAIN, console_url
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator, account_store
+from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .repairs import async_follow_issues, async_withdraw_issues
 from .services import async_setup_services
+from .storage import AccountStore
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 PLATFORMS = [Platform.BINARY_SENSOR, Platform.SENSOR]
@@ -38,10 +39,13 @@ async def async_setup_entry(
         )
         .id
     )
-    await coordinator.async_load()
+    await coordinator.store.async_load()
     await coordinator.async_refresh()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     async_follow_issues(hass, entry)
+    entry.async_create_background_task(
+        hass, coordinator.async_start_sources(), f"{entry.title} sources"
+    )
     return True
 
 
@@ -59,7 +63,7 @@ async def async_remove_entry(
 ) -> None:
     """Remove what an account leaves: its issues, and what it had stored."""
     async_withdraw_issues(hass, entry)
-    await account_store(hass, entry.entry_id).async_remove()
+    await AccountStore(hass, entry.entry_id).async_remove()
 
 
 async def async_remove_config_entry_device(

@@ -11,13 +11,14 @@ from homeassistant.components.binary_sensor import (
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator, Status
+from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .entity import (
     AlibabaCloudEntity,
     FigureDescription,
     StatusEntity,
     async_setup_figures,
 )
+from .failures import Status
 from .model_studio import AccountSnapshot
 
 PARALLEL_UPDATES = 0

@@ -1,7 +1,7 @@
 """Set-up of an account: one check of the key for every step."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 import os
 from typing import Any, override
 
@@ -9,6 +9,7 @@ import voluptuous as vol
 from yarl import URL
 
 from homeassistant.config_entries import (
+    SOURCE_REAUTH,
     SOURCE_RECONFIGURE,
     ConfigFlow,
     ConfigFlowResult,
@@ -16,7 +17,7 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import CONF_API_KEY, CONF_REGION
 from homeassistant.core import callback
-from homeassistant.data_entry_flow import AbortFlow
+from homeassistant.data_entry_flow import AbortFlow, section
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.selector import (
     SelectOptionDict,
@@ -31,38 +32,62 @@ from homeassistant.helpers.selector import (
 from .const import (
     API_KEY_VARIABLES,
     BASE_URL_VARIABLES,
+    CONF_ACCESS_KEY_ID,
+    CONF_ACCESS_KEY_SECRET,
     CONF_API_KEY_ENV,
+    CONF_BALANCE_ENDPOINT,
     CONF_BASE_URL,
+    CONF_BILLING_ENDPOINT,
     CONF_MODELS,
+    CONF_PROMETHEUS_URL,
     CONF_WORKSPACE_ID,
     CONSOLES,
     DOMAIN,
     LOGGER,
+    RAM_CONSOLES,
 )
-from .coordinator import (
-    FAILURES,
-    AlibabaCloudConfigEntry,
-    AlibabaCloudCoordinator,
-    api_key_of,
-)
+from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator, api_key_of
+from .failures import FAILURES
 from .model_studio import (
+    BALANCE_ENDPOINTS,
+    BILLING_ENDPOINT,
     DEFAULT_REGION,
     REGIONS,
     WORKSPACE_REGIONS,
     AccountSnapshot,
+    AuthenticationError,
+    ClockSkewError,
     InvalidURLError,
     InvalidWorkspaceError,
     ModelStudioClient,
     ModelStudioError,
     ModelUsage,
+    PermissionDeniedError,
+    SpendReport,
     normalize_base_url,
     workspace_base_url,
+)
+from .reauth import CONF_REAUTH
+from .sources import (
+    INVALID_ACCESS_KEY,
+    PERMISSIONS,
+    Source,
+    async_try_clients,
+    clients_of,
+    permissions,
 )
 
 WORKSPACE = "workspace"
 """Stands in the list of regions for the host of a workspace."""
 
-API_KEY_SELECTOR = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD))
+CONF_ENDPOINTS = "endpoints"
+ENDPOINTS = (CONF_BILLING_ENDPOINT, CONF_BALANCE_ENDPOINT, CONF_PROMETHEUS_URL)
+ACCESS = (CONF_ACCESS_KEY_ID, CONF_ACCESS_KEY_SECRET, CONF_REGION, *ENDPOINTS)
+"""What of an entry's data is about the AccessKey."""
+SECRETS = (CONF_API_KEY, CONF_ACCESS_KEY_SECRET)
+
+PASSWORD_SELECTOR = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD))
+URL_SELECTOR = TextSelector(TextSelectorConfig(type=TextSelectorType.URL))
 BASE_URL_SELECTOR = SelectSelector(
     SelectSelectorConfig(
         options=[*REGIONS, WORKSPACE],
@@ -94,6 +119,11 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         """Start without an error to show."""
         self._errors: dict[str, str] = {}
         self._error = ""
+        self._permission = ""
+        self._failed = ""
+        self._access: dict[str, str] = {}
+        self._access_input: Mapping[str, Any] | None = None
+        self._spending: list[str] = []
 
     @staticmethod
     @callback
@@ -120,18 +150,27 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
     async def async_step_api_key(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Set up an account with a key that is typed in."""
+        """Take a key that is typed in; the one there is, where it may stay."""
+        suggested = user_input
+        if entry := self._entry:
+            suggested = suggested or {
+                CONF_BASE_URL: _region_or_url(entry.data[CONF_BASE_URL])
+            }
         if user_input is not None:
-            key = user_input[CONF_API_KEY].strip()
-            if done := await self._async_try(user_input, {CONF_API_KEY: key}):
+            key = user_input.get(CONF_API_KEY, "").strip()
+            credentials = {CONF_API_KEY: key}
+            if entry and not key:
+                credentials = _part(entry.data, (CONF_API_KEY, CONF_API_KEY_ENV))
+            if done := await self._async_try(user_input, credentials):
                 return done
+        required = vol.Optional if entry else vol.Required
         return self._async_show(
             "api_key",
             {
-                vol.Required(CONF_API_KEY): API_KEY_SELECTOR,
+                required(CONF_API_KEY): PASSWORD_SELECTOR,
                 vol.Required(CONF_BASE_URL, default=DEFAULT_REGION): BASE_URL_SELECTOR,
             },
-            user_input,
+            suggested,
         )
 
     async def async_step_environment(
@@ -206,15 +245,66 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             user_input,
         )
 
+    async def async_step_access_key(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Take a read-only AccessKey, which reads money and usage; or none."""
+        known = self._entry.data if self._entry else {}
+        if user_input is not None:
+            self._access_input = user_input
+            if (access := self._access_of(user_input, known)) is not None:
+                if done := await self._async_try_access(access):
+                    return done
+        base_url = known.get(CONF_BASE_URL) or self._data[CONF_BASE_URL]
+        return self._async_show(
+            "access_key",
+            {
+                vol.Optional(CONF_ACCESS_KEY_ID): TextSelector(),
+                vol.Optional(CONF_ACCESS_KEY_SECRET): PASSWORD_SELECTOR,
+                vol.Required(
+                    CONF_REGION, default=_region_of(base_url)
+                ): REGION_SELECTOR,
+                # With a default, the frontend would show that instead of suggestions.
+                vol.Optional(CONF_ENDPOINTS): section(
+                    vol.Schema(
+                        {vol.Optional(name): URL_SELECTOR for name in ENDPOINTS}
+                    ),
+                    {"collapsed": True},
+                ),
+            },
+            self._access_input or {**known, CONF_ENDPOINTS: _part(known, ENDPOINTS)},
+        )
+
+    async def async_step_partial_access(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Say what an AccessKey may not read, and offer to go on with it."""
+        return self.async_show_menu(
+            step_id="partial_access",
+            menu_options=["accept_access_key", "access_key"],
+            description_placeholders={"failed": self._failed},
+        )
+
+    async def async_step_accept_access_key(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Go on with an AccessKey that may not read all there is."""
+        return await self._async_take_access(self._access)
+
     async def async_step_models(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Let the user choose models, where the key reads nothing but their limits."""
+        """Let the user choose models, where the key reads nothing but their limits.
+
+        Those that cost money this month are chosen to begin with.
+        """
         if user_input is not None:
             return self._async_create(user_input)
         return self.async_show_form(
             step_id="models",
-            data_schema=_models_schema(self._account.models),
+            data_schema=self.add_suggested_values_to_schema(
+                _models_schema(self._account.models), {CONF_MODELS: self._spending}
+            ),
             description_placeholders={"count": str(len(self._account.models))},
         )
 
@@ -222,6 +312,8 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         self, entry_data: Mapping[str, Any]
     ) -> ConfigFlowResult:
         """Ask for a key in place of the one that is rejected."""
+        if entry_data.get(CONF_REAUTH) == CONF_ACCESS_KEY_ID:
+            return await self.async_step_access_key()
         return await self.async_step_reauth_confirm()
 
     async def async_step_reauth_confirm(
@@ -232,29 +324,126 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         if user_input is not None:
             key = user_input[CONF_API_KEY].strip()
             if data := await self._async_check(entry.data, {CONF_API_KEY: key}):
-                return self.async_update_reload_and_abort(entry, data=data)
+                return self.async_update_reload_and_abort(
+                    entry, data={**_part(entry.data, ACCESS), **data}
+                )
         return self._async_show(
-            "reauth_confirm", {vol.Required(CONF_API_KEY): API_KEY_SELECTOR}
+            "reauth_confirm", {vol.Required(CONF_API_KEY): PASSWORD_SELECTOR}
         )
 
     async def async_step_reconfigure(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Take another key, another region, or both."""
-        entry = self._get_reconfigure_entry()
-        if user_input is not None:
-            key = user_input.get(CONF_API_KEY, "").strip()
-            credentials = {CONF_API_KEY: key} if key else _credentials(entry.data)
-            if done := await self._async_try(user_input, credentials):
-                return done
-        return self._async_show(
-            "reconfigure",
-            {
-                vol.Optional(CONF_API_KEY): API_KEY_SELECTOR,
-                vol.Required(CONF_BASE_URL): BASE_URL_SELECTOR,
-            },
-            user_input or {CONF_BASE_URL: _region_or_url(entry.data[CONF_BASE_URL])},
+        """Offer to change the API key and region, or the AccessKey."""
+        return self.async_show_menu(
+            step_id="reconfigure", menu_options=["api_key", "access_key"]
         )
+
+    def _access_of(
+        self, user_input: Mapping[str, Any], known: Mapping[str, Any]
+    ) -> dict[str, str] | None:
+        """Return what is to be stored of an AccessKey, nothing where none is wanted.
+
+        A secret that is left empty stays. None if the form has an error to show.
+        """
+        self._errors, self._error, self._permission = {}, "", ""
+        self._spending = []
+        key_id = user_input.get(CONF_ACCESS_KEY_ID, "").strip()
+        secret = user_input.get(CONF_ACCESS_KEY_SECRET, "").strip()
+        if not secret and key_id and key_id == known.get(CONF_ACCESS_KEY_ID):
+            secret = known[CONF_ACCESS_KEY_SECRET]
+        if not (key_id or secret):
+            return {}
+        if not (key_id and secret):
+            missing = CONF_ACCESS_KEY_SECRET if key_id else CONF_ACCESS_KEY_ID
+            self._errors = {missing: "access_key_incomplete"}
+            return None
+        access = {
+            CONF_ACCESS_KEY_ID: key_id,
+            CONF_ACCESS_KEY_SECRET: secret,
+            CONF_REGION: user_input[CONF_REGION],
+        }
+        try:
+            for name, url in user_input.get(CONF_ENDPOINTS, {}).items():
+                if url.strip():
+                    access[name] = normalize_base_url(url)
+        except InvalidURLError:
+            self._errors = {"base": "invalid_url"}
+            return None
+        return access
+
+    async def _async_try_access(
+        self, access: dict[str, str]
+    ) -> ConfigFlowResult | None:
+        """Return the next step of a flow whose AccessKey reads anything, or is none.
+
+        None if the form has an error to show.
+        """
+        if (clients := clients_of(self.hass, access)) is None:
+            return await self._async_take_access(access)
+        try:
+            results = await async_try_clients(clients)
+        except Exception:
+            LOGGER.exception("Unexpected error while trying the AccessKey")
+            self._errors = {"base": "unknown"}
+            return None
+        failed = {
+            source: err
+            for source, err in results.items()
+            if isinstance(err, ModelStudioError)
+        }
+        signed = [failed[s] for s in (Source.SPEND, Source.BALANCE) if s in failed]
+        denied = {
+            s: err
+            for s, err in failed.items()
+            if isinstance(err, PermissionDeniedError)
+        }
+        for error in (
+            *(err for err in signed if isinstance(err, AuthenticationError)),
+            *(err for err in signed if isinstance(err, ClockSkewError)),
+            *(
+                (*denied.values(), *failed.values())
+                if len(failed) == len(results)
+                else ()
+            ),
+        ):
+            key = FAILURES[type(error)][1]
+            if isinstance(error, AuthenticationError):
+                key = INVALID_ACCESS_KEY
+            self._errors, self._error = {"base": key}, str(error)
+            self._permission = permissions(denied)
+            return None
+        report = results[Source.SPEND]
+        if isinstance(report, SpendReport) and self._entry is None:
+            self._spending = sorted(
+                name
+                for name, spend in report.models.items()
+                if spend.monthly.amount and name in self._account.models
+            )
+        if not failed:
+            return await self._async_take_access(access)
+        self._access = access
+        self._failed = "\n".join(
+            f"- {PERMISSIONS[source]}: {err}" for source, err in failed.items()
+        )
+        return await self.async_step_partial_access()
+
+    async def _async_take_access(self, access: dict[str, str]) -> ConfigFlowResult:
+        """Go on with an AccessKey, or without one."""
+        if (entry := self._entry) is None:
+            self._data |= access
+            return await self.async_step_models()
+        kept = {key: value for key, value in entry.data.items() if key not in ACCESS}
+        return self.async_update_reload_and_abort(entry, data={**kept, **access})
+
+    @property
+    def _entry(self) -> AlibabaCloudConfigEntry | None:
+        """The account that is mended, None while one is set up."""
+        if self.source == SOURCE_REAUTH:
+            return self._get_reauth_entry()
+        if self.source == SOURCE_RECONFIGURE:
+            return self._get_reconfigure_entry()
+        return None
 
     async def _async_try(
         self, user_input: Mapping[str, Any], credentials: dict[str, str]
@@ -268,13 +457,13 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             self._errors, self._credentials = {}, credentials
             return await self.async_step_workspace()
         if data := await self._async_check(user_input, credentials):
-            if self.source == SOURCE_RECONFIGURE:
+            if entry := self._entry:
                 return self.async_update_reload_and_abort(
-                    self._get_reconfigure_entry(), data=data
+                    entry, data={**_part(entry.data, ACCESS), **data}
                 )
             self._data = data
             if self._account.limits_only:
-                return await self.async_step_models()
+                return await self.async_step_access_key()
             return self._async_create({})
         chosen = user_input[CONF_BASE_URL]
         if self._errors == {"base": "invalid_auth"} and chosen in REGIONS:
@@ -379,12 +568,16 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             step_id=step_id,
             data_schema=self.add_suggested_values_to_schema(
                 vol.Schema(schema),
-                {k: v for k, v in (suggested or {}).items() if k != CONF_API_KEY},
+                {k: v for k, v in (suggested or {}).items() if k not in SECRETS},
             ),
             errors=self._errors,
             description_placeholders={
                 "error": self._error,
+                "permission": self._permission,
                 **CONSOLES,
+                **RAM_CONSOLES,
+                "billing_example": BILLING_ENDPOINT.format(region=DEFAULT_REGION),
+                "balance_example": BALANCE_ENDPOINTS[0],
                 **placeholders,
             },
         )
@@ -455,9 +648,9 @@ def _set_variable(names: tuple[str, ...]) -> str | None:
     return next((name for name in names if os.environ.get(name, "").strip()), None)
 
 
-def _credentials(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return the key of an entry, or where it stands."""
-    return {k: data[k] for k in (CONF_API_KEY, CONF_API_KEY_ENV) if k in data}
+def _part(data: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """Return what data hold of these keys."""
+    return {key: data[key] for key in keys if key in data}
 
 
 def _account(data: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -468,3 +661,11 @@ def _account(data: Mapping[str, Any]) -> tuple[str | None, str]:
 def _region_or_url(base_url: str) -> str:
     """Return the region that a base URL belongs to, else the URL."""
     return next((k for k, url in REGIONS.items() if url == base_url), base_url)
+
+
+def _region_of(base_url: str) -> str:
+    """Return the region that a host belongs to, the default one if it does not tell."""
+    for region in WORKSPACE_REGIONS:
+        if REGIONS.get(region) == base_url or f".{region}." in base_url:
+            return region
+    return DEFAULT_REGION

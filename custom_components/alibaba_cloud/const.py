@@ -10,6 +10,12 @@ CONF_API_KEY_ENV: Final = "api_key_env"
 """The name of the environment variable that holds the key, in place of the key."""
 CONF_BASE_URL: Final = "base_url"
 
+CONF_ACCESS_KEY_ID: Final = "access_key_id"
+CONF_ACCESS_KEY_SECRET: Final = "access_key_secret"  # noqa: S105 - a name
+CONF_BILLING_ENDPOINT: Final = "billing_endpoint"
+CONF_BALANCE_ENDPOINT: Final = "balance_endpoint"
+CONF_PROMETHEUS_URL: Final = "prometheus_url"
+
 CONF_WORKSPACE_ID: Final = "workspace_id"
 CONF_MODELS: Final = "models"
 """Names of the models that get a device; without it, all that report usage."""
@@ -24,6 +30,11 @@ CONSOLES: Final = {
     "console_international": "https://modelstudio.console.alibabacloud.com/?tab=playground#/api-key",
 }
 """The vendor's consoles, by site."""
+RAM_CONSOLES: Final = {
+    "ram_china": "https://ram.console.aliyun.com/users",
+    "ram_international": "https://ram.console.alibabacloud.com/users",
+}
+"""Where AccessKeys are made, by site."""
 
 
 def console_url(base_url: str) -> str:

@@ -1,84 +1,47 @@
 """Polls an account, and says what its failures mean."""
 
-from collections.abc import Collection, KeysView, Mapping
-from contextlib import suppress
-from datetime import timedelta
-from enum import StrEnum
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, KeysView, Mapping
+from datetime import datetime, timedelta
 import os
-from typing import Any, TypedDict, override
+from typing import Any, override
 
-from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE, ConfigEntry
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
-from homeassistant.helpers.storage import Store
-from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from .const import CONF_API_KEY_ENV, CONF_BASE_URL, CONF_MODELS, DOMAIN, LOGGER
+from .const import (
+    CONF_ACCESS_KEY_ID,
+    CONF_API_KEY_ENV,
+    CONF_BASE_URL,
+    CONF_MODELS,
+    LOGGER,
+)
+from .failures import FAILURES, REJECTED_KEY_INTERVAL, Backoff, PollFailed, Status
+from .history import async_import_spend
 from .model_studio import (
-    AccountError,
     AccountSnapshot,
     AuthenticationError,
-    ConnectionFailedError,
-    InvalidAnswerError,
     ModelStudioClient,
     ModelStudioError,
     ModelUsage,
     RateLimitError,
-    SpendWindow,
-    follow_account,
-    parse_answer,
+    Reports,
+    SpendReport,
+    billed_since,
+    merge,
 )
+from .reauth import Reauth
+from .sources import Source, SourceCoordinator, billing_today, clients_of
+from .storage import AccountStore
 
 UPDATE_INTERVAL = timedelta(seconds=30)
-REJECTED_KEY_INTERVAL = timedelta(minutes=5)
-FIRST_BACKOFF = timedelta(minutes=1)
-LONGEST_BACKOFF = timedelta(minutes=15)
-LONGEST_RETRY_AFTER = timedelta(hours=1)
-SAVE_DELAY = timedelta(minutes=15)
 
 type AlibabaCloudConfigEntry = ConfigEntry[AlibabaCloudCoordinator]
-
-
-class Status(StrEnum):
-    """How the last poll ended."""
-
-    OK = "ok"
-    AUTH = "auth"
-    LIMITED = "limited"
-    ERROR = "error"
-
-
-FAILURES: Mapping[type[ModelStudioError], tuple[Status, str]] = {
-    AuthenticationError: (Status.AUTH, "invalid_auth"),
-    RateLimitError: (Status.LIMITED, "rate_limited"),
-    AccountError: (Status.ERROR, "account_unavailable"),
-    ConnectionFailedError: (Status.ERROR, "cannot_connect"),
-    InvalidAnswerError: (Status.ERROR, "invalid_answer"),
-}
-"""What each error means: a status, and a text in the translations."""
-
-
-class PollFailed(UpdateFailed):
-    """A poll that brought no figures."""
-
-    def __init__(
-        self,
-        status: Status,
-        translation_key: str,
-        placeholders: dict[str, str],
-        retry_after: timedelta | None = None,
-    ) -> None:
-        """Keep what the failure means."""
-        super().__init__(
-            translation_domain=DOMAIN,
-            translation_key=translation_key,
-            translation_placeholders=placeholders,
-            retry_after=retry_after.total_seconds() if retry_after else None,
-        )
-        self.status = status
 
 
 def api_key_of(data: Mapping[str, Any]) -> str:
@@ -86,22 +49,6 @@ def api_key_of(data: Mapping[str, Any]) -> str:
     if variable := data.get(CONF_API_KEY_ENV):
         return os.environ.get(variable, "").strip()
     return str(data[CONF_API_KEY])
-
-
-class StoredAccount(TypedDict):
-    """What of an account outlasts a run."""
-
-    base_url: str
-    """Where it was read; elsewhere is another account."""
-    answer: str | None
-    """The last account answer as it came."""
-    spend: dict[str, dict[str, str]]
-    """Since when the spend figures add up."""
-
-
-def account_store(hass: HomeAssistant, entry_id: str) -> Store[StoredAccount]:
-    """Return where an entry keeps what outlasts a run."""
-    return Store(hass, 1, f"{DOMAIN}.{entry_id}")
 
 
 class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
@@ -122,7 +69,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             base_url=entry.data[CONF_BASE_URL],
             api_key=self._api_key,
         )
-        self._store = account_store(hass, entry.entry_id)
+        self.store = AccountStore(hass, entry.entry_id, entry.data[CONF_BASE_URL])
         super().__init__(
             hass,
             LOGGER,
@@ -131,14 +78,43 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             update_interval=UPDATE_INTERVAL,
             always_update=False,
         )
-        self._backoff = FIRST_BACKOFF
-        self._reauth_asked = False
+        self._backoff = Backoff()
+        self._reauth = Reauth(hass, entry, CONF_API_KEY)
+        self._access_key_reauth = Reauth(hass, entry, CONF_ACCESS_KEY_ID)
         self._notified: tuple[Any, ...] = ()
-        self._stored_answer: str | None = None
-        self._save_pending = False
         self._models: KeysView[str] | None = None
-        self.spend: dict[str, SpendWindow] = {}
-        """The windows in which `daily_spend` and `monthly_spend` add up."""
+        self._merged: tuple[Any, ...] = ()
+        self.account = AccountSnapshot()
+        """The figures that stand now, of all sources."""
+        self.failing: frozenset[Source] = frozenset()
+        """The sources that can't be read now, or have not been yet."""
+        self.clients = clients_of(hass, entry.data)
+        """What reads with the AccessKey, None without one."""
+        self.sources: dict[Source, SourceCoordinator[Any]] = self._create_sources()
+        """The optional sources that are set up."""
+
+    def _create_sources(self) -> dict[Source, SourceCoordinator[Any]]:
+        """Return the sources that the AccessKey opens."""
+        if (clients := self.clients) is None:
+            return {}
+        billing, telemetry = clients.billing, clients.telemetry
+        reads: dict[Source, Callable[[], Awaitable[Any]]] = {
+            Source.SPEND: lambda: billing.get_month(billing_today()),
+            Source.BALANCE: clients.balance.get_balance,
+        }
+        if telemetry:
+            reads[Source.RATES] = lambda: telemetry.get_rates(dt_util.utcnow())
+            reads[Source.TOTALS] = lambda: telemetry.get_totals(
+                self._cycle_start(), dt_util.utcnow()
+            )
+        if "recorder" in self.hass.config.components:
+            reads[Source.HISTORY] = self._import_spend
+        return {
+            source: SourceCoordinator(
+                self.hass, self.config_entry, source, read, self._access_key_reauth.ask
+            )
+            for source, read in reads.items()
+        }
 
     @property
     def status(self) -> Status:
@@ -187,9 +163,38 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         return set() if self.data.limits_only else self.data.models.keys()
 
     @property
-    def has_current_data(self) -> bool:
-        """Whether the figures still stand: throttling does not make them wrong."""
-        return self.data is not None and self.status in (Status.OK, Status.LIMITED)
+    def _reports_usage(self) -> bool:
+        """Whether the API key alone reads money and usage."""
+        if self.data is None:
+            return self.store.answer is not None
+        return not self.data.limits_only
+
+    @property
+    def _followed(self) -> Collection[str]:
+        """The models that are told apart in the bill and in what is used."""
+        return self.chosen_models if self.data is None else self.models
+
+    @property
+    def failed_sources(self) -> dict[str, Any]:
+        """What the optional sources that can't be read fail with; nothing without any."""
+        if not self.sources:
+            return {}
+        return {
+            "failed_sources": {
+                source: str(s.last_exception)
+                for source, s in self.sources.items()
+                if not s.last_update_success
+            }
+        }
+
+    @property
+    def last_read(self) -> AccountSnapshot | None:
+        """The figures of all sources as last read, whether or not they still stand."""
+        if self.data is None and not any(s.data for s in self.sources.values()):
+            return None
+        return self._merge(
+            self.data, {source: s.data for source, s in self.sources.items()}
+        )
 
     def identifier(self, model: str | None) -> str:
         """Return what identifies the account's device, or that of a model.
@@ -201,19 +206,106 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
     def figures(self, model: str | None) -> AccountSnapshot | ModelUsage | None:
         """Return the account's figures, or those of a model; None without any."""
-        if model is None or self.data is None:
-            return self.data
-        return self.data.models.get(model)
+        return self.account if model is None else self.account.models.get(model)
 
-    async def async_load(self) -> None:
-        """Take up the account where the last run left it."""
-        stored = await self._store.async_load()
-        if stored and stored.get("base_url") == self.config_entry.data[CONF_BASE_URL]:
-            self._stored_answer = stored["answer"]
-            self.spend = {
-                key: SpendWindow.from_dict(window)
-                for key, window in stored["spend"].items()
-            }
+    def spend_since(self, model: str | None, key: str) -> datetime | None:
+        """Return since when a spend figure adds up, None where that is not known."""
+        window = self.store.spend.get(key) if model is None else None
+        source = self.sources.get(Source.SPEND)
+        report: SpendReport | None = source.report if source else None
+        reported = Source.QUOTAS not in self.failing and getattr(self.data, key, None)
+        if report and not (window and reported):
+            return billed_since(key, report.day)
+        return window.since if window else None
+
+    async def async_start_sources(self) -> None:
+        """Read the optional sources, and go on reading each at its own pace.
+
+        The past comes last: it takes a request for every month of it.
+        """
+        for source in self.sources.values():
+            self.config_entry.async_on_unload(
+                source.async_add_listener(self._source_told)
+            )
+        await asyncio.gather(
+            *(
+                source.async_refresh()
+                for source in self.sources.values()
+                if source.source is not Source.HISTORY
+            )
+        )
+        if history := self.sources.get(Source.HISTORY):
+            await history.async_refresh()
+
+    @callback
+    def _source_told(self) -> None:
+        """Tell what a source reported, or that it can't be read."""
+        if not any(
+            isinstance(source.error, AuthenticationError)
+            for source in self.sources.values()
+        ):
+            self._access_key_reauth.withdraw()
+        self._update_account()
+        self.async_update_listeners()
+
+    def _cycle_start(self) -> datetime:
+        """Return when the billing cycle began: as reported, else with the month."""
+        if self.data and (start := self.data.billing_period.start):
+            return billed_since("daily_spend", start)
+        return billed_since("monthly_spend", billing_today())
+
+    async def _import_spend(self) -> bool:
+        """Write the past spend to the statistics, and remember whose."""
+        assert self.clients is not None
+        models = sorted(self._followed)
+        await async_import_spend(
+            self.hass,
+            self.clients.billing,
+            entry_id=self.config_entry.entry_id,
+            title=self.config_entry.title,
+            models=models,
+            imported=self.store.history,
+        )
+        if models != self.store.history:
+            self.store.history = models
+            await self.store.async_save()
+        return True
+
+    @callback
+    def _update_account(self) -> None:
+        """Take up what the sources say now."""
+        account = self.data if self.status in (Status.OK, Status.LIMITED) else None
+        reports = {source: s.report for source, s in self.sources.items()}
+        said = (account, *reports.values())
+        if len(said) != len(self._merged) or any(
+            new is not old for new, old in zip(said, self._merged, strict=True)
+        ):
+            self._merged = said
+            self.account = self._merge(account, reports)
+        failing = {source for source, report in reports.items() if report is None}
+        if account is None:
+            failing.add(Source.QUOTAS)
+        if failing != self.failing:
+            self.failing = frozenset(failing)
+
+    def _merge(
+        self, account: AccountSnapshot | None, reports: Mapping[Source, Any]
+    ) -> AccountSnapshot:
+        """Return the figures that these reports make up."""
+        if account and not reports:
+            return account
+        return merge(
+            Reports(
+                account=account,
+                spend=reports.get(Source.SPEND),
+                balance=reports.get(Source.BALANCE),
+                rates=reports.get(Source.RATES),
+                totals=reports.get(Source.TOTALS),
+            ),
+            followed=self._followed if reports else (),
+            reports_usage=self._reports_usage,
+            before=self.account,
+        )
 
     @override
     async def _async_update_data(self) -> AccountSnapshot:
@@ -227,14 +319,9 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             raise self._failed(err) from err
         if self._shutdown_requested:
             return snapshot
-        self._backoff = FIRST_BACKOFF
-        if self._reauth_asked:
-            self._reauth_asked = False
-            for flow in self.config_entry.async_get_active_flows(
-                self.hass, {SOURCE_REAUTH}
-            ):
-                self.hass.config_entries.flow.async_abort(flow["flow_id"])
-        self._follow_spend(snapshot)
+        self._backoff.reset()
+        self._reauth.withdraw()
+        self.store.follow(snapshot, self.client.body, changed=snapshot != self.data)
         return snapshot
 
     def _failed(self, err: ModelStudioError) -> PollFailed:
@@ -243,80 +330,20 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         placeholders = {"error": str(err)}
         retry_after = None
         if isinstance(err, RateLimitError):
-            retry_after = self._wait(err.retry_after)
-            self._keep_last_figures()
+            retry_after = self._backoff.wait(err.retry_after)
+            if self.data is None:
+                # Go on with the figures of the last run.
+                self.data = self.store.account
         else:
-            self._backoff = FIRST_BACKOFF
+            self._backoff.reset()
         if status is Status.AUTH:
             retry_after = REJECTED_KEY_INTERVAL
             if variable := self.missing_variable:
                 translation_key = "environment_variable_missing"
                 placeholders = {"variable": variable}
-            # While the user reconfigures, Home Assistant asks for nothing else.
-            if not (self._reauth_asked or self._shutdown_requested) and not any(
-                self.config_entry.async_get_active_flows(
-                    self.hass, {SOURCE_RECONFIGURE}
-                )
-            ):
-                self._reauth_asked = True
-                self.config_entry.async_start_reauth(self.hass)
+            if not self._shutdown_requested:
+                self._reauth.ask()
         return PollFailed(status, translation_key, placeholders, retry_after)
-
-    def _wait(self, retry_after: float | None) -> timedelta:
-        """Return how long to leave a service alone that throttles."""
-        if retry_after is not None:
-            # Never faster than a service that does not throttle.
-            return timedelta(
-                seconds=min(
-                    max(retry_after, UPDATE_INTERVAL.total_seconds()),
-                    LONGEST_RETRY_AFTER.total_seconds(),
-                )
-            )
-        wait = self._backoff
-        self._backoff = min(wait * 2, LONGEST_BACKOFF)
-        return wait
-
-    @callback
-    def _keep_last_figures(self) -> None:
-        """Go on with the figures of the last run, if this one has none yet."""
-        if self.data is None and self._stored_answer:
-            with suppress(ModelStudioError):
-                answer = parse_answer(self._stored_answer.encode())
-                if isinstance(answer, AccountSnapshot):
-                    self.data = answer
-
-    @callback
-    def _follow_spend(self, snapshot: AccountSnapshot) -> None:
-        """Note since when the spend figures add up, and store the account.
-
-        A roll-over at once, all else within a while and at the latest at the stop.
-        """
-        before, self.spend = (
-            self.spend,
-            follow_account(self.spend, snapshot, dt_util.utcnow()),
-        )
-        if any(
-            window.since != getattr(before.get(key), "since", None)
-            for key, window in self.spend.items()
-        ):
-            delay = 0.0
-        elif snapshot != self.data and not self._save_pending:
-            delay = SAVE_DELAY.total_seconds()
-        else:
-            return
-        self._save_pending = True
-        self._store.async_delay_save(self._to_store, delay)
-
-    @callback
-    def _to_store(self) -> StoredAccount:
-        """Return what is stored, now that it is."""
-        self._save_pending = False
-        body = self.client.body
-        return {
-            "base_url": self.config_entry.data[CONF_BASE_URL],
-            "answer": body.decode(errors="replace") if body else None,
-            "spend": {key: window.as_dict() for key, window in self.spend.items()},
-        }
 
     @callback
     @override
@@ -327,6 +354,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """
         if self.last_update_success and self.data:
             self._remove_gone_models(self.data)
+        self._update_account()
         error = self.error
         told = (self.status, self.message, type(error), getattr(error, "status", None))
         notified, self._notified = self._notified, told
@@ -364,4 +392,4 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         await super().async_shutdown()
         # Also unchanged: when the figures were last seen tells of a roll-over unseen.
         if self.client.body:
-            await self._store.async_save(self._to_store())
+            await self.store.async_save()

@@ -1,4 +1,4 @@
-"""What an account knows, without its key. Nothing is asked of the service."""
+"""What an account knows, without its keys. Nothing is asked of the service."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -9,9 +9,10 @@ from homeassistant.components.diagnostics import async_redact_data
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
 
+from .const import CONF_ACCESS_KEY_ID, CONF_ACCESS_KEY_SECRET
 from .coordinator import AlibabaCloudConfigEntry
 
-TO_REDACT = {CONF_API_KEY}
+TO_REDACT = {CONF_ACCESS_KEY_ID, CONF_ACCESS_KEY_SECRET, CONF_API_KEY}
 
 
 async def async_get_config_entry_diagnostics(
@@ -30,8 +31,9 @@ async def async_get_config_entry_diagnostics(
         },
         "status": coordinator.status,
         "message": coordinator.message,
-        "account": _plain(coordinator.data),
-        "spend_windows": _plain(coordinator.spend),
+        **coordinator.failed_sources,
+        "account": _plain(coordinator.account),
+        "spend_windows": _plain(coordinator.store.spend),
     }
 
 

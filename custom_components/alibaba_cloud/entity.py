@@ -13,6 +13,7 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import DOMAIN
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+from .sources import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,8 @@ class FigureDescription[SourceT](EntityDescription):
     """The figure, None where it is unknown."""
     exists_fn: Callable[[SourceT], bool] | None = None
     """Whether it was reported, for a figure that can be unknown from the start."""
+    sources: tuple[Source, ...] = (Source.QUOTAS,)
+    """What can report the figure; it is unavailable while none does and one fails."""
 
     def exists(self, source: SourceT) -> bool:
         """Return whether the service has reported this figure."""
@@ -36,7 +39,7 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
 
     _attr_has_entity_name = True
     entity_description: FigureDescription[Any]
-    _seen: tuple[Any, bool]
+    _seen: tuple[Any, frozenset[Source]]
     _shown: tuple[Any, ...] = ()
 
     def __init__(
@@ -80,7 +83,9 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
     @override
     def available(self) -> bool:
         """Return whether the figure stands."""
-        return self.coordinator.has_current_data
+        return self._value is not None or self.coordinator.failing.isdisjoint(
+            self.entity_description.sources
+        )
 
     def _shows(self) -> tuple[Any, ...]:
         """Return all that makes up the state."""
@@ -90,7 +95,7 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
     async def async_added_to_hass(self) -> None:
         """Remember what the first state, written after this, shows."""
         await super().async_added_to_hass()
-        self._seen = self._source, self.available
+        self._seen = self._source, self.coordinator.failing
         self._shown = self._shows()
 
     @callback
@@ -100,11 +105,11 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
 
         Of hundreds of models most are the same object as before, and need no look.
         """
-        source, available = self._source, self.available
         if self._model is not None:
-            if source is self._seen[0] and available == self._seen[1]:
+            source, failing = self._source, self.coordinator.failing
+            if source is self._seen[0] and failing is self._seen[1]:
                 return
-            self._seen = source, available
+            self._seen = source, failing
         if (shows := self._shows()) != self._shown:
             self._shown = shows
             super()._handle_coordinator_update()

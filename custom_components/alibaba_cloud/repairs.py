@@ -1,6 +1,7 @@
 """What a user can mend: issues that come with a cause and go with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any, override
 
 from homeassistant.components.repairs import (
@@ -10,12 +11,23 @@ from homeassistant.components.repairs import (
 )
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
+from homeassistant.util import dt as dt_util
 
 from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
-from .model_studio import AccountError, Money, RateLimitError
+from .model_studio import AccountError, AuthenticationError, Money, RateLimitError
+from .sources import PERMISSIONS, Source
 
 MODEL_GONE = "model_gone"
+LASTING = timedelta(hours=1)
+"""How long an optional source fails before the user hears of it."""
+SOURCE_ISSUES: Mapping[str, tuple[Source, ...]] = {
+    "spend_failing": (Source.SPEND,),
+    "balance_failing": (Source.BALANCE,),
+    "telemetry_failing": (Source.RATES, Source.TOTALS),
+    "history_failing": (Source.HISTORY,),
+}
+"""The sources that an issue is about."""
 ABOUT_THE_ACCOUNT = (200, 400, 404)
 """HTTP statuses under which the service's own code speaks of the account."""
 
@@ -103,6 +115,34 @@ def _issues(
         if account.models_complete:
             gone = sorted(set(coordinator.chosen_models) - account.models.keys())
             yield MODEL_GONE, bool(gone), {"models": ", ".join(gone)}
+    yield from _source_issues(coordinator)
+
+
+def _source_issues(
+    coordinator: AlibabaCloudCoordinator,
+) -> Iterator[tuple[str, bool, dict[str, str]]]:
+    """Say whether an optional source has failed for long.
+
+    A rejected AccessKey is asked for instead.
+    """
+    now = dt_util.utcnow()
+    for key, about in SOURCE_ISSUES.items():
+        lasting = [
+            source
+            for source in map(coordinator.sources.get, about)
+            if source
+            and source.failing_since
+            and now - source.failing_since >= LASTING
+            and not isinstance(source.error, AuthenticationError)
+        ]
+        yield (
+            key,
+            bool(lasting),
+            {
+                "error": str(lasting[0].error) if lasting else "",
+                "permission": PERMISSIONS[about[0]],
+            },
+        )
 
 
 def _amount(money: Money | None) -> str:

@@ -16,14 +16,16 @@ from homeassistant.const import EntityCategory, UnitOfRatio
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator, Status
+from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .entity import (
     AlibabaCloudEntity,
     FigureDescription,
     StatusEntity,
     async_setup_figures,
 )
+from .failures import Status
 from .model_studio import AccountSnapshot, BillingPeriod, ModelUsage, Money
+from .sources import Source
 
 PARALLEL_UPDATES = 0
 
@@ -47,13 +49,11 @@ def _billing_cycle(account: AccountSnapshot | None) -> dict[str, Any]:
 
 
 _money = partial(
-    FigureSensorDescription[AccountSnapshot],
+    FigureSensorDescription[Any],
     device_class=SensorDeviceClass.MONETARY,
     suggested_display_precision=2,
 )
-_spend = partial(
-    _money, state_class=SensorStateClass.TOTAL, attributes_fn=_billing_cycle
-)
+_spend = partial(_money, state_class=SensorStateClass.TOTAL)
 _diagnostic = partial(
     FigureSensorDescription[AccountSnapshot],
     entity_category=EntityCategory.DIAGNOSTIC,
@@ -63,11 +63,13 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
     _money(
         key="credit_balance",
         translation_key="credit_balance",
+        sources=(Source.QUOTAS, Source.BALANCE),
         value_fn=lambda account: account.credit_balance,
     ),
     _money(
         key="available_balance",
         translation_key="available_balance",
+        sources=(Source.QUOTAS, Source.BALANCE),
         value_fn=lambda account: account.available_balance,
     ),
     _money(
@@ -78,16 +80,33 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
     _spend(
         key="daily_spend",
         translation_key="daily_spend",
+        sources=(Source.QUOTAS, Source.SPEND),
+        attributes_fn=_billing_cycle,
         value_fn=lambda account: account.daily_spend,
+    ),
+    _spend(
+        key="other_models_daily_spend",
+        translation_key="other_models_daily_spend",
+        sources=(Source.SPEND,),
+        value_fn=lambda account: account.other_models_daily_spend,
     ),
     _spend(
         key="monthly_spend",
         translation_key="monthly_spend",
+        sources=(Source.QUOTAS, Source.SPEND),
+        attributes_fn=_billing_cycle,
         value_fn=lambda account: account.monthly_spend,
+    ),
+    _spend(
+        key="other_models_monthly_spend",
+        translation_key="other_models_monthly_spend",
+        sources=(Source.SPEND,),
+        value_fn=lambda account: account.other_models_monthly_spend,
     ),
     FigureSensorDescription(
         key="tokens_used",
         translation_key="tokens_used",
+        sources=(Source.QUOTAS, Source.TOTALS),
         state_class=SensorStateClass.TOTAL_INCREASING,
         suggested_display_precision=0,
         value_fn=lambda account: account.tokens_used,
@@ -95,6 +114,7 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
     FigureSensorDescription(
         key="requests_used",
         translation_key="requests_used",
+        sources=(Source.QUOTAS, Source.TOTALS),
         state_class=SensorStateClass.TOTAL_INCREASING,
         suggested_display_precision=0,
         value_fn=lambda account: account.requests_used,
@@ -128,7 +148,9 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         translation_key="reported_figures",
         device_class=SensorDeviceClass.ENUM,
         options=["usage", "limits"],
-        value_fn=lambda account: "limits" if account.limits_only else "usage",
+        value_fn=lambda account: {True: "limits", False: "usage", None: None}[
+            account.limits_only
+        ],
     ),
 )
 
@@ -136,6 +158,7 @@ MODEL_SENSORS: tuple[FigureSensorDescription[ModelUsage], ...] = (
     FigureSensorDescription(
         key="usage_pct",
         translation_key="usage_pct",
+        sources=(Source.QUOTAS, Source.RATES),
         native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
         state_class=SensorStateClass.MEASUREMENT,
         suggested_display_precision=1,
@@ -148,6 +171,50 @@ MODEL_SENSORS: tuple[FigureSensorDescription[ModelUsage], ...] = (
         suggested_display_precision=0,
         value_fn=lambda model: model.used,
         attributes_fn=lambda model: {"limit": model.limit},
+    ),
+    FigureSensorDescription(
+        key="tokens_per_minute",
+        translation_key="tokens_per_minute",
+        sources=(Source.RATES,),
+        state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=0,
+        value_fn=lambda model: model.tokens_per_minute,
+    ),
+    FigureSensorDescription(
+        key="requests_per_minute",
+        translation_key="requests_per_minute",
+        sources=(Source.RATES,),
+        state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=0,
+        value_fn=lambda model: model.requests_per_minute,
+    ),
+    FigureSensorDescription(
+        key="tokens_used",
+        translation_key="tokens_used",
+        sources=(Source.TOTALS,),
+        state_class=SensorStateClass.TOTAL_INCREASING,
+        suggested_display_precision=0,
+        value_fn=lambda model: model.tokens_used,
+    ),
+    FigureSensorDescription(
+        key="requests_used",
+        translation_key="requests_used",
+        sources=(Source.TOTALS,),
+        state_class=SensorStateClass.TOTAL_INCREASING,
+        suggested_display_precision=0,
+        value_fn=lambda model: model.requests_used,
+    ),
+    _spend(
+        key="daily_spend",
+        translation_key="daily_spend",
+        sources=(Source.SPEND,),
+        value_fn=lambda model: model.daily_spend,
+    ),
+    _spend(
+        key="monthly_spend",
+        translation_key="monthly_spend",
+        sources=(Source.SPEND,),
+        value_fn=lambda model: model.monthly_spend,
     ),
     FigureSensorDescription(
         key="limit",
@@ -183,6 +250,7 @@ STATUS = FigureSensorDescription[AlibabaCloudCoordinator](
     value_fn=lambda coordinator: coordinator.status,
     attributes_fn=lambda coordinator: {
         "message": coordinator.message,
+        **coordinator.failed_sources,
         **_billing_cycle(coordinator.data),
     },
 )
@@ -228,8 +296,9 @@ class AlibabaCloudSensor(AlibabaCloudEntity, SensorEntity):
     @override
     def last_reset(self) -> datetime | None:
         """Return since when a spend figure adds up."""
-        window = self.coordinator.spend.get(self.entity_description.key)
-        return window.since if window else None
+        if self.entity_description.state_class is not SensorStateClass.TOTAL:
+            return None
+        return self.coordinator.spend_since(self._model, self.entity_description.key)
 
     @override
     def _shows(self) -> tuple[Any, ...]:

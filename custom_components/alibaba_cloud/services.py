@@ -1,6 +1,6 @@
 """Actions: all that is known of an account, whether or not it has entities."""
 
-from datetime import date
+from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -23,12 +23,41 @@ from .binary_sensor import ACCOUNT_BINARY_SENSORS
 from .const import DOMAIN
 from .coordinator import AlibabaCloudConfigEntry
 from .entity import FigureDescription
-from .model_studio import Money
+from .failures import FAILURES
+from .model_studio import (
+    AuthenticationError,
+    Dimension,
+    Granularity,
+    ModelStudioError,
+    Money,
+)
 from .sensor import ACCOUNT_SENSORS, MODEL_SENSORS
+from .sources import INVALID_ACCESS_KEY, PERMISSIONS, Source, billing_today
 
 SERVICE_GET_USAGE: Final = "get_usage"
 ATTR_MODEL: Final = "model"
 
+SERVICE_GET_SPEND: Final = "get_spend"
+ATTR_START_DATE: Final = "start_date"
+ATTR_END_DATE: Final = "end_date"
+ATTR_PERIOD: Final = "period"
+ATTR_GROUP_BY: Final = "group_by"
+
+MOST_YEARS: Final = 5
+"""Of spend that one call may ask for: a request for each month."""
+
+PERIODS = {period.name.lower(): period for period in Granularity}
+GROUPS = {group.name.lower(): group for group in Dimension}
+
+GET_SPEND_SCHEMA = vol.Schema(
+    {
+        vol.Required(ATTR_CONFIG_ENTRY_ID): cv.string,
+        vol.Required(ATTR_START_DATE): cv.date,
+        vol.Optional(ATTR_END_DATE): cv.date,
+        vol.Optional(ATTR_PERIOD, default="day"): vol.In(list(PERIODS)),
+        vol.Optional(ATTR_GROUP_BY, default="model"): vol.In(list(GROUPS)),
+    }
+)
 GET_USAGE_SCHEMA = vol.Schema(
     {
         vol.Required(ATTR_CONFIG_ENTRY_ID): cv.string,
@@ -40,13 +69,87 @@ GET_USAGE_SCHEMA = vol.Schema(
 @callback
 def async_setup_services(hass: HomeAssistant) -> None:
     """Register the actions."""
-    hass.services.async_register(
-        DOMAIN,
-        SERVICE_GET_USAGE,
-        _async_get_usage,
-        schema=GET_USAGE_SCHEMA,
-        supports_response=SupportsResponse.ONLY,
+    for name, action, schema in (
+        (SERVICE_GET_SPEND, _async_get_spend, GET_SPEND_SCHEMA),
+        (SERVICE_GET_USAGE, _async_get_usage, GET_USAGE_SCHEMA),
+    ):
+        hass.services.async_register(
+            DOMAIN,
+            name,
+            action,
+            schema=schema,
+            supports_response=SupportsResponse.ONLY,
+        )
+
+
+async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
+    """Return what was spent in a range of days, by period and group.
+
+    Amounts are decimal strings, as the bill has them; a group's key is the service's
+    own. Raises `ServiceValidationError` for an account that is not there or has no
+    AccessKey and for what is no range, and `HomeAssistantError` where the bill can't be
+    read.
+    """
+    entry: AlibabaCloudConfigEntry = async_get_config_entry(
+        call.hass, DOMAIN, call.data[ATTR_CONFIG_ENTRY_ID]
     )
+    if (clients := entry.runtime_data.clients) is None:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="no_access_key",
+            translation_placeholders={"account": entry.title},
+        )
+    start: date = call.data[ATTR_START_DATE]
+    end: date = call.data.get(ATTR_END_DATE) or billing_today()
+    if not start <= end <= start + timedelta(days=366 * MOST_YEARS):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="invalid_range",
+            translation_placeholders={
+                "start": start.isoformat(),
+                "end": end.isoformat(),
+                "years": str(MOST_YEARS),
+            },
+        )
+    try:
+        trend = await clients.billing.get_trend(
+            start,
+            end,
+            granularity=PERIODS[call.data[ATTR_PERIOD]],
+            group_by=GROUPS[call.data[ATTR_GROUP_BY]],
+        )
+    except ModelStudioError as err:
+        key = FAILURES[type(err)][1]
+        if isinstance(err, AuthenticationError):
+            key = INVALID_ACCESS_KEY
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key=key,
+            translation_placeholders={
+                "error": str(err),
+                "permission": PERMISSIONS[Source.SPEND],
+            },
+        ) from err
+    return {
+        "total": str(trend.total.amount) if trend.total else None,
+        "currency": trend.total.currency if trend.total else None,
+        "periods": [
+            {
+                "start": period.start.isoformat(),
+                "amount": str(period.total.amount),
+                "currency": period.total.currency,
+                "groups": [
+                    {
+                        "key": key,
+                        "name": trend.names.get(key, key),
+                        "amount": str(amount),
+                    }
+                    for key, amount in period.groups.items()
+                ],
+            }
+            for period in trend.periods
+        ],
+    }
 
 
 async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
@@ -59,7 +162,7 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
         call.hass, DOMAIN, call.data[ATTR_CONFIG_ENTRY_ID]
     )
     coordinator = entry.runtime_data
-    if (account := coordinator.data) is None:
+    if (account := coordinator.last_read) is None:
         raise HomeAssistantError(
             translation_domain=DOMAIN,
             translation_key="nothing_read",

@@ -72,6 +72,24 @@ class LiveAccount:
             if entity_id in states
         }
 
+    async def has(self, *keys: str) -> States:
+        """Wait until there are states of these keys; return all states by key.
+
+        Raises:
+            AssertionError: there are none.
+
+        """
+
+        async def states_with_keys() -> States | None:
+            states = await self.states()
+            return states if states.keys() >= {*keys} else None
+
+        try:
+            return await eventually(states_with_keys, within=WITHIN)
+        except TimeoutError:
+            missing = {*keys} - (await self.states()).keys()
+            raise AssertionError(f"there is no {missing}") from None
+
     async def shows(self, **wanted: str | float) -> States:
         """Wait until the states are as wanted; return all states by key.
 

@@ -1,6 +1,6 @@
 """Chromium, logged in to a Home Assistant."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 import json
 import os
@@ -21,6 +21,12 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+ENDPOINTS = {
+    "billing_endpoint": "Model Studio OpenAPI",
+    "balance_endpoint": "Billing OpenAPI",
+    "prometheus_url": "Prometheus",
+}
+"""What the fields of the form are called."""
 # What the frontend has for its user; a page is to be the same each time.
 SETTINGS = {
     "selectedLanguage": "en",
@@ -90,6 +96,18 @@ async def fill_in_account(
         await page.get_by_role("button", name="Region or URL").click()
         await page.get_by_placeholder("Search | Add custom item").fill(base_url)
         await page.get_by_role("option", name=base_url).click()
+    await page.get_by_role("button", name="Submit").click()
+
+
+async def fill_in_access_key(page: Page, form: Mapping[str, Any]) -> None:
+    """Fill in the form of an AccessKey, whose endpoints must be closed; submit it."""
+    await page.get_by_role("textbox", name="AccessKey ID").fill(form["access_key_id"])
+    await page.get_by_role("textbox", name="AccessKey secret").fill(
+        form["access_key_secret"]
+    )
+    await page.get_by_role("button", name="Endpoints", expanded=False).click()
+    for name, url in form["endpoints"].items():
+        await page.get_by_role("textbox", name=ENDPOINTS[name]).fill(url)
     await page.get_by_role("button", name="Submit").click()
 
 

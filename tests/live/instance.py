@@ -574,6 +574,16 @@ def free_port() -> int:
     return port
 
 
+def free_ports(number: int) -> range:
+    """Return ports in a row that nobody listens on."""
+    while True:
+        ports = range(first := free_port(), first + number)
+        with suppress(OSError, OverflowError):
+            for port in ports:
+                socket.create_server((HOST, port)).close()
+            return ports
+
+
 def _by_entity_id(states: list[State]) -> States:
     """Return states by entity id."""
     return {state["entity_id"]: state for state in states}

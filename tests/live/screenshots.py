@@ -1,25 +1,30 @@
 """Take the pictures of the documentation in the frontend of a whole Home Assistant.
 
 The account is a simulated one, late in a month, and Home Assistant is given the
-statistics that it would have by then.
+statistics that it would have by then. The account with an AccessKey is another one, late
+on the present day; it brings a past of its own.
 """
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 import sys
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from PIL import Image
 from playwright.async_api import FloatRect, Page, expect
 
+from tests.prometheus import Prometheus
 from tests.simulator import Account, Fault, Simulator
 
+from . import access_key
 from .account import LiveAccount
-from .browser import open_page
+from .browser import fill_in_account, open_page
 from .dashboard import dashboard_of
 from .instance import ROOT, HomeAssistant, eventually
 
@@ -54,6 +59,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 async def take(folder: Path) -> None:
     """Take all pictures, into a folder that exists."""
+    await take_account(folder)
+    await take_access_key(folder)
+
+
+async def take_account(folder: Path) -> None:
+    """Take the pictures of an account whose API key reads money and usage."""
     now = datetime.now(UTC)
     account = Account(clock=lambda: now)
     account.advance(ahead(account.now))
@@ -63,10 +74,7 @@ async def take(folder: Path) -> None:
             HomeAssistant(Path(directory)) as home_assistant,
             open_page(home_assistant, height=900, scale=2) as page,
         ):
-            await page.goto("/config/integrations/dashboard")
-            await page.get_by_role("button", name="Add integration").click()
-            await page.get_by_placeholder("Search for a brand name").fill("Alibaba")
-            await page.get_by_text("Alibaba Cloud Model Studio").click()
+            await add_integration(page)
             await page.get_by_role("textbox", name="API key").fill(API_KEY)
             await picture(page, folder / "set_up.png", of="dialog[open]")
 
@@ -86,18 +94,7 @@ async def take(folder: Path) -> None:
             await expect(page.get_by_text("Monthly spend").first).to_be_visible()
             await picture(page, folder / "account.png")
 
-            await home_assistant.command(
-                "lovelace/dashboards/create",
-                url_path=DASHBOARD_PATH,
-                title=NAME,
-                icon="mdi:cloud-outline",
-            )
-            await home_assistant.command(
-                "lovelace/config/save",
-                url_path=DASHBOARD_PATH,
-                config=await dashboard_of(live),
-            )
-            await page.goto(f"/{DASHBOARD_PATH}/account")
+            await show_dashboard(home_assistant, page, await dashboard_of(live))
             await expect(page.locator("canvas")).to_have_count(2)
             await picture(page, folder / "dashboard.png")
 
@@ -109,6 +106,175 @@ async def take(folder: Path) -> None:
             await page.get_by_role("button", name="Reconfigure").click()
             await page.get_by_role("textbox", name="API key").fill(API_KEY)
             await picture(page, folder / "reauth.png", of="dialog[open]")
+
+
+async def take_access_key(folder: Path) -> None:
+    """Take the pictures of an account with an AccessKey."""
+    now = datetime.now(UTC)
+    account = access_key.busy_account()
+    account.clock = lambda: now
+    midnight = account.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    account.advance(max(midnight + TIME_OF_DAY - account.now, timedelta()))
+    usage = access_key.usage_of(account.models, now, ahead=HOUR)
+    with TemporaryDirectory() as directory:
+        async with (
+            Simulator(account=account) as simulator,
+            HomeAssistant(Path(directory, "home_assistant")) as home_assistant,
+            open_page(home_assistant, height=900, scale=2) as page,
+            AsyncExitStack() as stack,
+        ):
+            prometheus_url = simulator.prometheus_url
+            if Prometheus.is_available():
+                prometheus = await stack.enter_async_context(
+                    await access_key.serve_usage(
+                        usage, simulator, Path(directory, "prometheus")
+                    )
+                )
+                prometheus_url = prometheus.url
+
+            await add_integration(page)
+            await fill_in_account(
+                page, api_key=API_KEY, base_url=access_key.base_url_of(simulator)
+            )
+            form = access_key.form_of(simulator, prometheus_url)
+            for name, key in (
+                ("AccessKey ID", "access_key_id"),
+                ("AccessKey secret", "access_key_secret"),
+            ):
+                await page.get_by_role("textbox", name=name).fill(form[key])
+            await picture(page, folder / "access_key.png", of="dialog[open]")
+
+            live = await access_key.set_up(home_assistant, simulator, prometheus_url)
+            await live.has("available_balance", *spend_by_model(), *use_by_model())
+            await show_dashboard(home_assistant, page, await spend_dashboard_of(live))
+            await expect(page.locator("canvas")).to_have_count(2)
+            await picture(page, folder / "spend.png")
+
+
+def spend_by_model() -> dict[str, str]:
+    """Return what the parts of this month's spend are called, by key."""
+    return {
+        **{f"model_{model}_monthly_spend": model for model in access_key.MODELS},
+        "other_models_monthly_spend": "Other models",
+    }
+
+
+def use_by_model() -> dict[str, str]:
+    """Return what the use of the limits is called, by key."""
+    return {f"model_{model}_usage_pct": model for model in access_key.MODELS}
+
+
+async def spend_dashboard_of(account: LiveAccount) -> dict[str, Any]:
+    """Return a dashboard of what an AccessKey reads."""
+    entity_ids = await account.entity_ids()
+    half, wide = {"columns": 6}, {"columns": 12, "rows": 5}
+    severity = {"green": 0, "yellow": 70, "red": 90}
+    past = await access_key.past_spend(account)
+
+    def heading(text: str, icon: str) -> dict[str, Any]:
+        return {"type": "heading", "heading": text, "icon": f"mdi:{icon}"}
+
+    def cards(kind: str, names: Mapping[str, str], **more: Any) -> list[dict[str, Any]]:
+        return [
+            {"type": kind, "entity": entity_ids[key], "name": name, **more}
+            for key, name in names.items()
+        ]
+
+    def graph(names: Mapping[str, str], **more: Any) -> dict[str, Any]:
+        return {
+            "type": "statistics-graph",
+            "entities": [{"entity": key, "name": name} for key, name in names.items()],
+            "stat_types": "change",
+            "chart_type": "bar",
+            "grid_options": wide,
+            **more,
+        }
+
+    return {
+        "views": [
+            {
+                "title": NAME,
+                "path": "account",
+                "type": "sections",
+                "max_columns": 3,
+                "sections": [
+                    {
+                        "cards": [
+                            heading("Money", "cash-multiple"),
+                            *cards(
+                                "tile",
+                                {
+                                    "status": "Status",
+                                    "available_balance": "Available",
+                                    "daily_spend": "Spent today",
+                                    "monthly_spend": "Spent this month",
+                                },
+                            ),
+                            heading("This month by model", "robot-outline"),
+                            *cards("tile", spend_by_model(), grid_options=half),
+                        ]
+                    },
+                    {
+                        "cards": [
+                            heading("Live use of the limits", "gauge"),
+                            *cards(
+                                "gauge",
+                                use_by_model(),
+                                severity=severity,
+                                grid_options=half,
+                            ),
+                        ]
+                    },
+                    {
+                        "cards": [
+                            heading("A year of spend", "chart-bar"),
+                            graph(
+                                {past.pop(""): "Spend"},
+                                period="month",
+                                days_to_show=365,
+                                hide_legend=True,
+                            ),
+                        ]
+                    },
+                    {
+                        "cards": [
+                            heading("A month by model", "chart-bar-stacked"),
+                            graph(
+                                {key: model for model, key in past.items()},
+                                chart_type="bar-stack",
+                                period="day",
+                                days_to_show=30,
+                            ),
+                        ]
+                    },
+                ],
+            }
+        ]
+    }
+
+
+async def add_integration(page: Page) -> None:
+    """Begin to set an account up."""
+    await page.goto("/config/integrations/dashboard")
+    await page.get_by_role("button", name="Add integration").click()
+    await page.get_by_placeholder("Search for a brand name").fill("Alibaba")
+    await page.get_by_text("Alibaba Cloud Model Studio").click()
+
+
+async def show_dashboard(
+    home_assistant: HomeAssistant, page: Page, dashboard: dict[str, Any]
+) -> None:
+    """Add a dashboard, and go to its view of the account."""
+    await home_assistant.command(
+        "lovelace/dashboards/create",
+        url_path=DASHBOARD_PATH,
+        title=NAME,
+        icon="mdi:cloud-outline",
+    )
+    await home_assistant.command(
+        "lovelace/config/save", url_path=DASHBOARD_PATH, config=dashboard
+    )
+    await page.goto(f"/{DASHBOARD_PATH}/account")
 
 
 def ahead(now: datetime) -> timedelta:

@@ -8,8 +8,9 @@ from playwright.async_api import Page, expect
 
 from tests.simulator import Simulator
 
+from .access_key import MODELS, base_url_of, form_of
 from .account import DOMAIN, LiveAccount
-from .browser import fill_in_account, open_page
+from .browser import ENDPOINTS, fill_in_access_key, fill_in_account, open_page
 from .conftest import API_KEY
 from .dashboard import dashboard_of
 from .instance import HomeAssistant
@@ -59,6 +60,78 @@ async def test_set_up(
             page, entities, {"model_qwen-plus_used": f"{used:,} units"}
         )
         await page.screenshot(path=screenshots / "model.png")
+
+
+async def test_access_key(
+    home_assistant: HomeAssistant, simulator: Simulator, screenshots: Path
+) -> None:
+    """It is asked for after an API key that reads limits only, and can be changed."""
+    simulator.account.answer = "limits"
+    form = form_of(simulator, simulator.prometheus_url)
+    wrong = f"{form['access_key_secret']}-of-yesterday"
+    async with open_page(home_assistant) as page:
+        key_id = page.get_by_role("textbox", name="AccessKey ID")
+        secret = page.get_by_role("textbox", name="AccessKey secret")
+        endpoints = page.get_by_role("button", name="Endpoints")
+        submit = page.get_by_role("button", name="Submit")
+
+        await page.goto("/config/integrations/dashboard")
+        await page.get_by_role("button", name="Add integration").click()
+        await page.get_by_placeholder("Search for a brand name").fill("Alibaba")
+        await page.get_by_text("Alibaba Cloud Model Studio").click()
+        await fill_in_account(page, api_key=API_KEY, base_url=base_url_of(simulator))
+        await expect(endpoints).to_have_attribute("aria-expanded", "false")
+        await page.screenshot(path=screenshots / "access_key.png")
+
+        await fill_in_access_key(page, form | {"access_key_secret": wrong})
+        await expect(
+            page.get_by_text("The service does not accept this AccessKey (Signature")
+        ).to_be_visible()
+        await page.screenshot(path=screenshots / "wrong_access_key.png")
+        await expect(key_id).to_have_value(form["access_key_id"])
+        await expect(secret).to_have_value("")
+
+        # The endpoints are still there.
+        await secret.fill(form["access_key_secret"])
+        await expect(secret).to_have_attribute("type", "password")
+        await submit.click()
+        for model in MODELS:
+            await expect(
+                page.get_by_role("button", name=f"Remove {model}")
+            ).to_be_visible()
+        await page.screenshot(path=screenshots / "models.png")
+        await submit.click()
+        await page.get_by_role("button", name="Skip and finish").click()
+
+        [entry] = await home_assistant.entries(DOMAIN)
+        account = LiveAccount(home_assistant, entry["entry_id"])
+        states = await account.has("monthly_spend", "available_balance")
+        device = (await account.devices())[entry["title"]]
+        await page.goto(f"/config/devices/device/{device['id']}")
+        await expect_figures(
+            page,
+            await account.entities(),
+            {
+                key: f"CN¥{float(states[key]['state']):,.2f}"
+                for key in ("monthly_spend", "available_balance")
+            },
+        )
+
+        await page.goto(f"/config/integrations/integration/{DOMAIN}")
+        row = page.locator("ha-config-entry-row")
+        await row.get_by_role("button", name="Menu").first.click()
+        await page.get_by_role("menuitem", name="Reconfigure").click()
+        await page.get_by_text("AccessKey for money and usage").click()
+        await expect(key_id).to_have_value(form["access_key_id"])
+        await expect(secret).to_have_value("")
+        await endpoints.click()
+        for name, url in form["endpoints"].items():
+            await expect(
+                page.get_by_role("textbox", name=ENDPOINTS[name])
+            ).to_have_value(url)
+        await page.screenshot(path=screenshots / "reconfigure.png")
+        await submit.click()
+        await expect(page.get_by_text("Reconfiguration was successful")).to_be_visible()
 
 
 async def test_dashboard(account: LiveAccount) -> None:

@@ -8,16 +8,27 @@ import os
 from pathlib import Path
 import signal
 import socket
+from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.simulator import Simulator
+from tests.prometheus import Prometheus
+from tests.simulator import (
+    DEFAULT_ACCESS_KEY_ID,
+    DEFAULT_ACCESS_KEY_SECRET,
+    Account,
+    Simulator,
+)
+from tests.simulator.account import Answer
 
+from .access_key import MODELS
 from .account import DOMAIN
-from .instance import HOST, NOT_INHERITED, ROOT, free_port
+from .instance import HOST, LOG_ENTRY, NOT_INHERITED, ROOT, free_port, free_ports
 
 READY = "Ctrl-C ends it."
+SOURCES = ("spend", "balance", "rates", "totals", "history")
+"""What an AccessKey reads, as the log calls it."""
 WITHIN = 180.0
 
 
@@ -40,17 +51,25 @@ async def develop(
     try:
         yield process
     finally:
+        # In good order, so that nothing outlives it.
         with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+            process.terminate()
+        try:
+            await ended(process)
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
 
-async def output_until(process: asyncio.subprocess.Process, text: str) -> str:
-    """Return what a process prints until a text, or until its end."""
+async def output_until(process: asyncio.subprocess.Process, *texts: str) -> str:
+    """Return what a process prints until all texts are there, or until its end."""
     assert process.stdout
     output = ""
     async with asyncio.timeout(WITHIN):
-        while text not in output and (line := await process.stdout.readline()):
+        while not all(text in output for text in texts) and (
+            line := await process.stdout.readline()
+        ):
             output += line.decode()
     return output
 
@@ -61,52 +80,103 @@ async def ended(process: asyncio.subprocess.Process) -> int:
         return await process.wait()
 
 
-def entry_ids(directory: Path) -> set[str]:
-    """Return the ids of the accounts that Home Assistant has stored."""
+def entries(directory: Path) -> dict[str, dict[str, Any]]:
+    """Return the accounts that Home Assistant has stored, by title."""
     stored = json.loads((directory / ".storage/core.config_entries").read_text())
     return {
-        entry["entry_id"]
+        entry["title"]: entry
         for entry in stored["data"]["entries"]
         if entry["domain"] == DOMAIN
     }
 
 
-async def test_simulated_account(tmp_path: Path) -> None:
-    ports = {"port": free_port(), "simulator-port": free_port()}
-    options = [f"--{name}={port}" for name, port in ports.items()]
-    control = f"http://{HOST}:{ports['simulator-port']}/control"
+async def told(url: str, **query: str) -> dict[str, Any]:
+    """Return what a simulator or Prometheus tells."""
+    login = aiohttp.encode_basic_auth(DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET)
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": login}) as session,
+        session.get(url, params=query) as response,
+    ):
+        answer: dict[str, Any] = await response.json()
+        return answer
+
+
+async def test_simulated_accounts(tmp_path: Path) -> None:
+    port, ports = free_port(), free_ports(3)
+    options = [f"--port={port}", f"--simulator-port={ports[0]}"]
+    plain, with_access_key = (f"http://{HOST}:{it}/control" for it in ports[:2])
+    prometheus = f"http://{HOST}:{ports[2]}"
+    if not Prometheus.is_available():
+        prometheus = f"http://{HOST}:{ports[1]}/prometheus"
+
+    async def check(process: asyncio.subprocess.Process) -> str:
+        """Wait until all that the AccessKey reads was read; return what was printed."""
+        output = await output_until(
+            process, READY, prometheus, *(f" {it} data in" for it in SOURCES)
+        )
+        assert READY in output
+        for url in (f"http://{HOST}:{port}", plain, with_access_key, prometheus):
+            assert url in output
+        assert output.count("success: True") >= len(SOURCES) + 2
+        assert "success: False" not in output
+        logged = [line for line in output.splitlines() if LOG_ENTRY.match(line)]
+        assert not [line for line in logged if DEFAULT_ACCESS_KEY_SECRET in line]
+        assert (await told(plain))["answer"] == "account"
+        assert (await told(with_access_key))["answer"] == "limits"
+        answer = await told(
+            f"{prometheus}/api/v1/query", query="sum by (model) (model_usage)"
+        )
+        models = {row["metric"]["model"] for row in answer["data"]["result"]}
+        assert models > set(MODELS)
+        return output
 
     async with develop(tmp_path, *options) as process:
-        output = await output_until(process, READY)
-        assert f"http://{HOST}:{ports['port']}" in output
-        assert control in await output_until(process, '"fault": null')
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(control) as response,
-        ):
-            assert (await response.json())["requests"]
+        await check(process)
+        assert (await told(plain))["requests"]
         async with develop(tmp_path, *options) as other:
-            assert f"Port {ports['port']} can't be used" in await output_until(
-                other, READY
-            )
+            assert f"Port {port} can't be used" in await output_until(other, READY)
             assert await ended(other) == 1
         process.send_signal(signal.SIGTERM)
         assert await ended(process) == 0
-    for port in ports.values():
-        socket.create_server((HOST, port)).close()
-    before = entry_ids(tmp_path / "simulator")
-    assert len(before) == 1
+    for it in (port, *ports):
+        socket.create_server((HOST, it)).close()
+    before = entries(tmp_path / "simulator")
+    assert before.keys() == {"Model Studio (127.0.0.1)", "Model Studio (localhost)"}
+    entry = before["Model Studio (localhost)"]
+    assert entry["data"]["prometheus_url"] == prometheus
+    assert entry["options"] == {"models": list(MODELS)}
 
     async with develop(tmp_path, *options) as process:
-        assert READY in await output_until(process, READY)
+        await check(process)
         process.send_signal(signal.SIGINT)
         assert await ended(process) == 0
-    assert entry_ids(tmp_path / "simulator") == before
+    assert entries(tmp_path / "simulator") == before
 
 
-@pytest.mark.parametrize("accepted", [True, False])
-async def test_key_in_environment(tmp_path: Path, accepted: bool) -> None:
-    async with Simulator() as service:
+@pytest.mark.parametrize("number", range(2 + Prometheus.is_available()))
+async def test_port_taken(tmp_path: Path, number: int) -> None:
+    """It is told before anything starts."""
+    ports = free_ports(3)
+    with socket.create_server((HOST, ports[number])):
+        async with develop(
+            tmp_path, f"--port={free_port()}", f"--simulator-port={ports[0]}"
+        ) as process:
+            output = await output_until(process, READY)
+            assert await ended(process) == 1
+    assert output.splitlines()[-1] == (
+        f"Port {ports[number]} can't be used (Address already in use):"
+        " choose another one with --simulator-port."
+    )
+    assert not (tmp_path / "simulator").exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "accepted"), [("account", True), ("account", False), ("limits", True)]
+)
+async def test_key_in_environment(
+    tmp_path: Path, answer: Answer, accepted: bool
+) -> None:
+    async with Simulator(account=Account(answer=answer)) as service:
         service.api_keys = {"sk-real"} if accepted else set()
         async with develop(
             tmp_path,

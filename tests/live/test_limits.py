@@ -39,6 +39,9 @@ async def test_ten_models_of_hundreds(
     form = await home_assistant.continue_flow(
         form["flow_id"], api_key=API_KEY, base_url=simulator.base_url
     )
+    # Without an AccessKey.
+    assert form["step_id"] == "access_key"
+    form = await home_assistant.continue_flow(form["flow_id"])
     assert form["step_id"] == "models"
     (field,) = form["data_schema"]
     offered = [option["value"] for option in field["selector"]["select"]["options"]]

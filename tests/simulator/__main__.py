@@ -7,7 +7,13 @@ import signal
 import sys
 
 from .account import ANSWERS, Account
-from .server import DEFAULT_KEY, Simulator
+from .server import (
+    CURRENCIES,
+    DEFAULT_ACCESS_KEY_ID,
+    DEFAULT_ACCESS_KEY_SECRET,
+    DEFAULT_KEY,
+    Simulator,
+)
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -29,6 +35,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         default=DEFAULT_KEY,
         help=f"the key that is let in (default: {DEFAULT_KEY})",
     )
+    parser.add_argument(
+        "--currency",
+        choices=CURRENCIES,
+        default=CURRENCIES[0],
+        help=f"of the bill and the balance (default: {CURRENCIES[0]})",
+    )
     return parser.parse_args(arguments)
 
 
@@ -42,18 +54,23 @@ async def serve(options: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    account = Account(answer=options.answer)
+    account = Account(answer=options.answer, currency=options.currency)
     async with Simulator(port=options.port, account=account) as simulator:
         simulator.api_keys = {options.api_key}
         sys.stdout.write(
-            f"Base URL: {simulator.base_url}\n"
-            f"Control:  {simulator.control_url}\n"
-            f"API key:  {options.api_key}\n"
+            f"Base URL:   {simulator.base_url}\n"
+            f"OpenAPI:    {simulator.openapi_url}\n"
+            f"Prometheus: {simulator.prometheus_url}\n"
+            f"Control:    {simulator.control_url}\n"
+            f"API key:    {options.api_key}\n"
+            f"AccessKey:  {DEFAULT_ACCESS_KEY_ID} {DEFAULT_ACCESS_KEY_SECRET}\n"
             "\n"
             f"curl -H 'Authorization: Bearer {options.api_key}'"
             f" {simulator.base_url}/quotas\n"
-            f'curl -d \'{{"fault": "throttled", "options": {{"retry_after":'
-            f" 60}}}}' {simulator.control_url}\n"
+            f"curl -u {DEFAULT_ACCESS_KEY_ID}:{DEFAULT_ACCESS_KEY_SECRET}"
+            f" {simulator.prometheus_url}/api/v1/query?query=model_usage\n"
+            f'curl -d \'{{"fault": "throttled", "at": "billing", "options":'
+            f' {{"retry_after": 60}}}}\' {simulator.control_url}\n'
         )
         sys.stdout.flush()
         await stopped.wait()

@@ -22,6 +22,9 @@ BILLING_ZONE = timezone(timedelta(hours=8))
 CENT = Decimal("0.01")
 DAY = timedelta(days=1)
 
+# How far back the bill goes where nothing else is said.
+HISTORY = timedelta(days=400)
+
 # Monday to Sunday; a business rests at the weekend.
 WEEKDAYS = (1.1, 1.2, 1.15, 1.2, 1.1, 0.6, 0.55)
 
@@ -159,7 +162,8 @@ class Account:
     """An account that spends as time goes by.
 
     All figures are a pure function of `seed`, the settings and the virtual time, so
-    the same moment always answers the same. Money is in USD.
+    the same moment always answers the same. Money is in USD, except in the bill and the
+    balance.
 
     clock: tells an aware date and time; what `advance` adds comes on top.
     answer: which of the two shapes of the service is spoken.
@@ -167,6 +171,11 @@ class Account:
     credits: the balance a billing period starts with; topped up to it each time.
     base_spend: what an average day costs.
     catalogue_rows: rows of the limits answer beside those of the account's models.
+    currency: of the bill and the balance.
+    exchange_rate: what a USD costs in that currency, unless it is USD itself.
+    history_start: the first day of the bill; None is `HISTORY` before the virtual day.
+    extra_models: how many models are billed for that stand in no other answer.
+    null_share: whether a small part of the bill belongs to no model.
     """
 
     clock: Callable[[], datetime] = _utc_now
@@ -180,8 +189,16 @@ class Account:
     tpm: int = 5_000_000
     models: list[Model] = field(default_factory=_default_models)
     catalogue_rows: int = 474
+    currency: str = "CNY"
+    exchange_rate: Decimal = Decimal("7.2")
+    history_start: date | None = None
+    extra_models: int = 0
+    null_share: bool = True
     _ahead: timedelta = field(default=timedelta(), init=False)
     _corrections: dict[date, Decimal] = field(default_factory=dict, init=False)
+    _adjustments: dict[date, dict[str, Decimal]] = field(
+        default_factory=dict, init=False
+    )
     _removed: set[str] = field(default_factory=set, init=False)
 
     @property
@@ -210,11 +227,40 @@ class Account:
 
         It stays with its day: the month keeps it, tomorrow starts without.
         """
-        return self._corrections.get(self.today, Decimal(0))
+        return self.correction_on(self.today)
 
     @correction.setter
     def correction(self, amount: Decimal | float) -> None:
-        self._corrections[self.today] = Decimal(str(amount))
+        self._corrections[self.today] = Decimal(str(amount)).quantize(CENT)
+
+    def correction_on(self, day: date) -> Decimal:
+        """Return what the bill of a day was revised by, in cents."""
+        return self._corrections.get(day, Decimal(0))
+
+    def adjust(self, day: date, model: str, amount: Decimal | float | str) -> None:
+        """Add to what is billed for a model on a day; a negative amount is a refund.
+
+        It is in the currency of the bill, and shows in the bill and the balance alone.
+        Any model will do, also one that the account has no more.
+        """
+        adjusted = self._adjustments.setdefault(day, {})
+        adjusted[model] = adjusted.get(model, Decimal(0)) + Decimal(
+            str(amount)
+        ).quantize(CENT)
+
+    def adjustments_on(self, day: date) -> Mapping[str, Decimal]:
+        """Return what was added for each model on a day."""
+        return self._adjustments.get(day, {})
+
+    @property
+    def rate(self) -> Decimal:
+        """What a USD is in the currency of the bill."""
+        return Decimal(1) if self.currency == "USD" else self.exchange_rate
+
+    @property
+    def first_day(self) -> date:
+        """The first day of the bill."""
+        return self.history_start or self.today - HISTORY
 
     @property
     def daily_spend(self) -> Decimal:
@@ -224,22 +270,29 @@ class Account:
     @property
     def monthly_spend(self) -> Decimal:
         """The spend since the first of the month, in cents."""
-        return sum(map(self.spend_on, _month_until(self.today)), Decimal(0))
+        return sum(map(self.spend_on, month_until(self.today)), Decimal(0))
 
     def spend_on(self, day: date) -> Decimal:
         """Return what is billed for a day as of now, in cents, never negative."""
-        correction = self._corrections.get(day, Decimal(0))
-        spend = (Decimal(self._worth(day)) + correction).quantize(CENT)
-        return max(spend, Decimal(0))
+        return max(self.list_price(day) + self.correction_on(day), Decimal(0))
 
-    def _worth(self, day: date) -> float:
-        """Return the list price of what a day has used as of now, unrounded.
+    def list_price(self, day: date) -> Decimal:
+        """Return what a day has used as of now, before corrections, in cents."""
+        return Decimal(self._worth(day, self.now)).quantize(CENT)
+
+    def month_worth(self, moment: datetime) -> float:
+        """Return the list price of what a month has used as of a moment, unrounded."""
+        days = month_until(moment.astimezone(BILLING_ZONE).date())
+        return sum(self._worth(day, moment) for day in days)
+
+    def _worth(self, day: date, moment: datetime) -> float:
+        """Return the list price of what a day has used as of a moment, unrounded.
 
         Usage follows from this and not from the bill: a bill revised by cents takes no
         tokens back.
         """
         midnight = datetime.combine(day, time(), BILLING_ZONE)
-        passed = min(max((self.now - midnight) / DAY, 0.0), 1.0)
+        passed = min(max((moment - midnight) / DAY, 0.0), 1.0)
         noise = Random(f"{self.seed}:{day}").uniform(0.8, 1.2)
         return self.base_spend * WEEKDAYS[day.weekday()] * noise * _diurnal(passed)
 
@@ -301,7 +354,7 @@ class Account:
         today = self.today
         monthly_spend = self.monthly_spend
         left = max(Decimal(str(self.credits)) - monthly_spend, Decimal(0))
-        worth = sum(map(self._worth, _month_until(today)))
+        worth = self.month_worth(self.now)
         tokens = worth * TOKENS_PER_USD
         rows = [
             {
@@ -381,7 +434,7 @@ def _diurnal(passed: float) -> float:
     return passed - SWING / (2 * pi) * (sin(2 * pi * passed - trough) + sin(trough))
 
 
-def _month_until(day: date) -> Iterator[date]:
+def month_until(day: date) -> Iterator[date]:
     """Yield the days of a month, the given one as the last."""
     return (day.replace(day=number) for number in range(1, day.day + 1))
 

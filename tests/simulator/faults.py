@@ -1,9 +1,9 @@
 """The ways in which the service, or the road to it, can fail."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 import gzip
@@ -11,6 +11,7 @@ from itertools import chain, cycle, repeat
 import json
 from math import inf, nan
 from random import Random
+import re
 import socket
 import struct
 from typing import Any, Never
@@ -135,7 +136,9 @@ _BODIES = {
     Fault.GARBAGE: (200, "application/json", Random(0).randbytes(512)),
 }
 
-_WRONG_TYPES: dict[str, dict[str, Any]] = {
+# Of the two shapes an answer has one.
+_WRONG_TYPES: dict[str, Any] = {
+    "request_id": 17,
     "data": {
         "rate_limit": "fast",
         "credits": [450],
@@ -172,6 +175,47 @@ _WRONG_TYPES: dict[str, dict[str, Any]] = {
         ],
     },
 }
+
+
+class Refusal(Exception):
+    """A service refuses a request; details are further fields of what it answers."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Keep what is answered."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = details or {}
+
+
+type ErrorForm = Callable[[Refusal, str, Mapping[str, str] | None], web.Response]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manners:
+    """How a service puts things.
+
+    error: makes an answer of a refusal, the id of the request, and headers.
+    wrong_types: stand for fields of a good answer, where it has them.
+    clear_models: takes all models out of a good answer.
+    errors: the faults that this service has names of its own for.
+    retry_after: the header that says how long to wait.
+    numbers: what is a number, though it is written as text.
+    """
+
+    error: ErrorForm
+    wrong_types: Mapping[str, Any]
+    clear_models: Callable[[dict[str, Any]], None]
+    errors: Mapping[Fault, tuple[int, str, str]] = field(default_factory=dict)
+    retry_after: str = "Retry-After"
+    numbers: re.Pattern[str] = re.compile("(?!)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +257,13 @@ class Failure:
         }
 
     async def answer(
-        self, request: web.BaseRequest, healthy: dict[str, Any], redirect_target: str
+        self,
+        request: web.BaseRequest,
+        request_id: str,
+        *,
+        manners: Manners,
+        healthy: dict[str, Any],
+        redirect_target: str,
     ) -> web.StreamResponse:
         """Answer a request so.
 
@@ -222,9 +272,9 @@ class Failure:
         """
         headers = {}
         if self.retry_after is not None:
-            headers["Retry-After"] = str(self.retry_after)
+            headers[manners.retry_after] = str(self.retry_after)
         if self.fault in _ERRORS:
-            return self._error(healthy["request_id"], headers)
+            return self._error(manners, request_id, headers)
         if self.fault in _BODIES:
             status, content_type, body = _BODIES[self.fault]
             return web.Response(
@@ -254,11 +304,13 @@ class Failure:
             case Fault.TRUNCATED:
                 body = _half(json_bytes(healthy))
             case Fault.WRONG_TYPES:
-                body = json_bytes(_of_wrong_types(healthy))
+                body = json_bytes(_of_wrong_types(healthy, manners.wrong_types))
             case Fault.NOT_FINITE:
-                body = json_bytes(_not_finite(healthy))
+                body = json_bytes(_not_finite(healthy, manners.numbers))
             case Fault.NO_MODELS:
-                body = json_bytes(_without_models(healthy))
+                answer = deepcopy(healthy)
+                manners.clear_models(answer)
+                body = json_bytes(answer)
         return web.Response(
             status=self.status or 200,
             body=body,
@@ -266,9 +318,11 @@ class Failure:
             headers=headers,
         )
 
-    def _error(self, request_id: str, headers: Mapping[str, str]) -> web.Response:
+    def _error(
+        self, manners: Manners, request_id: str, headers: Mapping[str, str]
+    ) -> web.Response:
         """Answer with a code and a message, as the vendor does."""
-        status, code, message = _ERRORS[self.fault]
+        status, code, message = manners.errors.get(self.fault, _ERRORS[self.fault])
         status = self.status or status
         code = code if self.code is None else self.code
         message = message if self.message is None else self.message
@@ -278,7 +332,7 @@ class Failure:
                 status=status,
                 headers=headers,
             )
-        return error_response(status, code, message, request_id, headers)
+        return manners.error(Refusal(status, code, message), request_id, headers)
 
 
 # The options of a failure and what they may be.
@@ -290,21 +344,6 @@ OPTIONS: dict[str, type | tuple[type, ...]] = {
     "location": str,
     "times": int,
 }
-
-
-def error_response(
-    status: int,
-    code: str,
-    message: str,
-    request_id: str,
-    headers: Mapping[str, str] | None = None,
-) -> web.Response:
-    """Return an error in the vendor's form."""
-    return web.json_response(
-        {"code": code, "message": message, "request_id": request_id},
-        status=status,
-        headers=headers,
-    )
 
 
 def json_bytes(value: object) -> bytes:
@@ -362,14 +401,15 @@ def _huge() -> bytes:
     )
 
 
-def _of_wrong_types(healthy: Mapping[str, Any]) -> dict[str, Any]:
+def _of_wrong_types(
+    healthy: Mapping[str, Any], wrong: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return an answer of the same shape that has no field of the right type."""
-    key = "data" if "data" in healthy else "output"
-    return {**healthy, "request_id": 17, key: _WRONG_TYPES[key]}
+    return {key: wrong.get(key, value) for key, value in healthy.items()}
 
 
-def _not_finite(healthy: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an answer in which no number is finite."""
+def _not_finite(healthy: Mapping[str, Any], text: re.Pattern[str]) -> dict[str, Any]:
+    """Return an answer in which no number is finite, be it written as text."""
     numbers = cycle((nan, inf, -inf))
 
     def spoil(value: Any) -> Any:
@@ -377,17 +417,40 @@ def _not_finite(healthy: Mapping[str, Any]) -> dict[str, Any]:
             return {key: spoil(item) for key, item in value.items()}
         if isinstance(value, list):
             return [spoil(item) for item in value]
-        return next(numbers) if isinstance(value, (int, float)) else value
+        if isinstance(value, str):
+            return str(next(numbers)) if text.fullmatch(value) else value
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return value
+        return next(numbers)
 
     return {key: spoil(value) for key, value in healthy.items()}
 
 
-def _without_models(healthy: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an answer that lists no models."""
-    answer = deepcopy(dict(healthy))
+def _quotas_error(
+    refusal: Refusal, request_id: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return an error in the form of Model Studio."""
+    return web.json_response(
+        {
+            "code": refusal.code,
+            "message": refusal.message,
+            "request_id": request_id,
+            **refusal.details,
+        },
+        status=refusal.status,
+        headers=headers,
+    )
+
+
+def _clear_quotas(answer: dict[str, Any]) -> None:
+    """Take all models out of an answer of either shape."""
     if "data" in answer:
         answer["data"]["models"].clear()
     else:
         answer["output"]["quotas"].clear()
         answer["output"]["total"] = 0
-    return answer
+
+
+QUOTAS_MANNERS = Manners(
+    error=_quotas_error, wrong_types=_WRONG_TYPES, clear_models=_clear_quotas
+)

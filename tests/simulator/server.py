@@ -1,27 +1,60 @@
 """The server: listens, checks the key, answers or fails, and can be steered."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 import json
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 from uuid import NAMESPACE_URL, uuid5
 
 from aiohttp import web
 
+from . import billing, telemetry
 from .account import ANSWERS, PERIODS, Account, QueryError
-from .faults import OPTIONS, Failure, Fault, error_response, json_bytes
+from .faults import OPTIONS, QUOTAS_MANNERS, Failure, Fault, Refusal, json_bytes
+from .openapi import (
+    BALANCE_MANNERS,
+    GET_BILLING_TREND,
+    QUERY_ACCOUNT_BALANCE,
+    TREND_MANNERS,
+    Gate,
+    Operation,
+    roa_answer,
+    rpc_answer,
+)
 
 type Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+type Service = Literal["quotas", "billing", "balance", "prometheus"]
 
 HOST = "127.0.0.1"
 BASE_PATH = "/api/v1"
 QUOTAS_PATH = f"{BASE_PATH}/quotas"
+PROMETHEUS_PATH = "/prometheus"
 CONTROL_PATH = "/control"
 DEFAULT_KEY = "sk-simulator"
+DEFAULT_ACCESS_KEY_ID = "LTAI5tSimulator"
+DEFAULT_ACCESS_KEY_SECRET = "secret-of-the-simulator"
+
+SERVICES: tuple[Service, ...] = get_args(Service.__value__)
+CURRENCIES = ("CNY", "USD", "JPY")
+# What a user can lack the permission for.
+GRANTS = (GET_BILLING_TREND.action, QUERY_ACCOUNT_BALANCE.action, "prometheus")
+
+_PATHS: dict[str, Service] = {
+    QUOTAS_PATH: "quotas",
+    "/modelstudio/billing/trend": "billing",
+    "/": "balance",
+    f"{PROMETHEUS_PATH}/api/v1/query": "prometheus",
+}
+_MANNERS = {
+    "quotas": QUOTAS_MANNERS,
+    "billing": TREND_MANNERS,
+    "balance": BALANCE_MANNERS,
+    "prometheus": telemetry.MANNERS,
+}
 
 LONGEST_ADVANCE = 366 * 24 * 60 * 60
 LARGEST_NUMBER = 1_000_000_000
@@ -29,6 +62,7 @@ LARGEST_NUMBER = 1_000_000_000
 # What a control request may hold.
 _WISHES = {
     "fault",
+    "at",
     "options",
     "answer",
     "roll_over",
@@ -37,6 +71,10 @@ _WISHES = {
     "remove_models",
     "api_keys",
     "correction",
+    "access_keys",
+    "denied",
+    "clock_offset",
+    "currency",
 }
 
 
@@ -100,14 +138,23 @@ class _Listener:
 
 
 class Simulator:
-    """The service, at a port of 127.0.0.1, as an asynchronous context manager.
+    """The services, at a port of 127.0.0.1, as an asynchronous context manager.
 
     account: what is answered from.
-    api_keys: the keys that are let in.
+    api_keys: the keys that are let in to the quotas.
     body: answered verbatim to a good key instead of the account's answer: bytes and str
         as they are, anything else as JSON; None is the account's answer. A function is
         given the query, and returns one of these.
+    trend_body, balance_body, telemetry_body: the same for the bill, the balance and
+        Prometheus.
     requests: what came to the quotas, in order.
+    signed_requests: what came to the other services, in order.
+    access_keys: the AccessKeys that are let in to these, id to secret.
+    inactive_access_keys: the ids of those that are disabled.
+    denied: what the user of all AccessKeys is not permitted, of `GRANTS`.
+    clock_offset: how far the clock that dates of signatures are held against is off.
+        It is the real one, not that of the account.
+    balance_applicable: whether the account is of the site that is asked for a balance.
     redirect_target_hits: how many requests followed a redirect that was told no other
         location; they must be none where the key is to stay with one host.
     """
@@ -116,10 +163,20 @@ class Simulator:
         """Prepare to serve a port; 0 takes a free one."""
         self.account = account or Account()
         self.api_keys = {DEFAULT_KEY}
+        self.access_keys = {DEFAULT_ACCESS_KEY_ID: DEFAULT_ACCESS_KEY_SECRET}
+        self.inactive_access_keys: set[str] = set()
+        self.denied: set[str] = set()
+        self.clock_offset = timedelta()
+        self.balance_applicable = True
         self.body: Any = None
+        self.trend_body: Any = None
+        self.balance_body: Any = None
+        self.telemetry_body: Any = None
         self.requests: list[Request] = []
+        self.signed_requests: list[Request] = []
         self.redirect_target_hits = 0
-        self._failure: Failure | None = None
+        self._failures: dict[Service, Failure] = {}
+        self._gate = Gate()
         self._answered = count(1)
         self._listener = _Listener(self._handle, port)
         self._redirect_target = _Listener(self._handle_redirected)
@@ -136,12 +193,22 @@ class Simulator:
     @property
     def base_url(self) -> str:
         """What the service's paths are appended to; known once started."""
-        return f"http://{HOST}:{self._listener.port}{BASE_PATH}"
+        return f"{self.openapi_url}{BASE_PATH}"
+
+    @property
+    def openapi_url(self) -> str:
+        """Where the bill and the balance are asked for; known once started."""
+        return f"http://{HOST}:{self._listener.port}"
+
+    @property
+    def prometheus_url(self) -> str:
+        """What Prometheus' paths are appended to; known once started."""
+        return f"{self.openapi_url}{PROMETHEUS_PATH}"
 
     @property
     def control_url(self) -> str:
         """Where the simulator is steered over HTTP; known once started."""
-        return f"http://{HOST}:{self._listener.port}{CONTROL_PATH}"
+        return f"{self.openapi_url}{CONTROL_PATH}"
 
     async def start(self) -> None:
         """Serve, on the same port as before.
@@ -168,8 +235,9 @@ class Simulator:
         status: int | None = None,
         location: str | None = None,
         times: int | None = None,
+        at: Service = "quotas",
     ) -> None:
-        """Fail all requests from now on, or as many as `times` says.
+        """Fail all requests to a service from now on, or as many as `times` says.
 
         A fault comes before all else, the key included. The options are those of
         `Failure`.
@@ -178,7 +246,7 @@ class Simulator:
             ValueError: an option is out of range.
 
         """
-        self._failure = Failure(
+        self._failures[at] = Failure(
             fault=fault,
             retry_after=retry_after,
             code=code,
@@ -188,9 +256,10 @@ class Simulator:
             times=times,
         )
 
-    def recover(self) -> None:
-        """Fail no more; what hangs already goes on hanging."""
-        self._failure = None
+    def recover(self, *, at: Service | None = None) -> None:
+        """Fail no more, one service or all; what hangs already goes on hanging."""
+        for service in SERVICES if at is None else (at,):
+            self._failures.pop(service, None)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer whatever comes, if somebody is still there."""
@@ -209,24 +278,28 @@ class Simulator:
         if request.path == CONTROL_PATH:
             return await self._control(request)
         request_id = self._request_id()
-        if request.path == QUOTAS_PATH:
-            return await self._quotas(request, request_id)
-        return error_response(404, "NotFound", "No such path.", request_id)
+        service = _PATHS.get(request.path)
+        if service is None:
+            missing = Refusal(404, "NotFound", "No such path.")
+            return QUOTAS_MANNERS.error(missing, request_id, None)
+        return await self._serve(service, request, request_id)
 
     async def _handle_redirected(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer whoever followed a redirect as if all were well."""
         self.redirect_target_hits += 1
-        return web.json_response(self.account.respond({}, self._request_id()))
+        service = _PATHS.get(request.path, "quotas")
+        return web.json_response(self._healthy(service, self._request_id()))
 
     def _request_id(self) -> str:
         """Return an id no other answer has."""
         return str(uuid5(NAMESPACE_URL, str(next(self._answered))))
 
-    async def _quotas(
-        self, request: web.BaseRequest, request_id: str
+    async def _serve(
+        self, service: Service, request: web.BaseRequest, request_id: str
     ) -> web.StreamResponse:
-        """Answer a request for the quotas."""
-        self.requests.append(
+        """Answer a request for one of the services."""
+        came = self.requests if service == "quotas" else self.signed_requests
+        came.append(
             Request(
                 method=request.method,
                 path=request.path,
@@ -234,40 +307,146 @@ class Simulator:
                 headers={name.lower(): text for name, text in request.headers.items()},
             )
         )
-        if failure := self._next_failure():
+        manners = _MANNERS[service]
+        if failure := self._next_failure(service):
             return await failure.answer(
                 request,
-                self.account.respond({}, request_id),
-                f"http://{HOST}:{self._redirect_target.port}{QUOTAS_PATH}",
+                request_id,
+                manners=manners,
+                healthy=self._healthy(service, request_id),
+                redirect_target=(
+                    f"http://{HOST}:{self._redirect_target.port}{request.path}"
+                ),
             )
-        if request.method != "GET":
-            return error_response(
-                405, "MethodNotAllowed", "Only GET is allowed.", request_id
-            )
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme != "Bearer" or key not in self.api_keys:
-            return error_response(
-                401, "InvalidApiKey", "Invalid API-key provided.", request_id
-            )
-        body = self.body
-        if callable(body):
-            body = body(request.query)
-        if body is None:
-            try:
-                body = self.account.respond(request.query, request_id)
-            except QueryError as err:
-                return error_response(400, "InvalidParameter", str(err), request_id)
+        try:
+            await self._admit(service, request)
+            body = self._body(service, request.query, request_id)
+        except Refusal as err:
+            return manners.error(err, request_id, None)
         if not isinstance(body, (str, bytes)):
             body = json_bytes(body)
         return web.Response(body=body, content_type="application/json")
 
-    def _next_failure(self) -> Failure | None:
-        """Return how the request at hand fails, if it does, and count it."""
-        failure = self._failure
-        if failure and failure.times:
-            self._failure = (
-                replace(failure, times=failure.times - 1) if failure.times > 1 else None
+    async def _admit(self, service: Service, request: web.BaseRequest) -> None:
+        """Let in who may ask a service.
+
+        Raises:
+            Refusal: who asks may not, or not so.
+
+        """
+        match service:
+            case "quotas":
+                _require_get(request)
+                scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+                if scheme != "Bearer" or key not in self.api_keys:
+                    raise Refusal(401, "InvalidApiKey", "Invalid API-key provided.")
+            case "billing":
+                await self._admit_signed(request, GET_BILLING_TREND)
+            case "balance":
+                await self._admit_signed(request, QUERY_ACCOUNT_BALANCE)
+            case "prometheus":
+                _require_get(request)
+                telemetry.admit(
+                    request,
+                    {
+                        access_key_id: secret
+                        for access_key_id, secret in self.access_keys.items()
+                        if access_key_id not in self.inactive_access_keys
+                    },
+                )
+                if service in self.denied:
+                    raise Refusal(403, "forbidden", "Not permitted")
+
+    async def _admit_signed(
+        self, request: web.BaseRequest, operation: Operation
+    ) -> None:
+        """Let in who signed.
+
+        Raises:
+            Refusal: who asks may not, or not so.
+
+        """
+        self._gate.admit(
+            request,
+            await request.read(),
+            operation,
+            access_keys=self.access_keys,
+            inactive=self.inactive_access_keys,
+            denied=self.denied,
+            now=datetime.now(UTC) + self.clock_offset,
+        )
+
+    def _body(self, service: Service, query: Mapping[str, str], request_id: str) -> Any:
+        """Return what a service answers to who was let in.
+
+        Raises:
+            Refusal: it refuses the query.
+
+        """
+        body = {
+            "quotas": self.body,
+            "billing": self.trend_body,
+            "balance": self.balance_body,
+            "prometheus": self.telemetry_body,
+        }[service]
+        if callable(body):
+            body = body(query)
+        if body is not None:
+            return body
+        if service == "balance" and not self.balance_applicable:
+            # It is told as if it were a success.
+            raise Refusal(
+                200, "NotApplicable", "This API is not applicable for caller."
             )
+        try:
+            return self._answer_of(service, query, request_id)
+        except QueryError as err:
+            code = "bad_data" if service == "prometheus" else "InvalidParameter"
+            raise Refusal(400, code, str(err)) from None
+
+    def _answer_of(
+        self, service: Service, query: Mapping[str, str], request_id: str
+    ) -> dict[str, Any]:
+        """Return what a service answers from the account.
+
+        Raises:
+            QueryError: it refuses the query.
+
+        """
+        match service:
+            case "quotas":
+                return self.account.respond(query, request_id)
+            case "billing":
+                return roa_answer(billing.trend(self.account, query), request_id)
+            case "balance":
+                return rpc_answer(billing.balance(self.account), request_id)
+            case "prometheus":
+                data = telemetry.instant(self.account, query)
+                return {"status": "success", "data": data}
+
+    def _healthy(self, service: Service, request_id: str) -> dict[str, Any]:
+        """Return a good answer of a service, whatever it was asked."""
+        today = self.account.today.isoformat()
+        query = {
+            "quotas": {},
+            "billing": {
+                "granularity": "DAY",
+                "timePeriod": json.dumps({"start": today, "end": today}),
+                "groupBy": '[{"code": "BASE_MODEL"}]',
+            },
+            "balance": {},
+            "prometheus": {"query": "model_usage"},
+        }[service]
+        return self._answer_of(service, query, request_id)
+
+    def _next_failure(self, service: Service) -> Failure | None:
+        """Return how the request at hand fails, if it does, and count it."""
+        failure = self._failures.get(service)
+        if failure and failure.times:
+            if failure.times > 1:
+                self._failures[service] = replace(failure, times=failure.times - 1)
+            else:
+                del self._failures[service]
         return failure
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
@@ -286,12 +465,21 @@ class Simulator:
     def _state(self) -> dict[str, Any]:
         """Return what there is to know, JSON-able."""
         return {
-            "fault": self._failure and self._failure.fault,
-            "options": self._failure.options if self._failure else {},
+            **_told(self._failures.get("quotas")),
+            "faults": {
+                service: _told(self._failures[service])
+                for service in SERVICES
+                if service in self._failures
+            },
             "answer": self.account.answer,
             "requests": len(self.requests),
+            "signed_requests": len(self.signed_requests),
             "virtual_time": self.account.now.isoformat(),
             "api_keys": sorted(self.api_keys),
+            "access_keys": sorted(self.access_keys),
+            "denied": sorted(self.denied),
+            "clock_offset": self.clock_offset.total_seconds(),
+            "currency": self.account.currency,
             "models": self.account.model_names,
         }
 
@@ -308,6 +496,8 @@ class Simulator:
             raise WishError(f"unknown: {', '.join(sorted(unknown))}")
         if "options" in wishes and wishes.get("fault") is None:
             raise WishError("options need a fault")
+        if "at" in wishes and "fault" not in wishes:
+            raise WishError("at needs a fault")
         account = self.account
         # The order is fixed: what is said of today is said of the day rolled over to.
         if "roll_over" in wishes:
@@ -335,9 +525,57 @@ class Simulator:
         if "api_keys" in wishes:
             keys = set(_names("api_keys", wishes["api_keys"]))
             yield partial(setattr, self, "api_keys", keys)
+        if "access_keys" in wishes:
+            access_keys = _secrets("access_keys", wishes["access_keys"])
+            yield partial(setattr, self, "access_keys", access_keys)
+        if "denied" in wishes:
+            denied = {
+                _one_of("denied", name, GRANTS)
+                for name in _names("denied", wishes["denied"])
+            }
+            yield partial(setattr, self, "denied", denied)
+        if "clock_offset" in wishes:
+            seconds = _number("clock_offset", wishes["clock_offset"])
+            offset = timedelta(seconds=seconds)
+            yield partial(setattr, self, "clock_offset", offset)
+        if "currency" in wishes:
+            currency = _one_of("currency", wishes["currency"], CURRENCIES)
+            yield partial(setattr, account, "currency", currency)
         if "fault" in wishes:
             failure = _failure(wishes["fault"], wishes.get("options", {}))
-            yield partial(setattr, self, "_failure", failure)
+            if "at" in wishes:
+                at = _one_of("at", wishes["at"], SERVICES)
+                yield partial(self._set_failure, at, failure)
+            elif failure:
+                yield partial(self._set_failure, "quotas", failure)
+            else:
+                yield self.recover
+
+    def _set_failure(self, service: Service, failure: Failure | None) -> None:
+        """Have a service fail so; None is no more."""
+        if failure:
+            self._failures[service] = failure
+        else:
+            self.recover(at=service)
+
+
+def _require_get(request: web.BaseRequest) -> None:
+    """Refuse any other method.
+
+    Raises:
+        Refusal: it is another.
+
+    """
+    if request.method != "GET":
+        raise Refusal(405, "MethodNotAllowed", "Only GET is allowed.")
+
+
+def _told(failure: Failure | None) -> dict[str, Any]:
+    """Return a failure, JSON-able."""
+    return {
+        "fault": failure and failure.fault,
+        "options": failure.options if failure else {},
+    }
 
 
 def _failure(name: Any, options: Any) -> Failure | None:
@@ -401,3 +639,18 @@ def _names(key: str, value: Any) -> list[str]:
     ):
         raise WishError(f"{key} must be a list of names")
     return list(dict.fromkeys(value))
+
+
+def _secrets(key: str, value: Any) -> dict[str, str]:
+    """Return a value that is an object of secrets by id.
+
+    Raises:
+        WishError: it is not.
+
+    """
+    if not isinstance(value, dict) or not all(
+        isinstance(secret, str) and access_key_id and secret
+        for access_key_id, secret in value.items()
+    ):
+        raise WishError(f"{key} must be an object of secrets by id")
+    return value

@@ -14,7 +14,6 @@ import aiohttp
 from yarl import URL
 
 from .errors import (
-    REDACTED,
     AuthenticationError,
     ConnectionFailedError,
     InvalidAnswerError,
@@ -23,6 +22,7 @@ from .errors import (
 )
 from .models import AccountSnapshot, LimitsListing, LimitsPage, RateLimit
 from .parsing import AnswerParser, limits_account, parse_failure, seconds_to_wait
+from .transport import Answer, request
 
 REGIONS = {
     "cn-beijing": "https://dashscope.aliyuncs.com/api/v1",
@@ -35,20 +35,11 @@ DEFAULT_REGION = "cn-beijing"
 WORKSPACE_REGIONS = (*REGIONS, "eu-central-1", "ap-northeast-1")
 """Regions with a host for each workspace; the last two have no other."""
 
-TIMEOUT = 10
-"""Seconds for a request in all."""
-LARGEST_BODY = 8 * 1024 * 1024
-"""Bytes, decompressed."""
-_LARGEST_FAILURE = 64 * 1024
-_SHORTEST_SECRET = 8
-"""Characters; what is shorter stands in any answer by chance."""
-
 LISTING_INTERVAL = 30 * 60
 """Seconds after which the limits are listed again."""
 PAGE_SIZE = 100
 """Rows; the service refuses more."""
 MOST_PAGES = 100
-
 
 WORKSPACE_BASE_URL = "https://{workspace_id}.{region}.maas.aliyuncs.com/api/v1"
 _API_KEY = re.compile(r"[!-~]+")
@@ -156,67 +147,30 @@ class ModelStudioClient:
         """Ask once."""
         if not _API_KEY.fullmatch(self._api_key):
             raise AuthenticationError("This can't be an API key")
-        failure = None
-        try:
-            async with self._session.get(
-                url,
-                headers={"Authorization": f"Bearer {self._api_key}"},
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT),
-            ) as response:
-                if response.status == 200:
-                    body = await _read(response, LARGEST_BODY)
-                else:
-                    body = await _read_failure(response)
-        except TimeoutError:
-            failure = ConnectionFailedError(f"No answer within {TIMEOUT} s")
-        except (aiohttp.ClientError, OSError) as err:
-            failure = ConnectionFailedError(str(err) or type(err).__name__)
-        if failure is not None:
-            # Raised here, so that nothing hangs on it that has the request's headers.
-            failure.redact(self._api_key)
-            raise failure
-        return self._parse(response, body)
-
-    def _parse(
-        self, response: aiohttp.ClientResponse, body: bytes
-    ) -> AccountSnapshot | LimitsPage:
-        """Return what an answer says, or raise what it stands for."""
-        # Services have been seen to repeat a key they refuse.
-        if len(self._api_key) >= _SHORTEST_SECRET:
-            body = body.replace(self._api_key.encode(), REDACTED.encode())
-        retry_after = seconds_to_wait(
-            response.headers.get("Retry-After"), datetime.now(UTC)
+        answer = await request(
+            self._session,
+            "GET",
+            url,
+            headers={"Authorization": f"Bearer {self._api_key}"},
+            secret=self._api_key,
         )
+        return self._parse(answer)
+
+    def _parse(self, answer: Answer) -> AccountSnapshot | LimitsPage:
+        """Return what an answer says, or raise what it stands for."""
         try:
-            if response.status != 200:
-                raise parse_failure(response.status, body)
-            answer = self._parser.parse(body)
+            if answer.status != 200:
+                raise parse_failure(answer.status, answer.body)
+            parsed = self._parser.parse(answer.body)
         except ModelStudioError as err:
             err.redact(self._api_key)
             if isinstance(err, RateLimitError):
-                err.retry_after = retry_after
+                err.retry_after = seconds_to_wait(
+                    answer.headers.get("Retry-After"), datetime.now(UTC)
+                )
             raise
-        self.body = body if isinstance(answer, AccountSnapshot) else None
-        return answer
-
-
-async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
-    """Return the body, refusing while reading what is too large."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > largest:
-            raise InvalidAnswerError(f"The answer is larger than {largest} bytes")
-    return bytes(body)
-
-
-async def _read_failure(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body of an answer other than 200, empty if it can't be read."""
-    try:
-        return await _read(response, _LARGEST_FAILURE)
-    except aiohttp.ClientError, OSError, InvalidAnswerError:
-        return b""
+        self.body = answer.body if isinstance(parsed, AccountSnapshot) else None
+        return parsed
 
 
 def normalize_base_url(text: str) -> str:

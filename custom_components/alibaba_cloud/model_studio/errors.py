@@ -31,7 +31,29 @@ class ModelStudioError(Exception):
 
 
 class AuthenticationError(ModelStudioError):
-    """The service does not accept the API key (HTTP 401 or 403)."""
+    """The service does not accept the API key (HTTP 401 or 403), or the AccessKey."""
+
+
+class PermissionDeniedError(ModelStudioError):
+    """The AccessKey is good, but may not do this.
+
+    `action` is the RAM action that is missing, as the service names it.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        code: str | None = None,
+        action: str | None = None,
+    ) -> None:
+        """Keep what is missing."""
+        super().__init__(message, code=code)
+        self.action = action
+
+
+class ClockSkewError(ModelStudioError):
+    """The clock of this machine is too far off for a signature to be accepted."""
 
 
 class RateLimitError(ModelStudioError):
@@ -41,16 +63,7 @@ class RateLimitError(ModelStudioError):
     named none.
     """
 
-    def __init__(
-        self,
-        message: str | None = None,
-        *,
-        code: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        """Keep how long to wait."""
-        super().__init__(message, code=code)
-        self.retry_after = retry_after
+    retry_after: float | None = None
 
 
 class AccountError(ModelStudioError):

@@ -24,6 +24,14 @@ class Money:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AccessKey:
+    """A RAM AccessKey, which signs requests for money and usage."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RateLimit:
     """Caps of an account or a model; the service reports no live counters."""
 
@@ -49,17 +57,68 @@ class ModelUsage:
     used: Number | None = None
     limit: Number | None = None
     rate_limit: RateLimit = RateLimit()
+    tokens_per_minute: Number | None = None
+    """Of the last complete minute, as `requests_per_minute`; from CloudMonitor."""
+    requests_per_minute: Number | None = None
+    tokens_used: Number | None = None
+    """Of the billing cycle, as `requests_used`; from CloudMonitor."""
+    requests_used: Number | None = None
+    daily_spend: Money | None = None
+    """From the bill, as `monthly_spend`."""
+    monthly_spend: Money | None = None
 
     @property
     def usage_pct(self) -> float | None:
         """Used share of the limit in %, above 100 where the limit is exceeded.
 
+        Where the account does not report what was used, the last minute's share of
+        what a minute may have, in tokens or requests, whichever is nearer its limit.
         None without a limit, or with one of 0 or next to it.
         """
-        if self.used is None or not self.limit:
-            return None
-        usage = self.used * 100 / self.limit
-        return round(usage, 4) if isfinite(usage) else None
+        if self.used is not None:
+            return _percentage(self.used, self.limit)
+        shares = (
+            _percentage(self.tokens_per_minute, self.rate_limit.tpm),
+            _percentage(self.requests_per_minute, self.rate_limit.rpm),
+        )
+        return max((share for share in shares if share is not None), default=None)
+
+
+def _percentage(used: Number | None, limit: Number | None) -> float | None:
+    """Return a share in %, None where it is not to be had."""
+    if used is None or not limit:
+        return None
+    share = used * 100 / limit
+    return round(share, 4) if isfinite(share) else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpend:
+    """One model's part in the bill of a month, and of the month's last day."""
+
+    monthly: Money
+    daily: Money | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpendReport:
+    """The bill of a month up to a day, both of the billing time zone."""
+
+    day: date
+    monthly: Money
+    daily: Money | None
+    models: Mapping[str, ModelSpend]
+    """By name."""
+    complete: bool
+    """Whether a model that is missing has spent nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Balance:
+    """What is left in an account."""
+
+    available: Money
+    credit: Money | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +131,9 @@ class AccountSnapshot:
     """The hard cap on spend."""
     daily_spend: Money | None = None
     monthly_spend: Money | None = None
+    other_models_daily_spend: Money | None = None
+    """What the bill holds beside the models that are followed."""
+    other_models_monthly_spend: Money | None = None
     tokens_used: Number | None = None
     requests_used: Number | None = None
     rate_limit: RateLimit = RateLimit()
@@ -82,8 +144,11 @@ class AccountSnapshot:
     """By name."""
     models_complete: bool = False
     """Whether `models` is all of them: only then is a missing model gone."""
-    limits_only: bool = False
-    """Whether the service reports limits of models, and neither money nor usage."""
+    limits_only: bool | None = False
+    """Whether limits of models are all there is, neither money nor usage.
+
+    None where the API key reads nothing.
+    """
 
     @property
     def over_spend_limit(self) -> bool | None:

@@ -65,7 +65,7 @@ class AnswerParser:
 
     def parse(self, body: bytes) -> AccountSnapshot | LimitsPage:
         """Return what `parse_answer` returns, and raise what it raises."""
-        answer = _decode(body)
+        answer = decode_json(body)
         if not isinstance(answer, dict):
             raise InvalidAnswerError("The answer is not a JSON object")
         code, message = _code_and_message(answer)
@@ -86,16 +86,16 @@ class AnswerParser:
     def _parse_account(self, data: Mapping[str, Any]) -> AccountSnapshot:
         """Return the account answer's figures."""
         models, complete = self._parse_models(data.get("models"))
-        period = _mapping(data.get("billing_period"))
+        period = mapping(data.get("billing_period"))
         return AccountSnapshot(
             credit_balance=_money(data.get("credits")),
             available_balance=_money(data.get("available")),
             spend_limit=_money(data.get("spend_limit")),
             daily_spend=_money(data.get("daily_spend")),
             monthly_spend=_money(data.get("monthly_spend")),
-            tokens_used=_number(data.get("tokens_used")),
-            requests_used=_number(data.get("requests_used")),
-            rate_limit=_rate_limit(_mapping(data.get("rate_limit"))),
+            tokens_used=number(data.get("tokens_used")),
+            requests_used=number(data.get("requests_used")),
+            rate_limit=_rate_limit(mapping(data.get("rate_limit"))),
             billing_period=BillingPeriod(
                 start=_date(period.get("start")), end=_date(period.get("end"))
             ),
@@ -108,7 +108,7 @@ class AnswerParser:
         items: Iterable[tuple[Any, Any]] = ()
         complete = isinstance(value, list | dict)
         if isinstance(value, list):
-            items = ((_row_name(_mapping(row)), row) for row in value)
+            items = ((_row_name(mapping(row)), row) for row in value)
         elif isinstance(value, dict):
             items = value.items()
         known, known_models = self._rows, self._account.models
@@ -125,8 +125,8 @@ class AnswerParser:
             else:
                 models[name] = ModelUsage(
                     name=name,
-                    used=_number(row.get("used")),
-                    limit=_number(row.get("limit")),
+                    used=number(row.get("used")),
+                    limit=number(row.get("limit")),
                     rate_limit=_rate_limit(row),
                 )
         self._rows = rows
@@ -136,7 +136,7 @@ class AnswerParser:
 def parse_failure(status: int, body: bytes) -> ModelStudioError:
     """Return the error that an answer other than HTTP 200 stands for."""
     try:
-        answer = _decode(body)
+        answer = decode_json(body)
     except InvalidAnswerError:
         answer = None
     code, message = (
@@ -159,7 +159,7 @@ def _error(status: int, code: str | None, message: str | None) -> ModelStudioErr
     return AccountError(message, code=code, status=status)
 
 
-def _decode(body: bytes) -> Any:
+def decode_json(body: bytes) -> Any:
     """Return the decoded JSON.
 
     NaN and Infinity, which JSON does not know, cost the figure and not the answer.
@@ -193,17 +193,17 @@ def _int(digits: str) -> int | None:
 
 def _code_and_message(answer: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Return an answer's code and message, which may stand in an `error` beside it."""
-    code, message = _text(answer.get("code")), _text(answer.get("message"))
+    code, message = text(answer.get("code")), text(answer.get("message"))
     if not (error := answer.get("error")):
         return code, message
-    inner = _mapping(error)
+    inner = mapping(error)
     return (
-        _text(inner.get("code")) or code,
-        _text(inner.get("message")) or _text(error) or message,
+        text(inner.get("code")) or code,
+        text(inner.get("message")) or text(error) or message,
     )
 
 
-def _text(value: Any) -> str | None:
+def text(value: Any) -> str | None:
     """Return a short line of text, None for what is none."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
@@ -218,7 +218,7 @@ def seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
     if not retry_after:
         return None
     seconds: Number | None
-    if (seconds := _number(retry_after)) is None:
+    if (seconds := number(retry_after)) is None:
         try:
             until = parsedate_to_datetime(retry_after)
         except ValueError, OverflowError:
@@ -243,7 +243,7 @@ def _row_name(row: Mapping[str, Any]) -> str | None:
 
 def _rate_limit(row: Mapping[str, Any]) -> RateLimit:
     """Return the caps per minute that a row names."""
-    return RateLimit(rpm=_number(row.get("rpm")), tpm=_number(row.get("tpm")))
+    return RateLimit(rpm=number(row.get("rpm")), tpm=number(row.get("tpm")))
 
 
 def _limits_page(output: Mapping[str, Any]) -> LimitsPage:
@@ -254,7 +254,7 @@ def _limits_page(output: Mapping[str, Any]) -> LimitsPage:
     rows = []
     limits = []
     for row in output["quotas"]:
-        name = _mapping(row).get("model")
+        name = mapping(row).get("model")
         if not isinstance(name, str) or not name.strip():
             raise InvalidAnswerError("A row of the quotas names no model")
         rows.append(_fingerprint(row))
@@ -263,13 +263,13 @@ def _limits_page(output: Mapping[str, Any]) -> LimitsPage:
             (
                 name,
                 _tighter(
-                    _per_minute(_mapping(row.get("model_limit"))),
-                    _per_minute(_mapping(row.get("workspace_limit"))),
+                    _per_minute(mapping(row.get("model_limit"))),
+                    _per_minute(mapping(row.get("workspace_limit"))),
                 ),
             )
         )
     return LimitsPage(
-        rows=tuple(rows), limits=tuple(limits), total=_number(output.get("total"))
+        rows=tuple(rows), limits=tuple(limits), total=number(output.get("total"))
     )
 
 
@@ -290,7 +290,7 @@ def limits_account(limits: Iterable[tuple[str, RateLimit]]) -> AccountSnapshot:
 
 def _per_minute(limit: Mapping[str, Any]) -> RateLimit:
     """Return a limit of requests and usage per period (seconds) as one per minute."""
-    tokens = "token" in (_text(limit.get("usage_limit_field")) or "")
+    tokens = "token" in (text(limit.get("usage_limit_field")) or "")
     return RateLimit(
         rpm=_each_minute(limit.get("request_limit"), limit.get("request_limit_period")),
         tpm=_each_minute(limit.get("usage_limit"), limit.get("usage_limit_period"))
@@ -301,10 +301,10 @@ def _per_minute(limit: Mapping[str, Any]) -> RateLimit:
 
 def _each_minute(amount: Any, period: Any) -> Number | None:
     """Return an amount per period of seconds as one per minute."""
-    amount, seconds = _number(amount), _number(period)
+    amount, seconds = number(amount), number(period)
     if amount is None or not seconds:
         return None
-    return _number(amount * 60 / seconds)
+    return number(amount * 60 / seconds)
 
 
 def _tighter(one: RateLimit, other: RateLimit) -> RateLimit:
@@ -318,15 +318,15 @@ def _smaller(one: Number | None, other: Number | None) -> Number | None:
     return min(one, other)
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def mapping(value: Any) -> Mapping[str, Any]:
     """Return an object, an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
-def _number(value: Any) -> Number | None:
+def number(value: Any) -> Number | None:
     """Return a count: finite and not negative, whole where it is."""
     if isinstance(value, str):
-        value = _decimal(value)
+        value = decimal(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
     # NaN and the infinities fail the comparison too.
@@ -340,12 +340,12 @@ def _money(value: Any) -> Money | None:
     """Return an amount, which may be negative, with its currency."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    if (amount := _decimal(str(value))) is None:
+    if (amount := decimal(str(value))) is None:
         return None
     return Money(amount=amount, currency=CURRENCY)
 
 
-def _decimal(text: str) -> Decimal | None:
+def decimal(text: str) -> Decimal | None:
     """Return the number a text is, in at most 28 digits and without an exponent."""
     try:
         value = Decimal(text.strip())

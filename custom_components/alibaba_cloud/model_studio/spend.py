@@ -107,6 +107,11 @@ def follow_spend(
     return SpendWindow(amount=amount, seen=now, since=since)
 
 
+def billed_since(key: str, day: date) -> datetime:
+    """Return since when a figure of the bill adds up: a `daily_spend` or a monthly one."""
+    return _midnight(day if key.endswith("daily_spend") else day.replace(day=1))
+
+
 def _midnight(day: date) -> datetime:
     """Return when a billing day begins."""
     return datetime.combine(day, time.min, BILLING_TIME_ZONE)

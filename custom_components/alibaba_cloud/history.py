@@ -1,0 +1,248 @@
+"""Past spend as long-term statistics: what was billed before, and bills revised since.
+
+Nothing is remembered but what stands in the recorder's database: what is written is
+worked out anew from the bill, so that writing it twice changes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+import re
+from typing import NamedTuple
+from zlib import crc32
+
+from homeassistant.components.recorder import get_instance
+from homeassistant.components.recorder.models import (
+    StatisticData,
+    StatisticMeanType,
+    StatisticMetaData,
+)
+from homeassistant.components.recorder.statistics import (
+    async_add_external_statistics,
+    get_metadata,
+    statistics_during_period,
+)
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.translation import async_get_translations
+
+from .const import DOMAIN
+from .model_studio import AccountError, BillingClient, SpendTrend
+from .model_studio.billing import SpendPeriod, is_refused
+from .sources import billing_today
+
+REVISED_DAYS = timedelta(days=35)
+"""How long bills are revised."""
+EMPTY_MONTHS = 12
+"""Months without a bill, after which the service is taken to know no more."""
+MOST_MONTHS = 120
+"""Months that are asked for at most."""
+DAY = timedelta(days=1)
+
+HOUR_OF_DAY = time(10, tzinfo=UTC)
+"""Where in time a day's bill is put: an hour of the billing day that has the same date
+in every time zone from Honolulu to Auckland, so that charts by day agree with the bill."""
+
+_PLAIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class Row(NamedTuple):
+    """What a statistic says of a day."""
+
+    amount: float
+    total: float
+    """Up to the end of the day."""
+
+
+type Written = Mapping[date, Row]
+"""What a statistic holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bills:
+    """What the bill says of all days from one to another."""
+
+    first: date
+    last: date
+    daily: Mapping[str, Mapping[date, SpendPeriod]]
+    """By currency."""
+
+
+def statistic_id(entry_id: str, currency: str, model: str | None = None) -> str:
+    """Return the id of the spend of an account, or of one of its models.
+
+    The currency is part of it: amounts in another one are other statistics.
+    """
+    parts = [entry_id.lower(), currency.lower(), "spend"]
+    if model is not None:
+        parts.append("_".join(re.findall("[a-z0-9]+", model.lower())))
+        if not _PLAIN.fullmatch(model):
+            # Other names become the same letters and digits.
+            parts.append(f"{crc32(model.encode()):08x}")
+    return f"{DOMAIN}:{'_'.join(filter(None, parts))}"
+
+
+async def async_import_spend(
+    hass: HomeAssistant,
+    billing: BillingClient,
+    *,
+    entry_id: str,
+    title: str,
+    models: Collection[str],
+    imported: Collection[str],
+) -> None:
+    """Write what was billed by day, up to yesterday: all of it once, then what may change.
+
+    `imported` are the models whose past is written already. Nothing is written before
+    all is read. Raises as `BillingClient.get_trend` does.
+    """
+    last = billing_today() - DAY
+    written = await get_instance(hass).async_add_executor_job(
+        _written, hass, entry_id, models
+    )
+    reached = {
+        currency: max(statistics[None])
+        for currency, statistics in written.items()
+        if None in statistics
+    }
+    newest = min(max(reached.values(), default=last), last)
+    # What is younger than it was to be revised when it was read last, or not read yet.
+    bills = await _async_bills(billing, last, newest - REVISED_DAYS + DAY)
+    if not set(models) <= set(imported) or any(
+        reached.get(currency, date.min) < bills.first - DAY for currency in bills.daily
+    ):
+        bills = await _async_bills(billing, last)
+    names = await async_get_translations(hass, hass.config.language, "entity", {DOMAIN})
+    spend = names.get(f"component.{DOMAIN}.entity.sensor.daily_spend.name", "")
+    # The account's come last: up to where they reach, those of its models are written.
+    for model in (*models, None):
+        for currency in bills.daily:
+            known = written.get(currency, {}).get(model, {})
+            if rows := list(_rows(bills, currency, model, known)):
+                async_add_external_statistics(
+                    hass,
+                    StatisticMetaData(
+                        mean_type=StatisticMeanType.NONE,
+                        has_sum=True,
+                        name=f"{title} {model or spend}",
+                        source=DOMAIN,
+                        statistic_id=statistic_id(entry_id, currency, model),
+                        unit_class=None,
+                        unit_of_measurement=currency,
+                    ),
+                    rows,
+                )
+    await get_instance(hass).async_block_till_done()
+
+
+async def _async_bills(
+    billing: BillingClient, last: date, first: date = date.min
+) -> Bills:
+    """Return the bills from one day to another, or all there are before it.
+
+    They are read month by month backwards, as far as the service has them.
+    """
+    trends: list[SpendTrend] = []
+    start, empty = last + DAY, 0
+    while start > first and empty < EMPTY_MONTHS and len(trends) < MOST_MONTHS:
+        end = start - DAY
+        month = max(end.replace(day=1), first)
+        try:
+            trend = await billing.get_trend(month, end)
+        except AccountError as err:
+            # The service refuses months from before the account, or its memory.
+            if not (trends and is_refused(err)):
+                raise
+            break
+        trends.append(trend)
+        start = month
+        empty = 0 if any(map(_is_bill, trend.periods)) else empty + 1
+    daily: dict[str, dict[date, SpendPeriod]] = defaultdict(dict)
+    for trend in trends:
+        for period in trend.periods:
+            daily[period.total.currency][period.start] = period
+    if first == date.min:
+        # What the service has forgotten may look like days on which nothing was billed.
+        start = min(
+            (p.start for t in trends for p in t.periods if _is_bill(p)), default=last
+        )
+    return Bills(first=start, last=last, daily=daily)
+
+
+def _is_bill(period: SpendPeriod) -> bool:
+    """Return whether anything was billed."""
+    return bool(period.total.amount) or any(period.groups.values())
+
+
+def _rows(
+    bills: Bills, currency: str, model: str | None, written: Written
+) -> Iterable[StatisticData]:
+    """Yield what is to be written of an account or a model: a row a day, if it changes.
+
+    The first is that of the first day on which anything was billed.
+    """
+    daily = bills.daily[currency]
+    before = max((day for day in written if day < bills.first), default=None)
+    total = Decimal(str(written[before].total if before else 0))
+    started = before is not None
+    for number in range((bills.last - bills.first).days + 1):
+        day = bills.first + number * DAY
+        row, period = written.get(day), daily.get(day)
+        amount = _amount(period, model)
+        if amount is None:
+            # What is not told now stays as it was.
+            amount = Decimal(str(row.amount if row else 0))
+        total += amount
+        started = bool(started or row or amount or (model is None and period))
+        new = Row(float(amount), float(total))
+        if started and new != row:
+            yield StatisticData(
+                start=datetime.combine(day, HOUR_OF_DAY),
+                state=new.amount,
+                sum=new.total,
+            )
+
+
+def _amount(period: SpendPeriod | None, model: str | None) -> Decimal | None:
+    """Return what was billed for a model or, without one, in all; None if unknown."""
+    if period is None:
+        return None
+    if model is None:
+        return period.total.amount
+    return period.groups.get(model, Decimal() if period.complete else None)
+
+
+def _written(
+    hass: HomeAssistant, entry_id: str, models: Collection[str]
+) -> dict[str, dict[str | None, Written]]:
+    """Return what is written of an account and its models, by currency."""
+    known = get_metadata(hass, statistic_source=DOMAIN)
+    currencies = {
+        metadata["unit_of_measurement"] or "" for _, metadata in known.values()
+    }
+    ids = {
+        statistic: (currency, model)
+        for currency in currencies
+        for model in (None, *models)
+        if (statistic := statistic_id(entry_id, currency, model)) in known
+    }
+    written: dict[str, dict[str | None, Written]] = defaultdict(dict)
+    if ids:
+        for statistic, rows in statistics_during_period(
+            hass,
+            datetime.fromtimestamp(0, UTC),
+            None,
+            set(ids),
+            "hour",
+            None,
+            {"state", "sum"},
+        ).items():
+            currency, model = ids[statistic]
+            written[currency][model] = {
+                datetime.fromtimestamp(row["start"], UTC).date(): Row(
+                    row.get("state") or 0.0, row.get("sum") or 0.0
+                )
+                for row in rows
+            }
+    return written

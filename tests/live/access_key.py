@@ -1,0 +1,148 @@
+"""An account whose API key reads limits only, with the AccessKey that reads the rest."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.prometheus import MINUTE, Prometheus, Series, Usage
+from tests.simulator import Account, Model, Simulator
+from tests.simulator.account import BILLING_ZONE, DAY, WORKSPACE_ID
+
+from .account import DOMAIN, WITHIN, LiveAccount
+from .instance import HomeAssistant, eventually
+
+HOST = "localhost"
+"""Another name of the simulator's host: after it, entry and entities are named."""
+MODELS = ("qwen-max", "qwen-plus", "qwen3-coder-plus", "qwen-vl-max")
+"""Those that are chosen."""
+
+LEAST, MOST = 0.04, 0.8
+"""The parts of its limit in tokens that a model uses in a minute."""
+STEP = 0.03
+"""By how much they change from one minute to the next."""
+
+
+def busy_account() -> Account:
+    """Return an account that pays for what `usage_of` has it use."""
+    return Account(answer="limits", base_spend=120, credits=6000)
+
+
+def usage_of(models: Iterable[Model], now: datetime, *, ahead: timedelta) -> Usage:
+    """Return what models use from before the month until some time ahead.
+
+    It is well within their limits, the same for the same minute of a month, and no two
+    minutes in a row are alike.
+    """
+    month = now.astimezone(BILLING_ZONE).replace(
+        day=1, hour=0, minute=0, second=0, microsecond=0
+    )
+    # Some of the month before, which does not count.
+    start = month - DAY
+    minutes = range(int(start.timestamp()), int((now + ahead).timestamp()) + 1, MINUTE)
+    series: list[Series] = []
+    for model in models:
+        random = Random(f"{month} {model.name}")
+        tokens: dict[int, int | None] = {}
+        calls: dict[int, int | None] = {}
+        used = random.uniform(LEAST, MOST)
+        for minute in minutes:
+            used = min(max(used + random.uniform(-STEP, STEP), LEAST), MOST)
+            tokens[minute] = int(used * model.tpm * random.uniform(0.95, 1))
+            # Fewer of their limit, so that it is the tokens that bind.
+            calls[minute] = int(used * model.rpm * random.uniform(0.3, 0.7))
+        labels = {
+            "model": model.name,
+            "workspace_id": WORKSPACE_ID,
+            "apikey_id": "1280413",
+        }
+        series += (
+            Series(
+                metric="model_usage",
+                labels={**labels, "usage_type": "total_tokens"},
+                minutes=tokens,
+            ),
+            Series(
+                metric="model_call_count",
+                labels={**labels, "status_code": "200"},
+                minutes=calls,
+            ),
+        )
+    return Usage(series=tuple(series))
+
+
+async def serve_usage(
+    usage: Usage, simulator: Simulator, directory: Path, *, port: int = 0
+) -> Prometheus:
+    """Return a Prometheus of the account, which its AccessKey opens.
+
+    Raises:
+        PrometheusError: there is none, or it does not start.
+
+    """
+    [(key_id, secret)] = simulator.access_keys.items()
+    return await Prometheus.start(
+        directory, usage.openmetrics(), username=key_id, password=secret, port=port
+    )
+
+
+def base_url_of(simulator: Simulator) -> str:
+    """Return the base URL under which the account is set up."""
+    return simulator.base_url.replace("127.0.0.1", HOST)
+
+
+def form_of(
+    simulator: Simulator, prometheus_url: str, **changes: str
+) -> dict[str, Any]:
+    """Return the form in which the AccessKey is entered, filled in."""
+    [(key_id, secret)] = simulator.access_keys.items()
+    return {
+        "access_key_id": key_id,
+        "access_key_secret": secret,
+        "region": "cn-beijing",
+        "endpoints": {
+            "billing_endpoint": simulator.openapi_url,
+            "balance_endpoint": simulator.openapi_url,
+            "prometheus_url": prometheus_url,
+        },
+        **changes,
+    }
+
+
+async def set_up(
+    home_assistant: HomeAssistant, simulator: Simulator, prometheus_url: str
+) -> LiveAccount:
+    """Set the account up, with the chosen models."""
+    [api_key] = simulator.api_keys
+    step = await home_assistant.start_flow(DOMAIN)
+    for answer in (
+        {"api_key": api_key, "base_url": base_url_of(simulator)},
+        form_of(simulator, prometheus_url),
+        {"models": list(MODELS)},
+    ):
+        step = await home_assistant.continue_flow(step["flow_id"], **answer)
+    assert step["type"] == "create_entry", step
+    return LiveAccount(home_assistant, step["result"]["entry_id"])
+
+
+async def past_spend(account: LiveAccount) -> dict[str, str]:
+    """Wait until the past is imported; return the ids of its statistics by model.
+
+    Under an empty name is that of the account.
+
+    Raises:
+        TimeoutError: it is not.
+
+    """
+    total = f"{DOMAIN}:{account.entry_id.lower()}_cny_spend"
+    ids = {"": total} | {
+        model: f"{total}_{model.replace('-', '_')}" for model in MODELS
+    }
+
+    async def all_there() -> bool | None:
+        told = await account.home_assistant.command("recorder/list_statistic_ids")
+        return {*ids.values()} <= {it["statistic_id"] for it in told} or None
+
+    await eventually(all_there, within=WITHIN)
+    return ids

@@ -1,0 +1,455 @@
+"""An account whose AccessKey reads money and usage, in a whole Home Assistant."""
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+import json
+from typing import Any
+
+import pytest
+
+from tests.prometheus import MINUTE, Prometheus, Usage
+from tests.simulator import Account, Simulator
+from tests.simulator.account import BILLING_ZONE, DAY, HISTORY
+from tests.simulator.billing import balance, total_on, trend
+
+from . import access_key
+from .access_key import MODELS, base_url_of, form_of
+from .account import DOMAIN, WITHIN, LiveAccount
+from .conftest import API_KEY, ExpectedLog
+from .instance import HomeAssistant, States, eventually
+
+LOGGER = f"custom_components.{DOMAIN}"
+
+RATES = {
+    "tokens_per_minute": "model_usage",
+    "requests_per_minute": "model_call_count",
+}
+TOTALS = {"tokens_used": "model_usage", "requests_used": "model_call_count"}
+USE = (
+    *TOTALS,
+    *(f"model_{model}_{key}" for model in MODELS for key in (*RATES, *TOTALS)),
+)
+"""The keys of all that Prometheus tells."""
+
+
+@pytest.fixture(scope="module")
+def usage() -> Usage:
+    """Return what the account's models use, also while the tests run."""
+    return access_key.usage_of(
+        Account().models, datetime.now(UTC), ahead=timedelta(hours=2)
+    )
+
+
+@pytest.fixture(scope="module")
+async def prometheus(
+    tmp_path_factory: pytest.TempPathFactory, usage: Usage
+) -> AsyncIterator[Prometheus | None]:
+    """Serve what is used; there is no server where none can be had."""
+    if not Prometheus.is_available():
+        yield None
+        return
+    directory = tmp_path_factory.mktemp("prometheus")
+    async with await access_key.serve_usage(usage, Simulator(), directory) as server:
+        yield server
+
+
+@pytest.fixture
+def prometheus_url(simulator: Simulator, prometheus: Prometheus | None) -> str:
+    """Return where use is read: the simulator stands in for a server."""
+    return prometheus.url if prometheus else simulator.prometheus_url
+
+
+@pytest.fixture
+def simulator(simulator: Simulator) -> Simulator:
+    """Have the API key read limits only, and a bill of more models than are told apart.
+
+    Some of it was paid back.
+    """
+    account = simulator.account
+    account.answer = "limits"
+    account.extra_models = 40
+    account.adjust(account.today, "qwen-vl-max", Decimal("-1.23"))
+    return simulator
+
+
+@pytest.fixture
+async def account(
+    home_assistant: HomeAssistant, simulator: Simulator, prometheus_url: str
+) -> LiveAccount:
+    """Have the account set up, and all of it read."""
+    account = await access_key.set_up(home_assistant, simulator, prometheus_url)
+    await account.shows(**figures(simulator.account))
+    await access_key.past_spend(account)
+    return account
+
+
+def billed(
+    account: Account, start: date, end: date, model: str | None = None
+) -> Decimal:
+    """Return the bill of days of a month, or what of it is a model's."""
+    query = {
+        "granularity": "MONTH",
+        "timePeriod": json.dumps({"start": start.isoformat(), "end": end.isoformat()}),
+        "groupBy": '[{"code": "BASE_MODEL"}]',
+    }
+    if model:
+        wanted = {"code": "BASE_MODEL", "values": [model], "selectType": "IN"}
+        query["filter"] = json.dumps({"dimensions": [wanted]})
+    return Decimal(trend(account, query)["costTotals"]["amount"])
+
+
+def spend(account: Account) -> dict[str, Decimal]:
+    """Return the spend by the key of its entity, as the simulator bills it."""
+    today = account.today
+    amounts: dict[str, Decimal] = {}
+    for key, start in (
+        ("daily_spend", today),
+        ("monthly_spend", today.replace(day=1)),
+    ):
+        amounts[key] = billed(account, start, today)
+        parts = {
+            f"model_{model}_{key}": billed(account, start, today, model)
+            for model in MODELS
+        }
+        amounts |= parts
+        amounts[f"other_models_{key}"] = amounts[key] - sum(parts.values())
+    return amounts
+
+
+def balances(account: Account) -> dict[str, Decimal]:
+    """Return what is left by the key of its entity."""
+    told = balance(account)
+    return {
+        "available_balance": Decimal(told["AvailableAmount"].replace(",", "")),
+        "credit_balance": Decimal(told["CreditAmount"]),
+    }
+
+
+def figures(account: Account) -> dict[str, str | float]:
+    """Return the states of all that stands still, by key."""
+    money = {**spend(account), **balances(account)}
+    states: dict[str, str | float] = {key: float(it) for key, it in money.items()}
+    for model in account.models:
+        if model.name in MODELS:
+            states[f"model_{model.name}_rpm"] = model.rpm
+            states[f"model_{model.name}_tpm"] = model.tpm
+    return {"status": "ok", "account_available": "on", **states}
+
+
+def minutes(start: datetime, end: datetime) -> Iterable[datetime]:
+    """Yield the whole minutes between two times, and the last one before them."""
+    for minute in range(
+        int(start.timestamp()) // MINUTE, int(end.timestamp()) // MINUTE + 1
+    ):
+        yield datetime.fromtimestamp(minute * MINUTE, UTC)
+
+
+def totals_of(states: States, key: str) -> dict[str, int]:
+    """Return what states say of use in this month, by model; under "" of the account."""
+    return {
+        "": int(states[key]["state"]),
+        **{model: int(states[f"model_{model}_{key}"]["state"]) for model in MODELS},
+    }
+
+
+def check_rates(
+    states: States, usage: Usage, account: Account, earliest: datetime, latest: datetime
+) -> None:
+    """Check that the rates are those of one complete minute, the same for all models.
+
+    earliest, latest: between which it was read.
+    """
+    shown = {
+        key: {model: float(states[f"model_{model}_{key}"]["state"]) for model in MODELS}
+        for key in (*RATES, "usage_pct")
+    }
+    possible = []
+    for minute in minutes(earliest, latest):
+        time = int(minute.timestamp()) - 2 * MINUTE
+        rates: dict[str, dict[str, Any]] = {
+            key: {
+                series.model: series.minutes[time] or 0
+                for series in usage.series
+                if series.metric == metric and series.model in MODELS
+            }
+            for key, metric in RATES.items()
+        }
+        rates["usage_pct"] = {
+            model.name: pytest.approx(
+                100
+                * max(
+                    rates["tokens_per_minute"][model.name] / model.tpm,
+                    rates["requests_per_minute"][model.name] / model.rpm,
+                ),
+                abs=1e-4,
+            )
+            for model in account.models
+            if model.name in MODELS
+        }
+        possible.append(rates)
+    assert shown in possible
+
+
+async def imported(account: LiveAccount) -> dict[str, dict[date, Decimal]]:
+    """Return the past spend by model and day, as a statistics graph has it.
+
+    Under an empty name is that of the account.
+    """
+    config = await account.home_assistant.command("get_config")
+    assert config["time_zone"] == "UTC"
+    ids = await access_key.past_spend(account)
+    statistics = await account.home_assistant.command(
+        "recorder/statistics_during_period",
+        start_time=datetime.fromtimestamp(0, UTC).isoformat(),
+        statistic_ids=list(ids.values()),
+        period="day",
+        types=["change"],
+    )
+    return {
+        model: {
+            datetime.fromtimestamp(row["start"] / 1000, UTC).date(): Decimal(
+                f"{row['change']:.2f}"
+            )
+            for row in statistics[statistic_id]
+        }
+        for model, statistic_id in ids.items()
+    }
+
+
+def past(account: Account) -> dict[str, dict[date, Decimal]]:
+    """Return what the simulator bills for all days before today, in the same way."""
+    days = [account.today - number * DAY for number in range(HISTORY.days, 0, -1)]
+    return {"": {day: total_on(account, day) for day in days}} | {
+        model: {day: billed(account, day, day, model) for day in days}
+        for model in MODELS
+    }
+
+
+async def reload(account: LiveAccount) -> None:
+    """Set the account up again, which reads everything at once."""
+    await account.home_assistant.request(
+        "POST", f"/api/config/config_entries/entry/{account.entry_id}/reload"
+    )
+
+
+async def restart(account: LiveAccount) -> None:
+    """Restart Home Assistant."""
+    await account.home_assistant.restart()
+
+
+async def test_set_up(
+    home_assistant: HomeAssistant,
+    simulator: Simulator,
+    prometheus: Prometheus | None,
+    prometheus_url: str,
+    usage: Usage,
+) -> None:
+    """From the API key to all figures, which are those that are billed and counted."""
+    form = await home_assistant.start_flow(DOMAIN)
+    form = await home_assistant.continue_flow(
+        form["flow_id"], api_key=API_KEY, base_url=base_url_of(simulator)
+    )
+    assert form["step_id"] == "access_key"
+    assert [field["name"] for field in form["data_schema"]] == [
+        "access_key_id",
+        "access_key_secret",
+        "region",
+        "endpoints",
+    ]
+
+    right = form_of(simulator, prometheus_url)
+    wrong = f"{right['access_key_secret']}-of-yesterday"
+    form = await home_assistant.continue_flow(
+        form["flow_id"], **{**right, "access_key_secret": wrong}
+    )
+    assert form["step_id"] == "access_key"
+    assert form["errors"] == {"base": "invalid_access_key"}
+    assert "SignatureDoesNotMatch" in form["description_placeholders"]["error"]
+    assert wrong not in str(form)
+
+    form = await home_assistant.continue_flow(form["flow_id"], **right)
+    assert form["step_id"] == "models"
+    (field,) = form["data_schema"]
+    assert field["description"]["suggested_value"] == sorted(
+        simulator.account.model_names
+    )
+    before = datetime.now(UTC)
+    step = await home_assistant.continue_flow(form["flow_id"], models=list(MODELS))
+    assert step["type"] == "create_entry"
+    assert step["title"] == "Model Studio (localhost)"
+    account = LiveAccount(home_assistant, step["result"]["entry_id"])
+
+    await account.shows(**figures(simulator.account))
+    states = await account.has(*USE)
+    after = datetime.now(UTC)
+    for key, amount in spend(simulator.account).items():
+        assert Decimal(states[key]["state"]) == amount
+        assert states[key]["attributes"]["unit_of_measurement"] == "CNY"
+    for key in ("daily_spend", "monthly_spend"):
+        parts = [
+            f"other_models_{key}",
+            *(f"model_{model}_{key}" for model in MODELS),
+        ]
+        assert sum(Decimal(states[part]["state"]) for part in parts) == Decimal(
+            states[key]["state"]
+        )
+    assert states["status"]["attributes"]["failed_sources"] == {}
+    if prometheus is None:
+        return
+
+    month = datetime.now(BILLING_ZONE).replace(
+        day=1, hour=0, minute=0, second=0, microsecond=0
+    )
+    for key, metric in TOTALS.items():
+        possible = []
+        for end in minutes(before, after):
+            by_model = usage.totals(metric, month, end)
+            possible.append(
+                {"": sum(by_model.values()), **{it: by_model[it] for it in MODELS}}
+            )
+        assert totals_of(states, key) in possible
+    check_rates(states, usage, simulator.account, before, after)
+
+
+async def test_permission_missing(
+    home_assistant: HomeAssistant,
+    log: ExpectedLog,
+    simulator: Simulator,
+    prometheus_url: str,
+) -> None:
+    """It is named, the rest is used, and what lacked it joins."""
+    simulator.denied = {"QueryAccountBalance"}
+    log.expect(LOGGER)
+    form = await home_assistant.start_flow(DOMAIN)
+    form = await home_assistant.continue_flow(
+        form["flow_id"], api_key=API_KEY, base_url=base_url_of(simulator)
+    )
+    menu = await home_assistant.continue_flow(
+        form["flow_id"], **form_of(simulator, prometheus_url)
+    )
+    assert menu["step_id"] == "partial_access"
+    [failed] = menu["description_placeholders"]["failed"].splitlines()
+    assert failed.startswith("- AliyunBSSReadOnlyAccess: ")
+    assert "NotAuthorized" in failed
+    form = await home_assistant.continue_flow(
+        menu["flow_id"], next_step_id="accept_access_key"
+    )
+    assert form["step_id"] == "models"
+    step = await home_assistant.continue_flow(form["flow_id"], models=list(MODELS))
+    account = LiveAccount(home_assistant, step["result"]["entry_id"])
+
+    missing = balances(simulator.account)
+    states = await account.shows(
+        **{
+            key: state
+            for key, state in figures(simulator.account).items()
+            if key not in missing
+        }
+    )
+    assert missing.keys().isdisjoint(states)
+    [(source, text)] = states["status"]["attributes"]["failed_sources"].items()
+    assert source == "balance"
+    assert "AliyunBSSReadOnlyAccess" in text
+
+    simulator.denied = set()
+    await reload(account)
+    states = await account.shows(**figures(simulator.account))
+    assert states["status"]["attributes"]["failed_sources"] == {}
+
+
+async def test_live_use_moves_by_itself(
+    account: LiveAccount,
+    simulator: Simulator,
+    prometheus: Prometheus | None,
+    usage: Usage,
+) -> None:
+    if prometheus is None:
+        pytest.skip("There is no Prometheus: scripts/setup prometheus")
+    before = await account.has(*USE)
+    entity_ids = await account.entity_ids()
+    keys = [f"model_{model}_{key}" for model in MODELS for key in (*RATES, "usage_pct")]
+
+    def moved(states: States) -> bool:
+        return all(
+            states[entity_ids[key]]["state"] != before[key]["state"] for key in keys
+        )
+
+    start = datetime.now(UTC)
+    states = await account.home_assistant.states_once(moved, within=WITHIN)
+    end = datetime.now(UTC)
+    check_rates(
+        {key: states[entity_ids[key]] for key in keys},
+        usage,
+        simulator.account,
+        start,
+        end,
+    )
+
+
+async def test_past_spend(account: LiveAccount, simulator: Simulator) -> None:
+    """All there is is imported, stands through a restart, and follows revised bills."""
+    wanted = past(simulator.account)
+    assert len(wanted[""]) == HISTORY.days > 365
+
+    async def as_wanted() -> bool | None:
+        return await imported(account) == wanted or None
+
+    await eventually(as_wanted, within=WITHIN)
+
+    revised = simulator.account.today - 3 * DAY
+    simulator.account.adjust(revised, "qwen-max", Decimal("-4.56"))
+    for name in ("", "qwen-max"):
+        wanted[name][revised] -= Decimal("4.56")
+    await account.home_assistant.restart()
+
+    await account.shows(**figures(simulator.account))
+    await eventually(as_wanted, within=WITHIN)
+
+
+async def test_access_key_revoked(
+    account: LiveAccount,
+    log: ExpectedLog,
+    simulator: Simulator,
+    prometheus: Prometheus | None,
+    prometheus_url: str,
+) -> None:
+    """What the API key reads stands; another AccessKey is asked for, once."""
+    home_assistant = account.home_assistant
+    good = simulator.access_keys
+    form = form_of(simulator, prometheus_url)
+    wanted = figures(simulator.account)
+    revoked = wanted | dict.fromkeys(
+        (*spend(simulator.account), *balances(simulator.account)), "unavailable"
+    )
+    simulator.access_keys = {}
+
+    failed = {"spend", "balance", "history"}
+    if prometheus is None:
+        # The simulator stands in for it.
+        failed |= {"rates", "totals"}
+
+    async def all_failed() -> bool | None:
+        states = await account.states()
+        told = states["status"]["attributes"].get("failed_sources", {})
+        return told.keys() == failed or None
+
+    for again in (reload, restart):
+        log.expect(LOGGER, len(failed))
+        await again(account)
+        states = await account.shows(**revoked)
+        assert states["api_key_problem"]["state"] == "off"
+        await eventually(all_failed, within=WITHIN)
+        flow = await eventually(account.reauth_flow, within=WITHIN)
+        assert flow["step_id"] == "access_key"
+
+    step = await home_assistant.continue_flow(flow["flow_id"], **form)
+    assert step["errors"] == {"base": "invalid_access_key"}
+
+    simulator.access_keys = good
+    step = await home_assistant.continue_flow(flow["flow_id"], **form)
+
+    assert step["reason"] == "reauth_successful"
+    states = await account.shows(**wanted)
+    assert states["status"]["attributes"]["failed_sources"] == {}
+    assert await account.reauth_flow() is None

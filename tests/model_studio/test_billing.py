@@ -1,0 +1,1290 @@
+"""The bill and the balance: what is asked, and what is made of what comes back."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+import json
+import logging
+import traceback
+from typing import Any
+
+import aiohttp
+from alibabacloud_bssopenapi20171214.models import QueryAccountBalanceResponseBody  # type: ignore[import-untyped]
+from alibabacloud_modelstudio20260210.models import GetBillingTrendResponseBody  # type: ignore[import-untyped]
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.alibaba_cloud.model_studio import (
+    NULL_GROUP,
+    OTHERS,
+    AccessKey,
+    AccountError,
+    AuthenticationError,
+    Balance,
+    BalanceClient,
+    BillingClient,
+    ClockSkewError,
+    ConnectionFailedError,
+    Dimension,
+    Granularity,
+    InvalidAnswerError,
+    ModelStudioError,
+    Money,
+    PermissionDeniedError,
+    RateLimitError,
+    SpendTrend,
+    balance_endpoints,
+    transport,
+)
+from custom_components.alibaba_cloud.model_studio.billing import (
+    BALANCE_ENDPOINTS,
+    _amount,
+    month_report,
+    parse_balance,
+    parse_openapi,
+    parse_trend,
+)
+from custom_components.alibaba_cloud.model_studio.models import ModelSpend
+from custom_components.alibaba_cloud.model_studio.transport import Answer
+from tests.simulator import Account, Fault, Simulator
+from tests.simulator.billing import _items, total_on, trend
+from tests.simulator.faults import Refusal
+from tests.simulator.openapi import roa_answer
+
+# Hypothesis's own, of the generator it keeps.
+pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
+
+NOW = datetime(2026, 8, 15, 12, tzinfo=UTC)
+TODAY = date(2026, 8, 15)
+AUGUST = date(2026, 8, 1)
+DAY = timedelta(days=1)
+SECRET = "0123456789abcdefghijABCDEFGHIJ"
+"""One that no other text holds by chance."""
+
+
+@pytest.fixture
+async def session(socket_enabled: None) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open a client that takes a new connection each time and repeats no request."""
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        # Else the requests of the client itself could not be counted.
+        session._retry_connection = False
+        yield session
+
+
+@pytest.fixture
+def simulator(simulator: Simulator) -> Simulator:
+    """Return the service, with an account at a time that stands still."""
+    simulator.account = Account(clock=lambda: NOW)
+    simulator.access_keys = {"LTAI5tSimulator": SECRET}
+    return simulator
+
+
+@pytest.fixture
+def access_key() -> AccessKey:
+    """Return the one that the service knows."""
+    return AccessKey(id="LTAI5tSimulator", secret=SECRET)
+
+
+@pytest.fixture
+def billing(
+    session: aiohttp.ClientSession, simulator: Simulator, access_key: AccessKey
+) -> BillingClient:
+    """Return what reads the bill of the simulator."""
+    return BillingClient(session, endpoint=simulator.openapi_url, access_key=access_key)
+
+
+@pytest.fixture
+def balance(
+    session: aiohttp.ClientSession, simulator: Simulator, access_key: AccessKey
+) -> BalanceClient:
+    """Return what reads the balance of the simulator."""
+    return BalanceClient(
+        session, endpoints=[simulator.openapi_url], access_key=access_key
+    )
+
+
+def cny(amount: str) -> Money:
+    """Return an amount of the currency that most of the bills here are in."""
+    return Money(amount=Decimal(amount), currency="CNY")
+
+
+def bill(
+    *periods: Any, total: Any = "30.00", currency: Any = "CNY", **data: Any
+) -> dict[str, Any]:
+    """Return the answer that tells these periods."""
+    totals = {"amount": total, "currency": currency}
+    return roa_answer(
+        {"costTotals": totals, "resultByTime": [*periods], **data}, "request"
+    )
+
+
+def period(
+    start: Any, total: Any, /, currency: Any = "CNY", **groups: Any
+) -> dict[str, Any]:
+    """Return a period as it stands in an answer, with groups by key."""
+    return {
+        "period": start,
+        "total": {"amount": total, "currency": currency},
+        "periodDetails": [
+            {"key": key, "name": key.title(), "amount": amount}
+            for key, amount in groups.items()
+        ],
+    }
+
+
+def billed(account: Account, day: date, group_by: str) -> dict[str, Decimal]:
+    """Return the bill of a day by group, without those of nothing."""
+    groups: dict[str, Decimal] = {}
+    for item in _items(account, day):
+        key = item.keys[group_by]
+        groups[key] = groups.get(key, Decimal()) + item.amount
+    return {key: amount for key, amount in groups.items() if amount}
+
+
+def days(first: date, last: date) -> list[date]:
+    """Return the days from one to another, both included."""
+    return [first + number * DAY for number in range((last - first).days + 1)]
+
+
+def ranges(simulator: Simulator) -> list[tuple[str, str]]:
+    """Return the ranges that were asked for."""
+    asked = [
+        json.loads(request.query["timePeriod"]) for request in simulator.signed_requests
+    ]
+    return [(period["start"], period["end"]) for period in asked]
+
+
+# --- What is billed
+
+
+@pytest.mark.parametrize("group_by", Dimension)
+@pytest.mark.parametrize("currency", ["CNY", "USD"])
+async def test_trend_by_day(
+    simulator: Simulator, billing: BillingClient, group_by: Dimension, currency: str
+) -> None:
+    """Each day's bill, refunds and all, by any group."""
+    account = simulator.account
+    account.currency = currency
+    account.adjust(date(2026, 8, 3), "qwen-max", "-1000.07")
+    account.adjust(date(2026, 8, 4), "qwen-plus", "1234567.89")
+    told = await billing.get_trend(AUGUST, TODAY, group_by=group_by)
+
+    assert [p.start for p in told.periods] == days(AUGUST, TODAY)
+    for p in told.periods:
+        assert p.total == Money(amount=total_on(account, p.start), currency=currency)
+        assert p.groups == billed(account, p.start, group_by)
+        assert p.complete
+    assert told.periods[2].total.amount < 0
+    spent = sum(p.total.amount for p in told.periods)
+    assert told.total == Money(amount=Decimal(spent), currency=currency)
+    assert set(told.names) == {key for p in told.periods for key in p.groups}
+    assert ranges(simulator) == [("2026-08-01", "2026-08-15")]
+
+
+async def test_trend_by_day_is_asked_month_by_month(
+    simulator: Simulator, billing: BillingClient
+) -> None:
+    """Which is the longest that is known to be answered."""
+    first = date(2025, 12, 31)
+    told = await billing.get_trend(first, date(2026, 3, 1))
+
+    assert ranges(simulator) == [
+        ("2025-12-31", "2025-12-31"),
+        ("2026-01-01", "2026-01-31"),
+        ("2026-02-01", "2026-02-28"),
+        ("2026-03-01", "2026-03-01"),
+    ]
+    assert [p.start for p in told.periods] == days(first, date(2026, 3, 1))
+    assert told.total
+    assert told.total.amount == sum(
+        total_on(simulator.account, p.start) for p in told.periods
+    )
+
+
+async def test_trend_by_month(simulator: Simulator, billing: BillingClient) -> None:
+    """Asked for by year, and from within a month on."""
+    told = await billing.get_trend(
+        date(2025, 11, 20), TODAY, granularity=Granularity.MONTH
+    )
+    assert ranges(simulator) == [
+        ("2025-11-20", "2025-12-31"),
+        ("2026-01-01", "2026-08-15"),
+    ]
+    assert [(p.start.year, p.start.month, p.start.day) for p in told.periods] == [
+        (2025, 11, 1),
+        (2025, 12, 1),
+        *((2026, month, 1) for month in range(1, 9)),
+    ]
+    january = days(date(2026, 1, 1), date(2026, 1, 31))
+    assert told.periods[2].total.amount == sum(
+        total_on(simulator.account, day) for day in january
+    )
+
+
+@pytest.mark.parametrize(
+    ("extra", "requests"), [(12, 1), (13, 2), (32, 2), (33, 3), (45, 3), (93, 6)]
+)
+async def test_all_groups_are_found(
+    simulator: Simulator, billing: BillingClient, extra: int, requests: int
+) -> None:
+    """However many there are, in answers of 20: six models, the extra ones, two more."""
+    simulator.account.extra_models = extra
+    simulator.account.adjust(date(2026, 8, 2), "refunded", "-7.77")
+    simulator.account.adjust(date(2026, 8, 3), "refunded", "7.76")
+    told = await billing.get_trend(AUGUST, TODAY)
+    report = month_report(told, TODAY)
+
+    # That with a refund is the last of all: less than nothing was spent on it.
+    assert len(told.names) == 6 + extra + 2
+    assert {NULL_GROUP, "qwen-max", "refunded"} <= set(told.names)
+    assert OTHERS not in told.names
+    for p in told.periods:
+        assert p.groups == billed(simulator.account, p.start, "BASE_MODEL")
+        assert p.complete
+    assert len(simulator.signed_requests) == requests
+    assert report.complete
+    assert report.models["refunded"].monthly == cny("-0.01")
+
+
+async def test_nothing_billed(simulator: Simulator, billing: BillingClient) -> None:
+    """Neither before the account nor in no range at all."""
+    simulator.account.history_start = AUGUST
+    told = await billing.get_trend(date(2026, 7, 1), date(2026, 7, 31))
+    assert told == SpendTrend(total=cny("0"), periods=(), names={})
+    assert (await billing.get_trend(TODAY, AUGUST)).total is None
+    assert len(simulator.signed_requests) == 1
+
+
+# --- Groups that stay merged
+
+
+def left_out(query: Mapping[str, str]) -> list[str]:
+    """Return the groups that a query leaves out."""
+    if "filter" not in query:
+        return []
+    [dimension] = json.loads(query["filter"])["dimensions"]
+    assert (dimension["code"], dimension["selectType"]) == ("BASE_MODEL", "NOT")
+    values: list[str] = dimension["values"]
+    return values
+
+
+def refusing(refusal: Refusal) -> Callable[[Mapping[str, str]], Any]:
+    """Return a service that refuses to leave a group out."""
+
+    def body(query: Mapping[str, str]) -> Any:
+        if left_out(query):
+            raise refusal
+        return bill(period("20260815", "30.00", qwen="20.00", **{OTHERS: "10.00"}))
+
+    return body
+
+
+@pytest.mark.parametrize(
+    ("body", "requests"),
+    [
+        # It does not heed the filter.
+        (bill(period("20260815", "30.00", qwen="20.00", **{OTHERS: "10.00"})), 2),
+        # There is nothing to leave out.
+        (bill(period("20260815", "30.00", **{OTHERS: "30.00"})), 1),
+        # It knows no more of what is merged, and then no period.
+        (
+            lambda query: (
+                bill(period("20260815", "10.00", **{OTHERS: "10.00"}))
+                if left_out(query)
+                else bill(period("20260815", "30.00", a="20.00", **{OTHERS: "10.00"}))
+            ),
+            2,
+        ),
+        (refusing(Refusal(400, "InvalidParameter", "values: at most 50")), 2),
+        (refusing(Refusal(414, "RequestTooLong", "URI too long")), 2),
+        (refusing(Refusal(200, "InvalidParameter.Values", "too many")), 2),
+        (refusing(Refusal(200, "400", "too many")), 2),
+        # One at a time, and never all.
+        (
+            lambda query: bill(
+                period(
+                    "20260815",
+                    "30.00",
+                    **{f"m{len(left_out(query)):02}": "1.00", OTHERS: "29.00"},
+                )
+            ),
+            25,
+        ),
+    ],
+    ids=[
+        "not heeded",
+        "all merged",
+        "nothing new",
+        "refused",
+        "too long",
+        "refused as if all were well",
+        "refused in the body",
+        "endless",
+    ],
+)
+async def test_groups_stay_merged(
+    simulator: Simulator, billing: BillingClient, body: Any, requests: int
+) -> None:
+    """What is known is told; the rest is of others, and no model is known to be free."""
+    simulator.trend_body = body
+    told = await billing.get_trend(AUGUST, TODAY)
+
+    [p] = told.periods
+    assert p.groups[OTHERS] > 0
+    assert sum(p.groups.values()) == p.total.amount == 30
+    assert not p.complete
+    assert OTHERS in told.names
+    assert not month_report(told, TODAY).complete
+    assert OTHERS not in month_report(told, TODAY).models
+    assert len(simulator.signed_requests) == requests
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        (Refusal(500, "InternalError", "Try again"), AccountError),
+        (Refusal(200, "SystemError", "Try again"), AccountError),
+        (Refusal(429, "Throttling.User", "Slow down"), RateLimitError),
+        (Refusal(403, "NoPermission", "Not any more"), PermissionDeniedError),
+    ],
+    ids=lambda value: getattr(value, "code", ""),
+)
+async def test_failure_between_two_answers(
+    simulator: Simulator,
+    billing: BillingClient,
+    refusal: Refusal,
+    error: type[ModelStudioError],
+) -> None:
+    """What failed may be asked for again: no half of it is taken for the whole."""
+    simulator.trend_body = refusing(refusal)
+    with pytest.raises(error):
+        await billing.get_trend(AUGUST, TODAY)
+
+
+# --- What answers say
+
+
+DOCUMENTED = {
+    "requestId": "099A671E-FA21-5A36-8A73-918572DDEF53",
+    "code": "200",
+    "message": "null",
+    "success": True,
+    "data": {
+        "costTotals": {
+            "amount": "100",
+            "pretaxAmount": "94.34",
+            "taxAmount": "5.66",
+            "currency": "CNY",
+        },
+        "groupByTotal": [
+            {
+                "key": "qwen-plus",
+                "name": "qwen-plus",
+                "amount": "60",
+                "pretaxAmount": "56.60",
+                "taxAmount": "3.40",
+            }
+        ],
+        "resultByTime": [
+            {
+                "period": "20260801",
+                "total": {
+                    "amount": "30",
+                    "pretaxAmount": "28.30",
+                    "taxAmount": "1.70",
+                    "currency": "CNY",
+                },
+                "periodDetails": [
+                    {
+                        "key": "qwen-plus",
+                        "name": "qwen-plus",
+                        "amount": "20",
+                        "pretaxAmount": "18.87",
+                        "taxAmount": "1.13",
+                        "percentage": "0.6667",
+                    }
+                ],
+            }
+        ],
+    },
+}
+
+
+def test_documented_answer() -> None:
+    """What the vendor's example leaves out is of others."""
+    told = parse_trend(DOCUMENTED)
+    assert told.total == cny("100")
+    [p] = told.periods
+    assert (p.start, p.total, p.complete) == (AUGUST, cny("30"), False)
+    assert p.groups == {"qwen-plus": 20, OTHERS: 10}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        DOCUMENTED,
+        bill(
+            period("20260801", "0.10", a="0.30", b="-0.20"),
+            period("20260802", "-12345678901234.56", a="-12345678901234.56"),
+            total="-12345678901234.46",
+        ),
+        *(
+            roa_answer(
+                trend(
+                    Account(clock=lambda: NOW, currency=currency),
+                    {
+                        "granularity": granularity,
+                        "timePeriod": '{"start": "2026-08-01", "end": "2026-08-15"}',
+                        "groupBy": '[{"code": "BASE_MODEL"}]',
+                    },
+                ),
+                "request",
+            )
+            for currency in ("CNY", "USD")
+            for granularity in Granularity
+        ),
+    ],
+)
+def test_vendor_reads_the_same_trend(answer: Any) -> None:
+    """Figure by figure."""
+    data = GetBillingTrendResponseBody().from_map(answer).data
+    told = parse_trend(answer)
+
+    def money(total: Any) -> Money:
+        return Money(amount=Decimal(total.amount), currency=total.currency)
+
+    assert told.total == money(data.cost_totals)
+    assert [
+        (f"{p.start:%Y%m%d}", p.total, set(p.groups.items())) for p in told.periods
+    ] == [
+        (
+            f"{row.period}01"[:8],
+            money(row.total),
+            {(part.key, Decimal(part.amount)) for part in row.period_details}
+            | ({(OTHERS, Decimal(10))} if answer is DOCUMENTED else set()),
+        )
+        for row in data.result_by_time
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "amount"),
+    [
+        ("0.10", "0.10"),
+        ("  12.34 ", "12.34"),
+        ("-0.01", "-0.01"),
+        ("1,234,567.89", "1234567.89"),
+        ("-1,234.50", "-1234.50"),
+        ("999,999", "999999"),
+        ("0.000001", "0.000001"),
+        (12, "12"),
+        (0.1, "0.1"),
+        ("1,23", None),
+        ("1,2345", None),
+        (",123", None),
+        ("12,34,567.00", None),
+        ("1.234,50", None),
+        ("", None),
+        ("-", None),
+        ("free", None),
+        ("NaN", None),
+        ("Infinity", None),
+        ("1e99", None),
+        ("1_000", None),
+        (True, None),
+        (None, None),
+        ([], None),
+        ({"amount": "1"}, None),
+    ],
+)
+def test_amount(value: Any, amount: str | None) -> None:
+    """To the cent, or not at all."""
+    assert str(_amount(value)) == str(amount)
+
+
+def test_groups_by_odd_names() -> None:
+    """What has no key belongs to no group, and the same group may come twice."""
+    row = period("20260815", "30.00", a="1.00", **{NULL_GROUP: "2.00"})
+    row["periodDetails"] += [
+        {"key": "a", "amount": "3.00"},
+        {"key": None, "name": "-", "amount": "4.00"},
+        {"amount": "5.00"},
+        {"key": "  ", "amount": "6.00"},
+        {"key": 7, "amount": "9.00"},
+    ]
+    told = parse_trend(bill(row))
+    assert told.periods[0].groups == {"a": 4, NULL_GROUP: 17, "7": 9}
+    assert told.names == {"a": "a", NULL_GROUP: NULL_GROUP, "7": "7"}
+
+
+ODD_ROWS: list[Any] = [
+    None,
+    7,
+    "20260801",
+    [],
+    {},
+    period(None, "1.00"),
+    period("yesterday", "1.00"),
+    period("20260231", "1.00"),
+    period("2026", "1.00"),
+    period(20260801.5, "1.00"),
+    period(True, "1.00"),
+    period("20260801", None),
+    period("20260801", "1,23"),
+    period("20260801", ["1.00"]),
+    {"period": "20260801"},
+    {"period": "20260801", "total": "1.00"},
+]
+
+
+@pytest.mark.parametrize("row", ODD_ROWS)
+def test_odd_period_is_skipped(row: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """And said of; what is missing in the sum is not taken for nothing."""
+    caplog.set_level(logging.DEBUG)
+    told = parse_trend(bill(row, period("20260815", "29.00", a="29.00")))
+    assert [p.start for p in told.periods] == [TODAY]
+    assert "Skipped a period" in caplog.text
+    report = month_report(told, TODAY)
+    assert (report.monthly, report.daily) == (cny("30.00"), cny("29.00"))
+    assert not report.complete
+
+
+@pytest.mark.parametrize("amount", [None, "1,23", "-", True, ["1.00"], {}])
+def test_odd_group_is_of_others(amount: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """And no model is known to be free."""
+    caplog.set_level(logging.DEBUG)
+    told = parse_trend(bill(period("20260815", "30.00", a="29.00", b=amount)))
+    [p] = told.periods
+    assert p.groups == {"a": 29, OTHERS: 1}
+    assert not p.complete
+    assert "Skipped a part" in caplog.text
+    assert set(month_report(told, TODAY).models) == {"a"}
+
+
+@pytest.mark.parametrize("details", [None, "none", 7, {}, []])
+def test_no_groups(details: Any) -> None:
+    """Where all of a bill is of others, nobody knows of whom."""
+    row = period("20260815", "30.00") | {"periodDetails": details}
+    report = month_report(parse_trend(bill(row)), TODAY)
+    assert (report.daily, report.models) == (cny("30.00"), {})
+    assert not report.complete
+
+
+@pytest.mark.parametrize(
+    ("parts", "complete"),
+    [
+        (("10.00", "19.99"), True),
+        (("10.01", "20.00"), True),
+        (("10.00", "19.98"), False),
+        (("10.00", "20.02"), False),
+    ],
+)
+def test_rounded_groups(parts: tuple[str, str], complete: bool) -> None:
+    """What is off by rounding is of others, and yet a model that is missing is free."""
+    row = period("20260815", "30.00", a=parts[0], b=parts[1])
+    told = parse_trend(bill(row))
+    [p] = told.periods
+    assert sum(p.groups.values()) == 30
+    assert p.complete is complete
+    assert month_report(told, TODAY).complete is complete
+
+
+@pytest.mark.parametrize(
+    ("total", "periods", "expected"),
+    [
+        ("CNY", ("CNY", "CNY"), ("CNY", ["CNY", "CNY"])),
+        ("cny", ("Cny", " CNY "), ("CNY", ["CNY", "CNY"])),
+        # What is told once is told of all.
+        ("USD", (None, None), ("USD", ["USD", "USD"])),
+        (None, (None, "USD"), ("USD", ["USD", "USD"])),
+        (None, ("USD", 156), ("USD", ["USD", "USD"])),
+        # Nobody says which.
+        (None, (None, None), (None, [])),
+        (None, ("¥", ""), (None, [])),
+        ("renminbi", (["CNY"], "1.00"), (None, [])),
+        # Neither can be put in for what is missing, and they are no sum.
+        (None, ("CNY", "USD"), (None, ["CNY", "USD"])),
+        ("CNY", ("USD", None), ("CNY", ["USD"])),
+        ("CNY", ("USD", "CNY"), ("CNY", ["USD", "CNY"])),
+    ],
+)
+def test_currencies(
+    total: Any, periods: tuple[Any, Any], expected: tuple[str | None, list[str]]
+) -> None:
+    """Each amount has one, or is not told."""
+    told = parse_trend(
+        bill(
+            period("20260814", "10.00", periods[0], a="10.00"),
+            period("20260815", "20.00", periods[1], b="20.00"),
+            currency=total,
+        )
+    )
+    currency = told.total and told.total.currency
+    assert (currency, [p.total.currency for p in told.periods]) == expected
+
+
+def test_month_in_two_currencies() -> None:
+    """One is told; what is in the other may be part of it, or not."""
+    told = parse_trend(
+        bill(
+            period("20260814", "10.00", "USD", a="10.00"),
+            period("20260814", "10.00", "CNY", a="10.00"),
+            period("20260815", "20.00", "CNY", b="20.00"),
+            period("20260815", "20.00", "USD", b="20.00"),
+        )
+    )
+    report = month_report(told, TODAY)
+    assert (report.monthly, report.daily) == (cny("30.00"), cny("20.00"))
+    assert report.models == {
+        "a": ModelSpend(monthly=cny("10.00"), daily=cny("0")),
+        "b": ModelSpend(monthly=cny("20.00"), daily=cny("20.00")),
+    }
+    assert report.complete
+    assert not month_report(replace(told, total=cny("31.00")), TODAY).complete
+
+
+def test_month_without_a_total() -> None:
+    """Which no sum can stand for, where nobody knows what is missing."""
+    told = parse_trend(bill(period("20260815", "30.00", a="30.00"), total=None))
+    with pytest.raises(InvalidAnswerError, match="no total"):
+        month_report(told, TODAY)
+
+
+async def test_currency_changes_from_month_to_month(
+    simulator: Simulator, billing: BillingClient
+) -> None:
+    """Which makes no sum; each day is told in its own."""
+    simulator.trend_body = lambda query: (
+        bill(period("20260731", "7.00", "USD", a="7.00"), total="7", currency="USD")
+        if "2026-07-01" in query["timePeriod"]
+        else bill(period("20260801", "30.00", a="30.00"))
+    )
+    told = await billing.get_trend(date(2026, 7, 1), TODAY)
+    assert told.total is None
+    assert [p.total.currency for p in told.periods] == ["USD", "CNY"]
+
+
+async def test_one_range_without_a_total(
+    simulator: Simulator, billing: BillingClient
+) -> None:
+    """Then there is none of the whole."""
+    simulator.trend_body = lambda query: (
+        bill(period("20260731", "7.00", a="7.00"), total=None)
+        if "2026-07-01" in query["timePeriod"]
+        else bill(period("20260801", "30.00", a="30.00"))
+    )
+    told = await billing.get_trend(date(2026, 7, 1), TODAY)
+    assert told.total is None
+    assert [p.total for p in told.periods] == [cny("7.00"), cny("30.00")]
+
+
+@pytest.mark.parametrize("granularity", Granularity)
+async def test_days_that_were_not_asked_for(
+    simulator: Simulator, billing: BillingClient, granularity: Granularity
+) -> None:
+    """No day is counted in two months."""
+    simulator.trend_body = bill(
+        *(
+            period(start, "10.00", a="10.00")
+            for start in ("20260731", "20260801", "202608", "20260815", "20260816")
+        )
+    )
+    told = await billing.get_trend(date(2026, 8, 2), TODAY, granularity=granularity)
+    assert [p.start for p in told.periods] == (
+        [TODAY] if granularity is Granularity.DAY else [AUGUST, AUGUST, TODAY]
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"data": None},
+        {"data": {}},
+        {"data": {"resultByTime": None}},
+        {"success": True, "data": []},
+        {"success": True, "data": "none"},
+        {"success": True, "data": {"resultByTime": {"20260815": "1.00"}}},
+        {"success": "yes", "Data": {"resultByTime": []}},
+    ],
+)
+def test_answer_without_spend(answer: Any) -> None:
+    """Which is not one of nothing."""
+    with pytest.raises(InvalidAnswerError, match="no spend"):
+        parse_trend(answer)
+
+
+@pytest.mark.parametrize(
+    "data", [None, {}, {"resultByTime": None}, {"costTotals": None, "resultByTime": []}]
+)
+def test_answer_without_a_bill(data: Any) -> None:
+    """A service that has none may well put it so; what a month came to is not told."""
+    told = parse_trend({"code": "200", "success": True, "data": data})
+    assert told == SpendTrend(total=None, periods=(), names={})
+    with pytest.raises(InvalidAnswerError, match="no total"):
+        month_report(told, TODAY)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(
+        ["1.10", "-2,000.20", "CNY", "USD", "20260815", "202608", OTHERS, "a", "", "x"]
+    ),
+    lambda value: (
+        st.lists(value, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["amount", "currency", "key", "name", "period", "total"]),
+            value,
+        )
+    ),
+    max_leaves=8,
+)
+AMOUNTS = st.fixed_dictionaries(
+    {}, optional={"amount": JSON, "currency": JSON, "key": JSON, "name": JSON}
+)
+ROWS = st.fixed_dictionaries(
+    {},
+    optional={
+        "period": JSON,
+        "total": AMOUNTS | JSON,
+        "periodDetails": st.lists(AMOUNTS | JSON, max_size=4) | JSON,
+    },
+)
+TRENDS = st.fixed_dictionaries(
+    {"resultByTime": st.lists(ROWS | JSON, max_size=4)},
+    optional={"costTotals": AMOUNTS | JSON},
+)
+
+
+@given(data=TRENDS | JSON)
+def test_any_trend_adds_up(data: Any) -> None:
+    """Whatever is answered is told whole, or skipped, or refused, and nothing else."""
+    try:
+        told = parse_trend({"data": data})
+        report = month_report(told, TODAY)
+    except InvalidAnswerError:
+        return
+    for p in told.periods:
+        assert sum(p.groups.values(), Decimal()) == p.total.amount
+        assert p.complete <= (OTHERS not in told.names)
+    assert {m.monthly.currency for m in report.models.values()} <= {
+        report.monthly.currency
+    }
+
+
+# --- A month as of a day
+
+
+def test_month() -> None:
+    """What was spent in the month and on its last day, by model."""
+    report = month_report(
+        parse_trend(
+            bill(
+                period("20260814", "7.00", a="4.00", b="2.50", **{NULL_GROUP: "0.50"}),
+                period("20260815", "3.00", a="3.25", c="-0.25"),
+                total="10.00",
+            )
+        ),
+        TODAY,
+    )
+    assert (report.day, report.monthly, report.daily) == (
+        TODAY,
+        cny("10.00"),
+        cny("3.00"),
+    )
+    assert report.models == {
+        "a": ModelSpend(monthly=cny("7.25"), daily=cny("3.25")),
+        "b": ModelSpend(monthly=cny("2.50"), daily=cny("0")),
+        "c": ModelSpend(monthly=cny("-0.25"), daily=cny("-0.25")),
+    }
+    assert report.complete
+
+
+def test_today_is_not_billed_yet() -> None:
+    """Which is not to have spent nothing."""
+    told = parse_trend(bill(period("20260814", "30.00", a="30.00")))
+    report = month_report(told, TODAY)
+    assert report.daily is None
+    assert report.models == {"a": ModelSpend(monthly=cny("30.00"), daily=None)}
+    assert report.complete
+
+
+async def test_month_is_asked_from_the_first(
+    simulator: Simulator, billing: BillingClient
+) -> None:
+    """Of a day, and of the first alone."""
+    report = await billing.get_month(TODAY)
+    assert report.daily == Money(
+        amount=total_on(simulator.account, TODAY), currency="CNY"
+    )
+    assert report.monthly.amount == sum(
+        total_on(simulator.account, day) for day in days(AUGUST, TODAY)
+    )
+    first = await billing.get_month(AUGUST)
+    assert first.daily == first.monthly
+    assert ranges(simulator) == [
+        ("2026-08-01", "2026-08-15"),
+        ("2026-08-01", "2026-08-01"),
+    ]
+
+
+# --- The balance
+
+
+def test_balance_sites() -> None:
+    """Where to ask first follows from the region, though not for certain."""
+    china, international = BALANCE_ENDPOINTS
+    assert balance_endpoints("cn-beijing") == (china, international)
+    assert balance_endpoints("cn-hongkong") == (china, international)
+    assert balance_endpoints("ap-southeast-1") == (international, china)
+
+
+@pytest.mark.parametrize("currency", ["CNY", "USD", "JPY"])
+async def test_balance(
+    simulator: Simulator, balance: BalanceClient, currency: str
+) -> None:
+    """To the cent, though its thousands are separated."""
+    simulator.account.currency = currency
+    simulator.account.credits = 1_234_567.89
+    simulator.account.exchange_rate = Decimal(1)
+    spent = sum(total_on(simulator.account, day) for day in days(AUGUST, TODAY))
+    assert await balance.get_balance() == Balance(
+        available=Money(amount=Decimal("1234567.89") - spent, currency=currency),
+        credit=Money(amount=Decimal(0), currency=currency),
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (
+            {"AvailableAmount": "1,234.50", "CreditAmount": "100", "Currency": "USD"},
+            ("1234.50", "100", "USD"),
+        ),
+        (
+            {"AvailableAmount": "-0.01", "CreditAmount": None, "Currency": "cny"},
+            ("-0.01", None, "CNY"),
+        ),
+        ({"AvailableAmount": 0, "Currency": "JPY"}, ("0", None, "JPY")),
+    ],
+)
+def test_vendor_reads_the_same_balance(
+    data: dict[str, Any], expected: tuple[str, str | None, str]
+) -> None:
+    """Figure by figure."""
+    answer = {"Code": "200", "Success": True, "Data": data}
+    told = parse_balance(answer)
+    available, credit, currency = expected
+    assert told.available == Money(amount=Decimal(available), currency=currency)
+    assert (told.credit and told.credit.amount) == (credit and Decimal(credit))
+    vendors = QueryAccountBalanceResponseBody().from_map(answer).data
+    assert str(vendors.available_amount).replace(",", "") == available
+    assert vendors.credit_amount == credit
+    assert vendors.currency.upper() == currency
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {},
+        {"AvailableAmount": "1.00"},
+        {"Currency": "CNY"},
+        {"AvailableAmount": "1,23", "Currency": "CNY"},
+        {"AvailableAmount": "1.00", "Currency": 156},
+    ],
+)
+def test_answer_without_balance(data: Any) -> None:
+    """Which is not one of nothing."""
+    with pytest.raises(InvalidAnswerError, match="no balance"):
+        parse_balance({"Data": data})
+
+
+async def test_other_site_is_remembered(
+    session: aiohttp.ClientSession, simulator: Simulator, access_key: AccessKey
+) -> None:
+    """An account is of one site; the other is asked once."""
+    simulator.balance_applicable = False
+    async with Simulator(account=Account(clock=lambda: NOW)) as other:
+        other.access_keys = simulator.access_keys
+        client = BalanceClient(
+            session,
+            endpoints=[simulator.openapi_url, other.openapi_url],
+            access_key=access_key,
+        )
+        assert await client.get_balance() == await client.get_balance()
+        asked = [len(site.signed_requests) for site in (simulator, other)]
+        assert asked == [1, 2]
+        assert other.signed_requests[0].method == "POST"
+
+        other.balance_applicable = False
+        with pytest.raises(AccountError, match="NotApplicable"):
+            await client.get_balance()
+
+
+async def test_other_site_is_not_asked_for_another_error(
+    session: aiohttp.ClientSession, simulator: Simulator, access_key: AccessKey
+) -> None:
+    """Only the wrong site says that it is."""
+    client = BalanceClient(
+        session, endpoints=[simulator.openapi_url] * 2, access_key=access_key
+    )
+    simulator.fail(Fault.SERVER_ERROR, at="balance")
+    with pytest.raises(AccountError, match="InternalError"):
+        await client.get_balance()
+    assert len(simulator.signed_requests) == 1
+
+
+# --- What goes wrong
+
+
+def failed(
+    status: int, body: Any = b"", headers: Mapping[str, str] | None = None
+) -> ModelStudioError:
+    """Return the error that an answer stands for."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with pytest.raises(ModelStudioError) as caught:
+        parse_openapi(Answer(status, headers or {}, raw))
+    return caught.value
+
+
+@pytest.mark.parametrize("form", [("Code", "Message"), ("code", "message")])
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (404, "InvalidAccessKeyId.NotFound", AuthenticationError),
+        (400, "InvalidAccessKeyId.Inactive", AuthenticationError),
+        (403, "InvalidAccessKeyId", AuthenticationError),
+        (400, "SignatureDoesNotMatch", AuthenticationError),
+        (400, "IncompleteSignature", AuthenticationError),
+        (400, "InvalidSecurityToken.Expired", AuthenticationError),
+        (401, "Unauthorized", AuthenticationError),
+        (400, "InvalidTimeStamp.Expired", ClockSkewError),
+        (400, "InvalidTimeStamp.Format", ClockSkewError),
+        (400, "IllegalTimestamp", ClockSkewError),
+        (403, "NoPermission", PermissionDeniedError),
+        (200, "NotAuthorized", PermissionDeniedError),
+        (400, "Forbidden.RAM", PermissionDeniedError),
+        (403, "AccessDenied", PermissionDeniedError),
+        (403, "Whatever", PermissionDeniedError),
+        (400, "Throttling.User", RateLimitError),
+        (200, "Throttling.Api", RateLimitError),
+        (429, "TooManyRequests", RateLimitError),
+        (429, "NoPermission", RateLimitError),
+        (200, "NotApplicable", AccountError),
+        (400, "InvalidParameter", AccountError),
+        (400, "SignatureNonceUsed", AccountError),
+        (404, "InvalidAction.NotFound", AccountError),
+        (500, "InternalError", AccountError),
+        (503, "ServiceUnavailable", AccountError),
+    ],
+)
+def test_error_codes(
+    form: tuple[str, str], status: int, code: str, error: type[ModelStudioError]
+) -> None:
+    """The gateway writes its fields otherwise than what stands behind it."""
+    body = {form[0]: code, form[1]: "Why", "Success": False}
+    err = failed(status, body)
+    assert type(err) is error
+    assert (err.code, err.message) == (code, "Why")
+    assert getattr(err, "status", status) == status
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "said"),
+    [
+        (500, b"<html>500</html>", AccountError, "HTTP 500"),
+        (502, b"", AccountError, "HTTP 502"),
+        (302, b"", AccountError, "HTTP 302"),
+        (204, b"", AccountError, "HTTP 204"),
+        (500, [], AccountError, "HTTP 500"),
+        (500, {"code": ["?"], "message": {}}, AccountError, "HTTP 500"),
+        (500, {"code": "200", "success": True}, AccountError, "HTTP 500"),
+        (401, b"", AuthenticationError, "HTTP 401"),
+        (403, b"<html>", PermissionDeniedError, "HTTP 403"),
+        (429, b"<html>", RateLimitError, "HTTP 429"),
+        # As if all were well.
+        (200, {"success": False}, AccountError, "HTTP 200"),
+        (200, {"code": "200", "success": False}, AccountError, "HTTP 200"),
+        (200, {"success": "no", "message": "Why"}, AccountError, "HTTP 200: Why"),
+        (200, {"code": 500, "message": "Why"}, AccountError, "500: Why"),
+        (200, {"Code": "Busy", "Success": False}, AccountError, "Busy"),
+        (200, b"<html>", InvalidAnswerError, "The answer is not JSON"),
+        (200, b"", InvalidAnswerError, "The answer is not JSON"),
+    ],
+)
+def test_errors_without_a_code(
+    status: int, body: Any, error: type[ModelStudioError], said: str
+) -> None:
+    """The status says it then."""
+    err = failed(status, body)
+    assert (type(err), str(err)) == (error, said)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"success": True},
+        {"success": "true", "code": "Success"},
+        {"code": "200"},
+        {"code": 200},
+        {"Code": "Success"},
+        {"Success": True, "Code": "Fine"},
+        [],
+        None,
+    ],
+)
+def test_success(body: Any) -> None:
+    """Told in many ways; what has no figures is found out later."""
+    answer = Answer(200, {}, json.dumps(body).encode())
+    assert parse_openapi(answer) == (body or {})
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        # The vendor's clients wait for as many milliseconds.
+        ({"x-acs-retry-after": "2500"}, 2.5),
+        ({"x-acs-retry-after": "2500", "Retry-After": "7"}, 2.5),
+        ({"Retry-After": "7"}, 7),
+        ({"x-acs-retry-after": "0", "Retry-After": "7"}, 7),
+        ({"x-acs-retry-after": "soon", "Retry-After": "7"}, 7),
+        ({"x-acs-retry-after": "-1"}, None),
+    ],
+)
+def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    """As told in either header."""
+    err = failed(429, {"Code": "Throttling.User"}, headers)
+    assert isinstance(err, RateLimitError)
+    assert err.retry_after == seconds
+
+
+@pytest.mark.parametrize("name", ["AccessDeniedDetail", "accessDeniedDetail"])
+@pytest.mark.parametrize(
+    ("detail", "action"),
+    [
+        (
+            {"AuthAction": "modelstudio:GetBillingTrend", "PolicyType": "?"},
+            "modelstudio:GetBillingTrend",
+        ),
+        ({"AuthAction": ["?"]}, None),
+        ("?", None),
+        (None, None),
+    ],
+)
+def test_permission_that_is_missing(name: str, detail: Any, action: str | None) -> None:
+    """As the service names it."""
+    err = failed(403, {"Code": "NoPermission", name: detail})
+    assert isinstance(err, PermissionDeniedError)
+    assert err.action == action
+
+
+def _unknown(simulator: Simulator) -> None:
+    simulator.access_keys = {"LTAI5tOther": SECRET}
+
+
+def _inactive(simulator: Simulator) -> None:
+    simulator.inactive_access_keys = {"LTAI5tSimulator"}
+
+
+def _other_secret(simulator: Simulator) -> None:
+    simulator.access_keys = {"LTAI5tSimulator": SECRET.swapcase()}
+
+
+def _late(simulator: Simulator) -> None:
+    simulator.clock_offset = timedelta(minutes=16)
+
+
+def _denied(simulator: Simulator) -> None:
+    simulator.denied = {"GetBillingTrend", "QueryAccountBalance"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "code"),
+    [
+        (_unknown, AuthenticationError, "InvalidAccessKeyId.NotFound"),
+        (_inactive, AuthenticationError, "InvalidAccessKeyId.Inactive"),
+        (_other_secret, AuthenticationError, "SignatureDoesNotMatch"),
+        (_late, ClockSkewError, "InvalidTimeStamp.Expired"),
+        (_denied, PermissionDeniedError, "NoPermission|NotAuthorized"),
+    ],
+)
+async def test_refused(
+    simulator: Simulator,
+    billing: BillingClient,
+    balance: BalanceClient,
+    spoil: Callable[[Simulator], None],
+    error: type[ModelStudioError],
+    code: str,
+) -> None:
+    """By a service that checks all there is to a signature."""
+    spoil(simulator)
+    for ask in (billing.get_month(TODAY), balance.get_balance()):
+        with pytest.raises(error, match=code):
+            await ask
+    assert len(simulator.signed_requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "requests"),
+    [
+        (Fault.RESET, ConnectionFailedError, 2),
+        (Fault.CUT, ConnectionFailedError, 2),
+        (Fault.HUGE, InvalidAnswerError, 1),
+        (Fault.HTML, InvalidAnswerError, 1),
+        (Fault.GARBAGE, InvalidAnswerError, 1),
+        (Fault.TRUNCATED, InvalidAnswerError, 1),
+        (Fault.EMPTY, InvalidAnswerError, 1),
+        (Fault.NULL, InvalidAnswerError, 1),
+        (Fault.LIST, InvalidAnswerError, 1),
+        (Fault.WRONG_TYPES, InvalidAnswerError, 1),
+        (Fault.NOT_FINITE, InvalidAnswerError, 1),
+        (Fault.BAD_GATEWAY, AccountError, 1),
+        (Fault.SERVER_ERROR, AccountError, 1),
+        (Fault.ERROR_CODE, AccountError, 1),
+        (Fault.REDIRECT, AccountError, 1),
+        (Fault.THROTTLED, RateLimitError, 1),
+    ],
+)
+async def test_faults(
+    simulator: Simulator,
+    billing: BillingClient,
+    balance: BalanceClient,
+    fault: Fault,
+    error: type[ModelStudioError],
+    requests: int,
+) -> None:
+    """Each is one of the errors; only a connection that fails is tried once more."""
+    simulator.fail(fault, at="billing")
+    with pytest.raises(error) as spend:
+        await billing.get_month(TODAY)
+    simulator.fail(fault, at="balance")
+    with pytest.raises(error) as left:
+        await balance.get_balance()
+    assert type(spend.value) is type(left.value) is error
+    nonces = {r.headers["x-acs-signature-nonce"] for r in simulator.signed_requests}
+    assert len(simulator.signed_requests) == len(nonces) == 2 * requests
+    assert simulator.redirect_target_hits == 0
+
+
+async def test_connection_that_fails_once(
+    simulator: Simulator, billing: BillingClient, balance: BalanceClient
+) -> None:
+    """It is tried again at once, with a signature of its own."""
+    simulator.fail(Fault.RESET, at="billing", times=1)
+    simulator.fail(Fault.RESET, at="balance", times=1)
+    await billing.get_month(TODAY)
+    await balance.get_balance()
+    nonces = {r.headers["x-acs-signature-nonce"] for r in simulator.signed_requests}
+    assert len(simulator.signed_requests) == len(nonces) == 4
+
+
+async def test_nobody_is_there(
+    simulator: Simulator, billing: BillingClient, balance: BalanceClient
+) -> None:
+    """Then nobody hears anything."""
+    await simulator.stop()
+    for ask in (billing.get_month(TODAY), balance.get_balance()):
+        with pytest.raises(ConnectionFailedError):
+            await ask
+    assert simulator.signed_requests == []
+
+
+async def test_no_answer(
+    simulator: Simulator, billing: BillingClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it hangs, there is an end to patience."""
+    monkeypatch.setattr(transport, "TIMEOUT", 0.1)
+    simulator.fail(Fault.HANG, at="billing")
+    with pytest.raises(ConnectionFailedError, match="No answer"):
+        await billing.get_month(TODAY)
+    assert len(simulator.signed_requests) == 2
+
+
+# --- The secret
+
+
+@pytest.mark.parametrize(
+    ("access_key_id", "secret"),
+    [
+        ("", SECRET),
+        ("LTAI 5t", SECRET),
+        (" LTAI5t", SECRET),
+        ("LTAI5t\n", SECRET),
+        ("LTAI5t,SignedHeaders=host", SECRET),
+        ("LTAI5t:x", SECRET),
+        ("LTAI5tÄ", SECRET),
+        ("LTAI5t", ""),
+        ("LTAI5t", f"{SECRET} "),
+        ("LTAI5t", f"{SECRET}\n"),
+        ("LTAI5t", f"{SECRET}\u200b"),
+        ("LTAI5t", f"{SECRET}\ud800"),
+    ],
+)
+async def test_no_access_key(
+    simulator: Simulator,
+    session: aiohttp.ClientSession,
+    access_key_id: str,
+    secret: str,
+) -> None:
+    """What can't be one goes nowhere."""
+    key = AccessKey(id=access_key_id, secret=secret)
+    url = simulator.openapi_url
+    billing = BillingClient(session, endpoint=url, access_key=key)
+    balance = BalanceClient(session, endpoints=[url], access_key=key)
+    for ask in (billing.get_month(TODAY), balance.get_balance()):
+        with pytest.raises(AuthenticationError, match="can't be an AccessKey") as err:
+            await ask
+        assert SECRET not in "".join(traceback.format_exception(err.value))
+    assert simulator.signed_requests == []
+
+
+@pytest.mark.parametrize("secret", [SECRET, "s3cr3t"])
+@pytest.mark.parametrize("status", [200, 400, 403, 429, 500])
+async def test_secret_that_is_repeated(
+    simulator: Simulator,
+    session: aiohttp.ClientSession,
+    caplog: pytest.LogCaptureFixture,
+    secret: str,
+    status: int,
+) -> None:
+    """A service that repeats it tells nobody else."""
+    caplog.set_level(logging.DEBUG)
+    escaped = secret.replace("c", "\\u0063")
+
+    def refuse(query: Mapping[str, str]) -> bytes:
+        raise Refusal(
+            status,
+            f"Bad.{secret}",
+            f"{secret}{secret}",
+            {"AccessDeniedDetail": {"AuthAction": "ram:Some"}},
+        )
+
+    simulator.access_keys = {"LTAI5t": secret}
+    client = BillingClient(
+        session,
+        endpoint=simulator.openapi_url,
+        access_key=AccessKey(id="LTAI5t", secret=secret),
+    )
+    for body in (
+        refuse,
+        f'{{"code": "Bad", "success": false, "message": "{escaped}"}}',
+        f'{{"data": {{"resultByTime": "{escaped}"}}}}',
+        f"<html>{secret}</html>",
+    ):
+        simulator.trend_body = body
+        with pytest.raises(ModelStudioError) as err:
+            await client.get_month(TODAY)
+        told = "".join(traceback.format_exception(err.value))
+        assert secret not in f"{told}{err.value!r}{vars(err.value)}"
+        assert simulator.signed_requests
+    assert secret not in caplog.text
+    for request in simulator.signed_requests:
+        assert secret not in str(request)

@@ -1,0 +1,402 @@
+"""One account of what several sources say."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.alibaba_cloud.model_studio import (
+    AccountSnapshot,
+    Balance,
+    ModelRate,
+    ModelUsage,
+    Money,
+    RateLimit,
+    Reports,
+    SpendReport,
+    UsageTotals,
+    merge,
+)
+from custom_components.alibaba_cloud.model_studio.models import ModelSpend
+from custom_components.alibaba_cloud.model_studio.telemetry import ModelTotals
+
+# Hypothesis's own, of the generator it keeps.
+pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
+
+TODAY = date(2026, 8, 15)
+FOLLOWED = ("qwen-max", "qwen-plus")
+
+
+def usd(amount: int) -> Money:
+    """Return an amount in the currency of the account answer."""
+    return Money(amount=Decimal(amount), currency="USD")
+
+
+def cny(amount: int) -> Money:
+    """Return an amount in another one."""
+    return Money(amount=Decimal(amount), currency="CNY")
+
+
+ACCOUNT = AccountSnapshot(
+    credit_balance=usd(1),
+    available_balance=usd(2),
+    spend_limit=usd(3),
+    daily_spend=usd(4),
+    monthly_spend=usd(5),
+    tokens_used=6,
+    requests_used=7,
+    rate_limit=RateLimit(rpm=8, tpm=9),
+    models=MappingProxyType(
+        {
+            "qwen-max": ModelUsage(name="qwen-max", used=50, limit=200),
+            "qwen-vl": ModelUsage(name="qwen-vl", rate_limit=RateLimit(rpm=60)),
+        }
+    ),
+    models_complete=True,
+    limits_only=False,
+)
+LIMITS = AccountSnapshot(
+    models=MappingProxyType(
+        {
+            name: ModelUsage(name=name, rate_limit=RateLimit(rpm=100, tpm=10_000))
+            for name in (*FOLLOWED, "qwen-vl")
+        }
+    ),
+    models_complete=True,
+    limits_only=True,
+)
+
+
+def spend(currency: str = "CNY", *, complete: bool = True) -> SpendReport:
+    """Return a bill in which one of the models that are followed has a part."""
+
+    def money(amount: int) -> Money:
+        return Money(amount=Decimal(amount), currency=currency)
+
+    return SpendReport(
+        day=TODAY,
+        monthly=money(100),
+        daily=money(10),
+        models={
+            "qwen-max": ModelSpend(monthly=money(60), daily=money(6)),
+            "qwen-vl": ModelSpend(monthly=money(30), daily=money(3)),
+        },
+        complete=complete,
+    )
+
+
+def balance(currency: str = "CNY") -> Balance:
+    """Return what is left."""
+    return Balance(
+        available=Money(amount=Decimal(70), currency=currency),
+        credit=Money(amount=Decimal(80), currency=currency),
+    )
+
+
+RATES = {"qwen-max": ModelRate(tokens_per_minute=2500, requests_per_minute=50)}
+TOTALS = UsageTotals(
+    tokens=1000,
+    requests=20,
+    models={"qwen-max": ModelTotals(tokens=900, requests=15)},
+)
+
+
+def figures(account: AccountSnapshot) -> dict[str, Any]:
+    """Return the figures of an account that are money, or counters."""
+    names = (
+        "available_balance",
+        "credit_balance",
+        "daily_spend",
+        "monthly_spend",
+        "tokens_used",
+        "requests_used",
+    )
+    return {name: getattr(account, name) for name in names}
+
+
+OWN = figures(ACCOUNT)
+UNKNOWN = dict.fromkeys(OWN)
+
+
+def money_of(currency: str) -> dict[str, Any]:
+    """Return the money that the bill and the balance tell of."""
+    return {
+        "available_balance": balance(currency).available,
+        "credit_balance": balance(currency).credit,
+        "daily_spend": spend(currency).daily,
+        "monthly_spend": spend(currency).monthly,
+    }
+
+
+@pytest.mark.parametrize(
+    ("account", "reports_usage", "currency", "expected"),
+    [
+        # The account's own come first.
+        (ACCOUNT, True, "CNY", OWN),
+        (ACCOUNT, True, "USD", OWN),
+        # While they are missing, those in the same currency step in; counters never.
+        (None, True, "USD", UNKNOWN | money_of("USD")),
+        (None, True, "CNY", UNKNOWN),
+        (AccountSnapshot(limits_only=False), True, "USD", UNKNOWN | money_of("USD")),
+        (AccountSnapshot(limits_only=False), True, "CNY", UNKNOWN),
+        # Where the account has none, all of it is of the others.
+        *(
+            (
+                account,
+                False,
+                currency,
+                money_of(currency) | {"tokens_used": 1000, "requests_used": 20},
+            )
+            for account in (LIMITS, None)
+            for currency in ("CNY", "USD")
+        ),
+    ],
+)
+def test_precedence(
+    account: AccountSnapshot | None,
+    reports_usage: bool,
+    currency: str,
+    expected: Mapping[str, Any],
+) -> None:
+    """A figure is of one source as long as it can be, and keeps its currency."""
+    merged = merge(
+        Reports(
+            account=account,
+            spend=spend(currency),
+            balance=balance(currency),
+            rates=RATES,
+            totals=TOTALS,
+        ),
+        followed=FOLLOWED,
+        reports_usage=reports_usage,
+    )
+    assert figures(merged) == expected
+    assert merged.limits_only is (None if account is None else False)
+    base = account or AccountSnapshot()
+    for name in ("spend_limit", "rate_limit", "billing_period", "models_complete"):
+        assert getattr(merged, name) == getattr(base, name)
+    # What is only in the bill is told in the bill's currency.
+    rest = Money(amount=Decimal(4), currency=currency)
+    assert merged.other_models_daily_spend == rest
+    assert merged.other_models_monthly_spend == replace(rest, amount=Decimal(40))
+
+
+def test_one_figure_that_is_missing() -> None:
+    """The others do not step in together, but each for itself."""
+    merged = merge(
+        Reports(
+            account=replace(ACCOUNT, daily_spend=None, credit_balance=None),
+            spend=spend("USD"),
+            balance=Balance(available=cny(70), credit=cny(80)),
+        ),
+        followed=FOLLOWED,
+        reports_usage=True,
+    )
+    assert figures(merged) == OWN | {"daily_spend": usd(10), "credit_balance": None}
+
+
+def test_models() -> None:
+    """Each has what every source says of it; those not followed are left alone."""
+    merged = merge(
+        Reports(
+            account=ACCOUNT, spend=spend(), rates=RATES, totals=TOTALS, balance=None
+        ),
+        followed=FOLLOWED,
+        reports_usage=True,
+    )
+    assert merged.models == {
+        "qwen-max": ModelUsage(
+            name="qwen-max",
+            used=50,
+            limit=200,
+            tokens_per_minute=2500,
+            requests_per_minute=50,
+            tokens_used=900,
+            requests_used=15,
+            daily_spend=cny(6),
+            monthly_spend=cny(60),
+        ),
+        # It stands in no answer; but the bill is complete.
+        "qwen-plus": ModelUsage(
+            name="qwen-plus", daily_spend=cny(0), monthly_spend=cny(0)
+        ),
+        "qwen-vl": ACCOUNT.models["qwen-vl"],
+    }
+    assert merged.models["qwen-vl"] is ACCOUNT.models["qwen-vl"]
+    assert merged.models["qwen-max"].usage_pct == 25
+
+
+@pytest.mark.parametrize("account", [ACCOUNT, LIMITS, None])
+@pytest.mark.parametrize("reports_usage", [True, False])
+def test_unknown_stays_unknown(
+    account: AccountSnapshot | None, reports_usage: bool
+) -> None:
+    """Of what no source says, there is no figure, not even 0."""
+    merged = merge(
+        Reports(account=account), followed=FOLLOWED, reports_usage=reports_usage
+    )
+    base = account or AccountSnapshot()
+    assert figures(merged) == figures(base)
+    assert merged.other_models_daily_spend is None
+    assert merged.other_models_monthly_spend is None
+    for name in FOLLOWED:
+        assert merged.models[name] == base.models.get(name, ModelUsage(name=name))
+
+
+def test_model_in_an_incomplete_bill_is_unknown() -> None:
+    """It may be among those that are merged, which keep what it spent."""
+    merged = merge(
+        Reports(spend=spend(complete=False), totals=UsageTotals(models={})),
+        followed=FOLLOWED,
+        reports_usage=False,
+    )
+    assert merged.models["qwen-plus"] == ModelUsage(name="qwen-plus")
+    assert merged.other_models_monthly_spend == cny(40)
+    assert merged.tokens_used is None
+
+
+def test_day_without_a_bill() -> None:
+    """The month is known, and the day is not: neither of models nor of the rest."""
+    report = replace(
+        spend(),
+        daily=None,
+        models={"qwen-max": ModelSpend(monthly=cny(60), daily=None)},
+    )
+    merged = merge(Reports(spend=report), followed=FOLLOWED, reports_usage=False)
+    assert (merged.daily_spend, merged.other_models_daily_spend) == (None, None)
+    for name, amount in (("qwen-max", 60), ("qwen-plus", 0)):
+        assert merged.models[name].daily_spend is None
+        assert merged.models[name].monthly_spend == cny(amount)
+
+
+@pytest.mark.parametrize(
+    ("limit", "rate", "usage_pct"),
+    [
+        (RateLimit(tpm=10_000, rpm=100), ModelRate(tokens_per_minute=2500), 25),
+        (
+            RateLimit(tpm=10_000, rpm=100),
+            ModelRate(tokens_per_minute=2500, requests_per_minute=50),
+            50,
+        ),
+        (
+            RateLimit(tpm=10_000, rpm=100),
+            ModelRate(tokens_per_minute=12_500, requests_per_minute=50),
+            125,
+        ),
+        (RateLimit(tpm=10_000), ModelRate(requests_per_minute=50), None),
+        (RateLimit(rpm=100), ModelRate(requests_per_minute=0), 0),
+        (RateLimit(rpm=0, tpm=0), RATES["qwen-max"], None),
+        (RateLimit(), RATES["qwen-max"], None),
+        (RateLimit(tpm=10_000, rpm=100), ModelRate(), None),
+    ],
+)
+def test_nearest_limit(
+    limit: RateLimit, rate: ModelRate, usage_pct: float | None
+) -> None:
+    """Tokens or requests, whichever is used up first."""
+    model = ModelUsage(name="qwen-max", rate_limit=limit)
+    merged = merge(
+        Reports(
+            account=replace(LIMITS, models={"qwen-max": model}),
+            rates={"qwen-max": rate},
+        ),
+        followed=["qwen-max"],
+        reports_usage=False,
+    )
+    assert merged.models["qwen-max"].usage_pct == usage_pct
+
+
+def test_what_has_not_changed_is_the_same() -> None:
+    """Most of what a poll brings is nothing new."""
+    reports = Reports(account=LIMITS, spend=spend(), rates=RATES, totals=TOTALS)
+    before = merge(reports, followed=FOLLOWED, reports_usage=False)
+    again = merge(
+        replace(reports, spend=spend(), rates=dict(RATES)),
+        followed=FOLLOWED,
+        reports_usage=False,
+        before=before,
+    )
+    assert again == before
+    for name in before.models:
+        assert again.models[name] is before.models[name]
+
+    rates = RATES | {"qwen-plus": ModelRate(tokens_per_minute=1)}
+    changed = merge(
+        replace(reports, rates=rates),
+        followed=FOLLOWED,
+        reports_usage=False,
+        before=again,
+    )
+    assert changed.models["qwen-max"] is before.models["qwen-max"]
+    assert changed.models["qwen-plus"].tokens_per_minute == 1
+    assert before.models["qwen-plus"].tokens_per_minute is None
+
+
+NAMES = st.sampled_from(["a", "b", "c", "d", "e"])
+CENTS = st.integers(-(10**12), 10**12).map(lambda cents: Decimal(cents).scaleb(-2))
+
+
+@given(
+    monthly=CENTS,
+    daily=CENTS | st.none(),
+    parts=st.dictionaries(NAMES, st.tuples(CENTS, CENTS)),
+    followed=st.lists(NAMES) | st.sets(NAMES),
+    account=st.sampled_from([ACCOUNT, LIMITS, None]),
+    reports_usage=st.booleans(),
+    complete=st.booleans(),
+)
+def test_all_parts_add_up(
+    monthly: Decimal,
+    daily: Decimal | None,
+    parts: Mapping[str, tuple[Decimal, Decimal]],
+    followed: Collection[str],
+    account: AccountSnapshot | None,
+    reports_usage: bool,
+    complete: bool,
+) -> None:
+    """The models that are followed and the rest are the bill, to the cent."""
+
+    def money(amount: Decimal) -> Money:
+        return Money(amount=amount, currency="CNY")
+
+    report = SpendReport(
+        day=TODAY,
+        monthly=money(monthly),
+        daily=None if daily is None else money(daily),
+        models={
+            name: ModelSpend(
+                monthly=money(of_month), daily=None if daily is None else money(of_day)
+            )
+            for name, (of_month, of_day) in parts.items()
+        },
+        complete=complete,
+    )
+    merged = merge(
+        Reports(account=account, spend=report),
+        followed=followed,
+        reports_usage=reports_usage,
+    )
+    models = [merged.models[name] for name in set(followed)]
+    for rest, spent, total in (
+        (
+            merged.other_models_monthly_spend,
+            [m.monthly_spend for m in models],
+            report.monthly,
+        ),
+        (
+            merged.other_models_daily_spend,
+            [m.daily_spend for m in models],
+            report.daily,
+        ),
+    ):
+        assert (rest is None) is (total is None)
+        if rest and total:
+            known = [amount for amount in spent if amount]
+            assert {amount.currency for amount in known} <= {rest.currency}
+            amounts = sum((amount.amount for amount in known), Decimal())
+            assert rest.amount + amounts == total.amount

@@ -1,0 +1,168 @@
+"""What the account's Prometheus tells of its use."""
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+import re
+from typing import Any
+
+from aiohttp import web
+
+from .account import (
+    BILLING_ZONE,
+    REQUESTS_PER_USD,
+    TOKENS_PER_USD,
+    Account,
+    Model,
+    QueryError,
+)
+from .faults import Manners, Refusal
+
+MINUTE = timedelta(minutes=1)
+
+# What is used for a USD, by the series that counts it.
+_SERIES = {"model_usage": TOKENS_PER_USD, "model_call_count": REQUESTS_PER_USD}
+
+_SUBQUERY = re.compile(r"\[[^\]]*:[^\]]*\]")
+
+
+def instant(account: Account, query: Mapping[str, str]) -> dict[str, Any]:
+    """Return the `data` of an instant query, JSON-able.
+
+    PromQL is not evaluated. The series is the one the query names, by model. With a
+    subquery it is what the billing period has used as of the virtual time; without one
+    what was used in the last full minute before `time`.
+
+    Raises:
+        QueryError: there is no query, or its time is none.
+
+    """
+    text = query.get("query")
+    if not text:
+        raise QueryError('invalid parameter "query": unknown position: no expression')
+    moment = _moment(query["time"]) if "time" in query else account.now
+    per_usd = next((rate for name, rate in _SERIES.items() if name in text), None)
+    value = _of_month if _SUBQUERY.search(text) else _of_minute
+    return {
+        "resultType": "vector",
+        "result": _vector(account, moment, per_usd, value) if per_usd else [],
+    }
+
+
+def _vector(
+    account: Account,
+    moment: datetime,
+    per_usd: int,
+    value: Callable[[Account, Model, int, datetime], int],
+) -> list[dict[str, Any]]:
+    """Return a sample for each model."""
+    return [
+        {
+            "metric": {"model": model.name},
+            "value": [
+                moment.timestamp(),
+                str(value(account, model, per_usd, moment)),
+            ],
+        }
+        for model in account.models
+    ]
+
+
+def _of_month(account: Account, model: Model, per_usd: int, _: datetime) -> int:
+    """Return what a model has used in the billing period."""
+    return _used(account, model, per_usd, account.now)
+
+
+def _of_minute(account: Account, model: Model, per_usd: int, moment: datetime) -> int:
+    """Return what a model has used in the last full minute, in whole units.
+
+    The minutes of a month add up to the month.
+    """
+    end = moment.astimezone(BILLING_ZONE).replace(second=0, microsecond=0)
+    start = end - MINUTE
+    # The first of the month at midnight ends the last minute of the month before.
+    before = _used(account, model, per_usd, start)
+    if start.month == end.month:
+        return _used(account, model, per_usd, end) - before
+    return _used(account, model, per_usd, end - timedelta(microseconds=1)) - before
+
+
+def _used(account: Account, model: Model, per_usd: int, moment: datetime) -> int:
+    """Return what a model has used in its month as of a moment."""
+    return int(account.month_worth(moment) * per_usd * model.weight)
+
+
+def _moment(text: str) -> datetime:
+    """Return a point in time, written as seconds of the epoch or as a date.
+
+    Raises:
+        QueryError: it is neither.
+
+    """
+    try:
+        return datetime.fromtimestamp(float(text), UTC)
+    except ValueError, OverflowError, OSError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise QueryError(
+            f'invalid parameter "time": cannot parse "{text}" to a valid timestamp'
+        )
+    return moment
+
+
+def admit(request: web.BaseRequest, access_keys: Mapping[str, str]) -> None:
+    """Let in who has an AccessKey.
+
+    Raises:
+        Refusal: who asks has none.
+
+    """
+    good = {
+        f"Basic {b64encode(f'{access_key_id}:{secret}'.encode()).decode()}"
+        for access_key_id, secret in access_keys.items()
+    }
+    if request.headers.get("Authorization") not in good:
+        raise Refusal(401, "unauthorized", "Authorization failed")
+
+
+def _error(
+    refusal: Refusal, _: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return an error in the form of Prometheus, or of what stands before it."""
+    if refusal.status in {401, 403}:
+        return web.Response(
+            text=f"{refusal.message}\n", status=refusal.status, headers=headers
+        )
+    return web.json_response(
+        {"status": "error", "errorType": refusal.code, "error": refusal.message},
+        status=refusal.status,
+        headers=headers,
+    )
+
+
+def _clear(answer: dict[str, Any]) -> None:
+    """Take all samples out of an answer."""
+    answer["data"]["result"].clear()
+
+
+MANNERS = Manners(
+    error=_error,
+    numbers=re.compile(r"\d+"),
+    wrong_types={
+        "data": {
+            "resultType": 1,
+            "result": [
+                None,
+                7,
+                "qwen-max",
+                {"metric": "qwen-max", "value": 1},
+                {"metric": {"model": 5}, "value": ["now", {}, 1]},
+            ],
+        }
+    },
+    clear_models=_clear,
+)

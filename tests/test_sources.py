@@ -1,0 +1,811 @@
+"""The optional sources in a running Home Assistant: their figures, paces and failures."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from syrupy.assertion import SnapshotAssertion
+
+from custom_components.alibaba_cloud.const import (
+    CONF_ACCESS_KEY_ID,
+    CONF_ACCESS_KEY_SECRET,
+    CONF_BALANCE_ENDPOINT,
+    CONF_BASE_URL,
+    CONF_BILLING_ENDPOINT,
+    CONF_MODELS,
+    CONF_PROMETHEUS_URL,
+    DOMAIN,
+)
+from homeassistant.config_entries import SOURCE_REAUTH
+from homeassistant.const import CONF_API_KEY, CONF_REGION, STATE_UNAVAILABLE, Platform
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
+
+from .conftest import (
+    API_KEY,
+    NOW,
+    Poll,
+    attributes,
+    check_platform,
+    entity_id,
+    setup,
+    state,
+)
+from .simulator import Account, Fault, Simulator
+from .simulator.billing import total_on
+
+FOLLOWED = ["qwen-max", "qwen-plus"]
+
+
+@pytest.fixture
+def entry(
+    hass: HomeAssistant,
+    enable_custom_integrations: None,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> MockConfigEntry:
+    """Return an account whose API key reads limits only, with an AccessKey."""
+    freezer.move_to(NOW)
+    simulator.body = None
+    simulator.account = Account(answer="limits")
+    [(key_id, secret)] = simulator.access_keys.items()
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        title="Model Studio",
+        entry_id="account",
+        data={
+            CONF_API_KEY: API_KEY,
+            CONF_BASE_URL: simulator.base_url,
+            CONF_ACCESS_KEY_ID: key_id,
+            CONF_ACCESS_KEY_SECRET: secret,
+            CONF_REGION: "cn-beijing",
+            CONF_BILLING_ENDPOINT: simulator.openapi_url,
+            CONF_BALANCE_ENDPOINT: simulator.openapi_url,
+            CONF_PROMETHEUS_URL: simulator.prometheus_url,
+        },
+        options={CONF_MODELS: FOLLOWED},
+    )
+    entry.add_to_hass(hass)
+    return entry
+
+
+SPEND = ("monthly_spend", "daily_spend")
+OTHER = ("other_models_monthly_spend", "other_models_daily_spend")
+BALANCE = ("available_balance", "credit_balance")
+TOTALS = ("tokens_used", "requests_used")
+RATES = ("tokens_per_minute", "requests_per_minute", "usage_pct")
+LIMITS = ("rpm", "tpm")
+
+# What each service alone fills: keys of the account, then of each model.
+FILLED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "billing": ((*SPEND, *OTHER), SPEND),
+    "balance": (BALANCE, ()),
+    "prometheus": (TOTALS, (*TOTALS, *RATES)),
+}
+FAILED = {
+    "billing": {"spend"},
+    "balance": {"balance"},
+    "prometheus": {"rates", "totals"},
+}
+ALL_KEYS = (
+    tuple(key for keys, _ in FILLED.values() for key in keys),
+    (*(key for _, keys in FILLED.values() for key in keys), *LIMITS),
+)
+
+# Faults of the services, with what Home Assistant calls them.
+FAULTS = {
+    Fault.SERVER_ERROR: "The service answered, but not with the figures",
+    Fault.HTML: "The answer does not come from Model Studio, or is damaged",
+    Fault.EMPTY: "The answer does not come from Model Studio, or is damaged",
+    Fault.NULL: "The answer ",
+    Fault.LIST: "The answer ",
+    Fault.TRUNCATED: "The answer does not come from Model Studio, or is damaged",
+    Fault.CUT: "The service did not answer",
+    Fault.RESET: "The service did not answer",
+    Fault.REDIRECT: "The service answered, but not with the figures",
+    Fault.THROTTLED: "The service is throttling this account",
+}
+
+
+def shown(hass: HomeAssistant) -> dict[tuple[str | None, str], str | None]:
+    """Return the states of all figures that an AccessKey reads, and of the limits."""
+    account, model = ALL_KEYS
+    return {(None, key): state(hass, key) for key in account} | {
+        (name, key): state(hass, key, name) for name in FOLLOWED for key in model
+    }
+
+
+def unavailable(hass: HomeAssistant) -> set[tuple[str | None, str]]:
+    """Return which of these are unavailable; none is ever unknown here."""
+    states = shown(hass)
+    assert {"unknown", None}.isdisjoint(states.values())
+    return {key for key, value in states.items() if value == STATE_UNAVAILABLE}
+
+
+def filled_by(*services: str) -> set[tuple[str | None, str]]:
+    """Return the figures that these services alone fill."""
+    return {
+        figure
+        for service in services
+        for figure in (
+            *((None, key) for key in FILLED[service][0]),
+            *((name, key) for name in FOLLOWED for key in FILLED[service][1]),
+        )
+    }
+
+
+def failed_sources(hass: HomeAssistant) -> dict[str, str]:
+    """Return what the status says of the sources that can't be read."""
+    failed: dict[str, str] = attributes(hass, "status")["failed_sources"]
+    return failed
+
+
+def issues(hass: HomeAssistant) -> set[str]:
+    """Return the account's issues."""
+    return {
+        issue_id.removesuffix("_account")
+        for domain, issue_id in ir.async_get(hass).issues
+        if domain == DOMAIN
+    }
+
+
+def reauth_steps(hass: HomeAssistant) -> list[str]:
+    """Return where the account's reauth flows stand."""
+    return [
+        flow["step_id"]
+        for flow in hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+        if flow["context"]["source"] == SOURCE_REAUTH
+    ]
+
+
+async def test_figures(
+    hass: HomeAssistant, account: MockConfigEntry, snapshot: SnapshotAssertion
+) -> None:
+    check_platform(hass, Platform.SENSOR, snapshot)
+
+
+@pytest.mark.parametrize("models", [[], ["qwen-max"], FOLLOWED], ids=len)
+async def test_spend_by_model_adds_up(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, models: list[str]
+) -> None:
+    """The followed models and the others are the account, to the cent."""
+    simulator.account.extra_models = 40
+    simulator.account.adjust(simulator.account.today, "qwen-max", Decimal("-3.21"))
+    hass.config_entries.async_update_entry(entry, options={CONF_MODELS: models})
+    await setup(hass, entry)
+    for key in SPEND:
+        parts = [state(hass, key, model) for model in models]
+        parts.append(state(hass, f"other_models_{key}"))
+        assert sum(Decimal(str(part)) for part in parts) == Decimal(
+            str(state(hass, key))
+        )
+
+
+async def test_paces(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Bills every 15 minutes, what is used in a minute every minute."""
+
+    def asked() -> dict[str, int]:
+        kinds = [
+            "totals" if ":" in request.query.get("query", "") else request.path
+            for request in simulator.signed_requests
+        ]
+        return {kind: kinds.count(kind) for kind in set(kinds)}
+
+    before = asked()
+    for _ in range(120):
+        await poll(30)
+    rates = "/prometheus/api/v1/query"
+    assert {kind: count - before[kind] for kind, count in asked().items()} == {
+        "/modelstudio/billing/trend": 4,
+        "/": 4,
+        "totals": 2 * 4,
+        rates: 2 * 60,
+    }
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("service", FILLED)
+async def test_failing_source_takes_its_own_figures_alone(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    caplog: pytest.LogCaptureFixture,
+    request: pytest.FixtureRequest,
+    service: Any,
+    fault: Fault,
+) -> None:
+    request.applymarker(
+        pytest.mark.logs(*(f"Error fetching Model Studio {s}" for s in FAILED[service]))
+    )
+    assert unavailable(hass) == set()
+    assert failed_sources(hass) == {}
+    simulator.fail(fault, at=service)
+    await poll(15 * 60 + 1)
+    await poll(15 * 60 + 1)
+    assert unavailable(hass) == filled_by(service)
+    assert state(hass, "status") == "ok"
+    assert failed_sources(hass).keys() == FAILED[service]
+    assert all(text.startswith(FAULTS[fault]) for text in failed_sources(hass).values())
+    assert reauth_steps(hass) == []
+
+    simulator.recover()
+    await poll(15 * 60 + 1)
+    assert unavailable(hass) == set()
+    assert failed_sources(hass) == {}
+
+
+@pytest.mark.logs(*(f"Error fetching Model Studio {s}" for s in ("spend", "balance")))
+async def test_lasting_failure_is_an_issue(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """One names the permission that is missing; both go when it is there."""
+    simulator.denied = {"GetBillingTrend", "QueryAccountBalance"}
+    for _ in range(4):
+        await poll(15 * 60 + 1)
+        assert issues(hass) == set()
+    assert failed_sources(hass)["spend"].startswith(
+        "The AccessKey lacks the permission modelstudio:GetBillingTrend"
+    )
+    await poll(15 * 60 + 1)
+    assert issues(hass) == {"spend_failing", "balance_failing"}
+    issue = ir.async_get(hass).async_get_issue(DOMAIN, "balance_failing_account")
+    assert issue is not None
+    assert issue.translation_placeholders == {
+        "account": "Model Studio",
+        "error": "NotAuthorized: This API is not authorized for caller.",
+        "permission": "AliyunBSSReadOnlyAccess",
+    }
+    simulator.denied = set()
+    await poll(15 * 60 + 1)
+    assert issues(hass) == set()
+
+
+@pytest.mark.logs(*(f"Error fetching Model Studio {s}" for s in ("rates", "totals")))
+async def test_lasting_failure_of_prometheus_is_one_issue(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    simulator.denied = {"prometheus"}
+    for _ in range(6):
+        await poll(15 * 60 + 1)
+    assert issues(hass) == {"telemetry_failing"}
+    simulator.denied = set()
+    await poll(15 * 60 + 1)
+    assert issues(hass) == set()
+
+
+@pytest.mark.logs(
+    *(
+        f"Error fetching Model Studio {source}.*InvalidAccessKeyId"
+        for source in ("spend", "balance")
+    ),
+    *(f"Error fetching Model Studio {source}" for source in ("rates", "totals")),
+)
+async def test_revoked_access_key(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Limits and status stay, and another one is asked for once, however long it lasts."""
+    keys, simulator.access_keys = simulator.access_keys, {}
+    before = shown(hass)
+    for _ in range(8):
+        await poll(15 * 60 + 1)
+        assert reauth_steps(hass) == ["access_key"]
+        assert state(hass, "status") == "ok"
+        assert state(hass, "api_key_problem") == "off"
+    assert unavailable(hass) == filled_by(*FILLED)
+    for name in FOLLOWED:
+        for key in LIMITS:
+            assert state(hass, key, name) == before[name, key]
+    # What is asked for is no repair besides.
+    assert issues(hass) == set()
+
+    simulator.access_keys = keys
+    await poll(15 * 60 + 1)
+    assert reauth_steps(hass) == []
+    assert unavailable(hass) == set()
+
+
+@pytest.mark.logs(
+    *(f"Error fetching Model Studio {source}" for source in ("spend", "balance") * 2),
+    *(f"Error fetching Model Studio {source}" for source in ("rates", "totals") * 2),
+)
+async def test_access_key_is_asked_for_each_time_it_is_revoked(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    keys = simulator.access_keys
+    for _ in range(2):
+        simulator.access_keys = {}
+        await poll(15 * 60 + 1)
+        assert reauth_steps(hass) == ["access_key"]
+        simulator.access_keys = keys
+        await poll(15 * 60 + 1)
+        assert reauth_steps(hass) == []
+
+
+@pytest.mark.logs(
+    "Error fetching Model Studio data",
+    *(f"Error fetching Model Studio {s}" for s in ("spend", "balance")),
+    *(f"Error fetching Model Studio {s}" for s in ("rates", "totals")),
+)
+async def test_both_keys_revoked_are_asked_for_one_after_the_other(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    api_keys, simulator.api_keys = simulator.api_keys, set()
+    simulator.access_keys = {}
+    await poll()
+    await poll(15 * 60 + 1)
+    assert reauth_steps(hass) == ["reauth_confirm"]
+    simulator.api_keys = api_keys
+    await poll(5 * 60 + 1)
+    await poll(15 * 60 + 1)
+    assert reauth_steps(hass) == ["access_key"]
+
+
+@pytest.mark.logs(*(f"Error fetching Model Studio {s}" for s in ("spend", "balance")))
+async def test_access_key_is_not_asked_for_while_it_is_changed(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    hass.config_entries.async_update_entry(
+        account,
+        data={k: v for k, v in account.data.items() if k != CONF_PROMETHEUS_URL},
+    )
+    await hass.config_entries.async_reload(account.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    flow = await account.start_reconfigure_flow(hass)
+    simulator.access_keys = {}
+    await poll(15 * 60 + 1)
+    assert reauth_steps(hass) == []
+    hass.config_entries.flow.async_abort(flow["flow_id"])
+    await poll(15 * 60 + 1)
+    assert reauth_steps(hass) == ["access_key"]
+
+
+@pytest.mark.logs("Error fetching Model Studio data")
+async def test_api_key_that_fails_leaves_what_the_access_key_reads(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    simulator.api_keys = set()
+    await poll()
+    limits = {(name, key) for name in FOLLOWED for key in LIMITS}
+    nearest = {(name, "usage_pct") for name in FOLLOWED}
+    assert unavailable(hass) == limits | nearest
+    assert state(hass, "status") == "auth"
+
+
+@pytest.mark.logs("Error fetching Model Studio data")
+async def test_restart_with_an_api_key_that_fails(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
+) -> None:
+    before = shown(hass)
+    simulator.api_keys = set()
+    await hass.config_entries.async_reload(account.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    limits = {(name, key) for name in FOLLOWED for key in LIMITS}
+    nearest = {(name, "usage_pct") for name in FOLLOWED}
+    assert unavailable(hass) == limits | nearest
+    after = shown(hass)
+    assert {k: v for k, v in after.items() if v != STATE_UNAVAILABLE} == {
+        k: v for k, v in before.items() if k not in limits | nearest
+    }
+
+
+@pytest.mark.logs("Error fetching Model Studio balance.*Throttling")
+async def test_throttled_balance_waits_as_told(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    def asked() -> int:
+        return sum(request.path == "/" for request in simulator.signed_requests)
+
+    simulator.fail(Fault.THROTTLED, retry_after=120_000, at="balance", times=1)
+    await poll(15 * 60 + 1)
+    before = asked()
+    await poll(100)
+    assert asked() == before
+    await poll(21)
+    assert asked() == before + 1
+    assert unavailable(hass) == set()
+
+
+@pytest.mark.parametrize(
+    ("reports", "currency", "shown_after"),
+    [
+        # The bill stands in for an account whose API key reads money, in its currency.
+        ("account", "USD", "bill"),
+        # Another currency would be another figure under the same name.
+        ("account", "CNY", STATE_UNAVAILABLE),
+        ("limits", "CNY", "bill"),
+        ("limits", "USD", "bill"),
+    ],
+)
+@pytest.mark.logs("Error fetching Model Studio data")
+async def test_no_sensor_mixes_currencies(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    reports: Any,
+    currency: str,
+    shown_after: str,
+) -> None:
+    simulator.account = Account(answer=reports, currency=currency)
+    await setup(hass, entry)
+    unit = "USD" if reports == "account" else currency
+    assert attributes(hass, "monthly_spend")["unit_of_measurement"] == unit
+    assert attributes(hass, "monthly_spend", "qwen-max")["unit_of_measurement"] == (
+        currency
+    )
+    simulator.fail(Fault.SERVER_ERROR, at="quotas")
+    await poll()
+    value = state(hass, "monthly_spend")
+    assert attributes(hass, "monthly_spend")["unit_of_measurement"] == unit
+    if shown_after == "bill":
+        assert value not in (STATE_UNAVAILABLE, "unknown")
+    else:
+        assert value == shown_after
+    assert attributes(hass, "monthly_spend", "qwen-max")["unit_of_measurement"] == (
+        currency
+    )
+    if reports == "account":
+        # Another source's counter would look as if that had been used at once.
+        assert state(hass, "tokens_used") == STATE_UNAVAILABLE
+
+
+async def test_quotas_come_first(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """They are near real time, where the bill lags."""
+    simulator.account = Account(currency="USD")
+    simulator.trend_body = trend("20260815", daily="1.00", monthly="2.00")
+    await setup(hass, entry)
+    assert state(hass, "monthly_spend") == str(simulator.account.monthly_spend)
+    assert state(hass, "daily_spend") == str(simulator.account.daily_spend)
+    assert state(hass, "monthly_spend", "qwen-max") == "2.00"
+
+
+async def test_accounts_in_two_currencies(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
+) -> None:
+    async with Simulator(account=Account(answer="limits", currency="USD")) as other:
+        [(key_id, secret)] = other.access_keys.items()
+        entry = MockConfigEntry(
+            domain=DOMAIN,
+            title="International",
+            data={
+                CONF_API_KEY: API_KEY,
+                CONF_BASE_URL: other.base_url,
+                CONF_ACCESS_KEY_ID: key_id,
+                CONF_ACCESS_KEY_SECRET: secret,
+                CONF_REGION: "ap-southeast-1",
+                CONF_BILLING_ENDPOINT: other.openapi_url,
+                CONF_BALANCE_ENDPOINT: other.openapi_url,
+            },
+        )
+        entry.add_to_hass(hass)
+        await setup(hass, entry)
+        for key in ("monthly_spend", "available_balance"):
+            found = er.async_get(hass).async_get_entity_id(
+                "sensor", DOMAIN, f"{entry.entry_id}_{key}"
+            )
+            assert found is not None
+            there = hass.states.get(found)
+            assert there is not None
+            assert there.attributes["unit_of_measurement"] == "USD"
+            assert attributes(hass, key)["unit_of_measurement"] == "CNY"
+        await hass.config_entries.async_remove(entry.entry_id)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin", "Asia/Shanghai"])
+async def test_month_ends_with_the_billing_time_zone(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+    poll: Poll,
+    zone: str,
+) -> None:
+    """At home it is still August when September's bill begins."""
+    await hass.config.async_set_time_zone(zone)
+    freezer.move_to("2026-08-31 15:50:00+00:00")
+    await setup(hass, entry)
+
+    def since(key: str, model: str | None = None) -> datetime:
+        return datetime.fromisoformat(attributes(hass, key, model)["last_reset"])
+
+    august = Decimal(str(state(hass, "monthly_spend")))
+    for model in (None, *FOLLOWED):
+        assert since("monthly_spend", model) == datetime(2026, 7, 31, 16, tzinfo=UTC)
+        assert since("daily_spend", model) == datetime(2026, 8, 30, 16, tzinfo=UTC)
+    await poll(15 * 60 + 1)
+    for model in (None, *FOLLOWED):
+        for key in SPEND:
+            assert since(key, model) == datetime(2026, 8, 31, 16, tzinfo=UTC)
+    assert 0 < Decimal(str(state(hass, "monthly_spend"))) < august / 100
+
+
+async def test_today_without_a_bill_is_unknown(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """The bill says nothing of today, which does not mean that nothing was spent."""
+    simulator.trend_body = trend("20260814", daily="1.00", monthly="2.00")
+    await setup(hass, entry)
+    assert state(hass, "monthly_spend") == "2.00"
+    assert entity_id(hass, "daily_spend") is None
+
+
+async def test_nothing_delivered_is_unknown(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    simulator.telemetry_body = {
+        "status": "success",
+        "data": {"resultType": "vector", "result": []},
+    }
+    await poll(15 * 60 + 1)
+    for key in (*TOTALS, *RATES):
+        assert state(hass, key, "qwen-max") == "unknown"
+    assert failed_sources(hass) == {}
+
+
+async def test_nearer_limit_is_what_is_used(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """qwen-max may have 1,200 requests and 1,000,000 tokens a minute."""
+
+    def telemetry(tokens: int, requests: int) -> Callable[[Any], Any]:
+        def body(query: Any) -> Any:
+            value = requests if "model_call_count" in query["query"] else tokens
+            return {
+                "status": "success",
+                "data": {
+                    "resultType": "vector",
+                    "result": [
+                        {"metric": {"model": "qwen-max"}, "value": [0, str(value)]}
+                    ],
+                },
+            }
+
+        return body
+
+    for tokens, requests, usage in (
+        (500_000, 120, "50.0"),
+        (100_000, 900, "75.0"),
+        (1_500_000, 1, "150.0"),
+        (0, 0, "0.0"),
+    ):
+        simulator.telemetry_body = telemetry(tokens, requests)
+        await poll(61)
+        assert state(hass, "usage_pct", "qwen-max") == usage
+        assert state(hass, "tokens_per_minute", "qwen-max") == str(tokens)
+        assert state(hass, "requests_per_minute", "qwen-max") == str(requests)
+    assert state(hass, "usage_pct", "qwen-plus") == "unknown"
+
+
+async def test_unchanged_sources_write_nothing(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    trend_body = simulator.trend_body = trend("20260815", daily="1.00", monthly="2.00")
+    simulator.balance_body = {
+        "Code": "200",
+        "Success": True,
+        "Data": {"AvailableAmount": "1,000.00", "Currency": "CNY"},
+    }
+    simulator.telemetry_body = {
+        "status": "success",
+        "data": {"resultType": "vector", "result": []},
+    }
+    assert trend_body
+    await poll(15 * 60 + 1)
+    changes: list[Any] = []
+
+    @callback
+    def note(event: Any) -> None:
+        changes.append(event)
+
+    @callback
+    def all_of_them(data: Any) -> bool:
+        return True
+
+    hass.bus.async_listen("state_changed", note)
+    hass.bus.async_listen("state_reported", note, event_filter=all_of_them)
+    asked = len(simulator.signed_requests)
+    for _ in range(20):
+        await poll(61)
+    assert len(simulator.signed_requests) > asked + 20
+    assert changes == []
+
+
+async def test_removed_access_key_leaves_its_figures_unknown(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> None:
+    hass.config_entries.async_update_entry(
+        account,
+        data={k: account.data[k] for k in (CONF_API_KEY, CONF_BASE_URL)},
+    )
+    await hass.config_entries.async_reload(account.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert state(hass, "monthly_spend") == "unknown"
+    assert state(hass, "rpm", "qwen-max") == "1200"
+    assert "failed_sources" not in attributes(hass, "status")
+
+
+async def get_spend(hass: HomeAssistant, **data: Any) -> dict[str, Any]:
+    """Return what the action returns."""
+    answer = await hass.services.async_call(
+        DOMAIN,
+        "get_spend",
+        {"config_entry_id": "account", **data},
+        blocking=True,
+        return_response=True,
+    )
+    assert isinstance(answer, dict)
+    return answer
+
+
+@pytest.mark.parametrize("group_by", ["model", "workspace", "api_key", "business_type"])
+@pytest.mark.parametrize("period", ["day", "month"])
+async def test_get_spend(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    period: str,
+    group_by: str,
+) -> None:
+    """All that is told adds up to what the account was billed."""
+    simulator.account.extra_models = 40
+    spend = await get_spend(
+        hass,
+        start_date="2026-05-01",
+        end_date="2026-08-14",
+        period=period,
+        group_by=group_by,
+    )
+    days = [date(2026, 5, 1) + timedelta(days=n) for n in range(106)]
+    billed = sum((total_on(simulator.account, day) for day in days), Decimal())
+    assert Decimal(spend["total"]) == billed
+    assert spend["currency"] == "CNY"
+    periods = spend["periods"]
+    assert len(periods) == (4 if period == "month" else 106)
+    assert periods[0]["start"] == "2026-05-01"
+    for told in periods:
+        amounts = [Decimal(group["amount"]) for group in told["groups"]]
+        assert sum(amounts) == Decimal(told["amount"])
+    assert sum(Decimal(told["amount"]) for told in periods) == billed
+    if group_by == "model":
+        assert len(periods[0]["groups"]) > 45
+        assert {"qwen-max", "billed-model-40"} <= {
+            group["name"] for group in periods[0]["groups"]
+        }
+
+
+async def test_get_spend_until_today(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> None:
+    """By day and model, without being told."""
+    spend = await get_spend(hass, start_date="2026-08-01")
+    assert spend["total"] == state(hass, "monthly_spend")
+    assert [told["start"] for told in spend["periods"]][-1] == "2026-08-15"
+    assert spend["periods"][-1]["amount"] == state(hass, "daily_spend")
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("2026-08-02", "2026-08-01"), ("2026-08-16", None), ("2020-01-01", "2026-08-01")],
+)
+async def test_get_spend_of_no_range(
+    hass: HomeAssistant, account: MockConfigEntry, start: str, end: str | None
+) -> None:
+    data = {"start_date": start} | ({"end_date": end} if end else {})
+    with pytest.raises(ServiceValidationError) as caught:
+        await get_spend(hass, **data)
+    assert caught.value.translation_key == "invalid_range"
+    assert f"From {start} to {end or '2026-08-15'} is no range of days, or longer than 5" in str(
+        caught.value
+    )
+
+
+async def test_get_spend_without_an_access_key(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    hass.config_entries.async_update_entry(
+        entry, data={k: entry.data[k] for k in (CONF_API_KEY, CONF_BASE_URL)}
+    )
+    await setup(hass, entry)
+    with pytest.raises(ServiceValidationError, match="Model Studio has no AccessKey"):
+        await get_spend(hass, start_date="2026-08-01")
+
+
+@pytest.mark.parametrize(
+    ("fail", "text"),
+    [
+        (
+            lambda simulator: setattr(simulator, "denied", {"GetBillingTrend"}),
+            "The AccessKey lacks the permission modelstudio:GetBillingTrend",
+        ),
+        (
+            lambda simulator: setattr(simulator, "access_keys", {}),
+            "The service does not accept the AccessKey",
+        ),
+        (
+            lambda simulator: setattr(simulator, "clock_offset", timedelta(hours=-1)),
+            "The clock of this machine is wrong",
+        ),
+        (
+            lambda simulator: simulator.fail(Fault.RESET, at="billing"),
+            "The service did not answer",
+        ),
+    ],
+    ids=["denied", "rejected", "clock", "reset"],
+)
+async def test_get_spend_that_fails(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    fail: Callable[[Simulator], None],
+    text: str,
+) -> None:
+    fail(simulator)
+    with pytest.raises(HomeAssistantError, match=text):
+        await get_spend(hass, start_date="2026-08-01")
+
+
+async def test_get_usage_has_what_the_access_key_reads(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> None:
+    usage = await hass.services.async_call(
+        DOMAIN,
+        "get_usage",
+        {"config_entry_id": "account", "model": "qwen-max"},
+        blocking=True,
+        return_response=True,
+    )
+    assert isinstance(usage, dict)
+    figures: Any = usage
+    assert figures["account"]["monthly_spend"] == {
+        "value": float(str(state(hass, "monthly_spend"))),
+        "unit": "CNY",
+    }
+    assert figures["models"]["qwen-max"]["tokens_per_minute"] == {
+        "value": int(str(state(hass, "tokens_per_minute", "qwen-max"))),
+        "unit": "tokens/min",
+    }
+
+
+def trend(period: str, *, daily: str, monthly: str) -> dict[str, Any]:
+    """Return a bill of one day in which qwen-max is all there is."""
+    return {
+        "code": "200",
+        "success": True,
+        "data": {
+            "costTotals": {"amount": monthly, "currency": "CNY"},
+            "groupByTotal": [],
+            "resultByTime": [
+                {
+                    "period": f"{period[:6]}01",
+                    "total": {
+                        "amount": str(Decimal(monthly) - Decimal(daily)),
+                        "currency": "CNY",
+                    },
+                    "periodDetails": [
+                        {
+                            "key": "qwen-max",
+                            "name": "qwen-max",
+                            "amount": str(Decimal(monthly) - Decimal(daily)),
+                        }
+                    ],
+                },
+                {
+                    "period": period,
+                    "total": {"amount": daily, "currency": "CNY"},
+                    "periodDetails": [
+                        {"key": "qwen-max", "name": "qwen-max", "amount": daily}
+                    ],
+                },
+            ],
+        },
+    }
