@@ -1092,6 +1092,21 @@ async def test_partial_access_is_mended(
 
 
 @pytest.mark.parametrize("source", SOURCES)
+async def test_secret_that_works_in_part_stays(
+    flows: AccessFlows, simulator: Simulator, source: str
+) -> None:
+    form = await flows.ask(source)
+    simulator.denied = {"GetBillingTrend"}
+    form = await flows.choose(await flows.type_in(form), "access_key")
+    assert_asked_again(flows, form)
+    form = await flows.fill(form, access_key_id="LTAI5tThird")
+    assert form["errors"] == {"access_key_secret": "access_key_incomplete"}
+    simulator.denied.clear()
+    result = await flows.fill(form, access_key_id=NEW_ACCESS_KEY_ID)
+    assert await flows.end(result, source) == stored_anew(simulator)
+
+
+@pytest.mark.parametrize("source", SOURCES)
 async def test_partial_access_is_given_up(
     flows: AccessFlows, simulator: Simulator, source: str
 ) -> None:

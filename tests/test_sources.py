@@ -281,6 +281,18 @@ async def test_lasting_failure_of_prometheus_is_one_issue(
     assert issues(hass) == set()
 
 
+@pytest.mark.logs(*(f"Error fetching Model Studio {s}" for s in ("rates", "totals")))
+async def test_prometheus_that_rejects_the_access_key(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """It may want a token instead: the AccessKey is good, and not asked for."""
+    simulator.fail(Fault.UNAUTHORIZED, at="prometheus")
+    for _ in range(6):
+        await poll(15 * 60 + 1)
+        assert reauth_steps(hass) == []
+    assert issues(hass) == {"telemetry_failing"}
+
+
 @pytest.mark.logs(
     *(
         f"Error fetching Model Studio {source}.*InvalidAccessKeyId"
@@ -704,8 +716,9 @@ async def test_get_spend_of_no_range(
     with pytest.raises(ServiceValidationError) as caught:
         await get_spend(hass, **data)
     assert caught.value.translation_key == "invalid_range"
-    assert f"From {start} to {end or '2026-08-15'} is no range of days, or longer than 5" in str(
-        caught.value
+    assert (
+        f"From {start} to {end or '2026-08-15'} is no range of days, or longer than 5"
+        in str(caught.value)
     )
 
 

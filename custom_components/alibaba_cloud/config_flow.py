@@ -350,8 +350,10 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         self._spending = []
         key_id = user_input.get(CONF_ACCESS_KEY_ID, "").strip()
         secret = user_input.get(CONF_ACCESS_KEY_SECRET, "").strip()
-        if not secret and key_id and key_id == known.get(CONF_ACCESS_KEY_ID):
-            secret = known[CONF_ACCESS_KEY_SECRET]
+        # What worked in part is known as well, though it is not stored yet.
+        for access_key in (known, self._access):
+            if not secret and key_id and key_id == access_key.get(CONF_ACCESS_KEY_ID):
+                secret = access_key[CONF_ACCESS_KEY_SECRET]
         if not (key_id or secret):
             return {}
         if not (key_id and secret):

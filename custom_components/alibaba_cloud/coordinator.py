@@ -25,7 +25,6 @@ from .failures import FAILURES, REJECTED_KEY_INTERVAL, Backoff, PollFailed, Stat
 from .history import async_import_spend
 from .model_studio import (
     AccountSnapshot,
-    AuthenticationError,
     ModelStudioClient,
     ModelStudioError,
     ModelUsage,
@@ -240,10 +239,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
     @callback
     def _source_told(self) -> None:
         """Tell what a source reported, or that it can't be read."""
-        if not any(
-            isinstance(source.error, AuthenticationError)
-            for source in self.sources.values()
-        ):
+        if not any(source.rejected for source in self.sources.values()):
             self._access_key_reauth.withdraw()
         self._update_account()
         self.async_update_listeners()

@@ -9,10 +9,16 @@ from homeassistant.components.diagnostics import async_redact_data
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
 
-from .const import CONF_ACCESS_KEY_ID, CONF_ACCESS_KEY_SECRET
+from .const import CONF_ACCESS_KEY_ID, CONF_ACCESS_KEY_SECRET, CONF_PROMETHEUS_URL
 from .coordinator import AlibabaCloudConfigEntry
 
-TO_REDACT = {CONF_ACCESS_KEY_ID, CONF_ACCESS_KEY_SECRET, CONF_API_KEY}
+# The URL of some Prometheus instances lets in whoever knows it.
+TO_REDACT = {
+    CONF_ACCESS_KEY_ID,
+    CONF_ACCESS_KEY_SECRET,
+    CONF_API_KEY,
+    CONF_PROMETHEUS_URL,
+}
 
 
 async def async_get_config_entry_diagnostics(

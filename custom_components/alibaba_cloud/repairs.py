@@ -126,6 +126,7 @@ def _source_issues(
     A rejected AccessKey is asked for instead.
     """
     now = dt_util.utcnow()
+    rejected = any(source.rejected for source in coordinator.sources.values())
     for key, about in SOURCE_ISSUES.items():
         lasting = [
             source
@@ -133,7 +134,7 @@ def _source_issues(
             if source
             and source.failing_since
             and now - source.failing_since >= LASTING
-            and not isinstance(source.error, AuthenticationError)
+            and not (rejected and isinstance(source.error, AuthenticationError))
         ]
         yield (
             key,

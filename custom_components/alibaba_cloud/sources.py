@@ -31,6 +31,7 @@ from .model_studio import (
     BILLING_TIME_ZONE,
     DEFAULT_REGION,
     AccessKey,
+    AuthenticationError,
     BalanceClient,
     BillingClient,
     ModelStudioError,
@@ -52,6 +53,9 @@ class Source(StrEnum):
     TOTALS = "totals"
     HISTORY = "history"
 
+
+SIGNED = (Source.SPEND, Source.BALANCE, Source.HISTORY)
+"""What tells whether an AccessKey is good: some Prometheus instances want a token."""
 
 INTERVALS: Mapping[Source, timedelta] = {
     Source.SPEND: timedelta(minutes=15),
@@ -177,6 +181,11 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
         self.failing_since: datetime | None = None
 
     @property
+    def rejected(self) -> bool:
+        """Whether the service says that the AccessKey is not good."""
+        return self.source in SIGNED and isinstance(self.error, AuthenticationError)
+
+    @property
     def report(self) -> ReportT | None:
         """What the source says now."""
         return self.data if self.last_update_success else None
@@ -209,7 +218,7 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
         if status is Status.AUTH:
             translation_key = INVALID_ACCESS_KEY
             retry_after = max(INTERVALS[self.source], REJECTED_KEY_INTERVAL)
-            if not self._shutdown_requested:
+            if self.source in SIGNED and not self._shutdown_requested:
                 self._on_rejected()
         return PollFailed(
             status,

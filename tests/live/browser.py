@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from typing import Any
 
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 from .instance import HomeAssistant
 
@@ -21,6 +21,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+EXPECT_WITHIN = 30_000
+"""Milliseconds in which a page is to show what is expected, on a machine with a lot to do."""
 ENDPOINTS = {
     "billing_endpoint": "Model Studio OpenAPI",
     "balance_endpoint": "Billing OpenAPI",
@@ -67,6 +69,7 @@ async def open_page(
 
     scale: pixels of a picture per pixel of the page.
     """
+    expect.set_options(timeout=EXPECT_WITHIN)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=install(), args=ARGUMENTS

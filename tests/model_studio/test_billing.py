@@ -341,6 +341,17 @@ async def test_groups_stay_merged(
     assert len(simulator.signed_requests) == requests
 
 
+def test_merged_groups_may_cancel_out() -> None:
+    """On a day without others, too, there may be models among them."""
+    told = parse_trend(
+        bill(
+            period("20260814", "15.00", a="10.00", **{OTHERS: "5.00"}),
+            period("20260815", "15.00", a="15.00"),
+        )
+    )
+    assert [p.complete for p in told.periods] == [False, False]
+
+
 @pytest.mark.parametrize(
     ("refusal", "error"),
     [
@@ -577,7 +588,8 @@ def test_no_groups(details: Any) -> None:
     [
         (("10.00", "19.99"), True),
         (("10.01", "20.00"), True),
-        (("10.00", "19.98"), False),
+        (("10.000", "19.985"), True),
+        (("10.000", "19.984"), False),
         (("10.00", "20.02"), False),
     ],
 )

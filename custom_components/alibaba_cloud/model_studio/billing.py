@@ -24,7 +24,6 @@ from .errors import (
     AccountError,
     AuthenticationError,
     ClockSkewError,
-    ConnectionFailedError,
     InvalidAnswerError,
     ModelStudioError,
     PermissionDeniedError,
@@ -33,7 +32,7 @@ from .errors import (
 from .models import AccessKey, Balance, ModelSpend, Money, SpendReport
 from .parsing import decimal, decode_json, mapping, number, seconds_to_wait, text
 from .signing import signed_headers
-from .transport import Answer, request
+from .transport import Answer, request, retried
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -58,8 +57,6 @@ _ROUNDING = Decimal("0.005")
 
 _WITH_THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d*)?")
 _CURRENCY = re.compile("[A-Z]{3}")
-_ACCESS_KEY_ID = re.compile("[A-Za-z0-9._-]+")
-_ACCESS_KEY_SECRET = re.compile("[!-~]+")
 _REJECTED = (
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
@@ -274,10 +271,7 @@ async def _call(
 
     Each try has a signature of its own, as none is taken twice.
     """
-    if not (
-        _ACCESS_KEY_ID.fullmatch(access_key.id)
-        and _ACCESS_KEY_SECRET.fullmatch(access_key.secret)
-    ):
+    if not access_key.is_possible:
         raise AuthenticationError("This can't be an AccessKey")
 
     async def ask() -> Answer:
@@ -297,10 +291,7 @@ async def _call(
             secret=access_key.secret,
         )
 
-    try:
-        answer = await ask()
-    except ConnectionFailedError:
-        answer = await ask()
+    answer = await retried(ask)
     try:
         return parse_openapi(answer)
     except ModelStudioError as err:

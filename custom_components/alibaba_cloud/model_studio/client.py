@@ -15,14 +15,13 @@ from yarl import URL
 
 from .errors import (
     AuthenticationError,
-    ConnectionFailedError,
     InvalidAnswerError,
     ModelStudioError,
     RateLimitError,
 )
 from .models import AccountSnapshot, LimitsListing, LimitsPage, RateLimit
 from .parsing import AnswerParser, limits_account, parse_failure, seconds_to_wait
-from .transport import Answer, request
+from .transport import Answer, request, retried
 
 REGIONS = {
     "cn-beijing": "https://dashscope.aliyuncs.com/api/v1",
@@ -138,10 +137,7 @@ class ModelStudioClient:
         url = self._url
         if size is not None:
             url = url.with_query(page_no=page, page_size=size)
-        try:
-            return await self._get(url)
-        except ConnectionFailedError:
-            return await self._get(url)
+        return await retried(lambda: self._get(url))
 
     async def _get(self, url: URL) -> AccountSnapshot | LimitsPage:
         """Ask once."""

@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from math import isfinite
+import re
 from types import MappingProxyType
+
+_ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9._-]+")
+_SECRET = re.compile(r"[!-~]+")
 
 type Number = int | float
 """A count: whole where it is."""
@@ -29,6 +33,13 @@ class AccessKey:
 
     id: str
     secret: str = field(repr=False)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether this can be one: anything else is not to be sent."""
+        return bool(
+            _ACCESS_KEY_ID.fullmatch(self.id) and _SECRET.fullmatch(self.secret)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

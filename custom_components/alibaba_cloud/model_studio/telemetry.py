@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 import logging
-import re
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +19,6 @@ from yarl import URL
 from .errors import (
     AccountError,
     AuthenticationError,
-    ConnectionFailedError,
     InvalidAnswerError,
     ModelStudioError,
     PermissionDeniedError,
@@ -28,7 +26,7 @@ from .errors import (
 )
 from .models import AccessKey, Number
 from .parsing import decode_json, mapping, number, seconds_to_wait, text
-from .transport import Answer, request
+from .transport import Answer, request, retried
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,9 +45,6 @@ _MINUTE = "(last_over_time({series}[59999ms]) >= 0)"
 _RATES = f"sum by (model) {_MINUTE}"
 # The steps of a subquery are whole minutes, whenever it is evaluated.
 _TOTALS = f"sum by (model) (sum_over_time({_MINUTE}[{{milliseconds}}ms:60s]))"
-
-_ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9._-]+")
-_ACCESS_KEY_SECRET = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,9 +145,7 @@ class TelemetryClient:
     async def _query(self, query: str, time: datetime) -> dict[str, Number | None]:
         """Return the answer by model; a connection that fails is tried once more."""
         key_id, secret = self._access_key.id, self._access_key.secret
-        if not (
-            _ACCESS_KEY_ID.fullmatch(key_id) and _ACCESS_KEY_SECRET.fullmatch(secret)
-        ):
+        if not self._access_key.is_possible:
             raise AuthenticationError("This can't be an AccessKey")
         encoded = b64encode(f"{key_id}:{secret}".encode()).decode()
         url = self._url.with_query(query=query, time=int(time.timestamp()))
@@ -166,10 +159,7 @@ class TelemetryClient:
                 secret=secret,
             )
 
-        try:
-            answer = await ask()
-        except ConnectionFailedError:
-            answer = await ask()
+        answer = await retried(ask)
         try:
             return parse_vector(answer)
         except ModelStudioError as err:

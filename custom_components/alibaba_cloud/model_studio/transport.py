@@ -1,6 +1,6 @@
 """One HTTP request: no redirects, no secret in what comes back, bounded in all."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 import aiohttp
@@ -63,6 +63,14 @@ async def request(
     if len(secret) >= _SHORTEST_SECRET:
         body = body.replace(secret.encode(), REDACTED.encode())
     return Answer(response.status, response.headers, body)
+
+
+async def retried[AnswerT](ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+    """Ask, and once more at once if the connection fails."""
+    try:
+        return await ask()
+    except ConnectionFailedError:
+        return await ask()
 
 
 async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
