@@ -50,6 +50,10 @@ settings.register_profile(
 settings.register_profile(
     "nightly", max_examples=100_000, deadline=None, print_blob=True
 )
+# For scripts/mutate: the same examples for each mutant, and none kept from one to the next.
+settings.register_profile(
+    "mutation", max_examples=25, deadline=None, derandomize=True, database=None
+)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
 )

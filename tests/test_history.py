@@ -504,6 +504,23 @@ async def test_bill_is_taken_back(world: World) -> None:
     ]
 
 
+async def test_bills_that_cancel_out(world: World) -> None:
+    """A first day that comes to nothing in all does not come to nothing for each."""
+    world.simulator.trend_body = partial(
+        canned,
+        {
+            "2026-07-01": {None: "0.00", "a": "5.00", "b": "-5.00"},
+            "2026-08-14": {None: "1.00", "a": "1.00"},
+        },
+    )
+    await world.run("a", "b")
+    for model, first, last in ((None, "0", "1.00"), ("a", "5.00", "1.00")):
+        rows = await rows_of(world.hass, statistic_id("account", "CNY", model))
+        assert (rows[-1][0], rows[-1][2]) == (YESTERDAY, Decimal(first) + Decimal(last))
+    rows = await rows_of(world.hass, statistic_id("account", "CNY", "b"))
+    assert {row[2] for row in rows} == {Decimal("-5.0")}
+
+
 @ON_BOTH
 async def test_long_absence(world: World) -> None:
     """Without a gap; also what was revised after the last look is looked at."""
