@@ -1,0 +1,314 @@
+"""How far off the forecast of a month's spend is, beside what is easily had.
+
+Years of daily spend are made up, of kinds that differ in what is hard about them. Three
+times a day, the end of the month is forecast from what was known by then, and held
+against what the month came to:
+
+`forecast` is the integration's own. `run-rate` has the month go on as it was on average
+so far, `seven days` as the last seven days were; both count parts of a day.
+
+An error is the distance between the two, as a share of what the month came to or, where
+that is more, of the year's average month: a month may come to nothing. All three make
+the same forecasts. There are none at the first moment of a month, where there is no
+run-rate, and none in the year's first three days.
+"""
+
+import argparse
+from calendar import monthrange
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import accumulate
+from random import Random
+from statistics import fmean
+import sys
+
+from custom_components.alibaba_cloud.model_studio.forecast import forecast_period
+from custom_components.alibaba_cloud.model_studio.spend import BILLING_TIME_ZONE
+
+from .common import Goal, Result, Table, arguments, progress, report
+
+DAYS = [date(2026, 1, 1) + number * timedelta(days=1) for number in range(365)]
+HOURS = (0, 12, 20)
+"""Of the billing day, at which forecasts are made."""
+CUSTOMARY = 10
+"""What a usual day costs."""
+PARTS = ((12, 8, 4), (14, 9, 1), (4, 14, 6), (5, 2, 10))
+"""What is usually spent up to noon, up to 20:00 and after that, of some accounts."""
+WEEKEND = 5
+MOST_LOST = 1.1
+"""Nowhere may the forecast be further off than this, the others' errors being 1."""
+HOLDS = (0.75, 0.85)
+"""How often the interval of 80 % should hold, of all forecasts."""
+
+type Kind = Callable[[Random], list[float]]
+"""Makes the days of a year, in usual days."""
+
+
+def noise(random: Random, spread: float = 0.3) -> float:
+    """Return a day of 1 on average."""
+    return random.lognormvariate(-spread * spread / 2, spread)
+
+
+def flat(random: Random) -> list[float]:
+    """Nothing but noise."""
+    return [noise(random) for _ in DAYS]
+
+
+def weekly(random: Random) -> list[float]:
+    """Less at weekends."""
+    week = [noise(random, 0.15) for _ in range(WEEKEND)]
+    week += [random.uniform(0.1, 0.4) for _ in range(7 - WEEKEND)]
+    return [week[day.weekday()] * noise(random) for day in DAYS]
+
+
+def weekends(random: Random) -> list[float]:
+    """Only at weekends."""
+    return [noise(random) * (day.weekday() >= WEEKEND) for day in DAYS]
+
+
+def growth(random: Random) -> list[float]:
+    """60 % more each quarter."""
+    return [1.6 ** (number * 4 / 365) * noise(random) for number in range(365)]
+
+
+def bursts(random: Random) -> list[float]:
+    """One day in twenty is ten times as much."""
+    return [noise(random) * (10 if random.random() < 0.05 else 1) for _ in DAYS]
+
+
+def stopped(random: Random) -> list[float]:
+    """Nothing for one to five months in the year's midst."""
+    stop = random.randrange(90, 210)
+    resumed = stop + random.randrange(30, 150)
+    return [noise(random) * (not stop <= number < resumed) for number in range(365)]
+
+
+def refunds(random: Random) -> list[float]:
+    """Three days in a hundred give back what two to ten cost."""
+    return [
+        -random.uniform(2, 10) if random.random() < 0.03 else noise(random)
+        for _ in DAYS
+    ]
+
+
+def steps(random: Random) -> list[float]:
+    """Every 75 days or so, another level from that day on: 0.3 to 3 times as much."""
+    level, year = 1.0, []
+    for _ in DAYS:
+        if random.random() < 1 / 75:
+            level *= random.choice((0.3, 0.5, 2, 3))
+        year.append(level * noise(random))
+    return year
+
+
+def drift(random: Random) -> list[float]:
+    """Less at weekends, of a level that wanders by 5 % a day."""
+    level, year = 1.0, []
+    for day in DAYS:
+        level *= random.lognormvariate(0, 0.05)
+        year.append(level * noise(random) * (0.4 if day.weekday() >= WEEKEND else 1))
+    return year
+
+
+def seldom(random: Random) -> list[float]:
+    """Four days in five cost nothing."""
+    return [noise(random, 0.8) * (random.random() < 0.2) for _ in DAYS]
+
+
+KINDS: tuple[Kind, ...] = (
+    flat,
+    weekly,
+    weekends,
+    growth,
+    bursts,
+    stopped,
+    refunds,
+    steps,
+    drift,
+    seldom,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """The errors at one moment, or those of many on average."""
+
+    forecast: float
+    run_rate: float
+    seven_days: float
+    held: float
+    """Whether the interval held, or how often."""
+    width: float
+    """Of the interval; in what errors are told in."""
+
+    @property
+    def against(self) -> float:
+        """The forecast's error, the smaller one of the others being 1."""
+        return self.forecast / min(self.run_rate, self.seven_days)
+
+
+def errors_of_year(kind: Kind, number: int) -> Iterator[tuple[date, Errors]]:
+    """Yield how far off the forecasts of a year are."""
+    random = Random(f"{kind.__name__} {number}")
+    amounts = [Decimal(f"{CUSTOMARY * amount:.2f}") for amount in kind(random)]
+    # Before each day, with one more for the end of the year.
+    totals = [float(total) for total in accumulate(amounts, initial=Decimal())]
+    average = totals[-1] / 12
+    usual = random.choice(PARTS)
+    known: dict[date, Decimal] = {}
+    for today, (day, amount) in enumerate(zip(DAYS, amounts, strict=True)):
+        days = monthrange(day.year, day.month)[1]
+        start = today - day.day + 1
+        truth = totals[start + days] - totals[start]
+        unit = max(truth, average)
+        # A day is like others of the account, but for its luck.
+        parts = [random.gammavariate(part / 4, 1) for part in usual]
+        shares = [part / sum(parts) for part in accumulate(parts, initial=0)]
+        week = totals[today] - totals[max(0, today - 7)]
+        for hour, share in zip(HOURS, shares, strict=False):
+            spent = Decimal(
+                f"{totals[today] - totals[start] + float(amount) * share:.2f}"
+            )
+            passed = day.day - 1 + hour / 24
+            forecast = forecast_period(
+                known,
+                spent=spent,
+                now=datetime.combine(day, time(hour), BILLING_TIME_ZONE),
+                end=DAYS[start + days - 1],
+            )
+            if forecast is None or not passed:
+                continue
+            run_rate = float(spent) / passed * days
+            seven_days = float(spent) + week / min(today, 7) * (days - passed)
+            yield (
+                day,
+                Errors(
+                    forecast=abs(float(forecast.projected) - truth) / unit,
+                    run_rate=abs(run_rate - truth) / unit,
+                    seven_days=abs(seven_days - truth) / unit,
+                    # To the cent, as money is.
+                    held=float(forecast.low) - 0.011
+                    < truth
+                    < float(forecast.high) + 0.011,
+                    width=float(forecast.high - forecast.low) / unit,
+                ),
+            )
+        known[day] = amount
+
+
+def mean(errors: list[Errors]) -> Errors:
+    """Return the average of errors."""
+    return Errors(
+        *(fmean(getattr(one, field.name) for one in errors) for field in fields(Errors))
+    )
+
+
+def table(title: str, first: str, rows: dict[str, Errors]) -> Table:
+    """Return errors as a reader wants them."""
+    columns = ["Forecast", "Run-rate", "Seven days", "Against the better"]
+    columns += ["Interval holds", "Interval's width"]
+    return Table(
+        title,
+        [first, *columns],
+        [
+            [
+                name,
+                f"{errors.forecast:.1%}",
+                f"{errors.run_rate:.1%}",
+                f"{errors.seven_days:.1%}",
+                f"{errors.against:.2f}",
+                f"{errors.held:.0%}",
+                f"{errors.width:.0%}",
+            ]
+            for name, errors in rows.items()
+        ],
+    )
+
+
+def result_of(years: int) -> Result:
+    """Make the forecasts, and return what they are worth."""
+    kinds: dict[str, Errors] = {}
+    texts: dict[str, str] = {}
+    by_day: dict[str, list[Errors]] = {
+        "1 to 10": [],
+        "11 to 20": [],
+        "21 to the last": [],
+    }
+    for kind in KINDS:
+        progress(kind.__name__)
+        made: list[Errors] = []
+        for number in range(years):
+            for day, errors in errors_of_year(kind, number):
+                made.append(errors)
+                by_day[list(by_day)[min(2, (day.day - 1) // 10)]].append(errors)
+        kinds[kind.__name__] = mean(made)
+        texts[kind.__name__] = (kind.__doc__ or "").rstrip(".")
+    overall = mean(list(kinds.values()))
+    worst = max(kinds, key=lambda name: kinds[name].against)
+    least, most = HOLDS
+    return Result(
+        "forecast",
+        tables=[
+            table(
+                "Error by kind of spend",
+                "Days",
+                {f"{name}: {texts[name]}": errors for name, errors in kinds.items()}
+                | {"all": overall},
+            ),
+            table(
+                "Error by day of the month",
+                "Made on days",
+                {name: mean(errors) for name, errors in by_day.items()},
+            ),
+        ],
+        goals=[
+            Goal(
+                "Better than run-rate over all kinds",
+                f"{overall.forecast:.1%} against {overall.run_rate:.1%}",
+                overall.forecast < overall.run_rate,
+            ),
+            Goal(
+                "Better than the last seven days over all kinds",
+                f"{overall.forecast:.1%} against {overall.seven_days:.1%}",
+                overall.forecast < overall.seven_days,
+            ),
+            Goal(
+                f"On no kind more than {MOST_LOST:.2f} times as far off as either",
+                f"{kinds[worst].against:.2f} ({worst})",
+                kinds[worst].against <= MOST_LOST,
+            ),
+            Goal(
+                f"The interval of 80 % holds {least:.0%} to {most:.0%} of the time",
+                f"{overall.held:.0%}",
+                least <= overall.held <= most,
+            ),
+        ],
+        notes=[
+            f"{years} made-up years of each kind; forecasts at "
+            + ", ".join(f"{hour}:00" for hour in HOURS)
+            + " of each day.",
+            "Errors are shares of what the month came to or, where more, the year's mean.",
+        ],
+        figures={name: asdict(errors) for name, errors in kinds.items()}
+        | {"all": asdict(overall)},
+    )
+
+
+def main() -> None:
+    """Tell how far off the forecasts are; fail where they are not worth it."""
+
+    def prepare(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--years", type=int, default=20, help="of each kind (default: %(default)s)"
+        )
+
+    options = arguments(__doc__, prepare)
+    result = result_of(options.years)
+    report(result, options.json)
+    sys.exit(not all(goal.met for goal in result.goals))
+
+
+if __name__ == "__main__":
+    main()
