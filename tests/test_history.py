@@ -67,7 +67,7 @@ from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.util import dt as dt_util
 
 from .conftest import API_KEY, setup
-from .simulator import Account, Simulator
+from .simulator import Account, Fault, Simulator
 from .simulator.billing import _items, total_on
 from .simulator.faults import Refusal
 from .simulator.openapi import roa_answer
@@ -959,8 +959,9 @@ async def test_service_that_knows_no_end(
 # --- In a running Home Assistant
 
 
-async def test_entry(hass: HomeAssistant, world: World) -> None:
-    """An account with an AccessKey brings its past along, and goes on every day."""
+@pytest.fixture
+def entry(hass: HomeAssistant, world: World) -> MockConfigEntry:
+    """Return that account with an AccessKey."""
     simulator = world.simulator
     simulator.account.answer = "limits"
     simulator.body = None
@@ -981,6 +982,12 @@ async def test_entry(hass: HomeAssistant, world: World) -> None:
         options={CONF_MODELS: list(MODELS)},
     )
     entry.add_to_hass(hass)
+    return entry
+
+
+async def test_entry(hass: HomeAssistant, world: World, entry: MockConfigEntry) -> None:
+    """An account with an AccessKey brings its past along, and goes on every day."""
+    simulator = world.simulator
     await setup(hass, entry)
     world.bill(*MODELS)
     await world.check()
@@ -1004,4 +1011,23 @@ async def test_entry(hass: HomeAssistant, world: World) -> None:
     await hass.config_entries.async_unload(entry.entry_id)
     await setup(hass, entry)
     assert months_asked() == asked + 3
+    await world.check()
+
+
+@pytest.mark.logs(
+    *(f"Error fetching Model Studio {source}" for source in ("spend", "history"))
+)
+async def test_bill_that_cannot_be_read_is_asked_for_every_hour(
+    hass: HomeAssistant, world: World, entry: MockConfigEntry
+) -> None:
+    """Until it can: a day's bill is not waited for a whole day."""
+    world.simulator.fail(Fault.SERVER_ERROR, at="billing")
+    await setup(hass, entry)
+    world.simulator.recover()
+    for minutes in (50, 11):
+        assert await rows_of(hass, statistic_id("account", "CNY")) == []
+        world.freezer.tick(timedelta(minutes=minutes))
+        async_fire_time_changed(hass)
+        await hass.async_block_till_done(wait_background_tasks=True)
+    world.bill(*MODELS)
     await world.check()

@@ -208,6 +208,7 @@ async def test_chosen_model_is_gone(
     assert issues(hass) == {}
 
 
+@pytest.mark.usefixtures("enable_custom_integrations")
 async def test_every_issue_has_its_text(hass: HomeAssistant) -> None:
     """Title and what to do, or a fix flow with both."""
     texts = await async_get_translations(hass, "en", "issues", [DOMAIN])
@@ -215,9 +216,13 @@ async def test_every_issue_has_its_text(hass: HomeAssistant) -> None:
     assert keys == {
         "account_unavailable",
         "arrearage",
+        "balance_failing",
         "environment_variable_missing",
         "free_quota_used_up",
+        "history_failing",
         "model_gone",
         "no_models",
         "over_spend_limit",
+        "spend_failing",
+        "telemetry_failing",
     }

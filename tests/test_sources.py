@@ -360,6 +360,27 @@ async def test_both_keys_revoked_are_asked_for_one_after_the_other(
     assert reauth_steps(hass) == ["access_key"]
 
 
+@pytest.mark.logs(
+    "Error fetching Model Studio data",
+    *(f"Error fetching Model Studio {s}" for s in ("spend", "balance")),
+    *(f"Error fetching Model Studio {s}" for s in ("rates", "totals")),
+)
+async def test_access_key_that_works_again_leaves_the_api_key_asked_for(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    keys, simulator.access_keys = simulator.access_keys, {}
+    await poll(15 * 60 + 1)
+    [flow] = hass.config_entries.flow.async_progress()
+    hass.config_entries.flow.async_abort(flow["flow_id"])
+    simulator.api_keys = set()
+    await poll()
+    assert reauth_steps(hass) == ["reauth_confirm"]
+    simulator.access_keys = keys
+    await poll(15 * 60 + 1)
+    assert failed_sources(hass) == {}
+    assert reauth_steps(hass) == ["reauth_confirm"]
+
+
 @pytest.mark.logs(*(f"Error fetching Model Studio {s}" for s in ("spend", "balance")))
 async def test_access_key_is_not_asked_for_while_it_is_changed(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
