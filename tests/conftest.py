@@ -19,12 +19,14 @@ from pytest_homeassistant_custom_component.common import (
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
 from syrupy.assertion import SnapshotAssertion
 
+from custom_components.alibaba_cloud import PLATFORMS
 from custom_components.alibaba_cloud.const import (
     API_KEY_VARIABLES,
     BASE_URL_VARIABLES,
     CONF_BASE_URL,
     DOMAIN,
 )
+from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.const import CONF_API_KEY, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
@@ -171,6 +173,16 @@ async def setup(hass: HomeAssistant, entry: MockConfigEntry) -> None:
     await hass.async_block_till_done(wait_background_tasks=True)
 
 
+async def open_options(
+    hass: HomeAssistant, entry: MockConfigEntry, step: str = "models"
+) -> ConfigFlowResult:
+    """Open the options at a step of their menu; return what it shows."""
+    options = hass.config_entries.options
+    menu = await options.async_init(entry.entry_id)
+    assert step in menu["menu_options"]
+    return await options.async_configure(menu["flow_id"], {"next_step_id": step})
+
+
 def check_platform(
     hass: HomeAssistant, platform: Platform, snapshot: SnapshotAssertion
 ) -> None:
@@ -208,6 +220,8 @@ def entity_id(hass: HomeAssistant, key: str, model: str | None = None) -> str | 
     """Return the entity id that a key, and its model, are registered under."""
     unique_id = f"account_{key}" if model is None else f"account_model_{model}_{key}"
     registry = er.async_get(hass)
-    return registry.async_get_entity_id(
-        "sensor", DOMAIN, unique_id
-    ) or registry.async_get_entity_id("binary_sensor", DOMAIN, unique_id)
+    found = (
+        registry.async_get_entity_id(platform, DOMAIN, unique_id)
+        for platform in PLATFORMS
+    )
+    return next(filter(None, found), None)

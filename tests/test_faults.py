@@ -46,7 +46,7 @@ from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.util import dt as dt_util
 
-from .conftest import API_KEY, Poll, answer, setup
+from .conftest import API_KEY, Poll, answer, open_options, setup
 from .simulator import Fault, Simulator, faults
 from .test_coordinator import FAILED, FIGURES, TOLD, reauth_flows
 from .test_limits import devices, offered
@@ -998,12 +998,12 @@ async def test_options_flow(
     async with service.broken():
         await poll()
         asked = len(simulator.requests)
-        form = await options.async_init(running.entry_id)
+        form = await open_options(hass, running)
         cell(Column.OPTIONS, options_cell(len(offered(form))))
         assert len(simulator.requests) == asked
         options.async_abort(form["flow_id"])
     await poll(LONG)
-    form = await options.async_init(running.entry_id)
+    form = await open_options(hass, running)
     await options.async_configure(form["flow_id"], {CONF_MODELS: [CHOSEN, MODELS[1]]})
     await hass.async_block_till_done(wait_background_tasks=True)
     assert told(hass, running) == TOLD["ok"]

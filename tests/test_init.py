@@ -20,7 +20,7 @@ from homeassistant.data_entry_flow import UnknownFlow
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.setup import async_setup_component
 
-from .conftest import Poll, entity_id, setup, state
+from .conftest import Poll, entity_id, open_options, setup, state
 from .simulator import Fault, Simulator
 
 
@@ -278,7 +278,7 @@ async def test_everything_at_once(
     manager = hass.config_entries
     listeners = hass.bus.async_listeners()
     await setup(hass, entry)
-    options = await manager.options.async_init(entry.entry_id)
+    options = await open_options(hass, entry)
     reauth = await entry.start_reauth_flow(hass)
 
     simulator.requests.clear()

@@ -15,7 +15,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
-from .conftest import API_KEY, NOW, Poll, answer, entity_id, setup, state
+from .conftest import API_KEY, NOW, Poll, answer, entity_id, open_options, setup, state
 from .simulator import Fault, Simulator
 
 CHOSEN = ["qwen-max", "qwen-plus"]
@@ -98,6 +98,7 @@ async def test_entities(
     entities = er.async_entries_for_config_entry(er.async_get(hass), limited.entry_id)
     keys = {entity.unique_id.removeprefix("account_") for entity in entities}
     assert keys == {
+        "alerts",
         "status",
         "api_key_problem",
         "rate_limited",
@@ -385,8 +386,8 @@ async def test_options_of_an_account_with_limits(
     hass: HomeAssistant, limited: MockConfigEntry, simulator: Simulator
 ) -> None:
     """The choice can be changed: devices go and come."""
-    result = await hass.config_entries.options.async_init(limited.entry_id)
-    assert result["step_id"] == "init"
+    result = await open_options(hass, limited)
+    assert result["step_id"] == "models"
     assert len(offered(result)) > 100
     result = await hass.config_entries.options.async_configure(
         result["flow_id"], {CONF_MODELS: ["qwen-plus", "qwen-turbo"]}
@@ -397,7 +398,7 @@ async def test_options_of_an_account_with_limits(
     assert entity_id(hass, "rpm", "qwen-max") is None
     assert state(hass, "rpm", "qwen-turbo") is not None
 
-    result = await hass.config_entries.options.async_init(limited.entry_id)
+    result = await open_options(hass, limited)
     await hass.config_entries.options.async_configure(
         result["flow_id"], {CONF_MODELS: []}
     )
@@ -413,7 +414,7 @@ async def test_options_of_an_account_with_usage(
         (["qwen-max"], {"qwen-max"}),
         ([], {"qwen-max", "qwen-plus", "text-embedding-v4"}),
     ):
-        result = await hass.config_entries.options.async_init(account.entry_id)
+        result = await open_options(hass, account)
         await hass.config_entries.options.async_configure(
             result["flow_id"], {CONF_MODELS: chosen}
         )
@@ -421,7 +422,7 @@ async def test_options_of_an_account_with_usage(
         assert devices(hass, account) == followed
 
     hass.config_entries.async_update_entry(account, options={CONF_MODELS: ["gone"]})
-    result = await hass.config_entries.options.async_init(account.entry_id)
+    result = await open_options(hass, account)
     assert offered(result) == {
         "gone": "gone",
         "qwen-max": "qwen-max (1,000, 600 RPM, 1,000,000 TPM)",
@@ -435,10 +436,10 @@ async def test_options_before_anything_was_read(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
     """There is nothing to choose from then, which is said."""
-    result = await hass.config_entries.options.async_init(entry.entry_id)
+    result = await open_options(hass, entry)
     assert result["reason"] == "nothing_read"
     simulator.fail(Fault.SERVER_ERROR)
     await setup(hass, entry)
-    result = await hass.config_entries.options.async_init(entry.entry_id)
+    result = await open_options(hass, entry)
     assert result["type"] is FlowResultType.ABORT
     assert result["reason"] == "nothing_read"

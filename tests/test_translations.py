@@ -8,13 +8,22 @@ from string import Formatter
 from typing import Any
 
 import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
 from custom_components.alibaba_cloud.binary_sensor import (
     ACCOUNT_BINARY_SENSORS,
     STATUS_BINARY_SENSORS,
 )
+from custom_components.alibaba_cloud.condition import CONDITIONS, AccountCondition
+from custom_components.alibaba_cloud.const import DOMAIN
+from custom_components.alibaba_cloud.event import AlibabaCloudAlerts
 from custom_components.alibaba_cloud.failures import FAILURES
+from custom_components.alibaba_cloud.model_studio import (
+    AccountSnapshot,
+    Alert,
+    AlertKind,
+)
 from custom_components.alibaba_cloud.sensor import (
     ACCOUNT_SENSORS,
     MODEL_SENSORS,
@@ -26,8 +35,12 @@ from custom_components.alibaba_cloud.services import (
     SERVICE_GET_SPEND,
     SERVICE_GET_USAGE,
 )
+from custom_components.alibaba_cloud.trigger import TRIGGERS, AlertTrigger
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.util.yaml import load_yaml_dict
+
+from .conftest import open_options
 
 INTEGRATION = Path(__file__).parent.parent / "custom_components" / "alibaba_cloud"
 TRANSLATIONS = INTEGRATION / "translations"
@@ -38,8 +51,18 @@ HALF_WIDTH_BRACKET = re.compile(r"(?<!\])\(")
 
 # The texts that read the same in English. The keys are the languages there must be.
 SAME_AS_ENGLISH: dict[str, set[str]] = {
-    "de": {"Limit", "OK", "Prometheus", "Region", "Status", "Workspace"},
+    "de": {
+        "Assist",
+        "Budget",
+        "Limit",
+        "OK",
+        "Prometheus",
+        "Region",
+        "Status",
+        "Workspace",
+    },
     "es": {
+        "Assist",
         "China (Hong Kong)",
         "Endpoints",
         "Error",
@@ -48,7 +71,7 @@ SAME_AS_ENGLISH: dict[str, set[str]] = {
         "tokens",
         "tokens/min",
     },
-    "fr": {"Message", "OK", "Prometheus"},
+    "fr": {"Assist", "Budget", "Message", "OK", "Options", "Prometheus"},
     "ja": {"AccessKey ID", "OK", "Prometheus"},
     "zh-Hans": {"AccessKey ID", "Prometheus"},
     "zh-Hant": {"AccessKey ID", "Prometheus"},
@@ -157,7 +180,7 @@ def test_english_has_no_empty_text(english: Any) -> None:
 def test_entities(english: Any) -> None:
     named = english["entity"]
     icons = read(INTEGRATION / "icons.json")["entity"]
-    assert named.keys() == icons.keys() == DESCRIPTIONS.keys()
+    assert named.keys() == icons.keys() == {*DESCRIPTIONS, "event"}
     for platform, descriptions in DESCRIPTIONS.items():
         for description in descriptions:
             assert description.translation_key == description.key
@@ -168,6 +191,29 @@ def test_entities(english: Any) -> None:
         assert icons[platform].keys() == keys
         assert [key for key in keys if not named[platform][key].get("name")] == []
         assert [key for key in keys if not icons[platform][key].get("default")] == []
+
+
+def test_account_attributes(english: Any) -> None:
+    named = english["entity"]["sensor"]
+    for description in ACCOUNT_SENSORS:
+        of = description.attributes_fn
+        attributes = named[description.key].get("state_attributes", {})
+        assert attributes.keys() == (of(AccountSnapshot()).keys() if of else set())
+        assert [key for key in attributes if not attributes[key].get("name")] == []
+
+
+def test_alerts(english: Any) -> None:
+    entity = AlibabaCloudAlerts(MockConfigEntry(domain=DOMAIN))
+    icons = read(INTEGRATION / "icons.json")["entity"]["event"]
+    assert english["entity"]["event"].keys() == icons.keys() == {entity.translation_key}
+    assert icons[entity.translation_key].keys() == {"default"}
+    named = english["entity"]["event"][entity.translation_key]
+    assert named.keys() == {"name", "state_attributes"}
+    attributes = named["state_attributes"]
+    told = Alert(kind=AlertKind.RECOVERED, alert_id="").as_dict()
+    assert attributes.keys() == {"event_type", *told}
+    assert [key for key in attributes if "name" not in attributes[key]] == []
+    assert attributes["event_type"]["state"].keys() == set(AlertKind)
 
 
 def test_exceptions(english: Any) -> None:
@@ -192,6 +238,50 @@ def test_form_errors(english: Any) -> None:
         "unknown",
     }
     assert english["config"]["error"].keys() == wanted
+
+
+async def test_options(
+    hass: HomeAssistant, account: MockConfigEntry, english: Any
+) -> None:
+    menu = await hass.config_entries.options.async_init(account.entry_id)
+    options = menu["menu_options"]
+    assert isinstance(options, list)
+    steps = english["options"]["step"]
+    assert steps.keys() == {"init", *options}
+    assert steps["init"].keys() == {"title", "menu_options"}
+    assert steps["init"]["menu_options"].keys() == set(options)
+    for step in options:
+        form = await open_options(hass, account, step)
+        assert form["step_id"] == step
+        assert form["data_schema"] is not None
+        asked = {str(field) for field in form["data_schema"].schema}
+        named = steps[step]
+        assert named.keys() == {"title", "description", "data", "data_description"}
+        assert named["data"].keys() == named["data_description"].keys() == asked
+        filled = form["description_placeholders"] or {}
+        assert set(placeholders(named["description"])) == filled.keys()
+
+
+async def test_option_errors(
+    hass: HomeAssistant, account: MockConfigEntry, english: Any
+) -> None:
+    form = await open_options(hass, account, "alerts")
+    form = await hass.config_entries.options.async_configure(
+        form["flow_id"],
+        {
+            "monthly_budget": 0,
+            "spend_levels": ["high"],
+            "forecast_alert": True,
+            "model_levels": [str(level) for level in range(1, 12)],
+        },
+    )
+    errors = {
+        "monthly_budget": "invalid_amount",
+        "spend_levels": "invalid_level",
+        "model_levels": "too_many_levels",
+    }
+    assert form["errors"] == errors
+    assert english["options"]["error"].keys() == set(errors.values())
 
 
 def test_issues(english: Any) -> None:
@@ -234,3 +324,23 @@ def test_service_selectors(english: Any) -> None:
     for path, select in selects.items():
         options = english["selector"][select["translation_key"]]["options"]
         assert options.keys() == set(select["options"]), path
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"), [("trigger", TRIGGERS), ("condition", CONDITIONS)]
+)
+def test_triggers_and_conditions(
+    kind: str, parts: dict[str, type[Any]], english: Any
+) -> None:
+    named = english[f"{kind}s"]
+    described = load_yaml_dict(str(INTEGRATION / f"{kind}s.yaml"))
+    icons = read(INTEGRATION / "icons.json")[f"{kind}s"]
+    assert named.keys() == described.keys() == icons.keys() == parts.keys()
+    assert [key for key in icons if not icons[key].get(kind)] == []
+    for key, part in parts.items():
+        assert issubclass(part, AlertTrigger | AccountCondition)
+        fields = named[key]["fields"]
+        assert fields.keys() == described[key]["fields"].keys()
+        assert fields.keys() == {str(option) for option in part.options}
+        for texts_of in (named[key], *fields.values()):
+            assert {"name", "description"} <= texts_of.keys()

@@ -12,7 +12,7 @@ from .services import async_setup_services
 from .storage import AccountStore
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
-PLATFORMS = [Platform.BINARY_SENSOR, Platform.SENSOR]
+PLATFORMS = [Platform.BINARY_SENSOR, Platform.EVENT, Platform.SENSOR]
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
@@ -43,6 +43,7 @@ async def async_setup_entry(
     await coordinator.async_refresh()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     async_follow_issues(hass, entry)
+    coordinator.alerts.async_start()
     entry.async_create_background_task(
         hass, coordinator.async_start_sources(), f"{entry.title} sources"
     )

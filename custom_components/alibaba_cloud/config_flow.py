@@ -13,14 +13,12 @@ from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
     ConfigFlow,
     ConfigFlowResult,
-    OptionsFlowWithReload,
 )
 from homeassistant.const import CONF_API_KEY, CONF_REGION
 from homeassistant.core import callback
 from homeassistant.data_entry_flow import AbortFlow, section
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.selector import (
-    SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
     SelectSelectorMode,
@@ -46,7 +44,7 @@ from .const import (
     LOGGER,
     RAM_CONSOLES,
 )
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator, api_key_of
+from .coordinator import AlibabaCloudConfigEntry, api_key_of
 from .failures import FAILURES
 from .model_studio import (
     BALANCE_ENDPOINTS,
@@ -61,12 +59,12 @@ from .model_studio import (
     InvalidWorkspaceError,
     ModelStudioClient,
     ModelStudioError,
-    ModelUsage,
     PermissionDeniedError,
     SpendReport,
     normalize_base_url,
     workspace_base_url,
 )
+from .options_flow import AlibabaCloudOptionsFlow, models_schema
 from .reauth import CONF_REAUTH
 from .sources import (
     INVALID_ACCESS_KEY,
@@ -303,7 +301,7 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         return self.async_show_form(
             step_id="models",
             data_schema=self.add_suggested_values_to_schema(
-                _models_schema(self._account.models), {CONF_MODELS: self._spending}
+                models_schema(self._account.models), {CONF_MODELS: self._spending}
             ),
             description_placeholders={"count": str(len(self._account.models))},
         )
@@ -583,66 +581,6 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
                 **placeholders,
             },
         )
-
-
-class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
-    """Chooses the models that get a device."""
-
-    async def async_step_init(
-        self, user_input: dict[str, Any] | None = None
-    ) -> ConfigFlowResult:
-        """Let the user choose; without a choice it is all models that report usage."""
-        if user_input is not None:
-            return self.async_create_entry(
-                data={**self.config_entry.options, **user_input}
-            )
-        coordinator: AlibabaCloudCoordinator | None = getattr(
-            self.config_entry, "runtime_data", None
-        )
-        if coordinator is None or (account := coordinator.data) is None:
-            return self.async_abort(reason="nothing_read")
-        chosen = coordinator.chosen_models
-        gone = {name: ModelUsage(name=name) for name in chosen}
-        return self.async_show_form(
-            step_id="init",
-            data_schema=self.add_suggested_values_to_schema(
-                _models_schema({**gone, **account.models}), {CONF_MODELS: chosen}
-            ),
-            description_placeholders={"count": str(len(account.models))},
-        )
-
-
-def _models_schema(models: Mapping[str, ModelUsage]) -> vol.Schema:
-    """Return the form that offers models, each with its limits."""
-    return vol.Schema(
-        {
-            vol.Optional(CONF_MODELS, default=[]): SelectSelector(
-                SelectSelectorConfig(
-                    options=[
-                        SelectOptionDict(value=name, label=_label(model))
-                        for name, model in models.items()
-                    ],
-                    multiple=True,
-                    mode=SelectSelectorMode.DROPDOWN,
-                    sort=True,
-                )
-            )
-        }
-    )
-
-
-def _label(model: ModelUsage) -> str:
-    """Return a model's name with its limits."""
-    limits = [
-        f"{value:,} {unit}".rstrip()
-        for value, unit in (
-            (model.limit, ""),
-            (model.rate_limit.rpm, "RPM"),
-            (model.rate_limit.tpm, "TPM"),
-        )
-        if value is not None
-    ]
-    return f"{model.name} ({', '.join(limits)})" if limits else model.name
 
 
 def _set_variable(names: tuple[str, ...]) -> str | None:

@@ -20,6 +20,15 @@ CONF_WORKSPACE_ID: Final = "workspace_id"
 CONF_MODELS: Final = "models"
 """Names of the models that get a device; without it, all that report usage."""
 
+CONF_MONTHLY_BUDGET: Final = "monthly_budget"
+CONF_SPEND_LEVELS: Final = "spend_levels"
+CONF_LOW_BALANCE: Final = "low_balance"
+CONF_MODEL_LEVELS: Final = "model_levels"
+CONF_FORECAST_ALERT: Final = "forecast_alert"
+CONF_ASSISTANT: Final = "assistant"
+"""Whether Assist may read the account's figures."""
+CONF_LEVEL: Final = "level"
+
 API_KEY_VARIABLES: Final = ("ALIBABA_CLOUD_API_KEY", "DASHSCOPE_API_KEY")
 """Environment variables known to hold a key, the first of them first."""
 BASE_URL_VARIABLES: Final = ("DASHSCOPE_HTTP_BASE_URL", "DASHSCOPE_BASE_URL")

@@ -1,8 +1,10 @@
 """Polls an account, and says what its failures mean."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, KeysView, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Collection, KeysView, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from itertools import batched
 import os
 from typing import Any, override
 
@@ -14,6 +16,7 @@ from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
+from .alerting import Alerts
 from .const import (
     CONF_ACCESS_KEY_ID,
     CONF_API_KEY_ENV,
@@ -28,17 +31,22 @@ from .model_studio import (
     ModelStudioClient,
     ModelStudioError,
     ModelUsage,
+    Money,
     RateLimitError,
     Reports,
     SpendReport,
     billed_since,
     merge,
+    outlook,
 )
 from .reauth import Reauth
 from .sources import Source, SourceCoordinator, billing_today, clients_of
 from .storage import AccountStore
 
 UPDATE_INTERVAL = timedelta(seconds=30)
+
+_PORTION = 50
+"""Listeners that are told at once; each may write a state."""
 
 type AlibabaCloudConfigEntry = ConfigEntry[AlibabaCloudCoordinator]
 
@@ -83,10 +91,14 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self._notified: tuple[Any, ...] = ()
         self._models: KeysView[str] | None = None
         self._merged: tuple[Any, ...] = ()
+        self._merged_on: date | None = None
+        self._restored = False
+        self.alerts = Alerts(self)
         self.account = AccountSnapshot()
         """The figures that stand now, of all sources."""
         self.failing: frozenset[Source] = frozenset()
         """The sources that can't be read now, or have not been yet."""
+        self._told = self.account, self.failing
         self.clients = clients_of(hass, entry.data)
         """What reads with the AccessKey, None without one."""
         self.sources: dict[Source, SourceCoordinator[Any]] = self._create_sources()
@@ -96,9 +108,9 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """Return the sources that the AccessKey opens."""
         if (clients := self.clients) is None:
             return {}
-        billing, telemetry = clients.billing, clients.telemetry
+        telemetry = clients.telemetry
         reads: dict[Source, Callable[[], Awaitable[Any]]] = {
-            Source.SPEND: lambda: billing.get_month(billing_today()),
+            Source.SPEND: self._read_spend,
             Source.BALANCE: clients.balance.get_balance,
         }
         if telemetry:
@@ -110,7 +122,12 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             reads[Source.HISTORY] = self._import_spend
         return {
             source: SourceCoordinator(
-                self.hass, self.config_entry, source, read, self._access_key_reauth.ask
+                self.hass,
+                self.config_entry,
+                source,
+                read,
+                on_rejected=self._access_key_reauth.ask,
+                on_polled=self.alerts.async_judge,
             )
             for source, read in reads.items()
         }
@@ -169,7 +186,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         return not self.data.limits_only
 
     @property
-    def _followed(self) -> Collection[str]:
+    def followed(self) -> Collection[str]:
         """The models that are told apart in the bill and in what is used."""
         return self.chosen_models if self.data is None else self.models
 
@@ -187,12 +204,21 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         }
 
     @property
+    def account_read(self) -> AccountSnapshot:
+        """The figures that stand now, without those of an earlier run."""
+        if self._restored and self.status is Status.LIMITED:
+            return AccountSnapshot()
+        return self.account
+
+    @property
     def last_read(self) -> AccountSnapshot | None:
         """The figures of all sources as last read, whether or not they still stand."""
         if self.data is None and not any(s.data for s in self.sources.values()):
             return None
-        return self._merge(
-            self.data, {source: s.data for source, s in self.sources.items()}
+        return self._with_outlook(
+            self._merge(
+                self.data, {source: s.data for source, s in self.sources.items()}
+            )
         )
 
     def identifier(self, model: str | None) -> str:
@@ -250,11 +276,27 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             return billed_since("daily_spend", start)
         return billed_since("monthly_spend", billing_today())
 
-    async def _import_spend(self) -> bool:
-        """Write the past spend to the statistics, and remember whose."""
+    async def _read_spend(self) -> SpendReport:
+        """Read this month's bill, and remember its days."""
         assert self.clients is not None
-        models = sorted(self._followed)
-        await async_import_spend(
+        report = await self.clients.billing.get_month(billing_today())
+        self._remember(report.days, report.monthly.currency)
+        return report
+
+    def _remember(self, days: Mapping[date, Money], currency: str) -> None:
+        """Remember what was billed on some days, if it is in the account's currency."""
+        spend = self.data.monthly_spend if self.data else None
+        if spend is None or spend.currency == currency:
+            self.store.bill(days, currency)
+
+    async def _import_spend(self) -> Mapping[date, Money]:
+        """Write the past spend to the statistics, and remember it, and whose it is.
+
+        Returns what was billed on the days that were read.
+        """
+        assert self.clients is not None
+        models = sorted(self.followed)
+        days = await async_import_spend(
             self.hass,
             self.clients.billing,
             entry_id=self.config_entry.entry_id,
@@ -262,27 +304,45 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             models=models,
             imported=self.store.history,
         )
+        if days:
+            self._remember(days, days[max(days)].currency)
         if models != self.store.history:
             self.store.history = models
             await self.store.async_save()
-        return True
+        return days
 
     @callback
     def _update_account(self) -> None:
         """Take up what the sources say now."""
         account = self.data if self.status in (Status.OK, Status.LIMITED) else None
         reports = {source: s.report for source, s in self.sources.items()}
-        said = (account, *reports.values())
-        if len(said) != len(self._merged) or any(
-            new is not old for new, old in zip(said, self._merged, strict=True)
-        ):
-            self._merged = said
-            self.account = self._merge(account, reports)
         failing = {source for source, report in reports.items() if report is None}
         if account is None:
             failing.add(Source.QUOTAS)
         if failing != self.failing:
             self.failing = frozenset(failing)
+        said, today = (account, *reports.values()), billing_today()
+        if (
+            today != self._merged_on
+            or len(said) != len(self._merged)
+            or any(new is not old for new, old in zip(said, self._merged, strict=True))
+        ):
+            self._merged, self._merged_on = said, today
+            self.account = self._with_outlook(self._merge(account, reports))
+
+    def _with_outlook(self, account: AccountSnapshot) -> AccountSnapshot:
+        """Return the figures with what the days before say of the days to come."""
+        now = dt_util.utcnow()
+        return replace(
+            account,
+            outlook=outlook(
+                account,
+                budget=self.alerts.options.monthly_budget,
+                daily=self.store.days.totals(now),
+                since=self.spend_since(None, "monthly_spend"),
+                now=now,
+            ),
+        )
 
     def _merge(
         self, account: AccountSnapshot | None, reports: Mapping[Source, Any]
@@ -298,10 +358,17 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
                 rates=reports.get(Source.RATES),
                 totals=reports.get(Source.TOTALS),
             ),
-            followed=self._followed if reports else (),
+            followed=self.followed if reports else (),
             reports_usage=self._reports_usage,
             before=self.account,
         )
+
+    @override
+    async def _async_refresh(self, *args: Any, **kwargs: Any) -> None:
+        """Poll, and tell what is worth an alert."""
+        await super()._async_refresh(*args, **kwargs)
+        if not self._shutdown_requested:
+            await self.alerts.async_judge()
 
     @override
     async def _async_update_data(self) -> AccountSnapshot:
@@ -309,12 +376,14 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
         Raises `PollFailed` for every error of the client's.
         """
+        self.alerts.polled = True
         try:
             snapshot = await self.client.get_account()
         except ModelStudioError as err:
             raise self._failed(err) from err
         if self._shutdown_requested:
             return snapshot
+        self._restored = False
         self._backoff.reset()
         self._reauth.withdraw()
         self.store.follow(snapshot, self.client.body, changed=snapshot != self.data)
@@ -330,6 +399,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             if self.data is None:
                 # Go on with the figures of the last run.
                 self.data = self.store.account
+                self._restored = True
         else:
             self._backoff.reset()
         if status is Status.AUTH:
@@ -356,6 +426,47 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         notified, self._notified = self._notified, told
         if not self.last_update_success and notified != self._notified:
             self.async_update_listeners()
+
+    @callback
+    @override
+    def async_update_listeners(self) -> None:
+        """Tell whoever shows something new; of many models by and by.
+
+        Of hundreds of models most are the same object as when they were told of last. If
+        all are new, as in an outage, to tell of them at once would hold up all else.
+        """
+        (account, failing), self._told = self._told, (self.account, self.failing)
+        old, new = account.models, self.account.models
+        changed: set[object] = {
+            name for name, model in new.items() if model is not old.get(name)
+        }
+        changed |= old.keys() - new.keys()
+        due = [
+            number
+            for number, (_, model) in self._listeners.items()
+            if model is None or model in changed or failing is not self.failing
+        ]
+        self._tell(due[:_PORTION])
+        if later := due[_PORTION:]:
+            self.config_entry.async_create_task(
+                self.hass, self._tell_later(later), f"{self.name} listeners"
+            )
+
+    async def _tell_later(self, listeners: Sequence[int]) -> None:
+        """Tell listeners, and let others have their turn in between."""
+        for portion in batched(listeners, _PORTION, strict=False):
+            await asyncio.sleep(0)
+            self._tell(portion)
+
+    @callback
+    def _tell(self, listeners: Sequence[int]) -> None:
+        """Tell those of these listeners who still listen."""
+        for number in listeners:
+            if listener := self._listeners.get(number):
+                try:
+                    listener[0]()
+                except Exception:
+                    LOGGER.exception("Unexpected error in a listener of %s", self.name)
 
     @callback
     def _remove_gone_models(self, account: AccountSnapshot) -> None:
@@ -387,5 +498,5 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """Stop polling; what is to be stored is stored before a reload reads it."""
         await super().async_shutdown()
         # Also unchanged: when the figures were last seen tells of a roll-over unseen.
-        if self.client.body:
+        if self.client.body or self.store.unsaved:
             await self.store.async_save()

@@ -1,7 +1,9 @@
 """What all entities share: whose they are, when they exist and when they write."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from typing import Any, override
 
 from homeassistant.core import Event, callback
@@ -13,7 +15,11 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import DOMAIN
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+from .model_studio import AccountSnapshot
 from .sources import Source
+
+_PORTION = 10
+"""Entities that are added at once; with each goes an entry of the registry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +45,6 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
 
     _attr_has_entity_name = True
     entity_description: FigureDescription[Any]
-    _seen: tuple[Any, frozenset[Source]]
     _shown: tuple[Any, ...] = ()
 
     def __init__(
@@ -49,7 +54,7 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
         model: str | None = None,
     ) -> None:
         """Attach the entity to the account's device, or to that of a model."""
-        super().__init__(coordinator)
+        super().__init__(coordinator, model)
         self.entity_description = description
         self._model = model
         identifier = coordinator.identifier(model)
@@ -95,21 +100,12 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
     async def async_added_to_hass(self) -> None:
         """Remember what the first state, written after this, shows."""
         await super().async_added_to_hass()
-        self._seen = self._source, self.coordinator.failing
         self._shown = self._shows()
 
     @callback
     @override
     def _handle_coordinator_update(self) -> None:
-        """Write the state, if there is anything new in it.
-
-        Of hundreds of models most are the same object as before, and need no look.
-        """
-        if self._model is not None:
-            source, failing = self._source, self.coordinator.failing
-            if source is self._seen[0] and failing is self._seen[1]:
-                return
-            self._seen = source, failing
+        """Write the state, if there is anything new in it."""
         if (shows := self._shows()) != self._shown:
             self._shown = shows
             super()._handle_coordinator_update()
@@ -131,8 +127,7 @@ class StatusEntity(AlibabaCloudEntity):
         return True
 
 
-@callback
-def async_setup_figures(
+async def async_setup_figures(
     entry: AlibabaCloudConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
     create: type[AlibabaCloudEntity],
@@ -148,6 +143,7 @@ def async_setup_figures(
     """
     coordinator = entry.runtime_data
     hass, entry_id = coordinator.hass, entry.entry_id
+    looked_at = AccountSnapshot()
     devices = dr.async_get(hass)
     registered = {
         entity.unique_id
@@ -160,26 +156,43 @@ def async_setup_figures(
         for _, identifier in device.identifiers
     }
 
-    def new_entities() -> Iterator[AlibabaCloudEntity]:
+    def new_figures() -> Iterator[tuple[str | None, FigureDescription[Any]]]:
+        nonlocal looked_at
+        for name in coordinator.models:
+            known.setdefault(name, set())
+        before, looked_at = looked_at, coordinator.account
         for model, keys in known.items():
             descriptions = account if model is None else models
-            if len(keys) == len(descriptions):
-                continue
             source = coordinator.figures(model)
+            if keys and model is not None and source is before.models.get(model):
+                # Of hundreds of models most are the same object as before.
+                continue
             for description in descriptions:
                 if description.key not in keys and (
                     f"{coordinator.identifier(model)}_{description.key}" in registered
                     or (source is not None and description.exists(source))
                 ):
                     keys.add(description.key)
-                    yield create(coordinator, description, model)
+                    yield model, description
+
+    async def add(
+        figures: Sequence[tuple[str | None, FigureDescription[Any]]],
+    ) -> None:
+        for portion in batched(figures, _PORTION, strict=False):
+            async_add_entities(
+                [
+                    create(coordinator, description, model)
+                    for model, description in portion
+                    if model in known
+                ]
+            )
+            # Thousands in one go would hold up everything else for seconds.
+            await asyncio.sleep(0)
 
     @callback
-    def add_new_entities() -> None:
-        for model in coordinator.models:
-            known.setdefault(model, set())
-        if new := list(new_entities()):
-            async_add_entities(new)
+    def add_new() -> None:
+        if new := list(new_figures()):
+            entry.async_create_task(hass, add(new), f"{entry.title} entities")
 
     @callback
     def forget(event: Event[dr.EventDeviceRegistryUpdatedData]) -> None:
@@ -188,9 +201,10 @@ def async_setup_figures(
                 if domain == DOMAIN and identifier.startswith(prefix):
                     known.pop(identifier.removeprefix(prefix), None)
 
-    add_new_entities()
+    new = list(new_figures())
     registered.clear()
-    entry.async_on_unload(coordinator.async_add_listener(add_new_entities))
+    entry.async_on_unload(coordinator.async_add_listener(add_new))
     entry.async_on_unload(
         hass.bus.async_listen(dr.EVENT_DEVICE_REGISTRY_UPDATED, forget)
     )
+    await add(new)

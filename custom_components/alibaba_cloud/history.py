@@ -28,7 +28,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.translation import async_get_translations
 
 from .const import DOMAIN
-from .model_studio import AccountError, BillingClient, SpendTrend
+from .model_studio import AccountError, BillingClient, Money, SpendTrend, daily_totals
 from .model_studio.billing import SpendPeriod, is_refused
 from .sources import billing_today
 
@@ -67,6 +67,8 @@ class Bills:
     last: date
     daily: Mapping[str, Mapping[date, SpendPeriod]]
     """By currency."""
+    totals: Mapping[date, Money]
+    """Of the account."""
 
 
 def statistic_id(entry_id: str, currency: str, model: str | None = None) -> str:
@@ -91,11 +93,12 @@ async def async_import_spend(
     title: str,
     models: Collection[str],
     imported: Collection[str],
-) -> None:
+) -> Mapping[date, Money]:
     """Write what was billed by day, up to yesterday: all of it once, then what may change.
 
     `imported` are the models whose past is written already. Nothing is written before
-    all is read. Raises as `BillingClient.get_trend` does.
+    all is read. Returns what was billed on the days that were read. Raises as
+    `BillingClient.get_trend` does.
     """
     last = billing_today() - DAY
     written = await get_instance(hass).async_add_executor_job(
@@ -134,6 +137,7 @@ async def async_import_spend(
                     rows,
                 )
     await get_instance(hass).async_block_till_done()
+    return bills.totals
 
 
 async def _async_bills(
@@ -144,6 +148,7 @@ async def _async_bills(
     They are read month by month backwards, as far as the service has them.
     """
     trends: list[SpendTrend] = []
+    totals: dict[date, Money] = {}
     start, empty = last + DAY, 0
     while start > first and empty < EMPTY_MONTHS and len(trends) < MOST_MONTHS:
         end = start - DAY
@@ -156,6 +161,7 @@ async def _async_bills(
                 raise
             break
         trends.append(trend)
+        totals |= daily_totals(trend, month, end)
         start = month
         empty = 0 if any(map(_is_bill, trend.periods)) else empty + 1
     daily: dict[str, dict[date, SpendPeriod]] = defaultdict(dict)
@@ -167,7 +173,7 @@ async def _async_bills(
         start = min(
             (p.start for t in trends for p in t.periods if _is_bill(p)), default=last
         )
-    return Bills(first=start, last=last, daily=daily)
+    return Bills(first=start, last=last, daily=daily, totals=totals)
 
 
 def _is_bill(period: SpendPeriod) -> bool:

@@ -48,6 +48,17 @@ def _billing_cycle(account: AccountSnapshot | None) -> dict[str, Any]:
     }
 
 
+def _projected_range(account: AccountSnapshot) -> dict[str, Any]:
+    """Return what the projected spend is between, as numbers that JSON knows."""
+    low, high = account.outlook.low, account.outlook.high
+    return {
+        "low": None if low is None else float(low),
+        "high": None if high is None else float(high),
+    }
+
+
+_MONTH = (Source.QUOTAS, Source.SPEND)
+"""What tells the monthly spend."""
 _money = partial(
     FigureSensorDescription[Any],
     device_class=SensorDeviceClass.MONETARY,
@@ -102,6 +113,47 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         translation_key="other_models_monthly_spend",
         sources=(Source.SPEND,),
         value_fn=lambda account: account.other_models_monthly_spend,
+    ),
+    FigureSensorDescription(
+        key="spend_limit_usage_pct",
+        translation_key="spend_limit_usage_pct",
+        sources=_MONTH,
+        native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=1,
+        value_fn=lambda account: account.outlook.usage_pct,
+    ),
+    _money(
+        key="remaining_spend",
+        translation_key="remaining_spend",
+        sources=_MONTH,
+        value_fn=lambda account: account.outlook.remaining,
+    ),
+    _money(
+        key="projected_monthly_spend",
+        translation_key="projected_monthly_spend",
+        sources=_MONTH,
+        exists_fn=lambda account: account.monthly_spend is not None,
+        value_fn=lambda account: account.outlook.projected,
+        attributes_fn=_projected_range,
+    ),
+    FigureSensorDescription(
+        key="spend_limit_reached_at",
+        translation_key="spend_limit_reached_at",
+        sources=_MONTH,
+        device_class=SensorDeviceClass.TIMESTAMP,
+        exists_fn=lambda account: account.outlook.remaining is not None,
+        value_fn=lambda account: account.outlook.limit_reached_at,
+    ),
+    FigureSensorDescription(
+        key="balance_runs_out_at",
+        translation_key="balance_runs_out_at",
+        sources=(*_MONTH, Source.BALANCE),
+        device_class=SensorDeviceClass.TIMESTAMP,
+        exists_fn=lambda account: (
+            None not in (account.monthly_spend, account.available_balance)
+        ),
+        value_fn=lambda account: account.outlook.balance_runs_out_at,
     ),
     FigureSensorDescription(
         key="tokens_used",
@@ -263,7 +315,7 @@ async def async_setup_entry(
 ) -> None:
     """Set up the sensors of an account."""
     async_add_entities([AlibabaCloudStatusSensor(entry.runtime_data, STATUS)])
-    async_setup_figures(
+    await async_setup_figures(
         entry,
         async_add_entities,
         AlibabaCloudSensor,

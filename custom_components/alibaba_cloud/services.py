@@ -1,5 +1,6 @@
 """Actions: all that is known of an account, whether or not it has entities."""
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -21,14 +22,16 @@ from homeassistant.helpers.translation import async_get_translations
 
 from .binary_sensor import ACCOUNT_BINARY_SENSORS
 from .const import DOMAIN
-from .coordinator import AlibabaCloudConfigEntry
+from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .entity import FigureDescription
 from .failures import FAILURES
 from .model_studio import (
+    AccountSnapshot,
     AuthenticationError,
     Dimension,
     Granularity,
     ModelStudioError,
+    ModelUsage,
     Money,
 )
 from .sensor import ACCOUNT_SENSORS, MODEL_SENSORS
@@ -185,7 +188,17 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
                 "model": call.data[ATTR_MODEL],
             },
         )
-    translations = await async_get_translations(call.hass, "en", "entity", {DOMAIN})
+    return await async_describe(call.hass, coordinator, account, models)
+
+
+async def async_describe(
+    hass: HomeAssistant,
+    coordinator: AlibabaCloudCoordinator,
+    account: AccountSnapshot,
+    models: Iterable[ModelUsage],
+) -> dict[str, Any]:
+    """Return the figures of an account and of some of its models, with units."""
+    translations = await async_get_translations(hass, "en", "entity", {DOMAIN})
 
     def figure(description: FigureDescription[Any], source: Any) -> Any:
         value = description.value_fn(source)

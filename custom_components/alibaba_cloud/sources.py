@@ -164,9 +164,15 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
         entry: ConfigEntry,
         source: Source,
         read: Callable[[], Awaitable[ReportT]],
+        *,
         on_rejected: Callable[[], None],
+        on_polled: Callable[[], Awaitable[None]],
     ) -> None:
-        """Prepare to read; `on_rejected` hears of an AccessKey that is not accepted."""
+        """Prepare to read.
+
+        `on_rejected` hears of an AccessKey that is not accepted; for `on_polled`, the
+        poll waits.
+        """
         super().__init__(
             hass,
             LOGGER,
@@ -177,6 +183,7 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
         self.source = source
         self._read = read
         self._on_rejected = on_rejected
+        self._on_polled = on_polled
         self._backoff = Backoff()
         self.failing_since: datetime | None = None
 
@@ -196,6 +203,13 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
         if self.last_update_success or self.last_exception is None:
             return None
         return self.last_exception.__cause__ or self.last_exception
+
+    @override
+    async def _async_refresh(self, *args: Any, **kwargs: Any) -> None:
+        """Poll, and wait for what follows from it."""
+        await super()._async_refresh(*args, **kwargs)
+        if not self._shutdown_requested:
+            await self._on_polled()
 
     @override
     async def _async_update_data(self) -> ReportT:

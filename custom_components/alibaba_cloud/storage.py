@@ -1,5 +1,7 @@
 """What of an account outlasts a run."""
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Any, TypedDict
 
 from homeassistant.core import HomeAssistant, callback
@@ -9,7 +11,10 @@ from homeassistant.util import dt as dt_util
 from .const import DOMAIN
 from .model_studio import (
     AccountSnapshot,
+    AlertState,
     ModelStudioError,
+    Money,
+    SpendDays,
     SpendWindow,
     follow_account,
     parse_answer,
@@ -30,6 +35,10 @@ class StoredAccount(TypedDict):
     """Since when the spend figures add up."""
     history: list[str]
     """The models whose past spend stands in the statistics."""
+    days: dict[str, Any]
+    """What the last days cost."""
+    alerts: dict[str, Any]
+    """What was alerted."""
 
 
 class AccountStore:
@@ -40,12 +49,18 @@ class AccountStore:
         self._store = Store[StoredAccount](hass, 1, f"{DOMAIN}.{entry_id}")
         self._base_url = base_url
         self._save_pending = False
+        self.unsaved = False
+        """Whether what changed is yet to be written."""
         self.answer: str | None = None
         """The last account answer, None where there was none or it listed limits."""
         self.spend: dict[str, SpendWindow] = {}
         """The windows in which `daily_spend` and `monthly_spend` add up."""
         self.history: list[str] = []
         """The models whose past spend stands in the statistics."""
+        self.days = SpendDays()
+        """What the last days cost."""
+        self.alerts = AlertState()
+        """What was alerted."""
 
     async def async_load(self) -> None:
         """Take up the account where the last run left it."""
@@ -56,12 +71,18 @@ class AccountStore:
                 key: SpendWindow.from_dict(window)
                 for key, window in stored["spend"].items()
             }
-            # Earlier versions knew none.
+            # Earlier versions knew neither of these.
             self.history = stored.get("history", [])
+            if days := stored.get("days"):
+                self.days = SpendDays.from_dict(days)
+        if alerts := stored.get("alerts"):
+            self.alerts = AlertState.from_dict(alerts)
 
     async def async_save(self) -> None:
         """Write the account now."""
+        self.unsaved = True
         await self._store.async_save(self._to_store())
+        self.unsaved = False
 
     async def async_remove(self) -> None:
         """Remove what is stored."""
@@ -88,18 +109,30 @@ class AccountStore:
         latest at the stop.
         """
         self.answer = body.decode(errors="replace") if body else None
-        before = self.spend
-        self.spend = follow_account(before, account, dt_util.utcnow())
+        before, now = self.spend, dt_util.utcnow()
+        self.spend = follow_account(before, account, now)
+        self.days = self.days.follow(account, self.spend, now)
         if any(
             window.since != getattr(before.get(key), "since", None)
             for key, window in self.spend.items()
         ):
-            delay = 0
-        elif changed and not self._save_pending:
-            delay = SAVE_DELAY
-        else:
+            self._save_within(0)
+        elif changed:
+            self._save_within(SAVE_DELAY)
+
+    @callback
+    def bill(self, days: Mapping[date, Money], currency: str) -> None:
+        """Note what was billed on some days, in the currency of the account's spend."""
+        before, self.days = self.days, self.days.bill(days, currency)
+        if self.days is not before:
+            self._save_within(SAVE_DELAY)
+
+    @callback
+    def _save_within(self, delay: float) -> None:
+        """Write the account so many seconds from now at the latest."""
+        if delay and self._save_pending:
             return
-        self._save_pending = True
+        self.unsaved = self._save_pending = True
         self._store.async_delay_save(self._to_store, delay)
 
     @callback
@@ -111,4 +144,6 @@ class AccountStore:
             "answer": self.answer,
             "spend": {key: window.as_dict() for key, window in self.spend.items()},
             "history": self.history,
+            "days": self.days.as_dict(),
+            "alerts": self.alerts.as_dict(),
         }

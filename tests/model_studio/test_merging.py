@@ -82,6 +82,7 @@ def spend(currency: str = "CNY", *, complete: bool = True) -> SpendReport:
         day=TODAY,
         monthly=money(100),
         daily=money(10),
+        days={},
         models={
             "qwen-max": ModelSpend(monthly=money(60), daily=money(6)),
             "qwen-vl": ModelSpend(monthly=money(30), daily=money(3)),
@@ -368,6 +369,7 @@ def test_all_parts_add_up(
         day=TODAY,
         monthly=money(monthly),
         daily=None if daily is None else money(daily),
+        days={},
         models={
             name: ModelSpend(
                 monthly=money(of_month), daily=None if daily is None else money(of_day)

@@ -314,7 +314,7 @@ def test_zero_is_a_figure() -> None:
 
 
 @pytest.mark.parametrize(
-    "start", [date(2026, 8, 1), date(2026, 7, 20), date(2026, 8, 15)]
+    "start", [date(2026, 8, 1), date(2026, 7, 20), date(2026, 8, 14)]
 )
 @pytest.mark.parametrize("monthly", ["100", "1", "-5", "0"])
 def test_month_begins_with_the_billing_period(start: date, monthly: str) -> None:
@@ -328,6 +328,34 @@ def test_month_begins_with_the_billing_period(start: date, monthly: str) -> None
         account = snapshot(None, monthly, start)
         followed = follow_account(windows, account, NOON + MINUTE)
         assert followed["monthly_spend"] == expected
+
+
+@pytest.mark.parametrize(
+    ("minutes", "amount", "rolled_over"),
+    [
+        (1, "100", False),
+        (1, "100.40", False),
+        (1, "0.40", True),
+        (1, "-3", True),
+        (24 * 60 - 1, "101", False),
+        (24 * 60, "101", True),
+    ],
+)
+def test_billing_period_is_reported_before_its_spend(
+    minutes: int, amount: str, *, rolled_over: bool
+) -> None:
+    """What still is the spend of the period before is not taken for that of this one."""
+    first, second = date(2026, 7, 16), date(2026, 8, 16)
+    windows = follow_account({}, snapshot(None, "100", first), at("15 23:59:50"))
+    for now in (at("16 00:00:20"), *(at("16") + n * HOUR for n in range(1, 24))):
+        if now < at("16") + minutes * MINUTE:
+            windows = follow_account(windows, snapshot(None, "100", second), now)
+    windows = follow_account(
+        windows, snapshot(None, amount, second), at("16") + minutes * MINUTE
+    )
+    assert windows["monthly_spend"].since == datetime.combine(
+        second if rolled_over else first, time.min, BILLING_TIME_ZONE
+    )
 
 
 def test_billing_period_goes_and_comes() -> None:

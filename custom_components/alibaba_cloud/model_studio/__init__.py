@@ -5,6 +5,7 @@ by pure functions (`parsing`), `ModelStudioClient` fetches it, and whatever can 
 wrong is one of the errors in `errors`.
 """
 
+from .alerts import Alert, AlertKind, AlertOptions, AlertState, Observation, decide
 from .billing import (
     BALANCE_ENDPOINTS,
     BILLING_ENDPOINT,
@@ -16,6 +17,7 @@ from .billing import (
     Granularity,
     SpendTrend,
     balance_endpoints,
+    daily_totals,
 )
 from .client import (
     DEFAULT_REGION,
@@ -27,6 +29,7 @@ from .client import (
     normalize_base_url,
     workspace_base_url,
 )
+from .daily import SpendDays
 from .errors import (
     AccountError,
     AuthenticationError,
@@ -45,9 +48,11 @@ from .models import (
     BillingPeriod,
     ModelUsage,
     Money,
+    Outlook,
     RateLimit,
     SpendReport,
 )
+from .outlook import outlook
 from .parsing import parse_answer
 from .spend import BILLING_TIME_ZONE, SpendWindow, billed_since, follow_account
 from .telemetry import ModelRate, TelemetryClient, UsageTotals
@@ -64,6 +69,10 @@ __all__ = [
     "AccessKey",
     "AccountError",
     "AccountSnapshot",
+    "Alert",
+    "AlertKind",
+    "AlertOptions",
+    "AlertState",
     "AuthenticationError",
     "Balance",
     "BalanceClient",
@@ -81,10 +90,13 @@ __all__ = [
     "ModelStudioError",
     "ModelUsage",
     "Money",
+    "Observation",
+    "Outlook",
     "PermissionDeniedError",
     "RateLimit",
     "RateLimitError",
     "Reports",
+    "SpendDays",
     "SpendReport",
     "SpendTrend",
     "SpendWindow",
@@ -92,9 +104,12 @@ __all__ = [
     "UsageTotals",
     "balance_endpoints",
     "billed_since",
+    "daily_totals",
+    "decide",
     "follow_account",
     "merge",
     "normalize_base_url",
+    "outlook",
     "parse_answer",
     "workspace_base_url",
 ]

@@ -394,6 +394,23 @@ def parse_trend(answer: Mapping[str, Any]) -> SpendTrend:
     )
 
 
+def daily_totals(trend: SpendTrend, first: date, last: date) -> dict[date, Money]:
+    """Return what was billed on each day of a trend by day.
+
+    Where the days add up to the whole, nothing was billed on those that are not told.
+    """
+    told = {period.start: period.total for period in trend.periods}
+    whole = trend.total
+    if whole and _is_all(
+        whole.amount,
+        [t.amount for t in told.values() if t.currency == whole.currency],
+    ):
+        nothing = replace(whole, amount=Decimal())
+        days = ((first + timedelta(days=n)) for n in range((last - first).days + 1))
+        return dict.fromkeys(days, nothing) | told
+    return told
+
+
 def month_report(trend: SpendTrend, day: date) -> SpendReport:
     """Return what a trend from the first of the month to a day says of both.
 
@@ -417,6 +434,7 @@ def month_report(trend: SpendTrend, day: date) -> SpendReport:
         day=day,
         monthly=monthly,
         daily=daily,
+        days=MappingProxyType(daily_totals(trend, day.replace(day=1), day)),
         models=MappingProxyType(
             {
                 key: ModelSpend(

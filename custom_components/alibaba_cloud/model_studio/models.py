@@ -6,7 +6,7 @@ of it: every source fills the same fields.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from math import isfinite
 import re
@@ -87,16 +87,16 @@ class ModelUsage:
         None without a limit, or with one of 0 or next to it.
         """
         if self.used is not None:
-            return _percentage(self.used, self.limit)
+            return percentage(self.used, self.limit)
         shares = (
-            _percentage(self.tokens_per_minute, self.rate_limit.tpm),
-            _percentage(self.requests_per_minute, self.rate_limit.rpm),
+            percentage(self.tokens_per_minute, self.rate_limit.tpm),
+            percentage(self.requests_per_minute, self.rate_limit.rpm),
         )
         return max((share for share in shares if share is not None), default=None)
 
 
-def _percentage(used: Number | None, limit: Number | None) -> float | None:
-    """Return a share in %, None where it is not to be had."""
+def percentage(used: Number | None, limit: Number | None) -> float | None:
+    """Return a share of a limit in %, None where it is not to be had."""
     if used is None or not limit:
         return None
     share = used * 100 / limit
@@ -118,6 +118,8 @@ class SpendReport:
     day: date
     monthly: Money
     daily: Money | None
+    days: Mapping[date, Money]
+    """What was billed on each day of the month, as far as that is known."""
     models: Mapping[str, ModelSpend]
     """By name."""
     complete: bool
@@ -130,6 +132,27 @@ class Balance:
 
     available: Money
     credit: Money | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook:
+    """Where the monthly spend stands against its budget, and where it is going."""
+
+    budget: Money | None = None
+    """The user's for a billing period; without one, the service's spend limit."""
+    usage_pct: float | None = None
+    """The share of the budget that is spent, in %."""
+    remaining: Money | None = None
+    """What the budget leaves, below zero where it is exceeded."""
+    projected: Money | None = None
+    """What the billing period is going to come to."""
+    low: Decimal | None = None
+    """The truth is expected between this and `high` four times out of five."""
+    high: Decimal | None = None
+    limit_reached_at: datetime | None = None
+    """When the budget will be spent, None where that is not in sight."""
+    balance_runs_out_at: datetime | None = None
+    """When the available balance will be spent, None where that is not in sight."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,6 +183,8 @@ class AccountSnapshot:
 
     None where the API key reads nothing.
     """
+    outlook: Outlook = Outlook()
+    """Worked out of the figures, with the user's budget and the days before."""
 
     @property
     def over_spend_limit(self) -> bool | None:

@@ -5,7 +5,7 @@ roll over. What tells is the figure itself, with the clock for what happened uns
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Self
@@ -17,6 +17,8 @@ BILLING_TIME_ZONE = timezone(timedelta(hours=8))
 
 _UNSEEN = timedelta(hours=1)
 """Without a look for so long, a roll-over may have been missed."""
+_LATE = timedelta(days=1)
+"""For so long a figure may still be that of the billing period before."""
 _CORRECTION = Decimal("0.10")
 """Bills are revised by a few cents: a smaller drop alone is no roll-over."""
 
@@ -52,8 +54,8 @@ def follow_account(
 ) -> dict[str, SpendWindow]:
     """Return the windows of `daily_spend` and `monthly_spend` as of a snapshot.
 
-    The month begins with the billing period where the service reports one. A figure
-    that is missing stays in the window it was in.
+    The month begins with the billing period where the service reports one, at the latest
+    a day after that. A figure that is missing stays in the window it was in.
     """
     now = now.astimezone(BILLING_TIME_ZONE)
     followed = dict(windows)
@@ -65,15 +67,12 @@ def follow_account(
             start=_midnight(now.date()),
         )
     if spend := account.monthly_spend:
-        if start := account.billing_period.start:
-            month = SpendWindow(amount=spend.amount, seen=now, since=_midnight(start))
-        else:
-            month = follow_spend(
-                windows.get("monthly_spend"),
-                spend.amount,
-                now=now,
-                start=_midnight(now.date().replace(day=1)),
-            )
+        before, period = windows.get("monthly_spend"), account.billing_period.start
+        start = _midnight(period or now.date().replace(day=1))
+        month = follow_spend(before, spend.amount, now=now, start=start)
+        late = before and month.since == before.since < start <= now < start + _LATE
+        if period and not late:
+            month = replace(month, since=start)
         followed["monthly_spend"] = month
     return followed
 

@@ -1,0 +1,97 @@
+"""Conditions on how accounts stand now."""
+
+from typing import Any, ClassVar, Unpack, cast, override
+
+import voluptuous as vol
+
+from homeassistant.const import CONF_DEVICE_ID, CONF_OPTIONS
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.condition import (
+    Condition,
+    ConditionCheckParams,
+    ConditionConfig,
+)
+from homeassistant.helpers.typing import ConfigType
+
+from .alerting import entries_of
+from .const import CONF_LEVEL, DOMAIN
+from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+from .failures import Status
+from .trigger import DEVICES, LEVEL
+
+
+class AccountCondition(Condition):
+    """True if it holds for any of the accounts."""
+
+    options: ClassVar[dict[Any, Any]] = DEVICES
+
+    @override
+    @classmethod
+    async def async_validate_config(
+        cls, hass: HomeAssistant, config: ConfigType
+    ) -> ConfigType:
+        """Validate the options."""
+        schema = vol.Schema({vol.Required(CONF_OPTIONS, default=dict): cls.options})
+        return cast(ConfigType, schema(config))
+
+    def __init__(self, hass: HomeAssistant, config: ConditionConfig) -> None:
+        """Take up the options."""
+        super().__init__(hass, config)
+        self._options = config.options or {}
+
+    @override
+    def _async_check(self, **kwargs: Unpack[ConditionCheckParams]) -> bool:
+        """Check the accounts that are set up now."""
+        device_ids = self._options[CONF_DEVICE_ID]
+        entries: list[AlibabaCloudConfigEntry] = (
+            self._hass.config_entries.async_loaded_entries(DOMAIN)
+        )
+        chosen = entries_of(self._hass, device_ids)
+        return any(
+            self._holds(entry.runtime_data)
+            for entry in entries
+            if not device_ids or entry.entry_id in chosen
+        )
+
+    def _holds(self, account: AlibabaCloudCoordinator) -> bool:
+        """Return whether it holds for an account."""
+        raise NotImplementedError
+
+
+class IsOverBudget(AccountCondition):
+    """Whether the spend is at or above a level of the budget; 100 % if none is given."""
+
+    options = {**DEVICES, vol.Optional(CONF_LEVEL, default=100): LEVEL}
+
+    @override
+    def _holds(self, account: AlibabaCloudCoordinator) -> bool:
+        usage = account.account_read.outlook.usage_pct
+        return usage is not None and usage >= self._options[CONF_LEVEL]
+
+
+class IsRateLimited(AccountCondition):
+    """Whether the account is throttled."""
+
+    @override
+    def _holds(self, account: AlibabaCloudCoordinator) -> bool:
+        return account.status is Status.LIMITED
+
+
+class IsApiKeyRejected(AccountCondition):
+    """Whether the API key is rejected."""
+
+    @override
+    def _holds(self, account: AlibabaCloudCoordinator) -> bool:
+        return account.status is Status.AUTH
+
+
+CONDITIONS: dict[str, type[Condition]] = {
+    "is_over_budget": IsOverBudget,
+    "is_rate_limited": IsRateLimited,
+    "is_api_key_rejected": IsApiKeyRejected,
+}
+
+
+async def async_get_conditions(hass: HomeAssistant) -> dict[str, type[Condition]]:
+    """Return the conditions."""
+    return CONDITIONS

@@ -1,0 +1,161 @@
+"""What was spent on each of the last days: as billed, else as the figures showed it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Self
+
+from .forecast import WINDOW
+from .models import AccountSnapshot, Money
+from .spend import BILLING_TIME_ZONE, SpendWindow
+
+_DAY = timedelta(days=1)
+_TO_THE_END = timedelta(hours=1)
+"""A day's spend that was seen so shortly before the day's end is that of the day."""
+_BILL_LAG = timedelta(hours=12)
+"""For so long after a day its bill may not be all of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Look:
+    """The last look at the figures on a day of the billing time zone."""
+
+    seen: datetime
+    daily: Decimal
+    monthly: Decimal | None
+    month: date
+    """When the period of `monthly` began."""
+
+    @property
+    def before(self) -> Decimal | None:
+        """What of the period was spent before the day."""
+        return None if self.monthly is None else self.monthly - self.daily
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpendDays:
+    """What is known of the spend of the last days, all in one currency."""
+
+    currency: str = ""
+    looks: Mapping[date, _Look] = field(default_factory=lambda: MappingProxyType({}))
+    """By day of the billing time zone."""
+    billed: Mapping[date, Decimal] = field(default_factory=lambda: MappingProxyType({}))
+
+    def follow(
+        self,
+        account: AccountSnapshot,
+        windows: Mapping[str, SpendWindow],
+        now: datetime,
+    ) -> Self:
+        """Return the days as of a snapshot, with the windows its spend is in."""
+        spent, window = account.daily_spend, windows.get("daily_spend")
+        if spent is None or window is None:
+            return self
+        monthly, month = account.monthly_spend, windows.get("monthly_spend")
+        look = _Look(
+            seen=now.astimezone(BILLING_TIME_ZONE),
+            daily=spent.amount,
+            monthly=monthly.amount
+            if monthly and monthly.currency == spent.currency
+            else None,
+            month=_billing_day((month or window).since),
+        )
+        day = _billing_day(window.since)
+        days = self._in(spent.currency)
+        looks = {**days.looks, day: look}
+        if day not in days.looks:
+            looks = _recent(looks)
+        return replace(days, looks=looks)
+
+    def bill(self, days: Mapping[date, Money], currency: str) -> Self:
+        """Return the days with some of them as billed now, in the account's currency."""
+        billed = {
+            day: money.amount
+            for day, money in days.items()
+            if money.currency == currency
+        }
+        if not billed:
+            return self
+        known = self._in(currency)
+        billed = _recent({**known.billed, **billed})
+        return known if billed == known.billed else replace(known, billed=billed)
+
+    def _in(self, currency: str) -> Self:
+        """Return the days in a currency: amounts in another one say nothing of it."""
+        return self if currency == self.currency else type(self)(currency=currency)
+
+    def totals(self, now: datetime) -> dict[date, Decimal]:
+        """Return what was spent on the days that are over, as far as that is known."""
+        now = now.astimezone(BILLING_TIME_ZONE)
+        settled = (now - _BILL_LAG).date()
+        seen = {
+            day: total
+            for day, look in self.looks.items()
+            if day < now.date() and (total := self._total(day, look)) is not None
+        }
+        return seen | {
+            day: total for day, total in self.billed.items() if day < settled
+        }
+
+    def _total(self, day: date, look: _Look) -> Decimal | None:
+        """Return what a look, and one on the day after, say of a day."""
+        after = self.looks.get(day + _DAY)
+        if after and after.month == look.month:
+            # What had been spent by the end of the day is still told on the next one.
+            if after.before is not None and look.before is not None:
+                return after.before - look.before
+        end = datetime.combine(day + _DAY, time.min, BILLING_TIME_ZONE)
+        return look.daily if end - look.seen <= _TO_THE_END else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the days as JSON has them."""
+        return {
+            "currency": self.currency,
+            "looks": {
+                day.isoformat(): {
+                    "seen": look.seen.isoformat(),
+                    "daily": str(look.daily),
+                    "monthly": None if look.monthly is None else str(look.monthly),
+                    "month": look.month.isoformat(),
+                }
+                for day, look in self.looks.items()
+            },
+            "billed": {
+                day.isoformat(): str(amount) for day, amount in self.billed.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the days that `as_dict` made this of."""
+        return cls(
+            currency=stored["currency"],
+            looks={
+                date.fromisoformat(day): _Look(
+                    seen=datetime.fromisoformat(look["seen"]),
+                    daily=Decimal(look["daily"]),
+                    monthly=None
+                    if look["monthly"] is None
+                    else Decimal(look["monthly"]),
+                    month=date.fromisoformat(look["month"]),
+                )
+                for day, look in stored["looks"].items()
+            },
+            billed={
+                date.fromisoformat(day): Decimal(amount)
+                for day, amount in stored["billed"].items()
+            },
+        )
+
+
+def _billing_day(when: datetime) -> date:
+    """Return the day of the billing time zone."""
+    return when.astimezone(BILLING_TIME_ZONE).date()
+
+
+def _recent[T](days: dict[date, T]) -> dict[date, T]:
+    """Return the days without those that say nothing any more."""
+    oldest = max(days) - WINDOW - _DAY
+    return {day: value for day, value in days.items() if day >= oldest}

@@ -1,0 +1,93 @@
+"""Where an account's spend stands against its budget, and where it is going."""
+
+from calendar import monthrange
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+
+from .forecast import DailySpend, forecast_period, reached_at
+from .models import AccountSnapshot, Money, Outlook, percentage
+from .spend import BILLING_TIME_ZONE
+
+_DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
+
+
+def outlook(
+    account: AccountSnapshot,
+    *,
+    budget: Decimal | None,
+    daily: DailySpend,
+    since: datetime | None,
+    now: datetime,
+) -> Outlook:
+    """Return the outlook of an account.
+
+    `budget` is the user's, in the currency of the account's spend; without one, the
+    service's spend limit stands in. `daily` is what the days before cost, in that
+    currency too, and `since` when the monthly spend began to add up.
+    """
+    spend, limit = account.monthly_spend, account.spend_limit
+    if budget is not None:
+        limit = replace(spend, amount=budget) if spend else None
+    elif limit and limit.amount <= 0:
+        limit = None
+    if spend is None:
+        return Outlook(budget=limit)
+    known = Outlook(budget=limit)
+    left = _difference(limit, spend)
+    if limit and left:
+        known = replace(
+            known,
+            usage_pct=percentage(float(spend.amount), float(limit.amount)),
+            remaining=left,
+        )
+    if since is None:
+        return known
+    end = _last_day(account, since, now)
+    if forecast := forecast_period(daily, spent=spend.amount, now=now, end=end):
+        known = replace(
+            known,
+            projected=replace(spend, amount=forecast.projected),
+            low=forecast.low,
+            high=forecast.high,
+        )
+    if left:
+        reached = reached_at(daily, left=left.amount, now=now, end=end)
+        known = replace(known, limit_reached_at=_to_the_hour(reached))
+    balance = account.available_balance
+    if balance and balance.currency == spend.currency:
+        empty = reached_at(daily, left=balance.amount, now=now)
+        known = replace(known, balance_runs_out_at=_to_the_hour(empty))
+    return known
+
+
+def _difference(limit: Money | None, spend: Money) -> Money | None:
+    """Return what a limit leaves, below zero where it is exceeded."""
+    if limit is None or limit.currency != spend.currency:
+        return None
+    return replace(limit, amount=limit.amount - spend.amount)
+
+
+def _last_day(account: AccountSnapshot, since: datetime, now: datetime) -> date:
+    """Return the last day of the period that the monthly spend is of."""
+    start = since.astimezone(BILLING_TIME_ZONE).date()
+    today = now.astimezone(BILLING_TIME_ZONE).date()
+    period = account.billing_period
+    if period.end and (period.start is None or period.start <= start):
+        return max(period.end, today)
+    following = start.replace(day=1) + timedelta(
+        days=monthrange(start.year, start.month)[1]
+    )
+    if start.day > 1:
+        days = monthrange(following.year, following.month)[1]
+        following = following.replace(day=min(start.day, days))
+    return max(following - _DAY, today)
+
+
+def _to_the_hour(when: datetime | None) -> datetime | None:
+    """Return a time without a precision that it does not have."""
+    if when is None:
+        return None
+    when += _HOUR / 2
+    return datetime.combine(when, time(when.hour), when.tzinfo)

@@ -1,0 +1,149 @@
+"""Triggers on the alerts of accounts.
+
+They hang on what is judged, not on entities: they work with every entity disabled, and
+stay silent once an account is gone.
+"""
+
+from typing import Any, ClassVar, cast, override
+
+import voluptuous as vol
+
+from homeassistant.const import CONF_DEVICE_ID, CONF_OPTIONS
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.dispatcher import async_dispatcher_connect
+from homeassistant.helpers.trigger import (
+    Trigger,
+    TriggerActionRunner,
+    TriggerConfig,
+    TriggerNotTriggeredReporter,
+)
+from homeassistant.helpers.typing import ConfigType
+
+from .alerting import SIGNAL_ALERT, AccountAlert, concerns
+from .const import CONF_LEVEL
+from .model_studio import AlertKind
+
+DEVICES: dict[Any, Any] = {
+    vol.Optional(CONF_DEVICE_ID, default=list): vol.All(cv.ensure_list, [cv.string])
+}
+LEVEL = vol.All(vol.Coerce(float), vol.Range(min=0, min_included=False))
+
+
+class AlertTrigger(Trigger):
+    """Fires on each alert of a kind."""
+
+    kind: ClassVar[AlertKind]
+    options: ClassVar[dict[Any, Any]] = DEVICES
+
+    @override
+    @classmethod
+    async def async_validate_config(
+        cls, hass: HomeAssistant, config: ConfigType
+    ) -> ConfigType:
+        """Validate the options."""
+        schema = vol.Schema({vol.Required(CONF_OPTIONS, default=dict): cls.options})
+        return cast(ConfigType, schema(config))
+
+    def __init__(self, hass: HomeAssistant, config: TriggerConfig) -> None:
+        """Take up the options."""
+        super().__init__(hass, config)
+        options = config.options or {}
+        self._device_ids: list[str] = options[CONF_DEVICE_ID]
+        self._level: float = options.get(CONF_LEVEL, 0)
+
+    @override
+    async def async_attach_runner(
+        self,
+        run_action: TriggerActionRunner,
+        did_not_trigger: TriggerNotTriggeredReporter | None = None,
+    ) -> CALLBACK_TYPE:
+        """Run the action on each alert from now on."""
+
+        @callback
+        def told(told: AccountAlert) -> None:
+            alert = told.alert
+            if (
+                alert.kind is self.kind
+                and (alert.level or 0) >= self._level
+                and (
+                    not self._device_ids or concerns(self._hass, told, self._device_ids)
+                )
+            ):
+                run_action(
+                    {"account": told.account, **alert.as_dict()},
+                    f"{alert.kind.value} of {told.account}",
+                )
+
+        return async_dispatcher_connect(self._hass, SIGNAL_ALERT, told)
+
+
+class LevelTrigger(AlertTrigger):
+    """Fires on each alert of a kind that has levels, at or above one."""
+
+    options = {**DEVICES, vol.Optional(CONF_LEVEL): LEVEL}
+
+
+class SpendLevelReached(LevelTrigger):
+    """Fires when the spend reaches a level of the budget."""
+
+    kind = AlertKind.SPEND_LEVEL
+
+
+class ForecastOverBudget(AlertTrigger):
+    """Fires when the budget is going to be exceeded."""
+
+    kind = AlertKind.FORECAST_OVER_BUDGET
+
+
+class BalanceLow(AlertTrigger):
+    """Fires when the balance has come down to the threshold."""
+
+    kind = AlertKind.BALANCE_LOW
+
+
+class ModelLevelReached(LevelTrigger):
+    """Fires when the use of a model reaches a level of its limit."""
+
+    kind = AlertKind.MODEL_LEVEL
+
+
+class RateLimited(AlertTrigger):
+    """Fires when an account is throttled."""
+
+    kind = AlertKind.RATE_LIMITED
+
+
+class ApiKeyRejected(AlertTrigger):
+    """Fires when the API key of an account is rejected."""
+
+    kind = AlertKind.API_KEY_REJECTED
+
+
+class AccountUnavailable(AlertTrigger):
+    """Fires when the figures of an account can't be read."""
+
+    kind = AlertKind.ACCOUNT_UNAVAILABLE
+
+
+class Recovered(AlertTrigger):
+    """Fires when an account that failed works again."""
+
+    kind = AlertKind.RECOVERED
+
+
+TRIGGERS: dict[str, type[Trigger]] = {
+    "spend_level_reached": SpendLevelReached,
+    "forecast_over_budget": ForecastOverBudget,
+    "balance_low": BalanceLow,
+    "model_level_reached": ModelLevelReached,
+    "rate_limited": RateLimited,
+    "api_key_rejected": ApiKeyRejected,
+    "account_unavailable": AccountUnavailable,
+    "recovered": Recovered,
+}
+
+
+async def async_get_triggers(hass: HomeAssistant) -> dict[str, type[Trigger]]:
+    """Return the triggers."""
+    return TRIGGERS
