@@ -17,8 +17,9 @@ NEW = (
 README = """\
 [![release](https://img.shields.io/github/v/release/{home}.svg)](https://github.com/{home}/releases)
 [Add](https://my.home-assistant.io/redirect/hacs_repository/?owner={owner}&repository={name}&category=integration)
+[Import](https://my.home-assistant.io/redirect/blueprint_import/?blueprint_url=https%3A%2F%2Fgithub.com%2F{owner}%2F{name}%2Fblob%2Fmain%2Fspend.yaml)
 `git clone https://github.com/{home}.git`, as {home}.
-Not this one: {home}-card, nor another-{home}, nor {home}.more.
+Not this one: {home}-card, nor another-{home}, nor {home}.more, nor %2F{owner}%2F{name}-card%2F.
 """
 
 
@@ -27,7 +28,8 @@ def readme(home: str, untouched: str) -> str:
     owner, name = home.split("/")
     *links, others = README.splitlines(keepends=True)
     text = "".join(links).format(home=home, owner=owner, name=name)
-    return text + others.format(home=untouched)
+    owner, name = untouched.split("/")
+    return text + others.format(home=untouched, owner=owner, name=name)
 
 
 def current_home(tree: Path) -> str:
@@ -90,12 +92,20 @@ def test_moves_every_link(tree: Path) -> None:
     assert manifest["codeowners"] == ["@some-body", "@a-team/core"]
     assert list(manifest) == list(json.loads(before[Path(MANIFEST)]))
     assert (tree / "README.md").read_text() == readme(NEW, old)
+    spellings = [old.encode(), old.replace("/", "%2F").encode()]
     left = [
         path
         for path, content in contents(tree).items()
-        if old.encode() in content and path != Path("README.md")
+        if path != Path("README.md")
+        and any(spelled in content for spelled in spellings)
     ]
     assert left == []
+    blueprints = list((tree / "blueprints").rglob("*.yaml"))
+    assert blueprints
+    for blueprint in blueprints:
+        path = blueprint.relative_to(tree).as_posix()
+        source_url = f"https://github.com/{NEW}/blob/main/{path}"
+        assert f"source_url: {source_url}\n" in blueprint.read_text()
     assert contents(tree).keys() == before.keys()
     assert "README.md" in result.stdout
 

@@ -1,5 +1,6 @@
 """The optional sources in a running Home Assistant: their figures, paces and failures."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -7,7 +8,10 @@ from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_fire_time_changed,
+)
 from syrupy.assertion import SnapshotAssertion
 
 from custom_components.alibaba_cloud.const import (
@@ -20,6 +24,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_PROMETHEUS_URL,
     DOMAIN,
 )
+from custom_components.alibaba_cloud.sources import Source
 from homeassistant.config_entries import SOURCE_REAUTH
 from homeassistant.const import CONF_API_KEY, CONF_REGION, STATE_UNAVAILABLE, Platform
 from homeassistant.core import HomeAssistant, callback
@@ -427,6 +432,30 @@ async def test_restart_with_an_api_key_that_fails(
     assert {k: v for k, v in after.items() if v != STATE_UNAVAILABLE} == {
         k: v for k, v in before.items() if k not in limits | nearest
     }
+
+
+@pytest.mark.logs("Error fetching Model Studio data")
+async def test_source_read_during_a_poll_is_no_poll(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """Of the account, two polls in a row have to fail before there is an alert."""
+    simulator.fail(Fault.SERVER_ERROR, at="quotas")
+    await poll()
+    assert state(hass, "status") == "error"
+    simulator.requests.clear()
+    simulator.fail(Fault.HANG, at="quotas", times=1)
+    freezer.tick(31)
+    async_fire_time_changed(hass)
+    while not simulator.requests:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0)
+    await account.runtime_data.sources[Source.RATES].async_refresh()
+    assert state(hass, "alerts") == "unknown"
+    await hass.config_entries.async_unload(account.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
 
 
 @pytest.mark.logs("Error fetching Model Studio balance.*Throttling")

@@ -110,9 +110,10 @@ class Alerts:
         In this order: should the process die in between, it is sent again with the
         same id, and nothing is lost.
         """
-        if not self._listened_to:
-            return
         coordinator, store = self._coordinator, self._coordinator.store
+        if not self._listened_to or coordinator.hass.is_stopping:
+            # What is told while all else stops may be lost: the next run tells it.
+            return
         account = coordinator.account_read
         failure = FAILED.get(coordinator.status)
         if account is self._judged and failure is store.alerts.failing is None:

@@ -75,7 +75,7 @@ async def async_setup_entry(
         AlibabaCloudStatusBinarySensor(entry.runtime_data, description)
         for description in STATUS_BINARY_SENSORS
     )
-    await async_setup_figures(
+    async_setup_figures(
         entry,
         async_add_entities,
         AlibabaCloudBinarySensor,

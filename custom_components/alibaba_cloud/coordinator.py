@@ -376,7 +376,6 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
         Raises `PollFailed` for every error of the client's.
         """
-        self.alerts.polled = True
         try:
             snapshot = await self.client.get_account()
         except ModelStudioError as err:
@@ -418,6 +417,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
         The base class tells its listeners of the first failure alone.
         """
+        self.alerts.polled = True
         if self.last_update_success and self.data:
             self._remove_gone_models(self.data)
         self._update_account()

@@ -40,6 +40,7 @@ async def async_get_config_entry_diagnostics(
         **coordinator.failed_sources,
         "account": _plain(coordinator.account),
         "spend_windows": _plain(coordinator.store.spend),
+        "alerts": coordinator.store.alerts.as_dict(),
     }
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import batched
 from typing import Any, override
 
-from homeassistant.core import Event, callback
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo
 from homeassistant.helpers.entity import EntityDescription
@@ -127,7 +128,8 @@ class StatusEntity(AlibabaCloudEntity):
         return True
 
 
-async def async_setup_figures(
+@callback
+def async_setup_figures(
     entry: AlibabaCloudConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
     create: type[AlibabaCloudEntity],
@@ -178,7 +180,10 @@ async def async_setup_figures(
     async def add(
         figures: Sequence[tuple[str | None, FigureDescription[Any]]],
     ) -> None:
+        # Thousands in one go would hold up everything else for seconds.
         for portion in batched(figures, _PORTION, strict=False):
+            if entry.state is ConfigEntryState.UNLOAD_IN_PROGRESS:
+                return
             async_add_entities(
                 [
                     create(coordinator, description, model)
@@ -186,8 +191,12 @@ async def async_setup_figures(
                     if model in known
                 ]
             )
-            # Thousands in one go would hold up everything else for seconds.
             await asyncio.sleep(0)
+
+    async def add_first() -> None:
+        await add(new)
+        if models and coordinator.last_update_success:
+            _remove_without_device(hass, entry_id, prefix)
 
     @callback
     def add_new() -> None:
@@ -207,4 +216,20 @@ async def async_setup_figures(
     entry.async_on_unload(
         hass.bus.async_listen(dr.EVENT_DEVICE_REGISTRY_UPDATED, forget)
     )
-    await add(new)
+    # Not within the time that Home Assistant gives a platform to set up.
+    entry.async_create_task(hass, add_first(), f"{entry.title} entities")
+
+
+@callback
+def _remove_without_device(hass: HomeAssistant, entry_id: str, prefix: str) -> None:
+    """Remove the entities that models have left whose devices are gone.
+
+    Home Assistant writes its registries one after the other: if it is killed in between,
+    a device is gone and its entities are not.
+    """
+    devices, entities = dr.async_get(hass), er.async_get(hass)
+    for entity in er.async_entries_for_config_entry(entities, entry_id):
+        if entity.unique_id.startswith(prefix) and (
+            entity.device_id is None or devices.async_get(entity.device_id) is None
+        ):
+            entities.async_remove(entity.entity_id)

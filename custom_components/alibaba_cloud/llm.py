@@ -81,12 +81,6 @@ async def _async_usage(
     ]
     usage = await async_describe(hass, coordinator, account, followed)
     figures = _without_unknown(usage["account"])
-    outlook = account.outlook
-    if outlook.low is not None and outlook.high is not None:
-        figures["projected_monthly_spend"] |= {
-            "low": float(outlook.low),
-            "high": float(outlook.high),
-        }
     models = {
         name: told
         for name, figures in usage["models"].items()

@@ -205,12 +205,12 @@ def _alerts_schema(currency: str | None) -> vol.Schema:
         {
             vol.Optional(CONF_MONTHLY_BUDGET): AnyNumberSelector(amount),
             vol.Optional(
-                CONF_SPEND_LEVELS, default=list(DEFAULTS.spend_levels)
+                CONF_SPEND_LEVELS, default=_offered(CONF_SPEND_LEVELS)
             ): _levels_selector(CONF_SPEND_LEVELS),
             vol.Required(CONF_FORECAST_ALERT, default=True): BooleanSelector(),
             vol.Optional(CONF_LOW_BALANCE): AnyNumberSelector(amount),
             vol.Optional(
-                CONF_MODEL_LEVELS, default=list(DEFAULTS.model_levels)
+                CONF_MODEL_LEVELS, default=_offered(CONF_MODEL_LEVELS)
             ): _levels_selector(CONF_MODEL_LEVELS),
         }
     )
@@ -220,12 +220,17 @@ def _levels_selector(key: str) -> SelectSelector:
     """Return a list of levels that offers the usual ones."""
     return AnyLevelsSelector(
         SelectSelectorConfig(
-            options=[f"{level:g}" for level in LEVELS[key]],
+            options=_offered(key),
             multiple=True,
             custom_value=True,
             mode=SelectSelectorMode.DROPDOWN,
         )
     )
+
+
+def _offered(key: str) -> list[str]:
+    """Return the usual levels."""
+    return [f"{level:g}" for level in LEVELS[key]]
 
 
 def _amount(entered: Any) -> int | float | None:

@@ -48,7 +48,7 @@ def _billing_cycle(account: AccountSnapshot | None) -> dict[str, Any]:
     }
 
 
-def _projected_range(account: AccountSnapshot) -> dict[str, Any]:
+def projected_range(account: AccountSnapshot) -> dict[str, Any]:
     """Return what the projected spend is between, as numbers that JSON knows."""
     low, high = account.outlook.low, account.outlook.high
     return {
@@ -135,7 +135,7 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         sources=_MONTH,
         exists_fn=lambda account: account.monthly_spend is not None,
         value_fn=lambda account: account.outlook.projected,
-        attributes_fn=_projected_range,
+        attributes_fn=projected_range,
     ),
     FigureSensorDescription(
         key="spend_limit_reached_at",
@@ -315,7 +315,7 @@ async def async_setup_entry(
 ) -> None:
     """Set up the sensors of an account."""
     async_add_entities([AlibabaCloudStatusSensor(entry.runtime_data, STATUS)])
-    await async_setup_figures(
+    async_setup_figures(
         entry,
         async_add_entities,
         AlibabaCloudSensor,

@@ -34,7 +34,7 @@ from .model_studio import (
     ModelUsage,
     Money,
 )
-from .sensor import ACCOUNT_SENSORS, MODEL_SENSORS
+from .sensor import ACCOUNT_SENSORS, MODEL_SENSORS, projected_range
 from .sources import INVALID_ACCESS_KEY, PERMISSIONS, Source, billing_today
 
 SERVICE_GET_USAGE: Final = "get_usage"
@@ -214,13 +214,15 @@ async def async_describe(
             value = value.isoformat()
         return {"value": value, "unit": unit}
 
+    figures = {
+        description.key: figure(description, account)
+        for description in (*ACCOUNT_SENSORS, *ACCOUNT_BINARY_SENSORS)
+    }
+    figures["projected_monthly_spend"] |= projected_range(account)
     return {
         "status": coordinator.status,
         "message": coordinator.message,
-        "account": {
-            description.key: figure(description, account)
-            for description in (*ACCOUNT_SENSORS, *ACCOUNT_BINARY_SENSORS)
-        },
+        "account": figures,
         "models": {
             model.name: {
                 description.key: figure(description, model)

@@ -37,7 +37,7 @@ logbook:
 recorder:
   # What a killed process loses of its states.
   commit_interval: 1
-automation: []
+automation: !include automations.yaml
 script: {}
 system_health:
 my:
@@ -423,6 +423,8 @@ class HomeAssistant:
         """Write the configuration."""
         self._storage.mkdir(parents=True, exist_ok=True)
         (self.directory / "configuration.yaml").write_text(self._configuration)
+        # Where the automation editor keeps what it makes.
+        (self.directory / "automations.yaml").touch()
         components = self.directory / "custom_components"
         if not components.is_symlink():
             components.symlink_to(ROOT / "custom_components")

@@ -6,7 +6,7 @@ alerted from now on, and the alerts to send.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
@@ -17,6 +17,7 @@ from .models import AccountSnapshot, ModelUsage, Money
 
 BALANCE_REARM = Decimal("1.1")
 """The balance has to rise to so many times the threshold before it can be low again."""
+_TWO_PERIODS = timedelta(days=62)
 MODEL_REARM = 10
 """Points that a model's use has to fall below a level before it can reach it again."""
 
@@ -109,9 +110,12 @@ class Alert:
 class ModelAlerts:
     """What was alerted of a model."""
 
-    level: Decimal | None = None
-    """The highest level that is not armed."""
+    levels: frozenset[Decimal] = frozenset()
+    """Those that are not armed."""
     sent: int = 0
+
+
+_NO_ALERTS = ModelAlerts()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +128,8 @@ class AlertState:
     """The highest level that was alerted."""
     forecasts: ByBudget[bool] = ()
     """Whether the forecast was."""
-    balance_low: bool = False
+    low_balance: Decimal | None = None
+    """The threshold that the balance was alerted for, until it has risen again."""
     balances_sent: int = 0
     models: Mapping[str, ModelAlerts] = field(
         default_factory=lambda: MappingProxyType({})
@@ -132,8 +137,8 @@ class AlertState:
     """By name."""
     failing: AlertKind | None = None
     """How the last poll failed, if it did."""
-    failure: AlertKind | None = None
-    """The failure that was alerted and has not passed."""
+    failures: tuple[AlertKind, ...] = ()
+    """Those that were alerted since it worked last."""
     failures_sent: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -142,14 +147,14 @@ class AlertState:
             "period": self.period.isoformat() if self.period else None,
             "levels": [[budget, _text(level)] for budget, level in self.levels],
             "forecasts": [list(forecast) for forecast in self.forecasts],
-            "balance_low": self.balance_low,
+            "low_balance": _text(self.low_balance),
             "balances_sent": self.balances_sent,
             "models": {
-                name: [_text(model.level), model.sent]
+                name: [[_text(level) for level in sorted(model.levels)], model.sent]
                 for name, model in self.models.items()
             },
             "failing": self.failing,
-            "failure": self.failure,
+            "failures": list(self.failures),
             "failures_sent": self.failures_sent,
         }
 
@@ -160,14 +165,14 @@ class AlertState:
             period=date.fromisoformat(stored["period"]) if stored["period"] else None,
             levels=tuple((budget, _level(level)) for budget, level in stored["levels"]),
             forecasts=tuple((budget, sent) for budget, sent in stored["forecasts"]),
-            balance_low=stored["balance_low"],
+            low_balance=_level(stored["low_balance"]),
             balances_sent=stored["balances_sent"],
             models={
-                name: ModelAlerts(level=_level(level), sent=sent)
-                for name, (level, sent) in stored["models"].items()
+                name: ModelAlerts(levels=frozenset(map(Decimal, levels)), sent=sent)
+                for name, (levels, sent) in stored["models"].items()
             },
             failing=AlertKind(stored["failing"]) if stored["failing"] else None,
-            failure=AlertKind(stored["failure"]) if stored["failure"] else None,
+            failures=tuple(map(AlertKind, stored["failures"])),
             failures_sent=stored["failures_sent"],
         )
 
@@ -193,6 +198,8 @@ def _spend(state: AlertState, seen: Observation, options: AlertOptions) -> Verdi
     """Alert the highest level that the spend has reached, if that is a new one."""
     spend, budget = seen.account.monthly_spend, _budget(seen.account)
     if spend is None or seen.period is None:
+        return state, []
+    if _is_over(seen.period, state.period):
         return state, []
     if state.period is None or _month(state.period) != _month(seen.period):
         state = replace(state, period=seen.period, levels=(), forecasts=())
@@ -231,7 +238,9 @@ def _forecast(state: AlertState, seen: Observation, options: AlertOptions) -> Ve
     """Alert that the budget is going to be exceeded, while it is not yet."""
     spend, budget = seen.account.monthly_spend, _budget(seen.account)
     projected = seen.account.outlook.projected
-    if not (options.forecast_alert and spend and budget and projected and seen.period):
+    if not (
+        options.forecast_alert and spend and budget and projected and seen.period
+    ) or _is_over(seen.period, state.period):
         return state, []
     over = projected.amount > budget.amount > spend.amount
     key, known = _key(budget), dict(state.forecasts)
@@ -260,14 +269,13 @@ def _forecast(state: AlertState, seen: Observation, options: AlertOptions) -> Ve
 def _balance(state: AlertState, seen: Observation, options: AlertOptions) -> Verdict:
     """Alert a balance that has come down to the threshold."""
     threshold, balance = options.low_balance, seen.account.available_balance
-    if threshold is None:
-        return replace(state, balance_low=False), []
     if balance is None:
         return state, []
-    if state.balance_low:
-        low = balance.amount < threshold * BALANCE_REARM
-        return replace(state, balance_low=low), []
-    if balance.amount > threshold:
+    if (alerted := state.low_balance) is not None:
+        if balance.amount < (threshold or alerted) * BALANCE_REARM:
+            return state, []
+        state = replace(state, low_balance=None)
+    if threshold is None or balance.amount > threshold:
         return state, []
     number = state.balances_sent + 1
     alert = _alert(
@@ -277,25 +285,23 @@ def _balance(state: AlertState, seen: Observation, options: AlertOptions) -> Ver
         balance=balance.amount,
         currency=balance.currency,
     )
-    return replace(state, balance_low=True, balances_sent=number), [alert]
+    return replace(state, low_balance=threshold, balances_sent=number), [alert]
 
 
 def _models(state: AlertState, seen: Observation, options: AlertOptions) -> Verdict:
     """Alert the highest level that each model's use has reached, if that is armed."""
     changed: dict[str, ModelAlerts] = {}
     alerts = []
-    levels = options.model_levels
     for model in seen.models:
-        if (usage := model.usage_pct) is None:
+        if model.usage_pct is None:
             continue
-        before = state.models.get(model.name, ModelAlerts())
-        level, number = before.level, before.sent
-        if level is not None and usage <= level - MODEL_REARM:
-            lower = (x for x in levels if x < level and usage > x - MODEL_REARM)
-            level = max(lower, default=None)
-        top = max((x for x in levels if usage >= x), default=None)
-        if top is not None and (level is None or top > level):
-            level, number = top, number + 1
+        usage = Decimal(str(model.usage_pct))
+        before = state.models.get(model.name, _NO_ALERTS)
+        kept = {level for level in before.levels if usage > level - MODEL_REARM}
+        reached = {level for level in options.model_levels if usage >= level}
+        top, number = max(reached | kept, default=None), before.sent
+        if top is not None and top not in kept:
+            number += 1
             alerts.append(
                 _alert(
                     seen,
@@ -303,10 +309,11 @@ def _models(state: AlertState, seen: Observation, options: AlertOptions) -> Verd
                     number,
                     level=top,
                     model=model.name,
-                    usage_pct=usage,
+                    usage_pct=model.usage_pct,
                 )
             )
-        if (after := ModelAlerts(level=level, sent=number)) != before:
+        after = ModelAlerts(levels=frozenset(reached | kept), sent=number)
+        if after != before:
             changed[model.name] = after
     if changed:
         state = replace(state, models={**state.models, **changed})
@@ -317,24 +324,23 @@ def _failures(state: AlertState, seen: Observation, _: AlertOptions) -> Verdict:
     """Alert a service that fails twice in a row, and once it has recovered."""
     if not seen.polled:
         return state, []
-    failure, number = seen.failure, state.failures_sent
-    if failure is None:
-        recovered = replace(state, failing=None, failure=None)
-        if state.failure is None:
-            return recovered, []
-        return recovered, [
-            _alert(seen, AlertKind.RECOVERED, number, failure=state.failure)
+    number = state.failures_sent
+    if (failure := seen.failure) is None:
+        return replace(state, failing=None, failures=()), [
+            _alert(seen, AlertKind.RECOVERED, f"{number} {past.value}", failure=past)
+            for past in state.failures
         ]
     failing = replace(state, failing=failure)
     # While one failure is alerted, another one has to last as well.
-    if state.failing is None or (
-        state.failure is not None
-        and (failure is state.failure or failure is not state.failing)
+    if (
+        state.failing is None
+        or failure in state.failures
+        or (state.failures and failure is not state.failing)
     ):
         return failing, []
     number += 1
     return (
-        replace(failing, failure=failure, failures_sent=number),
+        replace(failing, failures=(*state.failures, failure), failures_sent=number),
         [_alert(seen, failure, number)],
     )
 
@@ -365,7 +371,19 @@ def _budget(account: AccountSnapshot) -> Money | None:
 
 def _key(budget: Money) -> str:
     """Return what names a budget."""
-    return f"{budget.amount.normalize()} {budget.currency}"
+    return f"{_text(budget.amount)} {budget.currency}"
+
+
+def _is_over(period: date, known: date | None) -> bool:
+    """Return whether a source still tells of the period before the one that is known.
+
+    What is longer ago is not what it tells, but a clock that was wrong.
+    """
+    return (
+        known is not None
+        and timedelta() < known - period < _TWO_PERIODS
+        and (_month(period) != _month(known))
+    )
 
 
 def _month(day: date) -> tuple[int, int]:

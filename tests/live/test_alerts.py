@@ -1,0 +1,409 @@
+"""Alerts in a whole Home Assistant: each once, and none lost."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+import re
+from typing import Any
+
+from playwright.async_api import Page, expect
+import pytest
+
+from tests.simulator import Account, Fault, Simulator
+
+from .account import DOMAIN, WITHIN, LiveAccount
+from .browser import open_page
+from .conftest import ExpectedLog
+from .instance import ROOT, HomeAssistant, eventually
+
+LOGGER = f"custom_components.{DOMAIN}"
+BLUEPRINTS = ROOT / "blueprints" / "automation"
+IDS = count(1)
+"""Of automations: a new one of an id that was used before would begin as that one was."""
+TEXT = "{{ trigger.account }}: {{ trigger.level }} %"
+
+
+class Automations:
+    """The automations of a Home Assistant, and the notifications they send."""
+
+    def __init__(self, home_assistant: HomeAssistant) -> None:
+        """Look at those of a Home Assistant."""
+        self._home_assistant = home_assistant
+
+    async def ids(self) -> dict[str, str]:
+        """Return the ids of the automations by that of their entity."""
+        return {
+            entity_id: state["attributes"]["id"]
+            for entity_id, state in (await self._home_assistant.states()).items()
+            if entity_id.startswith("automation.")
+        }
+
+    async def add(self, **config: Any) -> str:
+        """Add an automation; return the id of its entity."""
+        wanted = str(next(IDS))
+        await self._home_assistant.request(
+            "POST", f"/api/config/automation/config/{wanted}", config
+        )
+
+        async def entity() -> str | None:
+            for entity_id, automation in (await self.ids()).items():
+                if automation == wanted:
+                    return entity_id
+            return None
+
+        entity_id = await eventually(entity, within=WITHIN)
+        assert await self.state(entity_id) == "on"
+        return entity_id
+
+    async def add_blueprint(self, name: str, **inputs: Any) -> str:
+        """Import a blueprint, and add an automation of it."""
+        path = f"{DOMAIN}/{name}.yaml"
+        await self._home_assistant.command(
+            "blueprint/save",
+            domain="automation",
+            path=path,
+            yaml=(BLUEPRINTS / path).read_text(),
+            allow_override=True,
+        )
+        return await self.add(alias=name, use_blueprint={"path": path, "input": inputs})
+
+    async def state(self, entity_id: str) -> str:
+        """Return whether an automation is `on`."""
+        state: str = (await self._home_assistant.states())[entity_id]["state"]
+        return state
+
+    async def remove(self) -> None:
+        """Remove all automations and notifications."""
+        for automation in (await self.ids()).values():
+            await self._home_assistant.request(
+                "DELETE", f"/api/config/automation/config/{automation}"
+            )
+        await self._home_assistant.call_action("persistent_notification.dismiss_all")
+
+    async def notifications(self) -> list[tuple[str | None, str]]:
+        """Return title and message of the notifications since the start, in order."""
+        told = await self._home_assistant.command("persistent_notification/get")
+        return [
+            (it["title"], it["message"])
+            for it in sorted(told, key=lambda it: str(it["created_at"]))
+        ]
+
+    async def messages(self) -> list[str]:
+        """Return the messages of the notifications, sorted."""
+        return sorted(message for _, message in await self.notifications())
+
+    async def tell(self, number: int) -> list[tuple[str | None, str]]:
+        """Wait until there are so many notifications; return all of them.
+
+        Raises:
+            AssertionError: there are not.
+
+        """
+
+        async def told() -> list[tuple[str | None, str]] | None:
+            notifications = await self.notifications()
+            return notifications if len(notifications) >= number else None
+
+        try:
+            return await eventually(told, within=WITHIN)
+        except TimeoutError:
+            raise AssertionError(await self.notifications()) from None
+
+
+@pytest.fixture
+async def automations(home_assistant: HomeAssistant) -> AsyncIterator[Automations]:
+    """Have no automation before the test, and none after it."""
+    automations = Automations(home_assistant)
+    yield automations
+    if home_assistant.is_alive:
+        await automations.remove()
+
+
+@pytest.fixture
+def simulator(simulator: Simulator) -> Simulator:
+    """Have next to nothing be spent, so that any level is yet to be reached."""
+    simulator.account.base_spend = 1
+    return simulator
+
+
+def spend(account: Account, part: float) -> None:
+    """Spend up to a part of the limit."""
+    wanted = Decimal(str(account.spend_limit)) * Decimal(str(part))
+    account.correction += wanted - account.monthly_spend
+    assert account.monthly_spend == wanted
+
+
+async def reload(account: LiveAccount) -> None:
+    """Reload the entry, which polls at once."""
+    await account.home_assistant.call_action(
+        "homeassistant.reload_config_entry", entry_id=account.entry_id
+    )
+
+
+async def device_id(account: LiveAccount) -> str:
+    """Return the account's device."""
+    title = (await account.entry())["title"]
+    device: str = (await account.devices())[title]["id"]
+    return device
+
+
+async def edit_automation(page: Page, *, account: str, screenshots: Path) -> None:
+    """Make an automation in the editor, of a spend of 80 % or more of an account."""
+    await page.goto("/config/automation/dashboard")
+    await page.get_by_role("button", name="Create automation").click()
+    await page.get_by_text("Create new automation").click()
+    await page.get_by_role("button", name="Add trigger").click()
+    await page.get_by_text("By type").click()
+    await page.get_by_text("Alibaba Cloud Model Studio").click()
+    for trigger in ("Balance low", "Forecast over budget", "Account rate limited"):
+        await expect(page.get_by_text(trigger)).to_be_visible()
+    await page.screenshot(path=screenshots / "triggers.png")
+    await page.get_by_text("Spend level reached").click()
+
+    await expect(
+        page.get_by_text("Triggers when the spend reaches a level of the budget")
+    ).to_be_visible()
+    use_level, use_accounts = (page.locator("ha-checkbox").nth(n) for n in (0, 1))
+    await use_level.click()
+    await page.get_by_role("spinbutton").fill("80")
+    await use_accounts.click()
+    await page.get_by_role("button", name="Select a device").click()
+    await page.get_by_role("option", name=account).click()
+    await page.screenshot(path=screenshots / "spend_level_reached.png")
+
+    await page.get_by_role("button", name="Add action").click()
+    await page.get_by_placeholder("Search").fill("create persistent notification")
+    await page.get_by_text("Create persistent notification").click()
+    await page.locator("ha-selector").get_by_role("textbox").first.fill(TEXT)
+    await page.get_by_role("button", name="Save").click()
+    await page.get_by_role("textbox", name="Name").fill("Spend")
+    await page.get_by_role("button", name="Save").last.click()
+    await expect(page.get_by_text("New automation")).to_have_count(0)
+    await expect(page).to_have_url(re.compile(r"/edit/\d+$"))
+    await page.screenshot(path=screenshots / "automation.png")
+
+
+async def test_spend_level(
+    account: LiveAccount,
+    automations: Automations,
+    log: ExpectedLog,
+    simulator: Simulator,
+    screenshots: Path,
+) -> None:
+    home_assistant = account.home_assistant
+    name = (await account.entry())["title"]
+    async with open_page(home_assistant) as page:
+        await edit_automation(page, account=name, screenshots=screenshots)
+    [edited] = (await automations.ids()).values()
+    config = await home_assistant.request(
+        "GET", f"/api/config/automation/config/{edited}"
+    )
+    assert config["triggers"] == [
+        {
+            "trigger": "alibaba_cloud.spend_level_reached",
+            "options": {"level": 80, "device_id": [await device_id(account)]},
+        }
+    ]
+    await automations.add(
+        alias="Any spend",
+        triggers=[{"trigger": "alibaba_cloud.spend_level_reached"}],
+        actions=[
+            {
+                "action": "persistent_notification.create",
+                "data": {"message": "{{ trigger.level }} %"},
+            }
+        ],
+    )
+
+    spend(simulator.account, 0.7999)
+    await reload(account)
+    await automations.tell(1)
+    assert await automations.messages() == ["50 %"]
+    spend(simulator.account, 0.8)
+    await account.refresh()
+    reached = ["50 %", "80 %", f"{name}: 80 %"]
+    await automations.tell(3)
+    assert await automations.messages() == reached
+
+    # Killed at the end of the poll. What the database says after that.
+    log.expect("homeassistant.components.recorder.util", 2)
+    await home_assistant.kill()
+    await home_assistant.start()
+    await account.refresh()
+    await account.shows(status="ok", spend_limit_usage_pct=80)
+    assert await automations.messages() == []
+
+    await reload(account)
+    await account.shows(status="ok", spend_limit_usage_pct=80)
+    log.expect(LOGGER)
+    await simulator.stop()
+    await account.refresh()
+    await account.shows(status="error", spend_limit_usage_pct="unavailable")
+    await simulator.start()
+    await account.refresh()
+    await account.shows(status="ok", spend_limit_usage_pct=80)
+    assert await automations.messages() == []
+
+    await home_assistant.restart()
+    await account.refresh()
+    await account.shows(status="ok", spend_limit_usage_pct=80)
+    assert await automations.messages() == []
+
+    await home_assistant.stop()
+    spend(simulator.account, 1)
+    await home_assistant.start()
+    await automations.tell(2)
+    await account.refresh()
+    reached = ["100 %", f"{name}: 100 %"]
+    assert await automations.messages() == reached
+    await home_assistant.call_action("persistent_notification.dismiss_all")
+
+    simulator.account.roll_over("month")
+    period = simulator.account.today
+    await reload(account)
+    await account.shows(status="ok", billing_cycle_start=period.isoformat())
+    assert await automations.messages() == []
+    spend(simulator.account, 0.5)
+    await account.refresh()
+    await automations.tell(1)
+    assert await automations.messages() == ["50 %"]
+    alert = (await account.states())["alerts"]["attributes"]
+    assert alert["event_type"] == "spend_level"
+    assert alert["period"] == period.isoformat()
+    assert (alert["level"], alert["spend"], alert["budget"]) == (50, 250, 500)
+    spend(simulator.account, 1.2)
+    await reload(account)
+    await automations.tell(3)
+    assert await automations.messages() == ["100 %", "50 %", f"{name}: 100 %"]
+
+    # Without the account, they stay as they are.
+    await home_assistant.request(
+        "DELETE", f"/api/config/config_entries/entry/{account.entry_id}"
+    )
+    await home_assistant.call_action("automation.reload")
+    for automation in await automations.ids():
+        assert await automations.state(automation) == "on"
+
+
+async def test_spend_level_blueprint(
+    account: LiveAccount, automations: Automations, simulator: Simulator
+) -> None:
+    name = (await account.entry())["title"]
+    assistant = await automations.add(
+        alias="Assistant", triggers=[], conditions=[], actions=[]
+    )
+    await automations.add_blueprint(
+        "spend_level",
+        accounts=[await device_id(account)],
+        actions=[{"action": "automation.turn_off", "target": {"entity_id": assistant}}],
+    )
+    for part in (0.5, 0.8, 0.81, 1):
+        assert await automations.state(assistant) == "on"
+        spend(simulator.account, part)
+        await reload(account)
+    titles = [title for title, _ in await automations.tell(2)]
+    assert titles == [f"{name}: {level} % of the budget" for level in (80, 100)]
+    await account.home_assistant.states_once(
+        lambda states: states[assistant]["state"] == "off", within=WITHIN
+    )
+
+
+@pytest.mark.parametrize(
+    ("blueprint", "fault", "failed", "recovered"),
+    [
+        ("throttled", Fault.THROTTLED, "throttled", "throttled no more"),
+        (
+            "account_problem",
+            Fault.UNAUTHORIZED,
+            "API key rejected",
+            "works again",
+        ),
+        ("account_problem", Fault.SERVER_ERROR, "unavailable", "works again"),
+    ],
+)
+async def test_failure_blueprints(
+    account: LiveAccount,
+    automations: Automations,
+    log: ExpectedLog,
+    simulator: Simulator,
+    blueprint: str,
+    fault: Fault,
+    failed: str,
+    recovered: str,
+) -> None:
+    name = (await account.entry())["title"]
+    await automations.add_blueprint(blueprint)
+    log.expect(LOGGER, 2)
+
+    simulator.fail(fault)
+    await account.refresh()
+    await account.shows(account_available="off")
+    assert await automations.notifications() == []
+    await reload(account)
+    [(title, _)] = await automations.tell(1)
+    assert title == f"{name}: {failed}"
+
+    simulator.recover()
+    await account.refresh()
+    told = await automations.tell(2)
+    assert {title for title, _ in told} == {title, f"{name}: {recovered}"}
+
+
+async def test_digest_blueprint(
+    account: LiveAccount, automations: Automations, simulator: Simulator
+) -> None:
+    spend(simulator.account, 0.25)
+    await account.refresh()
+    await account.shows(monthly_spend=125)
+    soon = datetime.now(UTC) + timedelta(seconds=5)
+    await automations.add_blueprint(
+        "daily_digest",
+        account=account.entry_id,
+        time=soon.strftime("%H:%M:%S"),
+        models=1,
+    )
+    [(title, message)] = await automations.tell(1)
+    assert title == (await account.entry())["title"]
+    assert "- Spent in this billing period: 125.00 USD\n" in message
+    assert "- Left of the budget: 375.00 USD\n" in message
+    # Nothing is projected of a single day.
+    assert "Projected" not in message
+    assert message.endswith(" % of its limit")
+
+
+async def test_options(
+    account: LiveAccount, screenshots: Path, simulator: Simulator
+) -> None:
+    spend(simulator.account, 0.25)
+    async with open_page(account.home_assistant) as page:
+        budget = page.get_by_role("spinbutton", name="Budget for a billing period")
+        levels = page.get_by_role("toolbar", name="Spend levels")
+        submit = page.get_by_role("button", name="Submit")
+
+        await page.goto(f"/config/integrations/integration/{DOMAIN}")
+        await page.get_by_role("button", name="Configure").click()
+        await page.get_by_text("Budget and alerts").click()
+        await expect(levels.get_by_role("button", name="Remove 80")).to_be_visible()
+        await page.screenshot(path=screenshots / "alerts.png")
+
+        await budget.fill("0")
+        await levels.get_by_role("button", name="Add").click()
+        await page.get_by_placeholder("Search | Add custom item").fill("lots")
+        await page.get_by_role("option", name="lots").click()
+        await submit.click()
+        for error in (
+            "Enter an amount above 0, such as 50 or 12.5, or leave the field empty.",
+            "Levels are percentages above 0 and up to 1000, such as 80 or 99.5.",
+        ):
+            await expect(page.get_by_text(error)).to_be_visible()
+        await page.screenshot(path=screenshots / "wrong_alerts.png")
+
+        await budget.fill("250")
+        await levels.get_by_role("button", name="Remove lots").click()
+        await submit.click()
+        await expect(page.get_by_text("Options successfully saved.")).to_be_visible()
+    await account.shows(spend_limit_usage_pct=50, remaining_spend=125)
+    alert = (await account.states())["alerts"]["attributes"]
+    assert (alert["level"], alert["spend"], alert["budget"]) == (50, 125, 250)

@@ -1,0 +1,434 @@
+"""What was spent on each of the last days."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+import json
+from typing import Any, Self
+
+import pytest
+
+from custom_components.alibaba_cloud.model_studio import (
+    AccountSnapshot,
+    BillingPeriod,
+    Money,
+    SpendDays,
+    SpendWindow,
+    follow_account,
+)
+
+DAY = timedelta(days=1)
+
+type Amount = str | int
+
+
+def at(text: str) -> datetime:
+    """Return a time of 2026 in the billing zone, of the form `08-15 12:30`."""
+    day, _, clock = text.partition(" ")
+    return datetime.fromisoformat(f"2026-{day}T{clock}+08:00")
+
+
+def day(text: str) -> date:
+    """Return a day of 2026."""
+    return date.fromisoformat(f"2026-{text}")
+
+
+def money(amount: Amount | Decimal, currency: str = "USD") -> Money:
+    """Return an amount."""
+    return Money(amount=Decimal(amount), currency=currency)
+
+
+def kept(days: SpendDays) -> SpendDays:
+    """Return days as they are after a restart."""
+    read = SpendDays.from_dict(json.loads(json.dumps(days.as_dict())))
+    assert read == days
+    return read
+
+
+class Account:
+    """An account whose spend is looked at, with a restart after each look."""
+
+    def __init__(self, period_start: str | None = None) -> None:
+        """Begin with nothing known."""
+        self.period = BillingPeriod(start=day(period_start) if period_start else None)
+        self.windows: dict[str, SpendWindow] = {}
+        self.days = SpendDays()
+
+    def look(
+        self,
+        when: str | datetime,
+        daily: Amount | Money | None,
+        monthly: Amount | Money | None = None,
+    ) -> Self:
+        """Look at the figures."""
+        now = at(when) if isinstance(when, str) else when
+        figures = [
+            figure if isinstance(figure, Money | None) else money(figure)
+            for figure in (daily, monthly)
+        ]
+        account = AccountSnapshot(
+            daily_spend=figures[0],
+            monthly_spend=figures[1],
+            billing_period=self.period,
+        )
+        self.windows = follow_account(self.windows, account, now)
+        self.days = kept(self.days.follow(account, self.windows, now))
+        return self
+
+    def bill(self, currency: str = "USD", **days: Amount | Money) -> Self:
+        """Bill some days, each of the form `d08_15`."""
+        self.days = kept(
+            self.days.bill(
+                {
+                    day(name[1:].replace("_", "-")): figure
+                    if isinstance(figure, Money)
+                    else money(figure)
+                    for name, figure in days.items()
+                },
+                currency,
+            )
+        )
+        return self
+
+    def totals(self, when: str) -> dict[str, str]:
+        """Return what is known at a time."""
+        return {
+            f"{day:%m-%d}": str(total)
+            for day, total in sorted(self.days.totals(at(when)).items())
+        }
+
+
+# As the figures showed it
+
+
+@pytest.mark.parametrize(
+    ("seen", "known"),
+    [
+        pytest.param("08-15 22:59:59", False, id="over an hour before its end"),
+        pytest.param("08-15 23:00:00", True, id="an hour before its end"),
+        pytest.param("08-15 23:59:59", True, id="at its end"),
+        pytest.param("08-15 00:00:00", False, id="at its start"),
+    ],
+)
+def test_last_look_of_a_day(seen: str, known: bool) -> None:
+    """What is seen in its last hour is what was spent on it."""
+    expected = {"08-15": "7.5"} if known else {}
+    account = Account().look(seen, "7.5", "100")
+    assert account.totals("08-16 00:00") == expected
+    assert account.totals("08-20 12:00") == expected
+
+
+def test_today() -> None:
+    """It is not over."""
+    account = Account().look("08-15 23:30", 7)
+    assert account.totals("08-15 23:59:59.999999") == {}
+    assert account.totals("08-16 00:00") == {"08-15": "7"}
+
+
+def test_last_look_counts() -> None:
+    """Of several on a day, it is the last."""
+    account = Account().look("08-15 23:10", 7).look("08-15 23:40", "7.20")
+    assert account.totals("08-16 09:00") == {"08-15": "7.20"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        pytest.param(
+            ("08-15 14:00", 5, 105),
+            ("08-16 09:00", 2, 110),
+            {"08-15": "8"},
+            id="the next day tells",
+        ),
+        pytest.param(
+            ("08-15 00:01", 0, 100),
+            ("08-16 22:58", 20, 129),
+            {"08-15": "9"},
+            id="a day apart and more",
+        ),
+        pytest.param(
+            ("08-15 23:30", 5, 105),
+            ("08-16 00:30", 1, 107),
+            {"08-15": "6"},
+            id="rather than the last hour",
+        ),
+        pytest.param(
+            ("08-15 14:00", 5, 105),
+            ("08-16 09:00", 0, 101),
+            {"08-15": "1"},
+            id="a refund since",
+        ),
+        pytest.param(
+            ("08-15 14:00", 5, 105), ("08-17 09:00", 2, 130), {}, id="a day between"
+        ),
+        pytest.param(
+            ("08-15 23:00", 5, 105),
+            ("08-17 09:00", 2, 130),
+            {"08-15": "5"},
+            id="a day between, and the last hour",
+        ),
+        pytest.param(
+            ("08-15 14:00", 5), ("08-16 09:00", 2, 110), {}, id="no month before"
+        ),
+        pytest.param(
+            ("08-15 14:00", 5, 105), ("08-16 09:00", 2), {}, id="no month after"
+        ),
+        pytest.param(
+            ("08-15 23:00", 5, 105),
+            ("08-16 09:00", 2),
+            {"08-15": "5"},
+            id="no month after, and the last hour",
+        ),
+        pytest.param(
+            ("08-15 23:00", 5),
+            ("08-16 09:00", 2, 107),
+            {"08-15": "5"},
+            id="no month before, and the last hour",
+        ),
+        pytest.param(("08-15 23:00", 5), ("08-16 09:00", 2), {"08-15": "5"}, id="none"),
+    ],
+)
+def test_outage_over_midnight(
+    first: tuple[str, Amount, Amount],
+    second: tuple[str, Amount, Amount],
+    expected: dict[str, str],
+) -> None:
+    """The month's spend on the next day still holds what was not seen."""
+    account = Account().look(*first).look(*second)
+    assert account.totals("08-17 12:00") == expected
+    assert account.totals("08-18 00:00") == expected
+
+
+def test_each_day_of_a_week() -> None:
+    """With a look at noon on each, all but the last are known."""
+    account = Account()
+    monthly = 0
+    for number in range(1, 8):
+        account.look(f"08-0{number} 12:00", number, monthly + number)
+        monthly += 2 * number
+    expected = {f"08-0{number}": str(2 * number) for number in range(1, 7)}
+    assert account.totals("08-08 09:00") == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"), [("08-31 22:00", {}), ("08-31 23:00", {"08-31": "5"})]
+)
+def test_end_of_a_month(seen: str, expected: dict[str, str]) -> None:
+    """The new month's spend says nothing of the old one's last day."""
+    account = Account().look(seen, 5, 105).look("09-01 09:00", 2, 2)
+    assert account.totals("09-02 00:00") == expected
+
+
+def test_end_of_a_month_within_a_period() -> None:
+    """It is the end of the period that matters."""
+    account = Account("08-15").look("08-31 12:00", 5, 105)
+    account.look("09-01 09:00", 2, 110)
+    assert account.totals("09-02 00:00") == {"08-31": "8"}
+
+
+def test_end_of_a_period_within_a_month() -> None:
+    account = Account("07-15").look("08-14 12:00", 5, 105)
+    account.period = BillingPeriod(start=day("08-15"))
+    account.look("08-15 09:00", 2, 2)
+    assert account.totals("08-16 00:00") == {}
+
+
+def test_late_roll_over() -> None:
+    """While yesterday's spend is still shown, it is yesterday's."""
+    account = Account().look("08-15 23:30", 5).look("08-16 00:10", 6)
+    assert account.totals("08-16 00:15") == {"08-15": "6"}
+    account.look("08-16 00:20", 0)
+    assert account.totals("08-16 00:25") == {"08-15": "6"}
+    account.look("08-16 23:50", 9)
+    assert account.totals("08-17 00:00") == {"08-15": "6", "08-16": "9"}
+
+
+def test_days_of_the_billing_zone() -> None:
+    """The day is over at 16:00 UTC, whatever the clock's zone."""
+    account = Account()
+    account.look(datetime(2026, 8, 15, 15, 30, tzinfo=UTC), 5)
+    account.look(datetime(2026, 8, 15, 16, 30, tzinfo=UTC), "0.5")
+    days = account.days
+    before_it = datetime(2026, 8, 15, 15, 59, 59, tzinfo=UTC)
+    assert days.totals(before_it) == {}
+    over = datetime(2026, 8, 15, 16, tzinfo=UTC)
+    assert days.totals(over) == {day("08-15"): Decimal(5)}
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        pytest.param(AccountSnapshot(monthly_spend=money(9)), id="unknown"),
+        pytest.param(AccountSnapshot(), id="nothing known"),
+    ],
+)
+def test_spend_of_the_day_unknown(account: AccountSnapshot) -> None:
+    """What is known stays as it is."""
+    before = Account().look("08-15 23:30", 5, 105)
+    now = at("08-15 23:45")
+    windows = follow_account(before.windows, account, now)
+    assert before.days.follow(account, windows, now) is before.days
+
+
+def test_without_a_window() -> None:
+    """What the spend is of is not known."""
+    days = SpendDays()
+    account = AccountSnapshot(daily_spend=money(5))
+    assert days.follow(account, {}, at("08-15 23:30")) is days
+
+
+def test_currency_changed() -> None:
+    """What was spent in another one is forgotten."""
+    account = Account().look("08-14 23:30", 5).bill(d08_13=4)
+    account.look("08-15 23:30", money(30, "CNY"))
+    assert account.days.currency == "CNY"
+    assert account.totals("08-16 12:00") == {"08-15": "30"}
+
+
+def test_month_in_another_currency() -> None:
+    """It says nothing of the day's."""
+    account = Account().look("08-15 14:00", 5, money(105, "CNY"))
+    account.look("08-16 14:00", 5, money(115, "CNY"))
+    assert account.totals("08-17 00:00") == {}
+
+
+# As billed
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        pytest.param("08-16 00:00", "7", id="at once"),
+        pytest.param("08-16 11:59:59", "7", id="before noon"),
+        pytest.param("08-16 12:00", "7.77", id="at noon"),
+        pytest.param("08-30 00:00", "7.77", id="later"),
+    ],
+)
+def test_bill_of_yesterday(now: str, expected: str) -> None:
+    """It comes before what was seen, but not before noon: it may not be all of it."""
+    account = Account().look("08-15 23:30", 7).bill(d08_15="7.77")
+    assert account.totals(now) == {"08-15": expected}
+
+
+def test_noon_of_the_billing_zone() -> None:
+    days = Account().bill(d08_15=7).days
+    noon = datetime(2026, 8, 16, 4, tzinfo=UTC)
+    assert days.totals(noon - timedelta(seconds=1)) == {}
+    assert days.totals(noon) == {day("08-15"): Decimal(7)}
+
+
+def test_bill_of_days_not_seen() -> None:
+    """What was seen fills what is not billed, and the other way round."""
+    account = Account().bill(d08_12=2, d08_13=3, d08_16=6, d08_17=7)
+    account.look("08-13 23:30", 9).look("08-14 23:30", 4)
+    account.look("08-15 23:30", 5)
+    expected = {"08-12": "2", "08-13": "3", "08-14": "4", "08-15": "5"}
+    assert account.totals("08-16 23:59:59") == expected
+    assert account.totals("08-17 11:00") == expected
+    assert account.totals("08-17 13:00") == {**expected, "08-16": "6"}
+
+
+def test_bill_of_nothing_and_of_refunds() -> None:
+    """They are what was billed, too."""
+    account = Account().look("08-14 23:30", 9).bill(d08_14=0, d08_15="-2.5")
+    assert account.totals("08-17 00:00") == {"08-14": "0", "08-15": "-2.5"}
+
+
+def test_bill_revised() -> None:
+    """The last one counts, and one of other days leaves it."""
+    account = Account().bill(d08_14=4, d08_15=5).bill(d08_15="5.10").bill(d08_16=6)
+    expected = {"08-14": "4", "08-15": "5.10", "08-16": "6"}
+    assert account.totals("08-17 12:00") == expected
+
+
+def test_bill_without_news() -> None:
+    """The days are the same ones, so that nothing has to be written."""
+    days = Account().bill(d08_14=4, d08_15=5).days
+    assert days.bill({day("08-15"): money("5.00")}, "USD") is days
+    assert days.bill({}, "USD") is days
+    assert days.bill({}, "CNY") is days
+    assert days.bill({day("08-15"): money(9, "CNY")}, "USD") is days
+    assert days.bill({day("08-15"): money("5.01")}, "USD") is not days
+
+
+def test_bill_in_another_currency() -> None:
+    """Only what is in that of the account is taken up; a new one forgets the old."""
+    account = Account().look("08-13 23:30", 3).bill(d08_14=4)
+    account.bill("CNY", d08_15=money(50, "CNY"), d08_16=6)
+    assert account.days.currency == "CNY"
+    assert account.totals("08-18 12:00") == {"08-15": "50"}
+
+
+# What is kept
+
+
+def test_eight_weeks_of_looks() -> None:
+    """What no forecast looks at any more is not kept."""
+    account = Account()
+    first = at("06-01 23:30")
+    for number in range(70):
+        account.look(first + number * DAY, number)
+    oldest, last = first.date() + 12 * DAY, first.date() + 69 * DAY
+    assert sorted(account.days.looks) == [oldest + n * DAY for n in range(58)]
+    assert max(account.days.looks) == last
+    totals = account.days.totals(first + 70 * DAY)
+    assert totals[last - 56 * DAY] == 13
+
+
+def test_eight_weeks_of_bills() -> None:
+    first = day("06-01")
+    billed = {first + number * DAY: money(number) for number in range(70)}
+    days = SpendDays().bill(billed, "USD")
+    assert sorted(days.billed) == [first + n * DAY for n in range(12, 70)]
+    days = days.bill({first + 70 * DAY: money(1)}, "USD")
+    assert min(days.billed) == first + 13 * DAY
+    assert len(days.billed) == 58
+
+
+def test_long_gap() -> None:
+    """After months away, the first look leaves nothing else."""
+    account = Account().look("01-15 23:30", 5, 50).look("08-15 23:30", 7, 70)
+    assert list(account.days.looks) == [day("08-15")]
+
+
+STORED: dict[str, Any] = {
+    "currency": "USD",
+    "looks": {
+        "2026-08-14": {
+            "seen": "2026-08-14T14:00:00+08:00",
+            "daily": "5.10",
+            "monthly": "105.10",
+            "month": "2026-08-01",
+        },
+        "2026-08-15": {
+            "seen": "2026-08-15T23:30:00+08:00",
+            "daily": "2",
+            "monthly": None,
+            "month": "2026-08-01",
+        },
+    },
+    "billed": {"2026-08-13": "4.00"},
+}
+
+
+def test_stored() -> None:
+    """What an earlier version stored is understood, to the letter."""
+    account = Account().bill(d08_13="4.00").look("08-14 14:00", "5.10", "105.10")
+    account.look(datetime(2026, 8, 15, 15, 30, tzinfo=UTC), 2)
+    assert account.days.as_dict() == STORED
+    read = SpendDays.from_dict(json.loads(json.dumps(STORED)))
+    assert read == account.days
+    assert read.totals(at("08-16 12:00")) == account.days.totals(at("08-16 12:00"))
+
+
+def test_stored_without_a_month() -> None:
+    """The period is then taken to be the day's."""
+    account = Account().look("08-15 14:00", 5)
+    (look,) = account.days.as_dict()["looks"].values()
+    assert (look["monthly"], look["month"]) == (None, "2026-08-15")
+
+
+def test_nothing_stored() -> None:
+    empty = {"currency": "", "looks": {}, "billed": {}}
+    assert SpendDays().as_dict() == empty
+    assert kept(SpendDays()) == SpendDays()
+    assert SpendDays().totals(at("08-15 12:00")) == {}

@@ -1,0 +1,307 @@
+"""Where an account's spend stands against its budget, and where it is going."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from custom_components.alibaba_cloud.model_studio import (
+    BILLING_TIME_ZONE,
+    AccountSnapshot,
+    BillingPeriod,
+    Money,
+    Outlook,
+    outlook,
+)
+
+DAY = timedelta(days=1)
+
+
+def at(text: str) -> datetime:
+    """Return a time in the billing zone."""
+    return datetime.fromisoformat(f"{text}+08:00")
+
+
+NOW = at("2026-08-21T12:00")
+SINCE = at("2026-08-01T00:00")
+
+
+def money(amount: str | int | None, currency: str = "USD") -> Money | None:
+    """Return an amount, if there is one."""
+    return None if amount is None else Money(amount=Decimal(amount), currency=currency)
+
+
+def view(
+    spend: Money | None,
+    *,
+    budget: str | int | None = None,
+    limit: Money | None = None,
+    balance: Money | None = None,
+    period: BillingPeriod | None = None,
+    per_day: str | int = 10,
+    days: int = 20,
+    since: datetime | None = SINCE,
+    now: datetime = NOW,
+) -> Outlook:
+    """Return the outlook of an account that spent the same on each of some days."""
+    today = now.astimezone(BILLING_TIME_ZONE).date()
+    return outlook(
+        AccountSnapshot(
+            monthly_spend=spend,
+            spend_limit=limit,
+            available_balance=balance,
+            billing_period=period or BillingPeriod(),
+        ),
+        budget=None if budget is None else Decimal(budget),
+        daily={today - age * DAY: Decimal(per_day) for age in range(1, days + 1)},
+        since=since,
+        now=now,
+    )
+
+
+def projected(
+    since: str, now: str, period: BillingPeriod | None = None
+) -> Decimal | None:
+    """Return how many more days the period lasts that began at a time."""
+    made = view(
+        money(0), per_day=1, since=at(since), now=at(now), period=period
+    ).projected
+    return made.amount if made else None
+
+
+# The budget
+
+
+def test_all_of_it() -> None:
+    """Each figure, of an account that has them all."""
+    made = view(money(205), budget=250, limit=money(1000), balance=money(105))
+    assert made == Outlook(
+        budget=money(250),
+        usage_pct=82,
+        remaining=money(45),
+        projected=money(310),
+        low=made.low,
+        high=made.high,
+        limit_reached_at=at("2026-08-26T00:00"),
+        balance_runs_out_at=at("2026-09-01T00:00"),
+    )
+    assert made.low
+    assert made.high
+    assert 205 < made.low < 310 < made.high
+
+
+@pytest.mark.parametrize(
+    ("spend", "budget", "limit", "expected"),
+    [
+        pytest.param("5", 20, money(50), money(20), id="the user's comes first"),
+        pytest.param("5", None, money(50), money(50), id="the service's limit"),
+        pytest.param("5", None, None, None, id="none"),
+        pytest.param("5", None, money(0), None, id="a limit of nothing"),
+        pytest.param("5", None, money(-1), None, id="a limit below nothing"),
+        pytest.param("5", 20, money(0), money(20), id="a limit of nothing, a budget"),
+        pytest.param("5", None, money("0.01"), money("0.01"), id="a limit of a cent"),
+        pytest.param(None, 20, money(50), None, id="a budget, no spend"),
+        pytest.param(None, None, money(50), money(50), id="a limit, no spend"),
+    ],
+)
+def test_budget(
+    spend: str | None, budget: int | None, limit: Money | None, expected: Money | None
+) -> None:
+    assert view(money(spend), budget=budget, limit=limit).budget == expected
+
+
+def test_budget_is_in_the_currency_of_the_spend() -> None:
+    made = view(money(5, "CNY"), budget=20, limit=money(50, "USD"))
+    assert made.budget == money(20, "CNY")
+    assert made.remaining == money(15, "CNY")
+
+
+def test_limit_in_another_currency() -> None:
+    """It is told, and nothing is held against it."""
+    made = view(money(5, "CNY"), limit=money(50, "USD"))
+    assert made.budget == money(50, "USD")
+    assert made.projected == money(110, "CNY")
+    told = (made.usage_pct, made.remaining, made.limit_reached_at)
+    assert told == (None, None, None)
+
+
+def test_spend_unknown() -> None:
+    """Nothing is known but the limit."""
+    assert view(None, limit=money(50), balance=money(5)) == Outlook(budget=money(50))
+
+
+@pytest.mark.parametrize(
+    ("spend", "budget", "usage", "left"),
+    [
+        ("0", "50", 0, "50"),
+        ("12.34", "50", 24.68, "37.66"),
+        ("1", "3", 33.3333, "2"),
+        ("50", "50", 100, "0"),
+        ("75", "50", 150, "-25"),
+        ("-5", "50", -10, "55"),
+    ],
+)
+def test_share_of_the_budget(spend: str, budget: str, usage: float, left: str) -> None:
+    made = view(money(spend), budget=budget, since=None)
+    assert made == Outlook(budget=money(budget), usage_pct=usage, remaining=money(left))
+
+
+# What is to come
+
+
+def test_since_unknown() -> None:
+    """Without a start there is no end to forecast."""
+    made = view(money(205), budget=250, balance=money(105), since=None)
+    assert made == Outlook(budget=money(250), usage_pct=82, remaining=money(45))
+
+
+def test_three_days() -> None:
+    """With fewer, nothing is forecast, and not at the pace of the period either."""
+    made = view(money(205), budget=250, balance=money(105), days=2)
+    assert made == Outlook(budget=money(250), usage_pct=82, remaining=money(45))
+    made = view(money(205), budget=250, balance=money(105), days=3)
+    assert made.projected == money(310)
+    assert made.limit_reached_at
+    assert made.balance_runs_out_at
+
+
+def test_projected_in_the_currency_of_the_spend() -> None:
+    assert view(money(205, "CNY")).projected == money(310, "CNY")
+
+
+def test_interval() -> None:
+    """Both ends are what the forecast says."""
+    made = view(money(5), days=20, per_day=10, now=at("2026-08-29T00:00"))
+    assert (made.projected, made.low, made.high) == (
+        money(35),
+        Decimal("33.08"),
+        Decimal("36.92"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("spend", "budget", "expected"),
+    [
+        pytest.param(205, 250, "2026-08-26T00:00", id="in days"),
+        pytest.param(205, "310", "2026-09-01T00:00", id="at the end of the period"),
+        pytest.param(205, "310.01", None, id="not in the period"),
+        pytest.param(205, 205, None, id="reached"),
+        pytest.param(206, 205, None, id="exceeded"),
+        pytest.param(205, "206.45", "2026-08-21T15:00", id="before half past"),
+        pytest.param(205, "206.46", "2026-08-21T16:00", id="after half past"),
+        pytest.param(205, "205.01", "2026-08-21T12:00", id="at once"),
+        pytest.param(205, "209.99", "2026-08-22T00:00", id="at midnight"),
+    ],
+)
+def test_limit_reached(spend: int, budget: int | str, expected: str | None) -> None:
+    """Each day costs 10; it is told to the hour."""
+    made = view(money(spend), budget=budget)
+    assert made.limit_reached_at == (expected and at(expected))
+
+
+def test_exactly_half_past() -> None:
+    """The hour is the next one."""
+    made = view(money(0), budget=12, per_day=24, now=at("2026-08-21T00:30"))
+    assert made.limit_reached_at == at("2026-08-21T13:00")
+
+
+def test_limit_of_the_service_reached() -> None:
+    assert view(money(205), limit=money(250)).limit_reached_at == at("2026-08-26T00:00")
+
+
+def test_times_are_those_of_the_billing_zone() -> None:
+    made = view(
+        money(205), budget=250, balance=money(45), now=NOW.astimezone(UTC), days=30
+    )
+    for told in (made.limit_reached_at, made.balance_runs_out_at):
+        assert told
+        assert told.isoformat() == "2026-08-26T00:00:00+08:00"
+
+
+@pytest.mark.parametrize(
+    ("balance", "expected"),
+    [
+        pytest.param(money(5), "2026-08-22T00:00", id="today"),
+        pytest.param(money("6.4"), "2026-08-22T03:00", id="tomorrow"),
+        pytest.param(money(1005), "2026-11-30T00:00", id="after the period"),
+        pytest.param(money(0), None, id="nothing left"),
+        pytest.param(money(-5), None, id="less than nothing"),
+        pytest.param(money(10_000), None, id="not in sight"),
+        pytest.param(money(5, "CNY"), None, id="another currency"),
+        pytest.param(None, None, id="unknown"),
+    ],
+)
+def test_balance_runs_out(balance: Money | None, expected: str | None) -> None:
+    """Each day costs 10; neither a budget nor the period's end matters."""
+    for budget in (None, 100, 1000):
+        made = view(money(205), budget=budget, balance=balance)
+        assert made.balance_runs_out_at == (expected and at(expected))
+
+
+def test_nothing_is_spent() -> None:
+    """What is not spent from does not run out."""
+    made = view(money(0), budget=1, balance=money(1), per_day=0)
+    assert made.projected == money(0)
+    assert made.limit_reached_at is made.balance_runs_out_at is None
+
+
+# The end of the period
+
+
+@pytest.mark.parametrize(
+    ("since", "now", "days"),
+    [
+        pytest.param("2026-08-01T00:00", "2026-08-21T00:00", 11, id="August"),
+        pytest.param("2026-09-01T00:00", "2026-09-21T00:00", 10, id="September"),
+        pytest.param("2026-12-01T00:00", "2026-12-21T00:00", 11, id="December"),
+        pytest.param("2026-02-01T00:00", "2026-02-21T00:00", 8, id="February"),
+        pytest.param("2028-02-01T00:00", "2028-02-21T00:00", 9, id="leap year"),
+        pytest.param("2026-08-01T00:00", "2026-08-31T18:00", "0.25", id="last hours"),
+        pytest.param("2026-08-15T00:00", "2026-08-21T00:00", 25, id="from the 15th"),
+        pytest.param("2026-08-15T00:00", "2026-09-14T00:00", 1, id="to the 14th"),
+        pytest.param("2026-08-02T00:00", "2026-08-21T00:00", 12, id="from the 2nd"),
+        pytest.param("2026-12-15T00:00", "2026-12-21T00:00", 25, id="over New Year"),
+        pytest.param("2026-01-31T00:00", "2026-02-21T00:00", 7, id="from the 31st"),
+        pytest.param("2026-01-28T00:00", "2026-02-21T00:00", 7, id="from the 28th"),
+        pytest.param("2028-01-30T00:00", "2028-02-21T00:00", 8, id="in a leap year"),
+        pytest.param("2026-03-31T00:00", "2026-04-21T00:00", 9, id="to the 29th"),
+        pytest.param("2026-08-15T13:00", "2026-08-21T00:00", 25, id="in the day"),
+        pytest.param("2026-07-01T00:00", "2026-08-01T00:00", 1, id="a day too late"),
+        pytest.param("2026-07-01T00:00", "2026-08-03T12:00", "0.5", id="days too late"),
+        pytest.param("2026-07-15T00:00", "2026-08-15T00:00", 1, id="late on the 15th"),
+    ],
+)
+def test_end_of_the_period(since: str, now: str, days: int | str) -> None:
+    """It lasts a month, or for today, where the next one is late."""
+    assert projected(since, now) == Decimal(days)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "days"),
+    [
+        pytest.param(date(2026, 8, 1), date(2026, 8, 25), 5, id="whole"),
+        pytest.param(date(2026, 7, 31), date(2026, 9, 4), 15, id="begun before"),
+        pytest.param(None, date(2026, 8, 25), 5, id="no start"),
+        pytest.param(date(2026, 8, 1), None, 11, id="no end"),
+        pytest.param(date(2026, 8, 2), date(2026, 9, 1), 11, id="begun later"),
+        pytest.param(date(2026, 8, 1), date(2026, 8, 21), 1, id="ends today"),
+        pytest.param(date(2026, 8, 1), date(2026, 8, 20), 1, id="ended yesterday"),
+    ],
+)
+def test_reported_period(start: date | None, end: date | None, days: int) -> None:
+    """Its end is what was reported, if that is of the period the spend is of."""
+    period = BillingPeriod(start=start, end=end)
+    assert projected("2026-08-01T00:00", "2026-08-21T00:00", period) == days
+
+
+def test_period_begins_in_the_billing_zone() -> None:
+    """It is August there while it is July elsewhere."""
+    since = SINCE.astimezone(UTC)
+    assert since.date() == date(2026, 7, 31)
+    assert view(money(0), per_day=1, since=since).projected == money("10.5")
+
+
+def test_last_day_is_that_of_the_billing_zone() -> None:
+    """It is September there while it is August elsewhere; the next period is late."""
+    now = datetime(2026, 8, 31, 16, tzinfo=UTC)
+    assert view(money(0), per_day=1, now=now).projected == money(1)

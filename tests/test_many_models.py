@@ -1,0 +1,159 @@
+"""An account with hundreds of models: what is new takes turns with all else.
+
+And what a Home Assistant that was killed has left of some of them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.alibaba_cloud.const import DOMAIN
+from custom_components.alibaba_cloud.coordinator import AlibabaCloudCoordinator
+from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNAVAILABLE
+from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
+
+from .conftest import Poll, answer, entity_id, setup, state
+from .simulator import Fault, Simulator
+
+MODELS = [f"model-{number:03}" for number in range(200)]
+
+
+def many_models() -> dict[str, Any]:
+    """Return an answer with all the models."""
+    body: dict[str, Any] = answer("account")
+    body["data"]["models"] = [
+        {"model": name, "used": 1, "limit": 100} for name in MODELS
+    ]
+    return body
+
+
+@contextmanager
+def turns(hass: HomeAssistant) -> Iterator[list[int]]:
+    """Count the states that are written in each turn of the event loop."""
+    written = [0]
+    over = False
+
+    @callback
+    def count(_: Event[Any]) -> None:
+        written[-1] += 1
+
+    def next_turn() -> None:
+        if not over:
+            written.append(0)
+            hass.loop.call_soon(next_turn)
+
+    stop = hass.bus.async_listen(EVENT_STATE_CHANGED, count)
+    next_turn()
+    yield written
+    over = True
+    stop()
+
+
+async def test_entities_are_added_in_turns(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """The first set-up of many models does not hold up everything else."""
+    simulator.body = many_models()
+    with turns(hass) as written:
+        await setup(hass, entry)
+    assert sum(written) > 2 * len(MODELS)
+    assert max(written) < 50
+    assert {state(hass, "used", name) for name in MODELS} == {"1"}
+
+
+async def test_unload_while_entities_are_added(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """The rest comes with the next set-up; nothing is added meanwhile."""
+    simulator.body = many_models()
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    assert state(hass, "used", MODELS[-1]) is None
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert state(hass, "used", MODELS[-1]) is None
+    states = {state.state for state in hass.states.async_all()}
+    assert states == {STATE_UNAVAILABLE}
+    await setup(hass, entry)
+    assert {state(hass, "used", name) for name in MODELS} == {"1"}
+
+
+@pytest.mark.logs("ERROR .* Error fetching Model Studio data")
+async def test_models_are_told_in_turns(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Nor do an outage and its end, which concern all models at once."""
+    simulator.body = many_models()
+    await poll()
+    simulator.fail(Fault.SERVER_ERROR)
+    with turns(hass) as written:
+        await poll()
+    assert sum(written) > 2 * len(MODELS)
+    assert max(written) < 100
+    assert {state(hass, "used", name) for name in MODELS} == {STATE_UNAVAILABLE}
+    simulator.recover()
+    await poll()
+    assert {state(hass, "used", name) for name in MODELS} == {"1"}
+
+
+async def test_only_changed_models_are_told(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Who listens to a model hears of it when it has changed, or is gone."""
+    coordinator: AlibabaCloudCoordinator = account.runtime_data
+    heard = {name: Mock() for name in ("qwen-max", "qwen-plus")}
+    for name, listener in heard.items():
+        coordinator.async_add_listener(listener, name)
+    body = answer("account")
+    body["data"]["models"][0]["used"] += 1
+    simulator.body = body
+    await poll()
+    assert [listener.call_count for listener in heard.values()] == [1, 0]
+    del body["data"]["models"][1]
+    await poll()
+    assert [listener.call_count for listener in heard.values()] == [1, 1]
+
+
+@pytest.mark.logs("ERROR .* Unexpected error in a listener of Model Studio")
+async def test_listener_that_fails_or_goes(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> None:
+    """It keeps nobody else from hearing, and who has gone hears nothing."""
+    coordinator: AlibabaCloudCoordinator = account.runtime_data
+    removes: list[Any] = []
+
+    def leave() -> None:
+        removes.pop()()
+
+    coordinator.async_add_listener(leave)
+    coordinator.async_add_listener(Mock(side_effect=ValueError))
+    last, gone = Mock(), Mock()
+    coordinator.async_add_listener(last)
+    removes.append(coordinator.async_add_listener(gone))
+    coordinator.async_update_listeners()
+    last.assert_called_once_with()
+    gone.assert_not_called()
+
+
+@pytest.mark.logs("ERROR .* Error fetching Model Studio data")
+async def test_entities_that_outlasted_their_device(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """They go, but for those of models that are still there; never unread."""
+    registry = er.async_get(hass)
+    for name in ("qwen-max", "gone"):
+        registry.async_get_or_create(
+            "sensor", DOMAIN, f"account_model_{name}_used", config_entry=entry
+        )
+    simulator.fail(Fault.SERVER_ERROR)
+    await setup(hass, entry)
+    assert entity_id(hass, "used", "gone")
+    simulator.recover()
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert entity_id(hass, "used", "gone") is None
+    assert state(hass, "used", "qwen-max") == "820"
