@@ -1,10 +1,11 @@
-"""An account with hundreds of models: what is new takes turns with all else.
+"""Hundreds of models, several accounts: what is new takes turns with all else.
 
-And what a Home Assistant that was killed has left of some of them.
+And what a Home Assistant that was killed has left of some of the models.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 from unittest.mock import Mock
 
@@ -13,11 +14,11 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.coordinator import AlibabaCloudCoordinator
-from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNAVAILABLE
+from homeassistant.const import CONF_API_KEY, EVENT_STATE_CHANGED, STATE_UNAVAILABLE
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 
-from .conftest import Poll, answer, entity_id, setup, state
+from .conftest import API_KEY, Poll, answer, entity_id, setup, state
 from .simulator import Fault, Simulator
 
 MODELS = [f"model-{number:03}" for number in range(200)]
@@ -157,3 +158,30 @@ async def test_entities_that_outlasted_their_device(
     await hass.async_block_till_done(wait_background_tasks=True)
     assert entity_id(hass, "used", "gone") is None
     assert state(hass, "used", "qwen-max") == "820"
+
+
+async def test_accounts_are_polled_in_turn(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Also those that are set up at once: a poll every ten seconds, of three."""
+    entries = [account]
+    for number in range(2):
+        entry = MockConfigEntry(
+            domain=DOMAIN,
+            entry_id=f"account-{number}",
+            data={**account.data, CONF_API_KEY: f"{API_KEY}-{number}"},
+        )
+        simulator.api_keys.add(entry.data[CONF_API_KEY])
+        entry.add_to_hass(hass)
+        entries.append(entry)
+    assert await hass.config_entries.async_reload(account.entry_id)
+    for entry in entries[1:]:
+        await setup(hass, entry)
+    simulator.requests.clear()
+    polls = []
+    for _ in range(9):
+        await poll(10)
+        polls.append(len(simulator.requests))
+    # What is due is rounded up by less than a second.
+    assert polls[-1] in {8, 9}
+    assert all(later - earlier <= 1 for earlier, later in pairwise([0, *polls]))

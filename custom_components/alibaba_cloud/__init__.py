@@ -40,7 +40,7 @@ async def async_setup_entry(
         .id
     )
     await coordinator.store.async_load()
-    await coordinator.async_refresh()
+    await coordinator.async_first_refresh()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     async_follow_issues(hass, entry)
     coordinator.alerts.async_start()

@@ -1,5 +1,7 @@
 """Conditions on how accounts stand now."""
 
+from abc import abstractmethod
+from decimal import Decimal
 from typing import Any, ClassVar, Unpack, cast, override
 
 import voluptuous as vol
@@ -17,6 +19,7 @@ from .alerting import entries_of
 from .const import CONF_LEVEL, DOMAIN
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .failures import Status
+from .model_studio import reaches
 from .trigger import DEVICES, LEVEL
 
 
@@ -53,9 +56,9 @@ class AccountCondition(Condition):
             if not device_ids or entry.entry_id in chosen
         )
 
+    @abstractmethod
     def _holds(self, account: AlibabaCloudCoordinator) -> bool:
         """Return whether it holds for an account."""
-        raise NotImplementedError
 
 
 class IsOverBudget(AccountCondition):
@@ -65,8 +68,7 @@ class IsOverBudget(AccountCondition):
 
     @override
     def _holds(self, account: AlibabaCloudCoordinator) -> bool:
-        usage = account.account_read.outlook.usage_pct
-        return usage is not None and usage >= self._options[CONF_LEVEL]
+        return reaches(account.account_read, Decimal(str(self._options[CONF_LEVEL])))
 
 
 class IsRateLimited(AccountCondition):

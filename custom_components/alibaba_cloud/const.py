@@ -28,6 +28,8 @@ CONF_FORECAST_ALERT: Final = "forecast_alert"
 CONF_ASSISTANT: Final = "assistant"
 """Whether Assist may read the account's figures."""
 CONF_LEVEL: Final = "level"
+HIGHEST_LEVEL: Final = 1000
+"""In %, of a budget or a limit."""
 
 API_KEY_VARIABLES: Final = ("ALIBABA_CLOUD_API_KEY", "DASHSCOPE_API_KEY")
 """Environment variables known to hold a key, the first of them first."""

@@ -22,6 +22,7 @@ from .const import (
     CONF_API_KEY_ENV,
     CONF_BASE_URL,
     CONF_MODELS,
+    DOMAIN,
     LOGGER,
 )
 from .failures import FAILURES, REJECTED_KEY_INTERVAL, Backoff, PollFailed, Status
@@ -243,6 +244,21 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             return billed_since(key, report.day)
         return window.since if window else None
 
+    async def async_first_refresh(self) -> None:
+        """Poll for the first time, and have the next one come when it is this one's turn.
+
+        Accounts that are set up at once, as at a start, would be polled at once ever after.
+        """
+        await self.async_refresh()
+        accounts = [
+            entry.entry_id
+            for entry in self.hass.config_entries.async_entries(
+                DOMAIN, include_ignore=False, include_disabled=False
+            )
+        ]
+        place = accounts.index(self.config_entry.entry_id)
+        self.update_interval = UPDATE_INTERVAL * (1 - place / len(accounts))
+
     async def async_start_sources(self) -> None:
         """Read the optional sources, and go on reading each at its own pace.
 
@@ -376,6 +392,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
         Raises `PollFailed` for every error of the client's.
         """
+        self.update_interval = UPDATE_INTERVAL
         try:
             snapshot = await self.client.get_account()
         except ModelStudioError as err:
@@ -398,7 +415,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             if self.data is None:
                 # Go on with the figures of the last run.
                 self.data = self.store.account
-                self._restored = True
+                self._restored = self.data is not None
         else:
             self._backoff.reset()
         if status is Status.AUTH:
@@ -446,10 +463,11 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             for number, (_, model) in self._listeners.items()
             if model is None or model in changed or failing is not self.failing
         ]
-        self._tell(due[:_PORTION])
-        if later := due[_PORTION:]:
+        if len(due) <= _PORTION:
+            self._tell(due)
+        else:
             self.config_entry.async_create_task(
-                self.hass, self._tell_later(later), f"{self.name} listeners"
+                self.hass, self._tell_later(due), f"{self.name} listeners"
             )
 
     async def _tell_later(self, listeners: Sequence[int]) -> None:

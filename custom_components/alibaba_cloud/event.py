@@ -51,5 +51,5 @@ class AlibabaCloudAlerts(EventEntity):
     def _told(self, told: AccountAlert) -> None:
         """Say an alert of the account."""
         if told.entry_id == self._entry_id:
-            self._trigger_event(told.alert.kind, told.alert.as_dict())
+            self._trigger_event(told.alert.kind.value, told.alert.as_dict())
             self.async_write_ha_state()

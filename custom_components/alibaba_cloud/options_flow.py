@@ -28,6 +28,7 @@ from .const import (
     CONF_MODELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
+    HIGHEST_LEVEL,
 )
 from .coordinator import AlibabaCloudCoordinator
 from .model_studio import ModelUsage
@@ -40,8 +41,6 @@ LEVELS = {
 MOST_LEVELS = 10
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}$)")
 """Not one between thousands."""
-HIGHEST_LEVEL = 1000
-"""In %."""
 
 
 class AnyNumberSelector(NumberSelector):
@@ -114,7 +113,7 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
             shown = {
                 **{key: options.get(key) for key in AMOUNTS},
                 **{
-                    key: [f"{number:g}" for number in options.get(key, levels)]
+                    key: [str(number) for number in options.get(key, levels)]
                     for key, levels in LEVELS.items()
                 },
                 CONF_FORECAST_ALERT: options.get(
@@ -230,7 +229,7 @@ def _levels_selector(key: str) -> SelectSelector:
 
 def _offered(key: str) -> list[str]:
     """Return the usual levels."""
-    return [f"{level:g}" for level in LEVELS[key]]
+    return [str(level) for level in LEVELS[key]]
 
 
 def _amount(entered: Any) -> int | float | None:

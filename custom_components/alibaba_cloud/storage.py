@@ -75,6 +75,7 @@ class AccountStore:
             self.history = stored.get("history", [])
             if days := stored.get("days"):
                 self.days = SpendDays.from_dict(days)
+        # Another host may well be that of the same account: nothing is told again.
         if alerts := stored.get("alerts"):
             self.alerts = AlertState.from_dict(alerts)
 
@@ -123,7 +124,8 @@ class AccountStore:
     @callback
     def bill(self, days: Mapping[date, Money], currency: str) -> None:
         """Note what was billed on some days, in the currency of the account's spend."""
-        before, self.days = self.days, self.days.bill(days, currency)
+        before = self.days
+        self.days = before.bill(days, currency, dt_util.utcnow())
         if self.days is not before:
             self._save_within(SAVE_DELAY)
 

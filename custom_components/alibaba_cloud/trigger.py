@@ -21,13 +21,15 @@ from homeassistant.helpers.trigger import (
 from homeassistant.helpers.typing import ConfigType
 
 from .alerting import SIGNAL_ALERT, AccountAlert, concerns
-from .const import CONF_LEVEL
+from .const import CONF_LEVEL, HIGHEST_LEVEL
 from .model_studio import AlertKind
 
 DEVICES: dict[Any, Any] = {
     vol.Optional(CONF_DEVICE_ID, default=list): vol.All(cv.ensure_list, [cv.string])
 }
-LEVEL = vol.All(vol.Coerce(float), vol.Range(min=0, min_included=False))
+LEVEL = vol.All(
+    vol.Coerce(float), vol.Range(min=0, min_included=False, max=HIGHEST_LEVEL)
+)
 
 
 class AlertTrigger(Trigger):

@@ -1,6 +1,6 @@
 """What was spent on each of the last days."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 import json
 from typing import Any, Self
@@ -74,7 +74,12 @@ class Account:
         self.days = kept(self.days.follow(account, self.windows, now))
         return self
 
-    def bill(self, currency: str = "USD", **days: Amount | Money) -> Self:
+    def bill(
+        self,
+        currency: str = "USD",
+        when: str = "08-30 12:00",
+        **days: Amount | Money,
+    ) -> Self:
         """Bill some days, each of the form `d08_15`."""
         self.days = kept(
             self.days.bill(
@@ -85,6 +90,7 @@ class Account:
                     for name, figure in days.items()
                 },
                 currency,
+                at(when),
             )
         )
         return self
@@ -305,32 +311,46 @@ def test_month_in_another_currency() -> None:
 )
 def test_bill_of_yesterday(now: str, expected: str) -> None:
     """It comes before what was seen, but not before noon: it may not be all of it."""
-    account = Account().look("08-15 23:30", 7).bill(d08_15="7.77")
-    assert account.totals(now) == {"08-15": expected}
+    account = Account().look("08-15 23:30", 7).bill(when=now, d08_15="7.77")
+    assert account.totals("08-30 00:00") == {"08-15": expected}
 
 
 def test_noon_of_the_billing_zone() -> None:
-    days = Account().bill(d08_15=7).days
+    billed = {day("08-15"): money(7)}
     noon = datetime(2026, 8, 16, 4, tzinfo=UTC)
-    assert days.totals(noon - timedelta(seconds=1)) == {}
-    assert days.totals(noon) == {day("08-15"): Decimal(7)}
+    days = SpendDays()
+    assert days.bill(billed, "USD", noon - timedelta(seconds=1)) is days
+    assert days.bill(billed, "USD", noon).totals(noon) == {day("08-15"): Decimal(7)}
 
 
 def test_bill_of_days_not_seen() -> None:
     """What was seen fills what is not billed, and the other way round."""
-    account = Account().bill(d08_12=2, d08_13=3, d08_16=6, d08_17=7)
+    account = Account().bill(when="08-17 11:59", d08_12=2, d08_13=3, d08_16=6)
     account.look("08-13 23:30", 9).look("08-14 23:30", 4)
     account.look("08-15 23:30", 5)
     expected = {"08-12": "2", "08-13": "3", "08-14": "4", "08-15": "5"}
-    assert account.totals("08-16 23:59:59") == expected
-    assert account.totals("08-17 11:00") == expected
-    assert account.totals("08-17 13:00") == {**expected, "08-16": "6"}
+    assert account.totals("08-17 11:59") == expected
+    account.bill(when="08-17 12:00", d08_16=6, d08_17=7)
+    assert account.totals("08-17 12:00") == {**expected, "08-16": "6"}
+
+
+def test_days_before_the_account_was_used() -> None:
+    """They say nothing of what a day costs; idle ones after that do."""
+    account = Account().bill(d08_12=0, d08_13=0, d08_14=4, d08_15=0)
+    assert account.totals("08-17 12:00") == {"08-14": "4", "08-15": "0"}
+    unused = Account().bill(d08_12=0, d08_13=0)
+    assert unused.totals("08-17 12:00") == {"08-12": "0", "08-13": "0"}
 
 
 def test_bill_of_nothing_and_of_refunds() -> None:
     """They are what was billed, too."""
-    account = Account().look("08-14 23:30", 9).bill(d08_14=0, d08_15="-2.5")
-    assert account.totals("08-17 00:00") == {"08-14": "0", "08-15": "-2.5"}
+    account = Account().look("08-14 23:30", 9)
+    account.bill(d08_13=3, d08_14=0, d08_15="-2.5")
+    assert account.totals("08-17 00:00") == {
+        "08-13": "3",
+        "08-14": "0",
+        "08-15": "-2.5",
+    }
 
 
 def test_bill_revised() -> None:
@@ -343,11 +363,12 @@ def test_bill_revised() -> None:
 def test_bill_without_news() -> None:
     """The days are the same ones, so that nothing has to be written."""
     days = Account().bill(d08_14=4, d08_15=5).days
-    assert days.bill({day("08-15"): money("5.00")}, "USD") is days
-    assert days.bill({}, "USD") is days
-    assert days.bill({}, "CNY") is days
-    assert days.bill({day("08-15"): money(9, "CNY")}, "USD") is days
-    assert days.bill({day("08-15"): money("5.01")}, "USD") is not days
+    now = at("08-30 12:00")
+    assert days.bill({day("08-15"): money("5.00")}, "USD", now) is days
+    assert days.bill({}, "USD", now) is days
+    assert days.bill({}, "CNY", now) is days
+    assert days.bill({day("08-15"): money(9, "CNY")}, "USD", now) is days
+    assert days.bill({day("08-15"): money("5.01")}, "USD", now) is not days
 
 
 def test_bill_in_another_currency() -> None:
@@ -377,9 +398,10 @@ def test_eight_weeks_of_looks() -> None:
 def test_eight_weeks_of_bills() -> None:
     first = day("06-01")
     billed = {first + number * DAY: money(number) for number in range(70)}
-    days = SpendDays().bill(billed, "USD")
+    now = datetime.combine(first + 90 * DAY, time.min, UTC)
+    days = SpendDays().bill(billed, "USD", now)
     assert sorted(days.billed) == [first + n * DAY for n in range(12, 70)]
-    days = days.bill({first + 70 * DAY: money(1)}, "USD")
+    days = days.bill({first + 70 * DAY: money(1)}, "USD", now)
     assert min(days.billed) == first + 13 * DAY
     assert len(days.billed) == 58
 

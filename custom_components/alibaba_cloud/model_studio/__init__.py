@@ -5,7 +5,15 @@ by pure functions (`parsing`), `ModelStudioClient` fetches it, and whatever can 
 wrong is one of the errors in `errors`.
 """
 
-from .alerts import Alert, AlertKind, AlertOptions, AlertState, Observation, decide
+from .alerts import (
+    Alert,
+    AlertKind,
+    AlertOptions,
+    AlertState,
+    Observation,
+    decide,
+    reaches,
+)
 from .billing import (
     BALANCE_ENDPOINTS,
     BILLING_ENDPOINT,
@@ -111,5 +119,6 @@ __all__ = [
     "normalize_base_url",
     "outlook",
     "parse_answer",
+    "reaches",
     "workspace_base_url",
 ]

@@ -177,6 +177,12 @@ class AlertState:
         )
 
 
+def reaches(account: AccountSnapshot, level: Decimal) -> bool:
+    """Return whether the monthly spend is at or above a level of the budget, in %."""
+    spend, budget = account.monthly_spend, _budget(account)
+    return bool(spend and budget and spend.amount * 100 >= level * budget.amount)
+
+
 type Verdict = tuple[AlertState, list[Alert]]
 """What is alerted from now on, and what is to be sent."""
 
@@ -205,11 +211,7 @@ def _spend(state: AlertState, seen: Observation, options: AlertOptions) -> Verdi
         state = replace(state, period=seen.period, levels=(), forecasts=())
     if budget is None:
         return state, []
-    reached = [
-        level
-        for level in options.spend_levels
-        if spend.amount * 100 >= level * budget.amount
-    ]
+    reached = [level for level in options.spend_levels if reaches(seen.account, level)]
     key, known = _key(budget), dict(state.levels)
     sent = known.get(key)
     if key not in known and known and (before := state.levels[-1][1]) is not None:

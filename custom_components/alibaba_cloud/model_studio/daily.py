@@ -69,12 +69,16 @@ class SpendDays:
             looks = _recent(looks)
         return replace(days, looks=looks)
 
-    def bill(self, days: Mapping[date, Money], currency: str) -> Self:
-        """Return the days with some of them as billed now, in the account's currency."""
+    def bill(self, days: Mapping[date, Money], currency: str, now: datetime) -> Self:
+        """Return the days with some of them as billed now, in the account's currency.
+
+        A day whose bill may not be all of it yet is left out.
+        """
+        settled = _billing_day(now - _BILL_LAG)
         billed = {
             day: money.amount
             for day, money in days.items()
-            if money.currency == currency
+            if day < settled and money.currency == currency
         }
         if not billed:
             return self
@@ -87,17 +91,19 @@ class SpendDays:
         return self if currency == self.currency else type(self)(currency=currency)
 
     def totals(self, now: datetime) -> dict[date, Decimal]:
-        """Return what was spent on the days that are over, as far as that is known."""
-        now = now.astimezone(BILLING_TIME_ZONE)
-        settled = (now - _BILL_LAG).date()
+        """Return what was spent on the days that are over, as far as that is known.
+
+        Days before the account was used for the first time are left out.
+        """
+        today = _billing_day(now)
         seen = {
             day: total
             for day, look in self.looks.items()
-            if day < now.date() and (total := self._total(day, look)) is not None
+            if day < today and (total := self._total(day, look)) is not None
         }
-        return seen | {
-            day: total for day, total in self.billed.items() if day < settled
-        }
+        totals = seen | dict(self.billed)
+        first = min((day for day, total in totals.items() if total), default=date.min)
+        return {day: total for day, total in totals.items() if day >= first}
 
     def _total(self, day: date, look: _Look) -> Decimal | None:
         """Return what a look, and one on the day after, say of a day."""

@@ -1,0 +1,330 @@
+"""The tool for Assist: what it reads of which accounts, and what it never does."""
+
+from collections.abc import AsyncIterator
+import json
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.alibaba_cloud.const import CONF_ASSISTANT, CONF_BASE_URL, DOMAIN
+from homeassistant.components.llm import async_get_tools
+from homeassistant.const import CONF_API_KEY
+from homeassistant.core import Context, HomeAssistant
+from homeassistant.helpers.llm import (
+    LLM_API_ASSIST,
+    LLMContext,
+    Tool,
+    ToolInput,
+    ToolResult,
+    async_get_api,
+)
+from homeassistant.setup import async_setup_component
+
+from .conftest import API_KEY, NOW, Poll, answer, setup, state
+from .simulator import (
+    DEFAULT_ACCESS_KEY_ID,
+    DEFAULT_ACCESS_KEY_SECRET,
+    Fault,
+    Simulator,
+)
+from .test_alerts import give_access_key, noon, report, spend_alike
+
+TOOL = "alibaba_cloud__get_account_usage"
+OPENED = {CONF_ASSISTANT: True}
+
+
+@pytest.fixture(autouse=True)
+async def assist(hass: HomeAssistant) -> None:
+    """Set up what tools are collected by."""
+    assert await async_setup_component(hass, "llm", {})
+
+
+@pytest.fixture
+async def other(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> AsyncIterator[MockConfigEntry]:
+    """Return another account, at a service of its own, that is not opened."""
+    async with Simulator() as elsewhere:
+        elsewhere.body = answer("account")
+        other = MockConfigEntry(
+            domain=DOMAIN,
+            title="Elsewhere",
+            entry_id="other",
+            data={CONF_API_KEY: API_KEY, CONF_BASE_URL: elsewhere.base_url},
+        )
+        other.add_to_hass(hass)
+        yield other
+        await hass.config_entries.async_unload("other")
+
+
+def asked_by() -> LLMContext:
+    """Return who asks: someone at a voice assistant."""
+    return LLMContext(
+        platform="test",
+        context=Context(),
+        language="en",
+        assistant="conversation",
+        device_id=None,
+    )
+
+
+async def tools(hass: HomeAssistant) -> list[Tool]:
+    """Return the tools of this integration that a language model is given."""
+    api = await async_get_api(hass, LLM_API_ASSIST, asked_by())
+    return [tool for tool in api.tools if tool.name.startswith(DOMAIN)]
+
+
+async def call(hass: HomeAssistant, tool: Tool) -> ToolResult:
+    """Call a tool as its API does, which for its traces needs more than is here."""
+    result = await tool.async_call(
+        hass, ToolInput(tool_name=tool.name, tool_args={}), asked_by()
+    )
+    assert isinstance(result, ToolResult)
+    return result
+
+
+async def ask(hass: HomeAssistant) -> dict[str, dict[str, Any]]:
+    """Return what the tool says of each account, as a language model is told."""
+    (tool,) = await tools(hass)
+    result = await call(hass, tool)
+    text = json.dumps(result.data)
+    for secret in (API_KEY, DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET):
+        assert secret not in text
+    told: dict[str, Any] = json.loads(text)
+    assert told.keys() == {"accounts"}
+    return {account["name"]: account for account in told["accounts"]}
+
+
+async def open_account(
+    hass: HomeAssistant, entry: MockConfigEntry, **options: Any
+) -> None:
+    """Open an account to Assist, and set it up."""
+    hass.config_entries.async_update_entry(entry, options={**OPENED, **options})
+    await setup(hass, entry)
+
+
+@pytest.mark.usefixtures("account")
+async def test_off_by_default(hass: HomeAssistant) -> None:
+    assert await tools(hass) == []
+
+
+async def test_opened_and_closed(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """The tool is there while there is an account that it may read."""
+    for opened in (True, False):
+        hass.config_entries.async_update_entry(
+            account, options={CONF_ASSISTANT: opened}
+        )
+        assert [tool.name for tool in await tools(hass)] == [TOOL] * opened
+    hass.config_entries.async_update_entry(account, options=OPENED)
+    assert await hass.config_entries.async_unload(account.entry_id)
+    assert await tools(hass) == []
+
+
+async def test_the_tool(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """It says what it is for, that it only reads, and takes no arguments."""
+    await open_account(hass, entry)
+    (tool,) = await tools(hass)
+    assert tool.integration == DOMAIN
+    assert tool.parameters.schema == {}
+    assert tool.description is not None
+    assert "Alibaba Cloud Model Studio" in tool.description
+    assert tool.annotations is not None
+    assert tool.annotations.read_only
+    assert tool.annotations.idempotent
+    assert not tool.annotations.destructive
+
+
+async def test_other_apis(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """No other API than that of Assist is given it."""
+    await open_account(hass, entry)
+    given = await async_get_tools(hass, asked_by(), "another")
+    assert not [tool for tool in given.tools if tool.name == TOOL]
+    given = await async_get_tools(hass, asked_by(), LLM_API_ASSIST)
+    assert [tool for tool in given.tools if tool.name == TOOL]
+
+
+async def test_figures(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """All that is known is told with its unit, without asking the service."""
+    await open_account(hass, entry, monthly_budget=300)
+    simulator.requests.clear()
+    told = await ask(hass)
+    assert simulator.requests == []
+    (account,) = told.values()
+    assert account == {
+        "name": "Model Studio",
+        "status": "ok",
+        "figures": {
+            "credit_balance": {"value": 120.5, "unit": "USD"},
+            "available_balance": {"value": 100.25, "unit": "USD"},
+            "spend_limit": {"value": 500.0, "unit": "USD"},
+            "daily_spend": {"value": 12.34, "unit": "USD"},
+            "monthly_spend": {"value": 187.65, "unit": "USD"},
+            "spend_limit_usage_pct": {"value": 62.55, "unit": "%"},
+            "remaining_spend": {"value": 112.35, "unit": "USD"},
+            "tokens_used": {"value": 75060000, "unit": "tokens"},
+            "requests_used": {"value": 33777, "unit": "requests"},
+            "rpm": {"value": 1200, "unit": "requests/min"},
+            "tpm": {"value": 5000000, "unit": "tokens/min"},
+            "billing_cycle_start": {"value": "2026-08-01", "unit": None},
+            "billing_cycle_end": {"value": "2026-08-31", "unit": None},
+            "reported_figures": {"value": "usage", "unit": None},
+            "over_spend_limit": {"value": False, "unit": None},
+        },
+        "models": {
+            "qwen-max": {
+                "usage_pct": {"value": 82.0, "unit": "%"},
+                "used": {"value": 820, "unit": "units"},
+                "limit": {"value": 1000, "unit": "units"},
+                "rpm": {"value": 600, "unit": "requests/min"},
+                "tpm": {"value": 1000000, "unit": "tokens/min"},
+            },
+            "qwen-plus": {
+                "usage_pct": {"value": 7.5, "unit": "%"},
+                "used": {"value": 150, "unit": "units"},
+                "limit": {"value": 2000, "unit": "units"},
+                "rpm": {"value": 15000, "unit": "requests/min"},
+                "tpm": {"value": 1200000, "unit": "tokens/min"},
+            },
+            "text-embedding-v4": {
+                "used": {"value": 30, "unit": "units"},
+                "limit": {"value": 0, "unit": "units"},
+            },
+        },
+    }
+
+
+async def test_forecast(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """It comes with what it is between, and with the dates."""
+    freezer.move_to(noon(10))
+    report(simulator, daily_spend=5, monthly_spend=95)
+    await open_account(hass, entry, monthly_budget=260)
+    assert "projected_monthly_spend" not in (await ask(hass))["Model Studio"]["figures"]
+    await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
+    figures = (await ask(hass))["Model Studio"]["figures"]
+    assert figures["projected_monthly_spend"] == {
+        "value": 310.0,
+        "unit": "USD",
+        "low": 282.92,
+        "high": 337.08,
+    }
+    assert figures["spend_limit_reached_at"]["value"] == "2026-08-27T00:00:00+08:00"
+    assert figures["balance_runs_out_at"]["value"] == "2026-08-24T13:00:00+08:00"
+
+
+async def test_unknown_is_left_out(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Also a model of which nothing is known; what is 0 is told."""
+    simulator.body["data"] = {
+        "monthly_spend": 0,
+        "models": [{"model": "qwen-max"}, {"model": "qwen-plus", "used": 0}],
+    }
+    await open_account(hass, entry)
+    account = (await ask(hass))["Model Studio"]
+    assert account["figures"] == {
+        "monthly_spend": {"value": 0.0, "unit": "USD"},
+        "reported_figures": {"value": "usage", "unit": None},
+    }
+    assert account["models"] == {"qwen-plus": {"used": {"value": 0, "unit": "units"}}}
+
+
+async def test_opened_accounts_only(
+    hass: HomeAssistant, account: MockConfigEntry, other: MockConfigEntry
+) -> None:
+    """Nothing of the others, not even that they are there."""
+    await setup(hass, other)
+    hass.config_entries.async_update_entry(account, options=OPENED)
+    told = await ask(hass)
+    assert told.keys() == {"Model Studio"}
+    assert "Elsewhere" not in json.dumps(told)
+    hass.config_entries.async_update_entry(other, options=OPENED)
+    assert (await ask(hass)).keys() == {"Model Studio", "Elsewhere"}
+    hass.config_entries.async_update_entry(account, options={})
+    assert (await ask(hass)).keys() == {"Elsewhere"}
+
+
+async def test_closed_while_it_is_asked(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> None:
+    """A language model that still has the tool is told nothing more."""
+    hass.config_entries.async_update_entry(account, options=OPENED)
+    (tool,) = await tools(hass)
+    hass.config_entries.async_update_entry(account, options={})
+    result = await call(hass, tool)
+    assert result.data == {"accounts": []}
+
+
+@pytest.mark.logs("Error fetching")
+async def test_before_anything_was_read(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Then it is told why."""
+    simulator.fail(Fault.SERVER_ERROR)
+    await open_account(hass, entry)
+    account = (await ask(hass))["Model Studio"]
+    assert account.keys() == {"name", "status", "message"}
+    assert account["status"] == "error"
+    assert account["message"] == entry.runtime_data.message
+    assert "InternalError" in account["message"]
+
+
+@pytest.mark.logs("Error fetching")
+async def test_while_it_cannot_be_read(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """The figures are those last read, and it is said that they can't be now."""
+    await open_account(hass, entry)
+    simulator.fail(Fault.UNAUTHORIZED)
+    await poll()
+    account = (await ask(hass))["Model Studio"]
+    assert account["status"] == "auth"
+    assert "InvalidApiKey" in account["message"]
+    assert account["figures"]["monthly_spend"] == {"value": 187.65, "unit": "USD"}
+
+
+async def test_with_an_access_key(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """What the AccessKey reads is told too, of the followed models; the key is not."""
+    freezer.move_to(NOW)
+    give_access_key(hass, entry, simulator)
+    await open_account(hass, entry, models=["qwen-max"])
+    account = (await ask(hass))["Model Studio"]
+    assert account["models"].keys() == {"qwen-max"}
+    assert account["figures"]["monthly_spend"] == {"value": 886.53, "unit": "CNY"}
+    assert account["figures"]["available_balance"] == {"value": 2353.47, "unit": "CNY"}
+    spent = account["models"]["qwen-max"]["monthly_spend"]
+    assert spent == {
+        "value": float(state(hass, "monthly_spend", "qwen-max") or 0),
+        "unit": "CNY",
+    }
+
+
+@pytest.mark.logs("Error fetching")
+async def test_revoked_api_key_with_an_access_key(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """The bill is told though the API key never read anything."""
+    freezer.move_to(NOW)
+    give_access_key(hass, entry, simulator)
+    simulator.api_keys = set()
+    await open_account(hass, entry)
+    account = (await ask(hass))["Model Studio"]
+    assert account["status"] == "auth"
+    assert account["figures"]["monthly_spend"] == {"value": 886.53, "unit": "CNY"}

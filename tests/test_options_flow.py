@@ -1,0 +1,492 @@
+"""The options: what can be entered, what is refused, and what comes of it."""
+
+from http import HTTPStatus
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+from custom_components.alibaba_cloud.const import (
+    CONF_ASSISTANT,
+    CONF_FORECAST_ALERT,
+    CONF_LOW_BALANCE,
+    CONF_MODEL_LEVELS,
+    CONF_MODELS,
+    CONF_MONTHLY_BUDGET,
+    CONF_SPEND_LEVELS,
+    DOMAIN,
+)
+from homeassistant.config_entries import ConfigFlowResult
+from homeassistant.const import STATE_UNKNOWN
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers.translation import async_get_translations
+from homeassistant.setup import async_setup_component
+
+from .conftest import NOW, Poll, attributes, entity_id, open_options, setup, state
+from .simulator import Fault, Simulator
+from .test_alerts import give_access_key, report
+
+AMOUNTS = (CONF_MONTHLY_BUDGET, CONF_LOW_BALANCE)
+LEVELS = (CONF_SPEND_LEVELS, CONF_MODEL_LEVELS)
+UNCHANGED: dict[str, Any] = {
+    CONF_SPEND_LEVELS: ["50", "80", "100"],
+    CONF_MODEL_LEVELS: ["80", "100"],
+    CONF_FORECAST_ALERT: True,
+}
+"""What the form is sent with if nothing is changed."""
+STORED: dict[str, Any] = {
+    CONF_SPEND_LEVELS: [50, 80, 100],
+    CONF_MODEL_LEVELS: [80, 100],
+    CONF_FORECAST_ALERT: True,
+}
+
+
+def shown(form: ConfigFlowResult) -> dict[str, Any]:
+    """Return what the fields of a form hold; nothing for an empty one."""
+    schema = form["data_schema"]
+    assert schema is not None
+    return {
+        str(key): value
+        for key in schema.schema
+        if (value := (key.description or {}).get("suggested_value")) is not None
+    }
+
+
+async def submit(
+    hass: HomeAssistant, form: ConfigFlowResult, **entered: Any
+) -> ConfigFlowResult:
+    """Send the form of the alerts."""
+    result = await hass.config_entries.options.async_configure(
+        form["flow_id"], {**UNCHANGED, **entered}
+    )
+    await hass.async_block_till_done(wait_background_tasks=True)
+    return result
+
+
+async def choose(
+    hass: HomeAssistant, entry: MockConfigEntry, **entered: Any
+) -> dict[str, Any]:
+    """Go through the step of the alerts; return the options that are kept."""
+    form = await open_options(hass, entry, "alerts")
+    result = await submit(hass, form, **entered)
+    assert result["type"] is FlowResultType.CREATE_ENTRY, result["errors"]
+    return dict(entry.options)
+
+
+async def test_menu(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    menu = await hass.config_entries.options.async_init(account.entry_id)
+    assert menu["type"] is FlowResultType.MENU
+    assert menu["menu_options"] == ["models", "alerts", "assistant"]
+
+
+async def test_nothing_changed(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """What is shown at first is what holds; to send it is to keep it."""
+    form = await open_options(hass, account, "alerts")
+    assert form["step_id"] == "alerts"
+    assert shown(form) == UNCHANGED
+    assert form["errors"] == {}
+    assert await choose(hass, account) == STORED
+    form = await open_options(hass, account, "alerts")
+    assert shown(form) == UNCHANGED
+
+
+async def test_shown_again(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """What was entered is kept as numbers, and shown the next time."""
+    kept = await choose(
+        hass,
+        account,
+        monthly_budget=250.5,
+        low_balance="20",
+        spend_levels=["90", "33.3"],
+        model_levels=[],
+        forecast_alert=False,
+    )
+    assert kept == {
+        CONF_MONTHLY_BUDGET: 250.5,
+        CONF_LOW_BALANCE: 20,
+        CONF_SPEND_LEVELS: [33.3, 90],
+        CONF_MODEL_LEVELS: [],
+        CONF_FORECAST_ALERT: False,
+    }
+    form = await open_options(hass, account, "alerts")
+    assert shown(form) == {
+        **kept,
+        CONF_SPEND_LEVELS: ["33.3", "90"],
+    }
+
+
+async def test_levels_are_shown_exactly(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> None:
+    """Those that have many digits, too: what is shown is what is kept."""
+    kept = await choose(hass, account, spend_levels=["33.333333", "999.9999"])
+    assert kept[CONF_SPEND_LEVELS] == [33.333333, 999.9999]
+    form = await open_options(hass, account, "alerts")
+    assert shown(form)[CONF_SPEND_LEVELS] == ["33.333333", "999.9999"]
+
+
+async def test_amounts_emptied(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """An empty field is no budget, whether it is left out or sent empty."""
+    for empty in ({}, {CONF_MONTHLY_BUDGET: None, CONF_LOW_BALANCE: ""}):
+        kept = await choose(hass, account, monthly_budget=10, low_balance=10)
+        assert kept == {**STORED, CONF_MONTHLY_BUDGET: 10, CONF_LOW_BALANCE: 10}
+        assert await choose(hass, account, **empty) == STORED
+
+
+async def test_levels_left_out(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """A field that is not sent at all is not an error."""
+    form = await open_options(hass, account, "alerts")
+    result = await hass.config_entries.options.async_configure(
+        form["flow_id"], {CONF_FORECAST_ALERT: True}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY, result["errors"]
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert account.options[CONF_SPEND_LEVELS] in ([], [50, 80, 100])
+
+
+async def test_amount(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """Whole numbers are kept as such, decimals with a point or a comma."""
+    for entered, kept in (
+        (50, 50),
+        (0.01, 0.01),
+        ("12.5", 12.5),
+        ("12,5", 12.5),
+        ("12,50", 12.5),
+        (" 7 ", 7),
+        (100.0, 100),
+        (1e15, 10**15),
+    ):
+        options = await choose(
+            hass, account, monthly_budget=entered, low_balance=entered
+        )
+        for key in AMOUNTS:
+            assert repr(options[key]) == repr(kept)
+
+
+async def test_levels(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """They are kept in order, each once, with or without a per cent sign."""
+    numbers: list[tuple[Any, list[Any]]] = [
+        (["100", "50", "80"], [50, 80, 100]),
+        (["50", "50.0", 50, "50 %", "50%"], [50]),
+        (["12,5", "0.5", "0,25"], [0.25, 0.5, 12.5]),
+        (["1000", "0.001"], [0.001, 1000]),
+        ([str(level) for level in range(1, 11)], list(range(1, 11))),
+        # As many as are the same are one.
+        (["80"] * 20, [80]),
+        ([], []),
+        (None, []),
+        ("80", [80]),
+        (80, [80]),
+    ]
+    for entered, kept in numbers:
+        options = await choose(
+            hass, account, spend_levels=entered, model_levels=entered
+        )
+        for key in LEVELS:
+            assert repr(options[key]) == repr(kept)
+
+
+NO_NUMBERS: tuple[Any, ...] = (
+    0,
+    "0",
+    "0,0",
+    -1,
+    "-12,5",
+    "a lot",
+    "NaN",
+    "inf",
+    "-Infinity",
+    float("nan"),
+    float("inf"),
+    1e300,
+    "1e99999",
+    True,
+    "1,234.5",
+    "1,234",
+    "1.2.3",
+    "80 USD",
+    {},
+)
+BAD_AMOUNTS: tuple[Any, ...] = (*NO_NUMBERS, [], [50], 10**17, False)
+BAD_LEVELS: tuple[tuple[Any, str], ...] = (
+    *((([item], "invalid_level")) for item in NO_NUMBERS),
+    *(((item, "invalid_level")) for item in (0, "a lot", True, "", 1000.1)),
+    (["50", "1000.1"], "invalid_level"),
+    (["50", 10**6], "invalid_level"),
+    (["50", ""], "invalid_level"),
+    (["50", None], "invalid_level"),
+    (["50", ["80"]], "invalid_level"),
+    (["50 80"], "invalid_level"),
+    (list(map(str, range(1, 12))), "too_many_levels"),
+    ([*map(str, range(1, 12)), "0"], "invalid_level"),
+)
+
+
+@pytest.mark.parametrize("key", AMOUNTS)
+async def test_bad_amounts(
+    hass: HomeAssistant, account: MockConfigEntry, key: str
+) -> None:
+    """Each is refused with a text at its field; what was entered stays to be mended."""
+    errors = await texts(hass)
+    form = await open_options(hass, account, "alerts")
+    for bad in BAD_AMOUNTS:
+        form = await submit(hass, form, **{key: bad})
+        assert form["type"] is FlowResultType.FORM, bad
+        assert form["errors"] == {key: "invalid_amount"}, bad
+        # Not even a NaN, which is not equal to itself, is lost.
+        assert repr(shown(form)[key]) == repr(bad)
+        assert account.options == {}
+    assert errors["invalid_amount"]
+    result = await submit(hass, form, **{key: 50})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert account.options == {**STORED, key: 50}
+
+
+@pytest.mark.parametrize("key", LEVELS)
+async def test_bad_levels(
+    hass: HomeAssistant, account: MockConfigEntry, key: str
+) -> None:
+    errors = await texts(hass)
+    form = await open_options(hass, account, "alerts")
+    for bad, error in BAD_LEVELS:
+        form = await submit(hass, form, **{key: bad})
+        assert form["type"] is FlowResultType.FORM, bad
+        assert form["errors"] == {key: error}, bad
+        assert repr(shown(form)[key]) == repr(bad)
+        assert account.options == {}
+        assert errors[error]
+    result = await submit(hass, form, **{key: ["60"]})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert account.options == {**STORED, key: [60]}
+
+
+async def texts(hass: HomeAssistant) -> dict[str, str]:
+    """Return the texts of the errors, by key."""
+    prefix = f"component.{DOMAIN}.options.error."
+    found = await async_get_translations(hass, "en", "options", {DOMAIN})
+    return {
+        key.removeprefix(prefix): text
+        for key, text in found.items()
+        if key.startswith(prefix)
+    }
+
+
+async def test_all_errors_at_once(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> None:
+    """Each field has its own."""
+    form = await open_options(hass, account, "alerts")
+    form = await submit(
+        hass,
+        form,
+        monthly_budget=0,
+        low_balance="-1",
+        spend_levels=["0"],
+        model_levels=[str(level) for level in range(1, 12)],
+    )
+    assert form["errors"] == {
+        CONF_MONTHLY_BUDGET: "invalid_amount",
+        CONF_LOW_BALANCE: "invalid_amount",
+        CONF_SPEND_LEVELS: "invalid_level",
+        CONF_MODEL_LEVELS: "too_many_levels",
+    }
+    form = await submit(hass, form, monthly_budget=0)
+    assert form["errors"] == {CONF_MONTHLY_BUDGET: "invalid_amount"}
+    result = await submit(hass, form)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_steps_leave_each_other_alone(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> None:
+    """Each keeps what the others set."""
+    options = hass.config_entries.options
+    await choose(hass, account, monthly_budget=50)
+    form = await open_options(hass, account, "assistant")
+    await options.async_configure(form["flow_id"], {CONF_ASSISTANT: True})
+    await hass.async_block_till_done(wait_background_tasks=True)
+    form = await open_options(hass, account, "models")
+    await options.async_configure(form["flow_id"], {CONF_MODELS: ["qwen-max"]})
+    await hass.async_block_till_done(wait_background_tasks=True)
+    expected = {
+        **STORED,
+        CONF_MONTHLY_BUDGET: 50,
+        CONF_ASSISTANT: True,
+        CONF_MODELS: ["qwen-max"],
+    }
+    assert account.options == expected
+    assert await choose(hass, account, low_balance=5) == {
+        key: value
+        for key, value in {**expected, CONF_LOW_BALANCE: 5}.items()
+        if key != CONF_MONTHLY_BUDGET
+    }
+
+
+async def test_assistant(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """It is off until it is switched on, and shown as it is."""
+    options = hass.config_entries.options
+    for before, after in ((False, True), (True, False)):
+        form = await open_options(hass, account, "assistant")
+        assert form["step_id"] == "assistant"
+        assert shown(form) == {CONF_ASSISTANT: before}
+        result = await options.async_configure(form["flow_id"], {CONF_ASSISTANT: after})
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+        await hass.async_block_till_done(wait_background_tasks=True)
+        assert account.options == {CONF_ASSISTANT: after}
+
+
+def units(form: ConfigFlowResult) -> set[str | None]:
+    """Return what amounts are entered in."""
+    schema = form["data_schema"]
+    assert schema is not None
+    return {
+        schema.schema[key].config.get("unit_of_measurement")
+        for key in schema.schema
+        if key in AMOUNTS
+    }
+
+
+@pytest.mark.logs("Error fetching")
+async def test_without_any_figure(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Alerts can be set before the account is, or can be read; the currency is unknown."""
+    assert (await open_options(hass, entry))["reason"] == "nothing_read"
+    form = await open_options(hass, entry, "alerts")
+    assert units(form) == {None}
+    assert shown(form) == UNCHANGED
+    hass.config_entries.options.async_abort(form["flow_id"])
+
+    simulator.fail(Fault.SERVER_ERROR)
+    await setup(hass, entry)
+    form = await open_options(hass, entry, "alerts")
+    assert units(form) == {None}
+    simulator.recover()
+    result = await submit(hass, form, monthly_budget=200)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert entry.options == {**STORED, CONF_MONTHLY_BUDGET: 200}
+    assert state(hass, "remaining_spend") == "12.35"
+
+
+async def test_currency(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """Amounts are in that of the account's spend."""
+    assert units(await open_options(hass, account, "alerts")) == {"USD"}
+
+
+@pytest.mark.parametrize("monthly_spend", [187.65, None])
+async def test_currency_of_the_balance(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    monthly_spend: float | None,
+) -> None:
+    """Where the spend is unknown, the balance tells; without either, nothing does."""
+    report(simulator, monthly_spend=monthly_spend, available=None)
+    await setup(hass, entry)
+    currency = "USD" if monthly_spend else None
+    assert units(await open_options(hass, entry, "alerts")) == {currency}
+    report(simulator, available=10)
+    await entry.runtime_data.async_refresh()
+    assert units(await open_options(hass, entry, "alerts")) == {"USD"}
+
+
+async def test_budget(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """It takes the place of the service's limit, at once: the account is reloaded."""
+    assert state(hass, "spend_limit_usage_pct") == "37.53"
+    assert state(hass, "remaining_spend") == "312.35"
+    before = account.runtime_data
+    await choose(hass, account, monthly_budget=1000)
+    assert account.runtime_data is not before
+    assert state(hass, "spend_limit_usage_pct") == "18.765"
+    assert state(hass, "remaining_spend") == "812.35"
+    assert state(hass, "spend_limit") == "500"
+
+    # Without the limit of the service it is still a budget.
+    report(simulator, spend_limit=None, monthly_spend=1250)
+    await poll()
+    assert state(hass, "spend_limit_usage_pct") == "125.0"
+    assert state(hass, "remaining_spend") == "-250"
+    await choose(hass, account)
+    assert state(hass, "spend_limit_usage_pct") == STATE_UNKNOWN
+    assert state(hass, "remaining_spend") == STATE_UNKNOWN
+
+
+@pytest.mark.logs("Error fetching")
+async def test_budget_in_the_currency_of_the_bill(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """It is in whatever the account pays in."""
+    freezer.move_to(NOW)
+    give_access_key(hass, entry, simulator)
+    await setup(hass, entry)
+    assert entity_id(hass, "spend_limit_usage_pct") is None
+    assert units(await open_options(hass, entry, "alerts")) == {"CNY"}
+    await choose(hass, entry, monthly_budget="900,5")
+    assert state(hass, "spend_limit_usage_pct") == "98.4486"
+    assert state(hass, "remaining_spend") == "13.97"
+    assert attributes(hass, "remaining_spend")["unit_of_measurement"] == "CNY"
+    simulator.denied = {"GetBillingTrend"}
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert units(await open_options(hass, entry, "alerts")) == {"CNY"}
+
+
+async def test_unchanged_options_reload_nothing(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> None:
+    await choose(hass, account)
+    before = account.runtime_data
+    await choose(hass, account)
+    assert account.runtime_data is before
+
+
+async def test_as_the_frontend_does(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    hass_client: ClientSessionGenerator,
+) -> None:
+    """The forms pass through the HTTP API, errors and all, and so does what is entered."""
+    assert await async_setup_component(hass, "config", {})
+    client = await hass_client()
+    url = "/api/config/config_entries/options/flow"
+
+    async def post(path: str, **data: Any) -> dict[str, Any]:
+        response = await client.post(f"{url}{path}", json=data)
+        assert response.status == HTTPStatus.OK
+        answer: dict[str, Any] = await response.json()
+        return answer
+
+    menu = await post("", handler=account.entry_id)
+    step = f"/{menu['flow_id']}"
+    form = await post(step, next_step_id="alerts")
+    fields = {field["name"]: field for field in form["data_schema"]}
+    assert list(fields) == [
+        CONF_MONTHLY_BUDGET,
+        CONF_SPEND_LEVELS,
+        CONF_FORECAST_ALERT,
+        CONF_LOW_BALANCE,
+        CONF_MODEL_LEVELS,
+    ]
+    number = fields[CONF_MONTHLY_BUDGET]["selector"]["number"]
+    assert number["unit_of_measurement"] == "USD"
+    select = fields[CONF_SPEND_LEVELS]["selector"]["select"]
+    assert select["options"] == ["50", "80", "100"]
+    assert select["custom_value"]
+    assert select["multiple"]
+    form = await post(step, **UNCHANGED, monthly_budget=0)
+    assert form["errors"] == {CONF_MONTHLY_BUDGET: "invalid_amount"}
+    result = await post(step, **UNCHANGED, monthly_budget=75)
+    assert result["type"] == "create_entry"
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert account.options == {**STORED, CONF_MONTHLY_BUDGET: 75}

@@ -1,0 +1,504 @@
+"""Native triggers: which alerts of which accounts and models they fire on."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import WebSocketGenerator
+import voluptuous as vol
+
+from custom_components.alibaba_cloud.const import (
+    CONF_BASE_URL,
+    CONF_LOW_BALANCE,
+    CONF_MONTHLY_BUDGET,
+    DOMAIN,
+)
+from homeassistant.components.automation import DOMAIN as AUTOMATION
+from homeassistant.const import CONF_API_KEY
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import (
+    config_validation as cv,
+    device_registry as dr,
+    entity_registry as er,
+)
+from homeassistant.helpers.trigger import async_validate_trigger_config
+from homeassistant.setup import async_setup_component
+
+from .conftest import API_KEY, Poll, answer, entity_id, setup
+from .simulator import Fault, Simulator
+from .test_alerts import (
+    EVERY_TRIGGER,
+    KINDS,
+    LONG,
+    NOTHING,
+    arm,
+    noon,
+    report,
+    said,
+    spend_alike,
+)
+
+OPTIONS = {CONF_LOW_BALANCE: 50, CONF_MONTHLY_BUDGET: 300}
+"""With which an account has all kinds of alerts."""
+
+UNKNOWN_OPTION = "not a valid option|extra keys"
+LEVELS = ("spend_level_reached", "model_level_reached")
+"""The triggers that know levels."""
+
+
+@pytest.fixture
+async def simulator(simulator: Simulator) -> Simulator:
+    """Let the account stand below all levels."""
+    report(simulator, daily_spend=5, monthly_spend=95, used=100)
+    return simulator
+
+
+@pytest.fixture
+async def account(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> MockConfigEntry:
+    """Return an account that is set up, with all alerts switched on."""
+    freezer.move_to(noon(10))
+    hass.config_entries.async_update_entry(entry, options=OPTIONS)
+    await setup(hass, entry)
+    return entry
+
+
+@pytest.fixture
+async def other(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> AsyncIterator[MockConfigEntry]:
+    """Return another account, at a service of its own, with the same models."""
+    async with Simulator() as elsewhere:
+        elsewhere.body = answer("account")
+        report(elsewhere, monthly_spend=95, used=100)
+        other = MockConfigEntry(
+            domain=DOMAIN,
+            title="Elsewhere",
+            entry_id="other",
+            data={CONF_API_KEY: API_KEY, CONF_BASE_URL: elsewhere.base_url},
+        )
+        other.add_to_hass(hass)
+        await setup(hass, other)
+        yield other
+        await hass.config_entries.async_unload("other")
+
+
+def device(
+    hass: HomeAssistant, entry: MockConfigEntry, model: str | None = None
+) -> str:
+    """Return the id of an account's device, or of that of a model."""
+    registry = dr.async_get(hass)
+    if model is None:
+        (found,) = dr.async_entries_for_config_entry(registry, entry.entry_id)
+        return found.id
+    child = registry.async_get_child_device_by_identifier(
+        (DOMAIN, f"{entry.entry_id}_model_{model}"), entry.entry_id
+    )
+    assert child is not None
+    return child.id
+
+
+async def everything(
+    simulator: Simulator, freezer: FrozenDateTimeFactory, poll: Poll
+) -> None:
+    """Let all kinds of alerts happen, the most urgent first."""
+    await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
+    report(simulator, monthly_spend=300, available=20, used=900)
+    await poll()
+    for fault in (Fault.THROTTLED, Fault.UNAUTHORIZED, Fault.SERVER_ERROR):
+        simulator.fail(fault)
+        await poll(LONG)
+        await poll(LONG)
+    simulator.recover()
+    await poll(LONG)
+
+
+EVERYTHING = [
+    ("forecast_over_budget", None),
+    ("spend_level_reached", 100),
+    ("balance_low", None),
+    ("model_level_reached", 80),
+    ("rate_limited", None),
+    ("api_key_rejected", None),
+    ("account_unavailable", None),
+    ("recovered", "rate_limited"),
+    ("recovered", "api_key_rejected"),
+    ("recovered", "account_unavailable"),
+]
+
+
+type Choice = Callable[[HomeAssistant, MockConfigEntry, MockConfigEntry], Any]
+
+# What is chosen, with whether it fires on what is told of the account, and of qwen-max.
+CHOICES: dict[str, tuple[Choice, bool, bool]] = {
+    "left out": (lambda hass, a, b: None, True, True),
+    "none": (lambda hass, a, b: [], True, True),
+    "one": (lambda hass, a, b: device(hass, a), True, True),
+    "account": (lambda hass, a, b: [device(hass, a)], True, True),
+    "both": (lambda hass, a, b: [device(hass, b), device(hass, a)], True, True),
+    "model": (lambda hass, a, b: [device(hass, a, "qwen-max")], True, True),
+    "another model": (lambda hass, a, b: [device(hass, a, "qwen-plus")], True, False),
+    "models": (
+        lambda hass, a, b: [
+            device(hass, a, name) for name in ("qwen-plus", "qwen-max")
+        ],
+        True,
+        True,
+    ),
+    "elsewhere": (lambda hass, a, b: [device(hass, b)], False, False),
+    "model elsewhere": (lambda hass, a, b: [device(hass, b, "qwen-max")], False, False),
+    "unknown": (lambda hass, a, b: ["gone"], False, False),
+    "unknown and account": (lambda hass, a, b: ["gone", device(hass, a)], True, True),
+}
+
+
+@pytest.mark.logs("Error fetching")
+async def test_each_trigger_by_device(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    other: MockConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+    poll: Poll,
+) -> None:
+    """Each fires on its own kind alone, of the accounts and models that are chosen.
+
+    An account stands for its models; a model for its account, not for other models.
+    """
+    triggers: list[dict[str, Any]] = []
+    for name, (choose, _, _) in CHOICES.items():
+        chosen = choose(hass, account, other)
+        options = {} if chosen is None else {"options": {"device_id": chosen}}
+        triggers += [{**trigger, "id": name, **options} for trigger in EVERY_TRIGGER]
+    told = await arm(hass, *triggers)
+    await everything(simulator, freezer, poll)
+    assert {event.data["trigger"]["account"] for event in told} == {"Model Studio"}
+    for name, (_, account_fires, model_fires) in CHOICES.items():
+        mine = [event for event in told if event.data["trigger"]["id"] == name]
+        assert said(mine) == [
+            alert
+            for alert in EVERYTHING
+            if (model_fires if alert[0] == "model_level_reached" else account_fires)
+        ], name
+
+
+async def test_device_of_another_integration(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """It is no account, whatever it looks like."""
+    foreign = MockConfigEntry(domain="test")
+    foreign.add_to_hass(hass)
+    device_id = (
+        dr.async_get(hass)
+        .async_get_or_create(
+            config_entry_id=foreign.entry_id,
+            identifiers={("test", account.entry_id)},
+        )
+        .id
+    )
+    told = await arm(
+        hass,
+        *(
+            {**trigger, "options": {"device_id": [device_id]}}
+            for trigger in EVERY_TRIGGER
+        ),
+    )
+    report(simulator, monthly_spend=300, used=900)
+    await poll()
+    assert told == []
+
+
+async def test_model_removed_and_back(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """A model whose device is gone is silent and does no harm; when it is back it fires."""
+    trigger = {
+        "trigger": f"{DOMAIN}.model_level_reached",
+        "options": {"device_id": [device(hass, account, "qwen-max")]},
+    }
+    told = await arm(hass, trigger)
+    row = simulator.body["data"]["models"].pop(0)
+    await poll()
+    simulator.body["data"]["models"][0]["used"] = 2000
+    await poll()
+    assert told == []
+    simulator.body["data"]["models"].insert(0, {**row, "used": 1000})
+    await poll()
+    assert said(told) == [("model_level_reached", 100)]
+
+
+async def test_level(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Only alerts at or above it fire; without one, all."""
+    expected: dict[Any, tuple[list[int], list[int]]] = {
+        None: ([50, 80, 100], [80, 100]),
+        50: ([50, 80, 100], [80, 100]),
+        50.5: ([80, 100], [80, 100]),
+        "80": ([80, 100], [80, 100]),
+        80.1: ([100], [100]),
+        100: ([100], [100]),
+        101: ([], []),
+    }
+    told = await arm(
+        hass,
+        *(
+            {
+                "trigger": f"{DOMAIN}.{key}",
+                "id": f"at {level}",
+                **({} if level is None else {"options": {"level": level}}),
+            }
+            for key in LEVELS
+            for level in expected
+        ),
+    )
+    for spent, used in ((150, 100), (240, 800), (300, 1000)):
+        report(simulator, monthly_spend=spent, used=used)
+        await poll()
+    for level, by_key in expected.items():
+        mine = [event for event in told if event.data["trigger"]["id"] == f"at {level}"]
+        alerts = said(mine)
+        for key, levels in zip(LEVELS, by_key, strict=True):
+            assert [reached for told, reached in alerts if told == key] == levels, level
+
+
+async def test_level_that_was_jumped_over(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Of levels crossed at once the highest is told; it is above the lower ones."""
+    told = await arm(
+        hass, {"trigger": f"{DOMAIN}.spend_level_reached", "options": {"level": 50}}
+    )
+    report(simulator, monthly_spend=300)
+    await poll()
+    assert said(told) == [("spend_level_reached", 100)]
+
+
+async def test_variables(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """They are those of the event, with the account's name and what is usual."""
+    told = await arm(
+        hass,
+        {
+            "trigger": f"{DOMAIN}.spend_level_reached",
+            "id": "spent",
+            "variables": {"left": "{{ trigger.budget - trigger.spend }}"},
+        },
+    )
+    report(simulator, monthly_spend=250.5)
+    await poll()
+    (event,) = told
+    trigger = event.data["trigger"]
+    event_entity = hass.states.get(entity_id(hass, "alerts") or "")
+    assert event_entity is not None
+    assert trigger == {
+        **NOTHING,
+        "id": "spent",
+        "idx": "0",
+        "alias": None,
+        "platform": f"{DOMAIN}.spend_level_reached",
+        "description": "spend_level of Model Studio",
+        "account": "Model Studio",
+        "level": 80,
+        "spend": 250.5,
+        "budget": 300,
+        "currency": "USD",
+        "period": "2026-08-01",
+        "alert_id": event_entity.attributes["alert_id"],
+    }
+    assert {**event_entity.attributes, **trigger} == trigger | {
+        key: event_entity.attributes[key]
+        for key in ("event_type", "event_types", "friendly_name")
+    }
+
+
+async def test_variables_in_an_action(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """A message can be made of them."""
+    told: list[str] = []
+    hass.bus.async_listen("message", lambda event: told.append(event.data["text"]))
+    assert await async_setup_component(
+        hass,
+        AUTOMATION,
+        {
+            AUTOMATION: {
+                "triggers": {"trigger": f"{DOMAIN}.model_level_reached"},
+                "actions": {
+                    "event": "message",
+                    "event_data": {
+                        "text": "{{ trigger.account }}: {{ trigger.model }} at"
+                        " {{ trigger.usage_pct | round }} %"
+                    },
+                },
+            }
+        },
+    )
+    report(simulator, used=823)
+    await poll()
+    assert told == ["Model Studio: qwen-max at 82 %"]
+
+
+@pytest.mark.parametrize("key", KINDS.values())
+async def test_bad_options(
+    hass: HomeAssistant, enable_custom_integrations: None, key: str
+) -> None:
+    """They are refused where the automation is written, not when it should fire."""
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"levels": 80}, UNKNOWN_OPTION),
+        ({"device_id": [{}]}, "value should be a string"),
+    ]
+    if key in LEVELS:
+        refused += [({"level": bad}, "expected float") for bad in ("high", None, [80])]
+        refused += [({"level": bad}, "must be higher than 0") for bad in (0, -1, "-80")]
+    else:
+        refused.append(({"level": 80}, UNKNOWN_OPTION))
+    for options, error in refused:
+        config = cv.TRIGGER_SCHEMA([{"trigger": f"{DOMAIN}.{key}", "options": options}])
+        with pytest.raises(vol.Invalid, match=error):
+            await async_validate_trigger_config(hass, config)
+
+
+@pytest.mark.parametrize("level", ["nan", "inf"])
+async def test_level_that_is_no_number(
+    hass: HomeAssistant, enable_custom_integrations: None, level: str
+) -> None:
+    """With such a level no alert would ever fire."""
+    config = cv.TRIGGER_SCHEMA(
+        [{"trigger": f"{DOMAIN}.spend_level_reached", "options": {"level": level}}]
+    )
+    with pytest.raises(vol.Invalid):
+        await async_validate_trigger_config(hass, config)
+
+
+async def test_unknown_trigger(
+    hass: HomeAssistant, enable_custom_integrations: None
+) -> None:
+    config = cv.TRIGGER_SCHEMA([{"trigger": f"{DOMAIN}.struck_by_lightning"}])
+    with pytest.raises(vol.Invalid, match="Invalid trigger"):
+        await async_validate_trigger_config(hass, config)
+
+
+async def test_detached(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """An automation that is switched off hears nothing, also not later."""
+    told = await arm(hass)
+
+    async def switch(service: str) -> None:
+        await hass.services.async_call(
+            AUTOMATION, service, {"entity_id": "automation.tell"}, blocking=True
+        )
+
+    await switch("turn_off")
+    report(simulator, monthly_spend=150)
+    await poll()
+    await switch("turn_on")
+    await poll()
+    assert told == []
+    report(simulator, monthly_spend=240)
+    await poll()
+    assert said(told) == [("spend_level_reached", 80)]
+
+
+async def test_automation_before_the_account(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """An automation is valid without any account, and fires once there is one."""
+    told = await arm(hass)
+    report(simulator, monthly_spend=400)
+    await setup(hass, entry)
+    assert said(told) == [("spend_level_reached", 80)]
+
+
+async def test_offered_in_the_editor(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    hass_ws_client: WebSocketGenerator,
+) -> None:
+    """Each is described with its fields, whose devices are accounts, or models too."""
+    assert await async_setup_component(hass, AUTOMATION, {})
+    client = await hass_ws_client(hass)
+    await client.send_json_auto_id({"type": "trigger_platforms/subscribe"})
+    assert (await client.receive_json())["success"]
+    described = (await client.receive_json())["event"]
+    ours = {
+        key.removeprefix(f"{DOMAIN}."): description
+        for key, description in described.items()
+        if key.startswith(f"{DOMAIN}.")
+    }
+    assert ours.keys() == set(KINDS.values())
+    registry = dr.async_get(hass)
+    account_device = registry.async_get(device(hass, account))
+    assert isinstance(account_device, dr.DeviceEntry)
+    for key, description in ours.items():
+        fields = description["fields"]
+        assert fields.keys() == (
+            {"device_id", "level"} if key in LEVELS else {"device_id"}
+        )
+        selector = fields["device_id"]["selector"]["device"]
+        assert selector["multiple"]
+        (chosen,) = selector["filter"]
+        assert chosen["integration"] == DOMAIN
+        if key == "model_level_reached":
+            assert "model" not in chosen
+        else:
+            assert chosen["model"] == account_device.model
+            # That of a model is a child of it, which has none.
+
+
+async def test_editor_validates(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    hass_ws_client: WebSocketGenerator,
+) -> None:
+    """As the frontend asks for it while the user writes."""
+    client = await hass_ws_client(hass)
+    for level, valid in ((80, True), (0, False)):
+        await client.send_json_auto_id(
+            {
+                "type": "validate_config",
+                "triggers": [
+                    {
+                        "trigger": f"{DOMAIN}.spend_level_reached",
+                        "options": {
+                            "level": level,
+                            "device_id": [device(hass, account)],
+                        },
+                    }
+                ],
+            }
+        )
+        result = (await client.receive_json())["result"]["triggers"]
+        assert result["valid"] is valid
+
+
+async def test_no_entity_is_needed(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """A model's filter works on its device alone."""
+    registry = er.async_get(hass)
+    for entity in er.async_entries_for_config_entry(registry, account.entry_id):
+        registry.async_update_entity(
+            entity.entity_id, disabled_by=er.RegistryEntryDisabler.USER
+        )
+    assert await hass.config_entries.async_reload(account.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    told = await arm(
+        hass,
+        {
+            "trigger": f"{DOMAIN}.model_level_reached",
+            "options": {"device_id": device(hass, account, "qwen-max")},
+        },
+    )
+    assert hass.states.async_all("sensor") == []
+    report(simulator, used=900)
+    await poll()
+    assert said(told) == [("model_level_reached", 80)]
