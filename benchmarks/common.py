@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+import gc
 import json
 import logging
 from multiprocessing.connection import Connection
@@ -24,6 +25,7 @@ import re
 import sqlite3
 import sys
 from tempfile import TemporaryDirectory
+import threading
 import time
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -225,12 +227,14 @@ class _Resolver(aiohttp.ThreadedResolver):
 
 
 @asynccontextmanager
-async def home_assistant() -> AsyncIterator[HomeAssistant]:
+async def home_assistant(
+    recorder: dict[str, Any] | None = None,
+) -> AsyncIterator[HomeAssistant]:
     """Run a Home Assistant in this process, with storage and recorder, and no more.
 
     It is a real one, which saves its registries and records what is written: both are
     part of what an integration costs. All entities that an integration adds are
-    enabled.
+    enabled. The recorder's options are those that it has without any, but for these.
     """
     logging.basicConfig(level=logging.ERROR)
     with (
@@ -250,7 +254,9 @@ async def home_assistant() -> AsyncIterator[HomeAssistant]:
         assert await bootstrap.async_load_base_functionality(hass)
         assert await async_setup_component(hass, "homeassistant", {})
         async_initialize_recorder(hass)
-        assert await async_setup_component(hass, "recorder", {})
+        assert await async_setup_component(
+            hass, "recorder", {"recorder": recorder or {}}
+        )
         await hass.async_start()
         await get_instance(hass).async_recorder_ready.wait()
         await settled(hass)
@@ -274,7 +280,7 @@ async def imported(hass: HomeAssistant, *domains: str) -> None:
         await integration.async_get_platforms(
             [
                 platform
-                for platform in ("binary_sensor", "config_flow", "sensor")
+                for platform in ("binary_sensor", "config_flow", "event", "sensor")
                 if (integration.file_path / f"{platform}.py").exists()
             ]
         )
@@ -425,6 +431,7 @@ class Block:
     """A time in which the event loop could do nothing else, in seconds."""
 
     cpu: float
+    """Without garbage collections."""
     wall: float
     """Also while another process had the core, or another thread the interpreter."""
     what: str
@@ -434,7 +441,9 @@ class Blocks:
     """All that the event loop runs meanwhile, callback by callback.
 
     A callback is what the loop runs between two looks at what else is due: a step of a
-    task up to where it waits, or a function. Each is timed as the loop runs it.
+    task up to where it waits, or a function. Each is timed as the loop runs it. Python's
+    garbage collections are timed by themselves: they go through all that Home Assistant
+    holds, and come to whoever happens to be at work.
     """
 
     SHORTEST = 0.0005
@@ -442,27 +451,45 @@ class Blocks:
     def __init__(self) -> None:
         """Have seen nothing."""
         self.seen: list[Block] = []
+        self.collections: list[float] = []
+        """CPU seconds of each garbage collection in the thread of the loop."""
 
     def __enter__(self) -> Self:
         """Look on."""
         run = asyncio.Handle._run  # noqa: SLF001
-        seen = self.seen
+        seen, collections = self.seen, self.collections
+        thread = threading.get_ident()
+        began = 0.0
+
+        def collected(phase: str, _: object) -> None:
+            nonlocal began
+            if threading.get_ident() != thread:
+                return
+            if phase == "start":
+                began = time.thread_time()
+            else:
+                collections.append(time.thread_time() - began)
 
         def timed_run(handle: asyncio.Handle) -> None:
             callback = handle._callback  # type: ignore[attr-defined] # noqa: SLF001
+            before = len(collections)
             wall, cpu = time.perf_counter(), time.thread_time()
             run(handle)
             wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
+            cpu -= sum(collections[before:])
             if wall > self.SHORTEST:
                 seen.append(Block(cpu, wall, _name(callback)))
 
         self._patch = patch.object(asyncio.Handle, "_run", timed_run)
         self._patch.start()
+        self._collected = collected
+        gc.callbacks.append(collected)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Look no more."""
         self._patch.stop()
+        gc.callbacks.remove(self._collected)
 
     def longest(self) -> Block:
         """Return the block that took most CPU."""

@@ -144,14 +144,13 @@ class World:
         self,
         victim: Victim,
         watcher: Executor,
-        usage: Simulator,
-        limits: Simulator,
+        services: dict[str, Simulator],
         random: Random,
     ) -> None:
         """Know nothing yet; the watcher has a process of its own."""
         self.victim = victim
         self.watcher = watcher
-        self.services = {"usage": usage, "limits": limits}
+        self.services = services
         self.random = random
         self.accounts: dict[str, LiveAccount] = {}
         self.third: str | None = None
@@ -188,7 +187,12 @@ class World:
         )
         step = await self.victim.start_flow(DOMAIN)
         for data in (
-            {"api_key": LIMITS_KEY, "base_url": limits.base_url},
+            {
+                "api_key": LIMITS_KEY,
+                # Its entities are named after it. If they were named as those of the
+                # other account, each would take the id that a removed one has left.
+                "base_url": limits.base_url.replace("127.0.0.1", "localhost"),
+            },
             {
                 "access_key_id": DEFAULT_ACCESS_KEY_ID,
                 "access_key_secret": DEFAULT_ACCESS_KEY_SECRET,
@@ -301,9 +305,8 @@ class World:
         step = await self.victim.request(
             "POST", flow, {"handler": self.accounts[name].entry_id}
         )
-        await self.victim.request(
-            "POST", f"{flow}/{step['flow_id']}", {"models": list(chosen)}
-        )
+        for data in ({"next_step_id": "models"}, {"models": list(chosen)}):
+            await self.victim.request("POST", f"{flow}/{step['flow_id']}", data)
 
     async def _rotate(self) -> None:
         """Have a model vanish, or return."""
@@ -332,7 +335,7 @@ class World:
             return
         form = await self.victim.start_flow(DOMAIN)
         await self.victim.continue_flow(
-            form["flow_id"], api_key=THIRD_KEY, base_url=self.services["usage"].base_url
+            form["flow_id"], api_key=THIRD_KEY, base_url=self.services["third"].base_url
         )
 
     async def _reconfigure(self) -> None:
@@ -546,11 +549,13 @@ async def restart(kills: int, seed: int) -> Result:
         async with (
             Simulator(account=Account(clock=lambda: past)) as usage,
             Simulator(account=limited) as limits,
+            Simulator(account=Account(models=[Model(name="third")])) as third,
         ):
-            usage.api_keys = {API_KEY, THIRD_KEY}
             # With one key at one host they would be one account.
             limits.api_keys = {LIMITS_KEY}
-            world = World(victim, watcher, usage, limits, random)
+            third.api_keys = {THIRD_KEY}
+            services = {"usage": usage, "limits": limits, "third": third}
+            world = World(victim, watcher, services, random)
             await victim.start()
             try:
                 await world.set_up()

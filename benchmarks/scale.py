@@ -72,7 +72,7 @@ async def _measure(accounts: int, models: int) -> Scale:
     """Set accounts up, poll them, and look on for a minute."""
     with Service(*[models] * accounts) as service:
         async with home_assistant() as hass:
-            await imported(hass, DOMAIN, "sensor", "binary_sensor")
+            await imported(hass, DOMAIN, "binary_sensor", "event", "sensor")
             before = reset_peak_memory()
             with measured() as cost:
                 coordinators = await set_up_accounts(hass, service.base_urls)
@@ -126,7 +126,7 @@ async def _measure_spread(accounts: int, models: int) -> list[float]:
     """Set accounts up, and return when they are polled within the next minute."""
     with Service(*[models] * accounts) as service:
         async with home_assistant() as hass:
-            await imported(hass, DOMAIN, "sensor", "binary_sensor")
+            await imported(hass, DOMAIN, "binary_sensor", "event", "sensor")
             await set_up_accounts(hass, service.base_urls)
             return await _look_on(service)
 
