@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 import pytest
 
 from custom_components.alibaba_cloud.model_studio.forecast import (
@@ -19,6 +19,9 @@ from custom_components.alibaba_cloud.model_studio.spend import BILLING_TIME_ZONE
 
 # Hypothesis's own, of the generator it keeps.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
+
+# A forecast takes long to draw, and has no bodies of a stranger to withstand.
+FEWER = settings(max_examples=max(25, settings.default.max_examples // 10))
 
 TODAY = date(2026, 8, 13)
 """A Thursday."""
@@ -242,6 +245,7 @@ def test_too_few_days(amounts: Amounts) -> None:
         assert reached_at(daily, left=Decimal(5), now=now) is None
 
 
+@FEWER
 @given(amounts=st.lists(st.none() | REFUNDED, max_size=80), now=MOMENTS)
 def test_three_day_rule(amounts: list[Decimal | None], now: datetime) -> None:
     """There is a forecast with three days of the window, and else none."""
@@ -252,6 +256,7 @@ def test_three_day_rule(amounts: list[Decimal | None], now: datetime) -> None:
     assert (made is not None) is (len(days) >= LEAST_DAYS)
 
 
+@FEWER
 @given(amounts=known(REFUNDED), spent=REFUNDED, now=MOMENTS, days=DAYS)
 def test_order(
     amounts: list[Decimal], spent: Decimal, now: datetime, days: int
@@ -261,6 +266,7 @@ def test_order(
     assert spent <= made.low <= made.projected <= made.high
 
 
+@FEWER
 @given(amounts=known(REFUNDED), spent=REFUNDED, more=REFUNDED, now=MOMENTS, days=DAYS)
 def test_spent_so_far(
     amounts: list[Decimal], spent: Decimal, more: Decimal, now: datetime, days: int
@@ -273,6 +279,7 @@ def test_spent_so_far(
     )
 
 
+@FEWER
 @given(amounts=known(REFUNDED), now=MOMENTS, days=DAYS, later=st.floats(0, 1))
 def test_less_to_come(
     amounts: list[Decimal], now: datetime, days: int, later: float
@@ -286,6 +293,7 @@ def test_less_to_come(
     assert forecast(amounts, now=now, days=days + 1).projected >= made.projected
 
 
+@FEWER
 @given(amounts=known(SPENT), now=MOMENTS, days=DAYS)
 def test_bounded(amounts: list[Decimal], now: datetime, days: int) -> None:
     """Whatever the pattern, no day is expected to cost nine times the dearest one."""
@@ -293,6 +301,7 @@ def test_bounded(amounts: list[Decimal], now: datetime, days: int) -> None:
     assert made.projected <= 9 * days * max(amounts) + CENT
 
 
+@FEWER
 @given(amount=SPENT, days=DAYS, data=st.data())
 def test_same_each_day(amount: Decimal, days: int, data: st.DataObject) -> None:
     """Whichever of them are known, it goes on like that."""
@@ -305,6 +314,7 @@ def test_same_each_day(amount: Decimal, days: int, data: st.DataObject) -> None:
     assert made.projected == pytest.approx(days * amount, rel=Decimal("1e-9"), abs=CENT)
 
 
+@FEWER
 @given(amounts=known(REFUNDED), days=DAYS, power=st.integers(1, 6))
 def test_currency_of_other_size(amounts: list[Decimal], days: int, power: int) -> None:
     """In a currency worth a thousandth, all is a thousand times as much."""
@@ -317,6 +327,7 @@ def test_currency_of_other_size(amounts: list[Decimal], days: int, power: int) -
         )
 
 
+@FEWER
 @given(
     amounts=known(REFUNDED),
     number=st.integers(0, WINDOW.days - 1),
@@ -335,6 +346,7 @@ def test_size_of_a_burst(
     assert forecast(burst, days=days).projected == forecast(least, days=days).projected
 
 
+@FEWER
 @given(
     amounts=known(REFUNDED),
     other=st.dictionaries(st.integers(-100, 100), REFUNDED),
@@ -371,6 +383,7 @@ def test_what_does_not_matter(
     )
 
 
+@FEWER
 @given(
     amounts=known(st.one_of(money(-(10**18), 10**18), st.just(Decimal("1e-18")))),
     now=MOMENTS,
@@ -435,6 +448,7 @@ def test_in_sight() -> None:
     assert reached([10] * 10, "0.01", days=0) is None
 
 
+@FEWER
 @given(amounts=known(REFUNDED), left=SPENT, now=MOMENTS, days=DAYS)
 def test_both_agree(
     amounts: list[Decimal], left: Decimal, now: datetime, days: int
@@ -452,6 +466,7 @@ def test_both_agree(
         assert to_come <= left + CENT
 
 
+@FEWER
 @given(amounts=known(REFUNDED), left=SPENT, more=SPENT, now=MOMENTS)
 def test_more_lasts_longer(
     amounts: list[Decimal], left: Decimal, more: Decimal, now: datetime
