@@ -296,14 +296,18 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """Read this month's bill, and remember its days."""
         assert self.clients is not None
         report = await self.clients.billing.get_month(billing_today())
-        self._remember(report.days, report.monthly.currency)
+        self._remember(report.days)
         return report
 
-    def _remember(self, days: Mapping[date, Money], currency: str) -> None:
-        """Remember what was billed on some days, if it is in the account's currency."""
+    def _remember(self, days: Mapping[date, Money]) -> None:
+        """Remember what was billed on some days in the account's currency.
+
+        Where the API key does not tell it, it is that of the last of them.
+        """
         spend = self.data.monthly_spend if self.data else None
-        if spend is None or spend.currency == currency:
-            self.store.bill(days, currency)
+        told = [spend] if spend else [days[day] for day in sorted(days)[-1:]]
+        for money in told:
+            self.store.bill(days, money.currency)
 
     async def _import_spend(self) -> Mapping[date, Money]:
         """Write the past spend to the statistics, and remember it, and whose it is.
@@ -320,8 +324,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             models=models,
             imported=self.store.history,
         )
-        if days:
-            self._remember(days, days[max(days)].currency)
+        self._remember(days)
         if models != self.store.history:
             self.store.history = models
             await self.store.async_save()

@@ -21,7 +21,7 @@ from custom_components.alibaba_cloud.model_studio.spend import BILLING_TIME_ZONE
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 
 # A forecast takes long to draw, and has no bodies of a stranger to withstand.
-FEWER = settings(max_examples=max(25, settings.default.max_examples // 10))
+FEWER = settings(max_examples=max(25, settings().max_examples // 10))
 
 TODAY = date(2026, 8, 13)
 """A Thursday."""
