@@ -95,9 +95,16 @@ class Alerts:
 
         Before that, nobody listens: automations are armed at the end of the start.
         """
-        self._coordinator.config_entry.async_on_unload(
+        entry = self._coordinator.config_entry
+        entry.async_on_unload(
             async_at_started(self._coordinator.hass, self._async_started)
         )
+        entry.async_on_unload(self._stop)
+
+    @callback
+    def _stop(self) -> None:
+        """Judge no more: whatever is still to come is for the next run."""
+        self._listened_to = False
 
     async def _async_started(self, _: HomeAssistant) -> None:
         """Judge what has been read so far."""

@@ -386,8 +386,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
     async def _async_refresh(self, *args: Any, **kwargs: Any) -> None:
         """Poll, and tell what is worth an alert."""
         await super()._async_refresh(*args, **kwargs)
-        if not self._shutdown_requested:
-            await self.alerts.async_judge()
+        await self.alerts.async_judge()
 
     @override
     async def _async_update_data(self) -> AccountSnapshot:

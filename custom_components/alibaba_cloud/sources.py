@@ -208,8 +208,7 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
     async def _async_refresh(self, *args: Any, **kwargs: Any) -> None:
         """Poll, and wait for what follows from it."""
         await super()._async_refresh(*args, **kwargs)
-        if not self._shutdown_requested:
-            await self._on_polled()
+        await self._on_polled()
 
     @override
     async def _async_update_data(self) -> ReportT:

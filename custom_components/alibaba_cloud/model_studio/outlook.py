@@ -79,9 +79,8 @@ def _last_day(account: AccountSnapshot, since: datetime, now: datetime) -> date:
     following = start.replace(day=1) + timedelta(
         days=monthrange(start.year, start.month)[1]
     )
-    if start.day > 1:
-        days = monthrange(following.year, following.month)[1]
-        following = following.replace(day=min(start.day, days))
+    days = monthrange(following.year, following.month)[1]
+    following = following.replace(day=min(start.day, days))
     return max(following - _DAY, today)
 
 
