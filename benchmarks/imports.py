@@ -37,9 +37,7 @@ TIMES = 25
 
 def modules_of(package: Path, names: Collection[str]) -> list[str]:
     """Return the full names of those modules that a package has."""
-    return [
-        f"{PACKAGE}.{name}" for name in names if (package / f"{name}.py").exists()
-    ]
+    return [f"{PACKAGE}.{name}" for name in names if (package / f"{name}.py").exists()]
 
 
 def imports_of(modules: Collection[str]) -> tuple[list[str], list[str]]:
@@ -124,9 +122,7 @@ def _lines(module: str) -> int:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--times", type=int, default=TIMES, help=f"(default: {TIMES})"
-    )
+    parser.add_argument("--times", type=int, default=TIMES, help=f"(default: {TIMES})")
 
 
 if __name__ == "__main__":

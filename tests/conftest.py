@@ -1,5 +1,6 @@
 """What the tests share: the simulator, an account set up against it, time, the log."""
 
+import asyncio.constants
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import json
 import logging
@@ -45,6 +46,10 @@ ALWAYS_LOGGED = re.compile(
     r"We found a custom integration |Executing <|Updating state for .* took \d"
     "|zlib_ng and isal are not available|Error in logging$"
 )
+
+# asyncio's debug mode, which Home Assistant's test framework turns on, notes where each
+# future was made, with ten frames of the stack for each: a good part of the time it takes.
+asyncio.constants.DEBUG_STACK_DEPTH = 1  # type: ignore[misc]
 
 settings.register_profile("dev", max_examples=200, deadline=None)
 settings.register_profile(
