@@ -889,9 +889,13 @@ class _Shrink(RecorderTask):
 
 
 async def _shrink(instance: Recorder) -> None:
-    """Have SQLite do so for all connections: it keeps up to 16 MiB for each."""
+    """Have SQLite do so for all connections: it keeps up to 16 MiB for each.
+
+    Each thread of the recorder has one. They are made when several are needed at once,
+    which some day they are: here all of them are there from the first day on.
+    """
     instance.queue_task(_Shrink())
-    threads = len(vars(instance)["_db_executor"]._threads)  # noqa: SLF001
+    threads = vars(instance)["_db_executor"]._max_workers  # noqa: SLF001
     together = threading.Barrier(threads)
 
     def shrink() -> None:
@@ -1001,7 +1005,7 @@ class Passed:
 
     samples: list[Sample]
     outages: list[Outage]
-    changes: Counter[str]
+    changes: dict[str, int]
     wrong: list[str]
     """Statistics with another sum than is right, at any time."""
     expected: int
@@ -1071,7 +1075,7 @@ async def soak(kind: type[World], days: int, seed: int, loop: VirtualLoop) -> Pa
     return Passed(
         samples=samples,
         outages=world.outages,
-        changes=world.changes,
+        changes=dict(world.changes),
         wrong=[*(text for sample in samples for text in sample.wrong), *wrong],
         expected=log.expected,
         unexpected=log.unexpected,

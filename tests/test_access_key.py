@@ -59,6 +59,11 @@ pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 
 SOURCES: Final = (SOURCE_USER, SOURCE_RECONFIGURE, SOURCE_REAUTH)
 MENDED: Final = (SOURCE_RECONFIGURE, SOURCE_REAUTH)
+STEPS: Final = {
+    SOURCE_USER: "access_key",
+    SOURCE_RECONFIGURE: "access_key",
+    SOURCE_REAUTH: "reauth_access_key",
+}
 
 MARKER: Final = {CONF_REAUTH: "access_key_id"}
 """Tells a reauth flow that asks for an AccessKey."""
@@ -214,7 +219,7 @@ class AccessFlows(Flows):
                 else self.reconfigure_access_key(entry)
             )
         assert form["type"] is FlowResultType.FORM
-        assert form["step_id"] == "access_key"
+        assert form["step_id"] == STEPS[source]
         assert not form["errors"]
         assert list(fields(form)) == [
             "access_key_id",
@@ -485,7 +490,7 @@ def assert_asked_again(
 ) -> None:
     """Check that the form is shown with what was typed in, though not the secret."""
     assert form["type"] is FlowResultType.FORM
-    assert form["step_id"] == "access_key"
+    assert form["step_id"] in STEPS.values()
     expected = {
         "access_key_id": NEW_ACCESS_KEY_ID,
         "region": "cn-beijing",
@@ -582,7 +587,7 @@ async def test_one_error_takes_the_place_of_another(
     form = await flows.fill(
         form, {"balance_endpoint": "nowhere"}, access_key_secret="x"
     )
-    assert form["errors"] == {"base": "invalid_url"}
+    assert form["errors"] == {"endpoints": "invalid_balance_endpoint"}
     form = await flows.fill(form)
     assert form["errors"] == {"access_key_secret": "access_key_incomplete"}
     assert placeholder(form, "error") == placeholder(form, "permission") == ""
@@ -740,6 +745,7 @@ async def test_account_that_reports_usage_can_have_an_access_key(
 ) -> None:
     simulator.body = answer("account")
     form = await flows.ask(SOURCE_RECONFIGURE, without_access_key(simulator))
+    assert "Many API keys read limits only." in await flows.description(form)
     result = await flows.type_in(form)
     assert await flows.end(result, SOURCE_RECONFIGURE) == stored_anew(simulator)
 
@@ -829,12 +835,14 @@ async def test_half_an_access_key_where_there_is_none(
 async def test_invalid_url_and_recovery(
     flows: AccessFlows, simulator: Simulator, source: str, name: str
 ) -> None:
+    """The section with the field that is named is open then."""
     form = await flows.ask(source)
     for url in filter(str.strip, INVALID_URLS):
         form = await flows.fill(
             form, endpoints(simulator) | {name: url}, **NEW_ACCESS_KEY
         )
-        assert form["errors"] == {"base": "invalid_url"}, url
+        assert form["errors"] == {"endpoints": f"invalid_{name}"}, url
+        assert flows.json(form)["data_schema"][-1]["expanded"] is True
         assert flows.shown(form) == {
             "access_key_id": NEW_ACCESS_KEY_ID,
             "region": "cn-beijing",
@@ -1259,16 +1267,39 @@ async def test_reauth(
     form = await flows._checked(
         await hass.config_entries.flow.async_configure(flow["flow_id"])
     )
-    assert form["step_id"] == "access_key"
+    assert form["step_id"] == "reauth_access_key"
     assert not form["errors"]
-    assert placeholder(form, "name") == "Model Studio"
+    reason = "InvalidAccessKeyId.NotFound: Specified access key is not found."
+    said = f"no longer accepts the AccessKey of Model Studio.\n\n{reason}\n\n"
+    assert said in await flows.description(form)
 
+    await simulator.stop()
+    form = await flows.fill(form)
+    assert form["errors"] == {"base": "cannot_connect"}
+    # Why it is asked for, and what is wrong now, are two things.
+    assert said in await flows.description(form)
+    await simulator.start()
     form = await flows.fill(form)
     assert form["errors"] == {"base": "invalid_access_key"}
     flows.entry = entry
     result = await flows.fill(form, **NEW_ACCESS_KEY)
     assert await flows.end(result, SOURCE_REAUTH) == stored_anew(simulator)
     flows.assert_nothing_asked()
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+async def test_reauth_where_nothing_is_known_to_be_wrong(
+    hass: HomeAssistant, flows: AccessFlows, simulator: Simulator, loaded: bool
+) -> None:
+    """The AccessKey may work again by then, or the account be unloaded."""
+    entry = known(hass, **stored(simulator))
+    if loaded:
+        await setup(hass, entry)
+    form = await flows.reauth_access_key(entry)
+    assert placeholder(form, "rejection") == ""
+    flows.entry = entry
+    result = await flows.type_in(form)
+    assert await flows.end(result, SOURCE_REAUTH) == stored_anew(simulator)
 
 
 @pytest.mark.parametrize("key", [API_KEY, NEW_KEY], ids=["same key", "new key"])

@@ -183,6 +183,7 @@ class World:
             period=None
             if self.chance(5)
             else date(2026 + self.month // 12, self.month % 12 + 1, day),
+            today=date(2026 + self.month // 12, self.month % 12 + 1, 20),
             polled=polled,
             failure=failure,
         )
@@ -433,36 +434,34 @@ def projected(look: Bill) -> Decimal | None:
 
 
 def balance_due(log: Sequence[Look]) -> Iterator[tuple[int, Telling]]:
-    """Yield the low balances, with one a tenth above the threshold between any two."""
-    low: int | None = None
-    alerted: Decimal | None = None
-    for number, look in enumerate(log):
-        balance, threshold = (
-            look.seen.account.available_balance,
-            look.options.low_balance,
-        )
-        if threshold is None or balance is None or balance.amount > threshold:
-            continue
-        between = log[low + 1 : number] if low is not None else ()
-        if low is None or any(arms_balance(other, alerted) for other in between):
-            low, alerted = number, threshold
-            yield (
-                number,
-                should_tell(
-                    AlertKind.BALANCE_LOW,
-                    balance=balance.amount,
-                    currency=balance.currency,
-                ),
-            )
+    """Yield the low balances, with one a tenth above the threshold between any two.
 
-
-def arms_balance(look: Look, alerted: Decimal | None) -> bool:
-    """Return whether a balance may be low again after a look."""
-    balance, threshold = look.seen.account.available_balance, look.options.low_balance
-    if threshold is None:
-        threshold = alerted
-    assert threshold is not None
-    return balance is not None and balance.amount * 10 >= threshold * 11
+    One in another currency is another balance.
+    """
+    for currency in ("USD", "CNY"):
+        looks = [
+            (number, balance.amount, look.options.low_balance)
+            for number, look in enumerate(log)
+            if (balance := look.seen.account.available_balance)
+            and balance.currency == currency
+        ]
+        low: int | None = None
+        alerted = Decimal()
+        for at, (number, balance, threshold) in enumerate(looks):
+            if threshold is None or balance > threshold:
+                continue
+            between = looks[low + 1 : at] if low is not None else ()
+            if low is None or any(
+                other * 10 >= (alerted if then is None else then) * 11
+                for _, other, then in between
+            ):
+                low, alerted = at, threshold
+                yield (
+                    number,
+                    should_tell(
+                        AlertKind.BALANCE_LOW, balance=balance, currency=currency
+                    ),
+                )
 
 
 def models_due(log: Sequence[Look]) -> Iterator[tuple[int, Telling]]:

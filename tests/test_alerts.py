@@ -34,13 +34,14 @@ from custom_components.alibaba_cloud.const import (
     CONF_SPEND_LEVELS,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.model_studio import AlertKind
+from custom_components.alibaba_cloud.model_studio import AlertKind, Money
 from custom_components.alibaba_cloud.model_studio.forecast import forecast_period
 from custom_components.alibaba_cloud.model_studio.spend import BILLING_TIME_ZONE
 from custom_components.alibaba_cloud.sources import Source
 from homeassistant.components.automation import DOMAIN as AUTOMATION
-from homeassistant.components.recorder import Recorder
-from homeassistant.config_entries import SOURCE_REAUTH
+from homeassistant.components.recorder import Recorder, get_instance
+from homeassistant.components.recorder.history import state_changes_during_period
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
 from homeassistant.const import (
     CONF_API_KEY,
     CONF_REGION,
@@ -55,6 +56,7 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import config_validation as cv, entity_registry as er
 from homeassistant.helpers.trigger import async_validate_trigger_config
 from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
 
 from .conftest import (
     API_KEY,
@@ -63,6 +65,7 @@ from .conftest import (
     answer,
     attributes,
     check_platform,
+    entity_id,
     open_options,
     setup,
     state,
@@ -661,6 +664,58 @@ async def test_unloaded_before_the_start_ends(
     assert said(told) == [("spend_level_reached", 80)]
 
 
+async def test_crossed_in_a_reload(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Conditions and actions of what it runs find the account, as with any poll."""
+    told = []
+    hass.bus.async_listen("told", told.append)
+    automation = {
+        "triggers": {"trigger": f"{DOMAIN}.spend_level_reached"},
+        "conditions": {
+            "condition": f"{DOMAIN}.is_over_budget",
+            "options": {"level": 50},
+        },
+        "actions": [
+            {
+                "action": f"{DOMAIN}.get_usage",
+                "data": {"config_entry_id": account.entry_id},
+                "response_variable": "usage",
+            },
+            {
+                "event": "told",
+                "event_data": {"of": "{{ usage.account.monthly_spend.value }}"},
+            },
+        ],
+    }
+    assert await async_setup_component(hass, AUTOMATION, {AUTOMATION: automation})
+    report(simulator, monthly_spend=400)
+    await reload(hass, account)
+    assert [event.data for event in told] == [{"of": 400}]
+
+
+async def test_crossed_while_the_account_is_unloaded(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
+) -> None:
+    """When its entities are gone nothing is told: the event would not show it."""
+    told = await arm(hass)
+    report(simulator, monthly_spend=400)
+    entity, coordinator = entity_id(hass, "alerts"), account.runtime_data
+
+    async def poll(event: Event[Any]) -> None:
+        if event.data["entity_id"] == entity:
+            await coordinator.async_refresh()
+
+    stop = hass.bus.async_listen(EVENT_STATE_CHANGED, poll)
+    await unload(hass, account)
+    stop()
+    assert coordinator.data.monthly_spend.amount == 400
+    assert told == []
+    await setup(hass, account)
+    assert said(told) == [("spend_level_reached", 80)]
+    assert last_event(hass) == ("spend_level", LEVEL_80)
+
+
 @pytest.mark.usefixtures("account")
 async def test_kept_after_it_was_sent_and_before_the_poll_ends(
     hass: HomeAssistant,
@@ -1114,6 +1169,65 @@ async def test_forecast_by_own_observation(
     assert state(hass, "balance_runs_out_at") == "2026-08-24T05:00:00+00:00"
 
 
+async def test_forecast_goes_with_the_day(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """Also where the service says the same as yesterday, as nothing more is spent."""
+    freezer.move_to(noon(10))
+    hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 260})
+    report(simulator, daily_spend=5, monthly_spend=95)
+    await setup(hass, entry)
+    await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
+    reached, projected = "2026-08-26T16:00:00+00:00", "310.00"
+    assert state(hass, "spend_limit_reached_at") == reached
+    report(simulator, daily_spend=0, monthly_spend=135)
+    for day in range(15, 32):
+        freezer.move_to(noon(day))
+        await poll()
+        now = state(hass, "projected_monthly_spend")
+        assert now == str(entry.runtime_data.account.outlook.projected.amount)
+    assert now != projected
+    assert state(hass, "spend_limit_reached_at") == STATE_UNKNOWN
+
+
+async def test_forecast_of_a_month_that_is_over(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """A service that is late to begin the next one makes no budget exceeded."""
+    freezer.move_to(noon(28))
+    hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 312})
+    report(simulator, daily_spend=5, monthly_spend=275)
+    await setup(hass, entry)
+    told = await arm(hass)
+    await spend_alike(simulator, freezer, poll, [28, 29, 30, 31])
+    freezer.move_to("2026-08-31 23:58:00+08:00")
+    report(simulator, daily_spend=10, monthly_spend=310)
+    await poll()
+    assert state(hass, "projected_monthly_spend") == "310.01"
+    freezer.move_to("2026-09-01 00:04:00+08:00")
+    await poll()
+    assert state(hass, "projected_monthly_spend") == "310.00"
+    assert state(hass, "spend_limit_reached_at") == STATE_UNKNOWN
+    report(
+        simulator,
+        daily_spend=0,
+        monthly_spend=0,
+        billing_period={"start": "2026-09-01", "end": "2026-09-30"},
+    )
+    freezer.move_to("2026-09-01 00:14:00+08:00")
+    await poll()
+    assert state(hass, "projected_monthly_spend") == "299.90"
+    assert said(told) == []
+
+
 async def test_forecast_alert_switched_off(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
@@ -1173,6 +1287,83 @@ async def test_days_are_those_of_a_host(
     await setup(hass, entry)
     await spend_alike(simulator, freezer, poll, [13])
     assert state(hass, "projected_monthly_spend") == STATE_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("part", "damaged", "loses"),
+    [
+        ("alerts", {"failing": "of a later version"}, ("alerts",)),
+        ("alerts", ["a list"], ("alerts",)),
+        ("days", {"currency": "USD"}, ("forecast",)),
+        ("days", {"currency": "USD", "billed": {"one": 1}}, ("forecast",)),
+        ("spend", {"daily_spend": {"amount": "much"}}, ()),
+    ],
+)
+@pytest.mark.logs("can't be read")
+async def test_stored_and_damaged(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    kept: dict[str, Any],
+    part: str,
+    damaged: Any,
+    loses: tuple[str, ...],
+) -> None:
+    """What can't be read is begun anew; all else is as it was."""
+    freezer.move_to(noon(10))
+    hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 260})
+    report(simulator, daily_spend=5, monthly_spend=95)
+    await setup(hass, entry)
+    await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
+    await unload(hass, entry)
+    stored = kept[STORED]["data"]
+    stored[part] = (
+        stored[part] | damaged
+        if part == "alerts" and isinstance(damaged, dict)
+        else damaged
+    )
+    told = await arm(hass)
+    await setup(hass, entry)
+    assert state(hass, "monthly_spend") == "135"
+    forecast = state(hass, "projected_monthly_spend")
+    assert (forecast == STATE_UNKNOWN) is ("forecast" in loses)
+    assert bool(said(told)) is ("alerts" in loses)
+    await unload(hass, entry)
+    assert kept[STORED]["data"][part] not in (damaged, None)
+
+
+@pytest.mark.logs("Error setting up entry")
+async def test_stored_by_a_later_version(
+    hass: HomeAssistant, account: MockConfigEntry, kept: dict[str, Any]
+) -> None:
+    """It is left as it is, and said."""
+    await unload(hass, account)
+    kept[STORED]["version"] = 2
+    before = deepcopy(kept[STORED])
+    await hass.config_entries.async_setup(account.entry_id)
+    assert account.state is ConfigEntryState.SETUP_ERROR
+    assert account.error_reason_translation_key == "stored_by_later_version"
+    assert kept[STORED] == before
+
+
+async def test_news_while_it_is_written(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    hass_storage: dict[str, Any],
+) -> None:
+    """What comes then is yet to be written."""
+    await setup(hass, with_access_key)
+    store = with_access_key.runtime_data.store
+    saving = hass.async_create_task(store.async_save())
+    day, amount = date(2026, 8, 2), Money(amount=Decimal(77), currency="CNY")
+    store.bill({day: amount}, "CNY")
+    await saving
+    assert store.unsaved
+    await unload(hass, with_access_key)
+    assert not store.unsaved
+    assert hass_storage[STORED]["data"]["days"]["billed"]["2026-08-02"] == "77"
 
 
 async def test_stored_by_an_earlier_version(
@@ -1448,6 +1639,29 @@ async def test_bill_beside_spend_of_the_api_key(
     assert (state(hass, "projected_monthly_spend") != STATE_UNKNOWN) is counts
 
 
+@pytest.mark.logs("Error fetching")
+async def test_bill_in_another_currency_while_the_api_key_fails(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Days that were seen in the account's own outlast a start in an outage."""
+    simulator.account.answer = "account"
+    simulator.body = answer("account")
+    freezer.move_to(noon(10))
+    report(simulator, daily_spend=5, monthly_spend=95)
+    await setup(hass, with_access_key)
+    await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
+    assert state(hass, "projected_monthly_spend") == "310.00"
+    simulator.fail(Fault.SERVER_ERROR, at="quotas")
+    await restart(hass, with_access_key)
+    simulator.recover()
+    await poll()
+    assert state(hass, "projected_monthly_spend") == "310.00"
+
+
 async def test_days_of_the_past(
     recorder_mock: Recorder,
     hass: HomeAssistant,
@@ -1467,5 +1681,18 @@ async def test_days_of_the_past(
     )
     assert expected is not None
     assert state(hass, "projected_monthly_spend") == str(expected.projected)
+    await async_wait_recording_done(hass)
+    sensor = entity_id(hass, "projected_monthly_spend") or ""
+    history = await get_instance(hass).async_add_executor_job(
+        state_changes_during_period,
+        hass,
+        dt_util.utcnow() - timedelta(days=1),
+        None,
+        sensor,
+    )
+    recorded = history[sensor][-1]
+    assert recorded.state == str(expected.projected)
+    assert {"low", "high"}.isdisjoint(recorded.attributes)
+    assert "unit_of_measurement" in recorded.attributes
     await unload(hass, with_access_key)
     await async_wait_recording_done(hass)

@@ -104,7 +104,7 @@ FAILURES: Final = {
     ),
     "free tier only": Failure(
         Fault.FREE_TIER_ONLY,
-        "rate_limited",
+        "free_quota_used_up",
         "AllocationQuota.FreeTierOnly: The free tier of the model has been exhausted.",
     ),
     "error code": Failure(
@@ -124,7 +124,7 @@ FAILURES: Final = {
     ),
     "404": Failure(
         Fault.NOT_FOUND,
-        "account_unavailable",
+        "not_found",
         "NotFound: The requested resource is not found.",
     ),
     "500": Failure(
@@ -399,6 +399,21 @@ class Flows:
                 assert entry.data == expected
                 assert_works(entry)
         assert self._manager.async_progress() == []
+
+    async def error(self, form: ConfigFlowResult) -> str:
+        """Return what a form says is wrong."""
+        assert form["errors"] is not None
+        return await self.text(form, f"error.{form['errors']['base']}")
+
+    async def description(self, form: ConfigFlowResult) -> str:
+        """Return what a form says of itself."""
+        return await self.text(form, f"step.{form['step_id']}.description")
+
+    async def text(self, form: ConfigFlowResult, key: str) -> str:
+        """Return a text of a form, filled in."""
+        texts = await async_get_translations(self.hass, "en", "config", [DOMAIN])
+        text = texts[f"component.{DOMAIN}.config.{key}"]
+        return text.format_map(form["description_placeholders"] or {})
 
     async def asked(self, entry: ConfigEntry) -> ConfigFlowResult:
         """Return the form in which another key is asked for, of no other account."""
@@ -795,6 +810,34 @@ async def test_failure_and_recovery(
     await flows.finish(form, simulator, account)
 
 
+@pytest.mark.parametrize("step", WITH_URL)
+async def test_wrong_address_and_recovery(
+    flows: Flows, simulator: Simulator, account: MockConfigEntry, step: str
+) -> None:
+    """It is named, as it was asked."""
+    simulator.api_keys = set(KEYS)
+    form = await flows.open(step, account)
+    form = await flows.submit(form, **typed(step, f"{simulator.base_url}/v2/quotas"))
+    assert form["errors"] == {"base": "not_found"}
+    assert placeholder(form, "error") == "NotFound: No such path."
+    assert placeholder(form, "url") == f"{simulator.base_url}/v2"
+    assert f"{simulator.base_url}/v2 (NotFound" in await flows.error(form)
+    await flows.finish(form, simulator, account)
+
+
+@pytest.mark.parametrize("fault", [Fault.REDIRECT, Fault.BAD_GATEWAY, Fault.HTML])
+async def test_what_may_be_a_wrong_address_is_said_to_be_one(
+    flows: Flows, simulator: Simulator, fault: Fault
+) -> None:
+    form = await flows.begin()
+    simulator.fail(fault)
+    form = await flows.submit(form, api_key=API_KEY, base_url=simulator.base_url)
+    assert "Check the region or URL" in await flows.error(form)
+    simulator.recover()
+    result = await flows.submit(form, api_key=API_KEY, base_url=simulator.base_url)
+    created(result)
+
+
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.logs(
     "^ERROR custom_components.alibaba_cloud Unexpected error while trying the API key$"
@@ -916,16 +959,26 @@ async def test_reconfigure_onto_the_host_of_a_duplicate(
     assert sent_keys(simulator) == []
 
 
-@pytest.mark.parametrize("step", ["api_key", "reconfigure"])
+@pytest.mark.parametrize(
+    ("step", "errors"),
+    [
+        ("api_key", {"base": "invalid_auth"}),
+        ("reconfigure", {"api_key": "environment_variable_missing"}),
+    ],
+)
 async def test_no_key_is_no_duplicate_of_a_vanished_variable(
-    hass: HomeAssistant, flows: Flows, simulator: Simulator, step: str
+    hass: HomeAssistant,
+    flows: Flows,
+    simulator: Simulator,
+    step: str,
+    errors: dict[str, str],
 ) -> None:
     known(hass, api_key_env=FIRST_VARIABLE, base_url=simulator.base_url)
     entry = known(hass, api_key_env=VARIABLE, base_url=simulator.base_url)
     form = await flows.open(step, entry)
     form = await flows.submit(form, **typed(step, simulator.base_url, " "))
     assert form["type"] is FlowResultType.FORM
-    assert form["errors"] == {"base": "invalid_auth"}
+    assert form["errors"] == errors
     assert sent_keys(simulator) == []
 
 
@@ -1033,6 +1086,8 @@ async def test_reauth(
     assert state(hass, "status") == "auth"
     form = await flows.asked(account)
     assert placeholder(form, "name") == "Model Studio"
+    # The form has no field for it.
+    assert "another region is set with **Reconfigure**" in await flows.description(form)
     sent_keys(simulator)
 
     form = await flows.submit(form, api_key="sk-wrong")
@@ -1147,6 +1202,32 @@ async def test_reconfigure(
     assert flows.hass.config_entries.flow.async_progress() == []
 
 
+@pytest.mark.usefixtures("regions")
+@pytest.mark.parametrize(
+    ("title", "after"),
+    [
+        ("Model Studio (us-east-1)", "Model Studio (cn-beijing)"),
+        ("Model Studio (cn-hongkong)", "Model Studio (cn-hongkong)"),
+        ("Kitchen", "Kitchen"),
+    ],
+    ids=["its region", "another region", "its own name"],
+)
+async def test_title_follows_the_region(
+    hass: HomeAssistant, flows: Flows, title: str, after: str
+) -> None:
+    """Unless somebody gave it another."""
+    entry = known(hass, api_key=API_KEY, base_url=REGIONS["us-east-1"])
+    hass.config_entries.async_update_entry(entry, title=title)
+    await setup(hass, entry)
+    form = await flows.reconfigure(entry)
+    result = await flows.submit(form, base_url="cn-beijing")
+    assert_aborted(result, "reconfigure_successful")
+    assert entry.data["base_url"] == BEIJING
+    assert entry.title == after
+    (device,) = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+    assert device.name == after
+
+
 @pytest.mark.logs("^ERROR .* Error fetching Model Studio data")
 async def test_reconfigure_where_the_variable_is_gone(
     flows: Flows, simulator: Simulator
@@ -1155,9 +1236,21 @@ async def test_reconfigure_where_the_variable_is_gone(
     await setup(flows.hass, entry)
     await flows.asked(entry)
     form = await flows.reconfigure(entry)
+    # Also where a step comes next that could not ask for a key.
+    for base_url in (simulator.base_url, "workspace"):
+        form = await flows.submit(form, base_url=base_url)
+        assert_held(form, "reconfigure", base_url)
+        assert form["errors"] == {"api_key": "environment_variable_missing"}
+        assert placeholder(form, "variable") == VARIABLE
+        assert sent_keys(simulator) == []
+
+    simulator.fail(Fault.ARREARAGE)
+    form = await flows.submit(form, api_key=API_KEY, base_url=simulator.base_url)
+    assert form["errors"] == {"base": "account_unavailable"}
     form = await flows.submit(form, base_url=simulator.base_url)
-    assert form["errors"] == {"base": "invalid_auth"}
-    assert sent_keys(simulator) == []
+    assert form["errors"] == {"api_key": "environment_variable_missing"}
+    assert placeholder(form, "error") == ""
+    simulator.recover()
 
     result = await flows.submit(form, api_key=API_KEY, base_url=simulator.base_url)
     assert_aborted(result, "reconfigure_successful")

@@ -72,7 +72,9 @@ STATUSES: Final = {
     "": "ok",
     "invalid_auth": "auth",
     "rate_limited": "limited",
+    "free_quota_used_up": "limited",
     "account_unavailable": "error",
+    "not_found": "error",
     "cannot_connect": "error",
     "invalid_answer": "error",
 }
@@ -321,11 +323,22 @@ ROWS: Final = (
             (401, None, "invalid_auth", None),
             (403, "InvalidApiKey", "invalid_auth", None),
             (403, "AccessDenied", "invalid_auth", None),
-            (403, "AllocationQuota.FreeTierOnly", "rate_limited", "free_quota_used_up"),
+            (
+                403,
+                "AllocationQuota.FreeTierOnly",
+                "free_quota_used_up",
+                "free_quota_used_up",
+            ),
             (403, None, "invalid_auth", None),
         )
     ),
-    unavailable("404", Fault.NOT_FOUND, "NotFound: The requested resource"),
+    fails(
+        "404",
+        Fault.NOT_FOUND,
+        "not_found",
+        "NotFound: The requested resource",
+        issue="account_unavailable",
+    ),
     unavailable(
         "408", Fault.REQUEST_TIMEOUT, "RequestTimeOut: Request timed out", issue=None
     ),

@@ -7,6 +7,7 @@ from typing import Any
 from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
+import voluptuous as vol
 
 from custom_components.alibaba_cloud.const import CONF_ASSISTANT, CONF_BASE_URL, DOMAIN
 from homeassistant.components.llm import async_get_tools
@@ -76,19 +77,19 @@ async def tools(hass: HomeAssistant) -> list[Tool]:
     return [tool for tool in api.tools if tool.name.startswith(DOMAIN)]
 
 
-async def call(hass: HomeAssistant, tool: Tool) -> ToolResult:
+async def call(hass: HomeAssistant, tool: Tool, **arguments: Any) -> ToolResult:
     """Call a tool as its API does, which for its traces needs more than is here."""
     result = await tool.async_call(
-        hass, ToolInput(tool_name=tool.name, tool_args={}), asked_by()
+        hass, ToolInput(tool_name=tool.name, tool_args=arguments), asked_by()
     )
     assert isinstance(result, ToolResult)
     return result
 
 
-async def ask(hass: HomeAssistant) -> dict[str, dict[str, Any]]:
+async def ask(hass: HomeAssistant, **arguments: Any) -> dict[str, dict[str, Any]]:
     """Return what the tool says of each account, as a language model is told."""
     (tool,) = await tools(hass)
-    result = await call(hass, tool)
+    result = await call(hass, tool, **arguments)
     text = json.dumps(result.data)
     for secret in (API_KEY, DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET):
         assert secret not in text
@@ -123,11 +124,11 @@ async def test_opened_and_closed(hass: HomeAssistant, account: MockConfigEntry) 
 
 
 async def test_the_tool(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """It says what it is for, that it only reads, and takes no arguments."""
+    """It says what it is for, that it only reads, and may be asked for models."""
     await open_account(hass, entry)
     (tool,) = await tools(hass)
     assert tool.integration == DOMAIN
-    assert tool.parameters.schema == {}
+    assert [str(key) for key in tool.parameters.schema] == ["model"]
     assert tool.description is not None
     assert "Alibaba Cloud Model Studio" in tool.description
     assert tool.annotations is not None
@@ -157,6 +158,7 @@ async def test_figures(
     assert account == {
         "name": "Model Studio",
         "status": "ok",
+        "read_at": entry.runtime_data.read_at.isoformat(),
         "figures": {
             "credit_balance": {"value": 120.5, "unit": "USD"},
             "available_balance": {"value": 100.25, "unit": "USD"},
@@ -219,6 +221,78 @@ async def test_forecast(
     }
     assert figures["spend_limit_reached_at"]["value"] == "2026-08-27T00:00:00+08:00"
     assert figures["balance_runs_out_at"]["value"] == "2026-08-24T13:00:00+08:00"
+
+
+async def test_many_models(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Those nearest their limits are told, or those that are asked for."""
+    simulator.body["data"]["models"] = [
+        {"model": f"qwen-{number:03}", "used": number, "limit": 500}
+        for number in range(500)
+    ] + [{"model": "wan", "used": 1}]
+    await open_account(hass, entry)
+    account = (await ask(hass))["Model Studio"]
+    assert list(account["models"]) == [f"qwen-{n}" for n in range(499, 489, -1)]
+    assert account["models_not_told"] == 491
+    account = (await ask(hass, model="qwen-00*"))["Model Studio"]
+    assert list(account["models"]) == [f"qwen-00{n}" for n in range(9, -1, -1)]
+    assert "models_not_told" not in account
+    assert (await ask(hass, model="wan"))["Model Studio"]["models"] == {
+        "wan": {"used": {"value": 1, "unit": "units"}}
+    }
+    assert (await ask(hass, model="none"))["Model Studio"]["models"] == {}
+    with pytest.raises(vol.Invalid):
+        await ask(hass, model=["qwen-max"])
+
+
+@pytest.mark.logs("Error fetching")
+async def test_figures_of_days_ago(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """What was spent on a day that is over is not what was spent today."""
+    freezer.move_to(NOW)
+    await open_account(hass, entry)
+    read_at = (await ask(hass))["Model Studio"]["read_at"]
+    assert read_at == "2026-08-15T12:00:00+00:00"
+    simulator.fail(Fault.UNAUTHORIZED)
+    await poll(60)
+    account = (await ask(hass))["Model Studio"]
+    assert account["figures"]["daily_spend"]["value"] == 12.34
+    await poll(4 * 24 * 3600)
+    account = (await ask(hass))["Model Studio"]
+    assert account["read_at"] == read_at
+    assert account["figures"]["monthly_spend"]["value"] == 187.65
+    assert "daily_spend" not in account["figures"]
+
+
+@pytest.mark.logs("Error fetching Model Studio spend", "Error fetching")
+async def test_failing_source(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """It is named, with what went wrong; its figures are those last read, but the day's."""
+    freezer.move_to(NOW)
+    give_access_key(hass, entry, simulator)
+    await open_account(hass, entry, models=["qwen-max"])
+    account = (await ask(hass))["Model Studio"]
+    assert "failed_sources" not in account
+    assert "daily_spend" in account["models"]["qwen-max"]
+    simulator.fail(Fault.SERVER_ERROR, at="billing")
+    simulator.fail(Fault.SERVER_ERROR, at="balance")
+    await poll(15 * 60 + 1)
+    account = (await ask(hass))["Model Studio"]
+    assert account["failed_sources"].keys() == {"spend", "balance"}
+    assert account["figures"]["monthly_spend"]["value"] == 886.53
+    assert "daily_spend" not in account["figures"]
+    assert "daily_spend" not in account["models"]["qwen-max"]
 
 
 async def test_unknown_is_left_out(

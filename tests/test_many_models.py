@@ -16,10 +16,11 @@ from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.coordinator import AlibabaCloudCoordinator
 from homeassistant.const import CONF_API_KEY, EVENT_STATE_CHANGED, STATE_UNAVAILABLE
 from homeassistant.core import Event, HomeAssistant, callback
-from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers import device_registry as dr, entity_registry as er
 
 from .conftest import API_KEY, Poll, answer, entity_id, setup, state
 from .simulator import Fault, Simulator
+from .test_alerts import arm, said
 
 MODELS = [f"model-{number:03}" for number in range(200)]
 
@@ -185,3 +186,31 @@ async def test_accounts_are_polled_in_turn(
     # What is due is rounded up by less than a second.
     assert polls[-1] in {8, 9}
     assert all(later - earlier <= 1 for earlier, later in pairwise([0, *polls]))
+
+
+async def test_model_that_returns_with_many_others(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """What is alerted of it is for its device, which is there by then."""
+    simulator.body = many_models()
+    await setup(hass, entry)
+    registry = dr.async_get(hass)
+    device = registry.async_get_child_device_by_identifier(
+        (DOMAIN, f"account_model_{MODELS[-1]}"), "account"
+    )
+    assert device is not None
+    told = await arm(
+        hass,
+        {
+            "trigger": f"{DOMAIN}.model_level_reached",
+            "options": {"device_id": [device.id]},
+        },
+    )
+    rows = simulator.body["data"]["models"]
+    row = rows.pop()
+    await poll()
+    for other in rows:
+        other["used"] = 2
+    rows.append(row | {"used": 100})
+    await poll()
+    assert said(told) == [("model_level_reached", 100)]

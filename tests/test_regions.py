@@ -17,7 +17,11 @@ from custom_components.alibaba_cloud.model_studio import (
     client,
     workspace_base_url,
 )
-from homeassistant.config_entries import SOURCE_USER, ConfigFlowResult
+from homeassistant.config_entries import (
+    SOURCE_RECONFIGURE,
+    SOURCE_USER,
+    ConfigFlowResult,
+)
 from homeassistant.const import CONF_API_KEY, CONF_REGION
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
@@ -67,6 +71,11 @@ def offered(form: Mapping[str, Any]) -> list[str]:
     selector = form["data_schema"].schema[CONF_REGION]
     options: list[str] = selector.config["options"]
     return options
+
+
+def asked_for(form: Mapping[str, Any]) -> set[str]:
+    """Return the fields of a form."""
+    return {str(field) for field in form["data_schema"].schema}
 
 
 async def test_key_of_another_region(
@@ -225,6 +234,7 @@ async def test_workspace(
         workspace.body = answer("account")
         workspace.api_keys = set()
         monkeypatch.setattr(client, "WORKSPACE_BASE_URL", workspace.base_url)
+        assert CONF_API_KEY not in asked_for(result)
         for keys, error in ((set(), {"base": "invalid_auth"}), ({API_KEY}, None)):
             workspace.api_keys = keys
             result = await hass.config_entries.flow.async_configure(
@@ -237,3 +247,57 @@ async def test_workspace(
         assert asked(regions) == dict.fromkeys(REGIONS, 0)
         await hass.async_block_till_done(wait_background_tasks=True)
         await hass.config_entries.async_remove(result["result"].entry_id)
+
+
+@pytest.mark.parametrize("source", [SOURCE_USER, SOURCE_RECONFIGURE])
+@pytest.mark.parametrize(
+    ("key", "sent"), [(" sk-other ", "sk-other"), (" ", API_KEY)], ids=["other", "none"]
+)
+async def test_workspace_rejects_the_key(
+    hass: HomeAssistant,
+    enable_custom_integrations: None,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    key: str,
+    sent: str,
+) -> None:
+    """Another can be entered there, or the same be tried again; it shows nowhere."""
+    monkeypatch.setattr(client, "WORKSPACE_BASE_URL", simulator.base_url)
+    simulator.api_keys = set()
+    flows = hass.config_entries.flow
+    if source == SOURCE_USER:
+        result = await enter(hass, "workspace")
+    else:
+        known = MockConfigEntry(
+            domain=DOMAIN,
+            data={CONF_API_KEY: API_KEY, CONF_BASE_URL: "https://localhost"},
+        )
+        known.add_to_hass(hass)
+        menu = await known.start_reconfigure_flow(hass)
+        form = await flows.async_configure(
+            menu["flow_id"], {"next_step_id": CONF_API_KEY}
+        )
+        result = await flows.async_configure(
+            form["flow_id"], {CONF_BASE_URL: "workspace"}
+        )
+    typed = {CONF_WORKSPACE_ID: "llm-1", CONF_REGION: "eu-central-1"}
+    assert asked_for(result) == typed.keys()
+    result = await flows.async_configure(result["flow_id"], typed)
+    assert result["errors"] == {"base": "invalid_auth"}
+    assert asked_for(result) == {*typed, CONF_API_KEY}
+
+    simulator.fail(Fault.THROTTLED)
+    result = await flows.async_configure(
+        result["flow_id"], {**typed, CONF_API_KEY: key}
+    )
+    assert result["errors"] == {"base": "rate_limited"}
+    assert asked_for(result) == typed.keys()
+    assert "sk-" not in str(result)
+    simulator.recover()
+    simulator.api_keys = {sent}
+    result = await flows.async_configure(result["flow_id"], typed)
+    assert result["type"] is not FlowResultType.FORM
+    await hass.async_block_till_done(wait_background_tasks=True)
+    [entry] = hass.config_entries.async_entries(DOMAIN)
+    assert entry.data == {CONF_API_KEY: sent, CONF_BASE_URL: simulator.base_url}

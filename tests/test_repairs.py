@@ -1,14 +1,17 @@
 """Issues: raised with their cause, withdrawn when it is gone."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from aiohttp.test_utils import TestClient
+from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.alibaba_cloud.const import (
     CONF_API_KEY_ENV,
+    CONF_ASSISTANT,
     CONF_BASE_URL,
     CONF_MODELS,
     DOMAIN,
@@ -19,7 +22,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, Poll, answer, setup
+from .conftest import API_KEY, NOW, Poll, answer, setup
 from .simulator import Fault, Simulator
 
 
@@ -138,6 +141,21 @@ async def test_no_issue_of_what_ends_by_itself(
     assert issues(hass) == {}
 
 
+@pytest.mark.parametrize("removed", [0, 1])
+async def test_issue_of_another_account_stays(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, removed: int
+) -> None:
+    other = MockConfigEntry(domain=DOMAIN, entry_id="other", data=entry.data)
+    other.add_to_hass(hass)
+    simulator.body = changed(models=[])
+    await setup(hass, entry)
+    entries = (entry, other)
+    await hass.config_entries.async_remove(entries[removed].entry_id)
+    assert [
+        issue_id for domain, issue_id in ir.async_get(hass).issues if domain == DOMAIN
+    ] == [f"no_models_{entries[1 - removed].entry_id}"]
+
+
 @pytest.mark.logs("Error fetching")
 async def test_environment_variable(
     hass: HomeAssistant,
@@ -167,22 +185,72 @@ async def test_environment_variable(
     assert issues(hass) == {}
 
 
+MODELS_GONE = "qwen-old, wan-old"
+
+
+class Repairs:
+    """Goes through the repair of models that are gone."""
+
+    def __init__(self, hass: HomeAssistant, client: TestClient[Any, Any]) -> None:
+        """Keep what to ask."""
+        self._hass = hass
+        self._client = client
+
+    async def open(self, models: str = MODELS_GONE) -> str:
+        """Open the repair, which names the models; return its address."""
+        response = await self._client.post(
+            "/api/repairs/issues/fix",
+            json={"handler": DOMAIN, "issue_id": "model_gone_account"},
+        )
+        form = await response.json()
+        assert form["step_id"] == "confirm"
+        assert form["description_placeholders"]["models"] == models
+        return f"/api/repairs/issues/fix/{form['flow_id']}"
+
+    async def submit(self, repair: str) -> None:
+        """Agree, and let what comes of it settle."""
+        response = await self._client.post(repair, json={})
+        assert (await response.json())["type"] == "create_entry"
+        await self._hass.async_block_till_done(wait_background_tasks=True)
+        assert issues(self._hass) == {}
+
+
+@pytest.fixture
+async def without_models(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, entry: MockConfigEntry
+) -> MockConfigEntry:
+    """Return an account of whose chosen models two are gone."""
+    freezer.move_to(NOW)
+    hass.config_entries.async_update_entry(
+        entry,
+        options={
+            CONF_MODELS: ["qwen-max", "qwen-old", "qwen-plus", "wan-old"],
+            CONF_ASSISTANT: True,
+        },
+    )
+    await setup(hass, entry)
+    assert issues(hass) == {
+        "model_gone": {"account": "Model Studio", "models": MODELS_GONE}
+    }
+    return entry
+
+
+@pytest.fixture
+async def repairs(hass: HomeAssistant, hass_client: ClientSessionGenerator) -> Repairs:
+    """Return what goes through repairs as a frontend does."""
+    assert await async_setup_component(hass, "repairs", {})
+    return Repairs(hass, await hass_client())
+
+
 async def test_chosen_model_is_gone(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    entry: MockConfigEntry,
+    without_models: MockConfigEntry,
+    repairs: Repairs,
     simulator: Simulator,
     poll: Poll,
 ) -> None:
     """It is said which, goes when they return, and offers to give them up."""
-    hass.config_entries.async_update_entry(
-        entry, options={CONF_MODELS: ["qwen-max", "qwen-old", "wan-old"]}
-    )
-    await setup(hass, entry)
-    expected = {
-        "model_gone": {"account": "Model Studio", "models": "qwen-old, wan-old"}
-    }
-    assert issues(hass) == expected
+    expected = issues(hass)
 
     rows = simulator.body["data"]["models"]
     rows.extend({"model": name, "used": 1} for name in ("qwen-old", "wan-old"))
@@ -192,20 +260,88 @@ async def test_chosen_model_is_gone(
     await poll()
     assert issues(hass) == expected
 
-    assert await async_setup_component(hass, "repairs", {})
-    client = await hass_client()
-    response = await client.post(
-        "/api/repairs/issues/fix",
-        json={"handler": DOMAIN, "issue_id": "model_gone_account"},
-    )
-    form = await response.json()
-    assert form["step_id"] == "confirm"
-    assert form["description_placeholders"]["models"] == "qwen-old, wan-old"
-    response = await client.post(f"/api/repairs/issues/fix/{form['flow_id']}", json={})
-    assert (await response.json())["type"] == "create_entry"
-    await hass.async_block_till_done(wait_background_tasks=True)
-    assert entry.options == {CONF_MODELS: ["qwen-max"]}
+    await repairs.submit(await repairs.open())
+    assert without_models.options == {
+        CONF_MODELS: ["qwen-max", "qwen-plus"],
+        CONF_ASSISTANT: True,
+    }
+    # The account was reloaded with them.
+    await poll()
     assert issues(hass) == {}
+
+
+async def test_names_of_models_that_are_gone(
+    hass: HomeAssistant, entry: MockConfigEntry, repairs: Repairs
+) -> None:
+    """Whatever is in a name, it is that model and no other."""
+    gone = ["qwen-max, qwen-plus", 'the "best"', "通义\\千问"]
+    hass.config_entries.async_update_entry(
+        entry, options={CONF_MODELS: ["qwen-max", *gone, "qwen-plus"]}
+    )
+    await setup(hass, entry)
+    await repairs.submit(await repairs.open(", ".join(gone)))
+    assert entry.options == {CONF_MODELS: ["qwen-max", "qwen-plus"]}
+
+
+async def stop(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Reload an account whose service is down."""
+    await simulator.stop()
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert entry.runtime_data.data is None
+
+
+async def shorten(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Have an account read an answer that may leave models out."""
+    simulator.body = changed(models=[{"used": 1}])
+    await entry.runtime_data.async_refresh()
+    assert not entry.runtime_data.data.models_complete
+
+
+async def unload(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Unload an account."""
+    assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+@pytest.mark.parametrize("opened", ["before", "after"])
+@pytest.mark.parametrize(
+    "happen",
+    [
+        pytest.param(stop, marks=pytest.mark.logs(*["Error fetching"] * 2)),
+        shorten,
+        unload,
+    ],
+)
+async def test_only_models_that_are_gone_are_given_up(
+    hass: HomeAssistant,
+    without_models: MockConfigEntry,
+    repairs: Repairs,
+    simulator: Simulator,
+    happen: Callable[..., Awaitable[None]],
+    opened: str,
+) -> None:
+    """What the account lists by then does not matter, nor that it lists nothing."""
+    if opened == "before":
+        repair = await repairs.open()
+    await happen(hass, without_models, simulator)
+    if opened == "after":
+        repair = await repairs.open()
+    await repairs.submit(repair)
+    assert without_models.options[CONF_MODELS] == ["qwen-max", "qwen-plus"]
+
+
+async def test_repair_of_an_account_that_is_removed_meanwhile(
+    hass: HomeAssistant, without_models: MockConfigEntry, repairs: Repairs
+) -> None:
+    repair = await repairs.open()
+    await hass.config_entries.async_remove(without_models.entry_id)
+    await repairs.submit(repair)
 
 
 @pytest.mark.usefixtures("enable_custom_integrations")

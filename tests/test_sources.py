@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+import re
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
@@ -11,6 +12,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     async_fire_time_changed,
+)
+from pytest_homeassistant_custom_component.components.recorder.common import (
+    async_wait_recording_done,
 )
 from syrupy.assertion import SnapshotAssertion
 
@@ -25,6 +29,7 @@ from custom_components.alibaba_cloud.const import (
     DOMAIN,
 )
 from custom_components.alibaba_cloud.sources import Source
+from homeassistant.components.recorder import Recorder
 from homeassistant.config_entries import SOURCE_REAUTH
 from homeassistant.const import CONF_API_KEY, CONF_REGION, STATE_UNAVAILABLE, Platform
 from homeassistant.core import HomeAssistant, callback
@@ -35,6 +40,7 @@ from .conftest import (
     API_KEY,
     NOW,
     Poll,
+    answer,
     attributes,
     check_platform,
     entity_id,
@@ -313,7 +319,7 @@ async def test_revoked_access_key(
     before = shown(hass)
     for _ in range(8):
         await poll(15 * 60 + 1)
-        assert reauth_steps(hass) == ["access_key"]
+        assert reauth_steps(hass) == ["reauth_access_key"]
         assert state(hass, "status") == "ok"
         assert state(hass, "api_key_problem") == "off"
     assert unavailable(hass) == filled_by(*FILLED)
@@ -330,6 +336,33 @@ async def test_revoked_access_key(
 
 
 @pytest.mark.logs(
+    *(f"Error fetching Model Studio {s}" for s in ("spend", "balance", "history")),
+    *(f"Error fetching Model Studio {s}" for s in ("rates", "totals")),
+)
+async def test_access_key_that_works_again_is_asked_for_no_more(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """What is read but once a day is tried again as soon as anything else is read."""
+    keys, simulator.access_keys = simulator.access_keys, {}
+    await setup(hass, entry)
+    assert failed_sources(hass).keys() == {
+        *("spend", "balance", "history"),
+        *("rates", "totals"),
+    }
+    assert reauth_steps(hass) == ["reauth_access_key"]
+    simulator.access_keys = keys
+    await poll(15 * 60 + 1)
+    assert failed_sources(hass) == {}
+    assert reauth_steps(hass) == []
+    await hass.config_entries.async_unload(entry.entry_id)
+    await async_wait_recording_done(hass)
+
+
+@pytest.mark.logs(
     *(f"Error fetching Model Studio {source}" for source in ("spend", "balance") * 2),
     *(f"Error fetching Model Studio {source}" for source in ("rates", "totals") * 2),
 )
@@ -340,7 +373,7 @@ async def test_access_key_is_asked_for_each_time_it_is_revoked(
     for _ in range(2):
         simulator.access_keys = {}
         await poll(15 * 60 + 1)
-        assert reauth_steps(hass) == ["access_key"]
+        assert reauth_steps(hass) == ["reauth_access_key"]
         simulator.access_keys = keys
         await poll(15 * 60 + 1)
         assert reauth_steps(hass) == []
@@ -362,7 +395,7 @@ async def test_both_keys_revoked_are_asked_for_one_after_the_other(
     simulator.api_keys = api_keys
     await poll(5 * 60 + 1)
     await poll(15 * 60 + 1)
-    assert reauth_steps(hass) == ["access_key"]
+    assert reauth_steps(hass) == ["reauth_access_key"]
 
 
 @pytest.mark.logs(
@@ -402,7 +435,7 @@ async def test_access_key_is_not_asked_for_while_it_is_changed(
     assert reauth_steps(hass) == []
     hass.config_entries.flow.async_abort(flow["flow_id"])
     await poll(15 * 60 + 1)
-    assert reauth_steps(hass) == ["access_key"]
+    assert reauth_steps(hass) == ["reauth_access_key"]
 
 
 @pytest.mark.logs("Error fetching Model Studio data")
@@ -529,6 +562,132 @@ async def test_quotas_come_first(
     assert state(hass, "monthly_spend") == str(simulator.account.monthly_spend)
     assert state(hass, "daily_spend") == str(simulator.account.daily_spend)
     assert state(hass, "monthly_spend", "qwen-max") == "2.00"
+
+
+@pytest.mark.logs(*["Error fetching Model Studio data"] * 2)
+async def test_bill_that_steps_in_is_of_the_same_day_and_month(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """Also where the service began them late: begun anew, they would count twice."""
+    keys = ("daily_spend", "monthly_spend")
+    freezer.move_to("2026-08-31 23:59:00+08:00")
+    simulator.account.currency = "USD"
+    simulator.body = answer("account")
+    simulator.body["data"]["billing_period"] = None
+    await setup(hass, entry)
+    await poll(30 * 60)
+    simulator.body["data"] |= {"daily_spend": 0.5, "monthly_spend": 0.5}
+    await poll(60)
+    since = "2026-09-01T00:30:00+08:00"
+    assert {attributes(hass, key)["last_reset"] for key in keys} == {since}
+    await poll(4 * 60 * 60)
+    simulator.fail(Fault.SERVER_ERROR, at="quotas")
+    await poll()
+    for key in keys:
+        assert state(hass, key) not in ("0.5", STATE_UNAVAILABLE)
+        assert attributes(hass, key)["last_reset"] == since
+    simulator.recover()
+    await poll()
+    for key in keys:
+        assert state(hass, key) == "0.5"
+        assert attributes(hass, key)["last_reset"] == since
+
+    # The next day: what was not looked at before is begun with it.
+    simulator.fail(Fault.SERVER_ERROR, at="quotas")
+    freezer.move_to("2026-09-02 09:00:00+08:00")
+    await poll()
+    await poll(15 * 60)
+    assert attributes(hass, "daily_spend")["last_reset"] == "2026-09-02T00:00:00+08:00"
+    assert attributes(hass, "monthly_spend")["last_reset"] == since
+
+
+@pytest.mark.logs("Error fetching Model Studio data")
+async def test_bill_of_another_period_does_not_step_in(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """It is of the calendar's month, which the account's may not be."""
+    simulator.account.currency = "USD"
+    simulator.body = answer("account")
+    period = {"start": "2026-07-20", "end": "2026-08-19"}
+    simulator.body["data"]["billing_period"] = period
+    await setup(hass, entry)
+    assert state(hass, "monthly_spend") == "187.65"
+    simulator.fail(Fault.SERVER_ERROR, at="quotas")
+    await poll()
+    assert state(hass, "monthly_spend") == STATE_UNAVAILABLE
+    assert state(hass, "daily_spend") not in ("12.34", STATE_UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    ("period", "start"),
+    [
+        ({"start": "2026-08-10"}, "2026-08-10"),
+        ({"start": "2026-07-20", "end": "2026-08-19"}, "2026-07-20"),
+        ({"start": "2026-07-14", "end": "2026-08-13"}, "2026-08-14"),
+        (None, "2026-08-01"),
+    ],
+)
+@pytest.mark.logs("Error fetching Model Studio data")
+async def test_counters_go_on_with_the_billing_cycle(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    period: Any,
+    start: str,
+) -> None:
+    """Also after a start at which it can't be read: another would count all again."""
+
+    def counted_since() -> set[datetime]:
+        """Return since when the usage was asked for."""
+        minutes = {
+            re.findall(r"\[(\d+)ms:", request.query["query"])[0]
+            for request in simulator.signed_requests
+            if ":" in request.query.get("query", "")
+        }
+        simulator.signed_requests.clear()
+        now = datetime.fromisoformat(NOW)
+        return {now - timedelta(milliseconds=int(ms) + 1) for ms in minutes}
+
+    simulator.body = answer("account")
+    simulator.body["data"]["billing_period"] = period
+    await setup(hass, entry)
+    expected = {datetime.fromisoformat(f"{start} 00:00+08:00")}
+    assert counted_since() == expected
+    simulator.fail(Fault.SERVER_ERROR, at="quotas")
+    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert state(hass, "status") == "error"
+    assert counted_since() == expected
+
+
+async def test_reported_figures(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """They are limits, unless the AccessKey reads more."""
+    await setup(hass, entry)
+    assert state(hass, "reported_figures") == "usage"
+
+
+@pytest.mark.logs(
+    *(f"Error fetching Model Studio {source}" for source in ("spend", "balance"))
+)
+async def test_reported_figures_of_a_rejected_access_key(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Money and usage that nobody reads are not reported."""
+    hass.config_entries.async_update_entry(
+        entry, data={k: v for k, v in entry.data.items() if k != CONF_PROMETHEUS_URL}
+    )
+    keys, simulator.access_keys = simulator.access_keys, {}
+    await setup(hass, entry)
+    assert state(hass, "reported_figures") == "limits"
+    simulator.access_keys = keys
+    await poll(15 * 60 + 1)
+    assert state(hass, "reported_figures") == "usage"
 
 
 async def test_accounts_in_two_currencies(

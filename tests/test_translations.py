@@ -232,12 +232,32 @@ def test_exceptions(english: Any) -> None:
 def test_form_errors(english: Any) -> None:
     wanted = FAILURE_KEYS | {
         "access_key_incomplete",
+        "environment_variable_missing",
+        "free_quota_used_up",
         "invalid_access_key",
+        "invalid_balance_endpoint",
+        "invalid_billing_endpoint",
+        "invalid_prometheus_url",
         "invalid_url",
         "invalid_workspace_id",
+        "not_found",
         "unknown",
     }
     assert english["config"]["error"].keys() == wanted
+
+
+@pytest.mark.parametrize("language", ["en", *SAME_AS_ENGLISH])
+def test_access_key(language: str) -> None:
+    """Both forms are the same but for what they are for; errors name their fields."""
+    config = read(TRANSLATIONS / f"{language}.json")["config"]
+    first, again = config["step"]["access_key"], config["step"]["reauth_access_key"]
+    assert first.keys() == again.keys()
+    assert {key for key in first if first[key] != again[key]} == {
+        "title",
+        "description",
+    }
+    for field, label in first["sections"]["endpoints"]["data"].items():
+        assert label in config["error"][f"invalid_{field}"]
 
 
 async def test_options(

@@ -12,7 +12,9 @@ import voluptuous as vol
 from custom_components.alibaba_cloud.const import (
     CONF_BASE_URL,
     CONF_LOW_BALANCE,
+    CONF_MODEL_LEVELS,
     CONF_MONTHLY_BUDGET,
+    CONF_SPEND_LEVELS,
     DOMAIN,
 )
 from homeassistant.components.automation import DOMAIN as AUTOMATION
@@ -42,6 +44,8 @@ from .test_alerts import (
 
 OPTIONS = {CONF_LOW_BALANCE: 50, CONF_MONTHLY_BUDGET: 300}
 """With which an account has all kinds of alerts."""
+
+BOTH_LEVELS = (CONF_SPEND_LEVELS, CONF_MODEL_LEVELS)
 
 UNKNOWN_OPTION = "not a valid option|extra keys"
 LEVELS = ("spend_level_reached", "model_level_reached")
@@ -237,12 +241,18 @@ async def test_level(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """Only alerts at or above it fire; without one, all."""
-    expected: dict[Any, tuple[list[int], list[int]]] = {
-        None: ([50, 80, 100], [80, 100]),
-        50: ([50, 80, 100], [80, 100]),
-        50.5: ([80, 100], [80, 100]),
-        "80": ([80, 100], [80, 100]),
-        80.1: ([100], [100]),
+    hass.config_entries.async_update_entry(
+        account,
+        options={**OPTIONS, **{key: [50, 80, 99.9, 100] for key in BOTH_LEVELS}},
+    )
+    await hass.config_entries.async_reload(account.entry_id)
+    expected: dict[Any, tuple[list[float], list[float]]] = {
+        None: ([50, 80, 99.9, 100], [80, 99.9, 100]),
+        50: ([50, 80, 99.9, 100], [80, 99.9, 100]),
+        50.5: ([80, 99.9, 100], [80, 99.9, 100]),
+        "80": ([80, 99.9, 100], [80, 99.9, 100]),
+        80.1: ([99.9, 100], [99.9, 100]),
+        99.9: ([99.9, 100], [99.9, 100]),
         100: ([100], [100]),
         101: ([], []),
     }
@@ -258,7 +268,7 @@ async def test_level(
             for level in expected
         ),
     )
-    for spent, used in ((150, 100), (240, 800), (300, 1000)):
+    for spent, used in ((150, 100), (240, 800), (299.7, 999), (300, 1000)):
         report(simulator, monthly_spend=spent, used=used)
         await poll()
     for level, by_key in expected.items():
@@ -304,7 +314,7 @@ async def test_variables(
         "idx": "0",
         "alias": None,
         "platform": f"{DOMAIN}.spend_level_reached",
-        "description": "spend_level of Model Studio",
+        "description": "spend level of Model Studio",
         "account": "Model Studio",
         "level": 80,
         "spend": 250.5,

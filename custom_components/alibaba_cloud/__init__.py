@@ -54,6 +54,8 @@ async def async_unload_entry(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
 ) -> bool:
     """Unload an account."""
+    # What would be told from now on, half of those who listen would not hear.
+    entry.runtime_data.alerts.async_stop()
     if entry.disabled_by:
         async_withdraw_issues(hass, entry)
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
@@ -72,6 +74,8 @@ async def async_remove_config_entry_device(
 ) -> bool:
     """Let a model's device be removed once the account no longer lists the model."""
     coordinator = entry.runtime_data
+    if coordinator.data is None:
+        return False
     current = {coordinator.identifier(None)}
     current.update(map(coordinator.identifier, coordinator.models))
     return not any(identifier in current for _, identifier in device.identifiers)

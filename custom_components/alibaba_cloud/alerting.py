@@ -29,6 +29,7 @@ from .model_studio import (
     Observation,
     decide,
 )
+from .sources import billing_today
 
 if TYPE_CHECKING:
     from .coordinator import AlibabaCloudCoordinator
@@ -95,21 +96,25 @@ class Alerts:
 
         Before that, nobody listens: automations are armed at the end of the start.
         """
-        entry = self._coordinator.config_entry
-        entry.async_on_unload(
+        self._coordinator.config_entry.async_on_unload(
             async_at_started(self._coordinator.hass, self._async_started)
         )
-        entry.async_on_unload(self._stop)
 
     @callback
-    def _stop(self) -> None:
+    def async_stop(self) -> None:
         """Judge no more: whatever is still to come is for the next run."""
         self._listened_to = False
 
-    async def _async_started(self, _: HomeAssistant) -> None:
-        """Judge what has been read so far."""
+    @callback
+    def _async_started(self, hass: HomeAssistant) -> None:
+        """Judge what has been read so far, once the entry is loaded.
+
+        Before that, neither conditions nor actions of an automation find the account.
+        """
         self._listened_to = True
-        await self.async_judge()
+        self._coordinator.config_entry.async_create_task(
+            hass, self.async_judge(), eager_start=False
+        )
 
     async def async_judge(self) -> None:
         """Send what is worth an alert now, and then keep that it was sent.
@@ -140,6 +145,7 @@ class Alerts:
                     and model is not before.get(name)
                 ],
                 period=since.astimezone(BILLING_TIME_ZONE).date() if since else None,
+                today=billing_today(),
                 polled=self.polled,
                 failure=failure,
             ),

@@ -45,7 +45,7 @@ from .const import (
     RAM_CONSOLES,
 )
 from .coordinator import AlibabaCloudConfigEntry, api_key_of
-from .failures import FAILURES
+from .failures import FAILURES, form_error
 from .model_studio import (
     BALANCE_ENDPOINTS,
     BILLING_ENDPOINT,
@@ -117,6 +117,7 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         """Start without an error to show."""
         self._errors: dict[str, str] = {}
         self._error = ""
+        self._url = ""
         self._permission = ""
         self._failed = ""
         self._access: dict[str, str] = {}
@@ -150,6 +151,7 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
     ) -> ConfigFlowResult:
         """Take a key that is typed in; the one there is, where it may stay."""
         suggested = user_input
+        variable = ""
         if entry := self._entry:
             suggested = suggested or {
                 CONF_BASE_URL: _region_or_url(entry.data[CONF_BASE_URL])
@@ -159,7 +161,11 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             credentials = {CONF_API_KEY: key}
             if entry and not key:
                 credentials = _part(entry.data, (CONF_API_KEY, CONF_API_KEY_ENV))
-            if done := await self._async_try(user_input, credentials):
+                variable = credentials.get(CONF_API_KEY_ENV, "")
+            if variable and not api_key_of(credentials):
+                self._errors = {CONF_API_KEY: "environment_variable_missing"}
+                self._error = ""
+            elif done := await self._async_try(user_input, credentials):
                 return done
         required = vol.Optional if entry else vol.Required
         return self._async_show(
@@ -169,6 +175,7 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
                 vol.Required(CONF_BASE_URL, default=DEFAULT_REGION): BASE_URL_SELECTOR,
             },
             suggested,
+            variable=variable,
         )
 
     async def async_step_environment(
@@ -220,9 +227,11 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
     async def async_step_workspace(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Make the base URL of a workspace and its region."""
+        """Make the base URL of a workspace and its region; take another key if need be."""
         if user_input is not None:
             self._errors, self._error = {}, ""
+            if key := user_input.get(CONF_API_KEY, "").strip():
+                self._credentials = {CONF_API_KEY: key}
             try:
                 base_url = workspace_base_url(
                     user_input[CONF_WORKSPACE_ID], user_input[CONF_REGION]
@@ -234,14 +243,14 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
                     {CONF_BASE_URL: base_url}, self._credentials
                 ):
                     return done
-        return self._async_show(
-            "workspace",
-            {
-                vol.Required(CONF_WORKSPACE_ID): TextSelector(),
-                vol.Required(CONF_REGION, default=DEFAULT_REGION): REGION_SELECTOR,
-            },
-            user_input,
-        )
+        schema: dict[vol.Marker, Any] = {
+            vol.Required(CONF_WORKSPACE_ID): TextSelector(),
+            vol.Required(CONF_REGION, default=DEFAULT_REGION): REGION_SELECTOR,
+        }
+        if self._errors == {"base": "invalid_auth"}:
+            # There is no way back to the form in which the key was entered.
+            schema[vol.Optional(CONF_API_KEY)] = PASSWORD_SELECTOR
+        return self._async_show("workspace", schema, user_input)
 
     async def async_step_access_key(
         self, user_input: dict[str, Any] | None = None
@@ -255,7 +264,7 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
                     return done
         base_url = known.get(CONF_BASE_URL) or self._data[CONF_BASE_URL]
         return self._async_show(
-            "access_key",
+            "reauth_access_key" if self.source == SOURCE_REAUTH else "access_key",
             {
                 vol.Optional(CONF_ACCESS_KEY_ID): TextSelector(),
                 vol.Optional(CONF_ACCESS_KEY_SECRET): PASSWORD_SELECTOR,
@@ -267,10 +276,11 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
                     vol.Schema(
                         {vol.Optional(name): URL_SELECTOR for name in ENDPOINTS}
                     ),
-                    {"collapsed": True},
+                    {"collapsed": CONF_ENDPOINTS not in self._errors},
                 ),
             },
             self._access_input or {**known, CONF_ENDPOINTS: _part(known, ENDPOINTS)},
+            rejection=self._rejection,
         )
 
     async def async_step_partial_access(
@@ -311,8 +321,14 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
     ) -> ConfigFlowResult:
         """Ask for a key in place of the one that is rejected."""
         if entry_data.get(CONF_REAUTH) == CONF_ACCESS_KEY_ID:
-            return await self.async_step_access_key()
+            return await self.async_step_reauth_access_key()
         return await self.async_step_reauth_confirm()
+
+    async def async_step_reauth_access_key(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Take another AccessKey in place of the one that is rejected; or none."""
+        return await self.async_step_access_key(user_input)
 
     async def async_step_reauth_confirm(
         self, user_input: dict[str, Any] | None = None
@@ -363,13 +379,14 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             CONF_ACCESS_KEY_SECRET: secret,
             CONF_REGION: user_input[CONF_REGION],
         }
-        try:
-            for name, url in user_input.get(CONF_ENDPOINTS, {}).items():
-                if url.strip():
+        for name, url in user_input.get(CONF_ENDPOINTS, {}).items():
+            if url.strip():
+                try:
                     access[name] = normalize_base_url(url)
-        except InvalidURLError:
-            self._errors = {"base": "invalid_url"}
-            return None
+                except InvalidURLError:
+                    # The frontend shows an error at a section, but none within.
+                    self._errors = {CONF_ENDPOINTS: f"invalid_{name}"}
+                    return None
         return access
 
     async def _async_try_access(
@@ -437,6 +454,13 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         return self.async_update_reload_and_abort(entry, data={**kept, **access})
 
     @property
+    def _rejection(self) -> str:
+        """Why the service rejects the account's AccessKey, empty if that is not known."""
+        coordinator = getattr(self._entry, "runtime_data", None)
+        sources = coordinator.sources.values() if coordinator else ()
+        return next((str(source.error) for source in sources if source.rejected), "")
+
+    @property
     def _entry(self) -> AlibabaCloudConfigEntry | None:
         """The account that is mended, None while one is set up."""
         if self.source == SOURCE_REAUTH:
@@ -458,8 +482,11 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             return await self.async_step_workspace()
         if data := await self._async_check(user_input, credentials):
             if entry := self._entry:
+                title = entry.title
+                if title == _title(entry.data[CONF_BASE_URL]):
+                    title = _title(data[CONF_BASE_URL])
                 return self.async_update_reload_and_abort(
-                    entry, data={**_part(entry.data, ACCESS), **data}
+                    entry, title=title, data={**_part(entry.data, ACCESS), **data}
                 )
             self._data = data
             if self._account.limits_only:
@@ -519,13 +546,13 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         except InvalidURLError:
             self._errors = {CONF_BASE_URL: "invalid_url"}
             return None
+        self._url = base_url
         data = {CONF_BASE_URL: base_url, **credentials}
         self._async_abort_if_configured(data)
         try:
             self._account = await self._client(base_url, credentials).get_account()
         except ModelStudioError as err:
-            self._errors = {"base": FAILURES[type(err)][1]}
-            self._error = str(err)
+            self._errors, self._error = {"base": form_error(err)}, str(err)
             return None
         except Exception:
             LOGGER.exception("Unexpected error while trying the API key")
@@ -545,15 +572,10 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             raise AbortFlow("already_configured")
 
     def _async_create(self, options: dict[str, Any]) -> ConfigFlowResult:
-        """Create the entry, named after its region, its workspace, else its host."""
+        """Create the entry."""
         self._async_abort_if_configured(self._data)
-        base_url = self._data[CONF_BASE_URL]
-        place = _region_or_url(base_url)
-        if place == base_url:
-            place = URL(base_url).host or base_url
-            place = place.removesuffix(".maas.aliyuncs.com")
         return self.async_create_entry(
-            title=f"Model Studio ({place})", data=self._data, options=options
+            title=_title(self._data[CONF_BASE_URL]), data=self._data, options=options
         )
 
     def _async_show(
@@ -573,6 +595,7 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             errors=self._errors,
             description_placeholders={
                 "error": self._error,
+                "url": self._url,
                 "permission": self._permission,
                 **CONSOLES,
                 **RAM_CONSOLES,
@@ -596,6 +619,15 @@ def _part(data: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
 def _account(data: Mapping[str, Any]) -> tuple[str | None, str]:
     """Return what makes two entries the same account: the key, at the same host."""
     return URL(data[CONF_BASE_URL]).host, api_key_of(data)
+
+
+def _title(base_url: str) -> str:
+    """Return what an account is called at first: its region, workspace, else host."""
+    place = _region_or_url(base_url)
+    if place == base_url:
+        place = URL(base_url).host or base_url
+        place = place.removesuffix(".maas.aliyuncs.com")
+    return f"Model Studio ({place})"
 
 
 def _region_or_url(base_url: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, KeysView, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import batched
 import os
 from typing import Any, override
@@ -28,6 +29,7 @@ from .const import (
 from .failures import FAILURES, REJECTED_KEY_INTERVAL, Backoff, PollFailed, Status
 from .history import async_import_spend
 from .model_studio import (
+    BILLING_TIME_ZONE,
     AccountSnapshot,
     ModelStudioClient,
     ModelStudioError,
@@ -41,11 +43,12 @@ from .model_studio import (
     outlook,
 )
 from .reauth import Reauth
-from .sources import Source, SourceCoordinator, billing_today, clients_of
+from .sources import SIGNED, Source, SourceCoordinator, billing_today, clients_of
 from .storage import AccountStore
 
 UPDATE_INTERVAL = timedelta(seconds=30)
 
+_DAY = timedelta(days=1)
 _PORTION = 50
 """Listeners that are told at once; each may write a state."""
 
@@ -94,12 +97,15 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self._merged: tuple[Any, ...] = ()
         self._merged_on: date | None = None
         self._restored = False
+        self.read_at: datetime | None = None
+        """When the API key's figures were last read, None before this run did."""
         self.alerts = Alerts(self)
         self.account = AccountSnapshot()
         """The figures that stand now, of all sources."""
         self.failing: frozenset[Source] = frozenset()
         """The sources that can't be read now, or have not been yet."""
         self._told = self.account, self.failing
+        self._telling: asyncio.Task[None] | None = None
         self.clients = clients_of(hass, entry.data)
         """What reads with the AccessKey, None without one."""
         self.sources: dict[Source, SourceCoordinator[Any]] = self._create_sources()
@@ -187,6 +193,12 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         return not self.data.limits_only
 
     @property
+    def _by_month(self) -> bool:
+        """Whether the monthly spend is of a month of the calendar, as the bill's is."""
+        window = self.store.spend.get("monthly_spend")
+        return window is None or (window.since.astimezone(BILLING_TIME_ZONE).day == 1)
+
+    @property
     def followed(self) -> Collection[str]:
         """The models that are told apart in the bill and in what is used."""
         return self.chosen_models if self.data is None else self.models
@@ -241,7 +253,10 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         report: SpendReport | None = source.report if source else None
         reported = Source.QUOTAS not in self.failing and getattr(self.data, key, None)
         if report and not (window and reported):
-            return billed_since(key, report.day)
+            since = billed_since(key, report.day)
+            # The service may have begun that day or month late: it is the same one.
+            if not (window and timedelta() <= window.since - since < _DAY):
+                return since
         return window.since if window else None
 
     async def async_first_refresh(self) -> None:
@@ -266,7 +281,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """
         for source in self.sources.values():
             self.config_entry.async_on_unload(
-                source.async_add_listener(self._source_told)
+                source.async_add_listener(partial(self._source_told, source))
             )
         await asyncio.gather(
             *(
@@ -279,18 +294,28 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             await history.async_refresh()
 
     @callback
-    def _source_told(self) -> None:
+    def _source_told(self, source: SourceCoordinator[Any]) -> None:
         """Tell what a source reported, or that it can't be read."""
-        if not any(source.rejected for source in self.sources.values()):
+        rejected = [other for other in self.sources.values() if other.rejected]
+        if not rejected:
             self._access_key_reauth.withdraw()
+        elif source.source in SIGNED and source.report is not None:
+            # The AccessKey is accepted again, perhaps by the others too.
+            for other in rejected:
+                self.config_entry.async_create_background_task(
+                    self.hass, other.async_request_refresh(), other.name
+                )
         self._update_account()
         self.async_update_listeners()
 
     def _cycle_start(self) -> datetime:
-        """Return when the billing cycle began: as reported, else with the month."""
-        if self.data and (start := self.data.billing_period.start):
-            return billed_since("daily_spend", start)
-        return billed_since("monthly_spend", billing_today())
+        """Return when the billing cycle began: as last reported, else with the month."""
+        account, today = self.data or self.store.account, billing_today()
+        if account is None or (start := account.billing_period.start) is None:
+            return billed_since("monthly_spend", today)
+        if (end := account.billing_period.end) and end < today:
+            start = end + _DAY
+        return billed_since("daily_spend", start)
 
     async def _read_spend(self) -> SpendReport:
         """Read this month's bill, and remember its days."""
@@ -304,7 +329,10 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
         Where the API key does not tell it, it is that of the last of them.
         """
-        spend = self.data.monthly_spend if self.data else None
+        if self._shutdown_requested:
+            return
+        account = self.data or self.store.account
+        spend = account.monthly_spend if account else None
         told = [spend] if spend else [days[day] for day in sorted(days)[-1:]]
         for money in told:
             self.store.bill(days, money.currency)
@@ -379,13 +407,23 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             ),
             followed=self.followed if reports else (),
             reports_usage=self._reports_usage,
+            by_month=self._by_month,
             before=self.account,
         )
 
     @override
     async def _async_refresh(self, *args: Any, **kwargs: Any) -> None:
-        """Poll, and tell what is worth an alert."""
+        """Poll, and tell what is worth an alert.
+
+        The base class tells of nothing but other figures of the API key's: the outlook
+        changes with the day, too.
+        """
         await super()._async_refresh(*args, **kwargs)
+        if self.account is not self._told[0]:
+            self.async_update_listeners()
+        if self._telling:
+            # An alert of a model that has returned is for its device, which comes first.
+            await asyncio.wait([self._telling])
         await self.alerts.async_judge()
 
     @override
@@ -402,6 +440,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         if self._shutdown_requested:
             return snapshot
         self._restored = False
+        self.read_at = dt_util.utcnow()
         self._backoff.reset()
         self._reauth.withdraw()
         self.store.follow(snapshot, self.client.body, changed=snapshot != self.data)
@@ -468,7 +507,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         if len(due) <= _PORTION:
             self._tell(due)
         else:
-            self.config_entry.async_create_task(
+            self._telling = self.config_entry.async_create_task(
                 self.hass, self._tell_later(due), f"{self.name} listeners"
             )
 

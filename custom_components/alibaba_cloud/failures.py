@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from http import HTTPStatus
 
 from homeassistant.helpers.update_coordinator import UpdateFailed
 
@@ -18,6 +19,8 @@ from .model_studio import (
     RateLimitError,
 )
 
+FREE_QUOTA_USED_UP = "AllocationQuota.FreeTierOnly"
+"""How the service's code starts where a limit does not end by waiting."""
 REJECTED_KEY_INTERVAL = timedelta(minutes=5)
 SHORTEST_WAIT = timedelta(seconds=30)
 FIRST_BACKOFF = timedelta(minutes=1)
@@ -44,6 +47,19 @@ FAILURES: Mapping[type[ModelStudioError], tuple[Status, str]] = {
     InvalidAnswerError: (Status.ERROR, "invalid_answer"),
 }
 """What each error means: a status, and a text in the translations."""
+
+
+def form_error(err: ModelStudioError) -> str:
+    """Return the text in which a form says what went wrong with an API key.
+
+    It is that of `FAILURES`, but where something else is to be done about it.
+    """
+    code = err.code or ""
+    if isinstance(err, RateLimitError) and code.startswith(FREE_QUOTA_USED_UP):
+        return "free_quota_used_up"
+    if isinstance(err, AccountError) and err.status == HTTPStatus.NOT_FOUND:
+        return "not_found"
+    return FAILURES[type(err)][1]
 
 
 class PollFailed(UpdateFailed):

@@ -1,6 +1,9 @@
 """A tool for Assist: what the accounts spend, for those that the user opened to it."""
 
+from dataclasses import replace
 from typing import Any, override
+
+import voluptuous as vol
 
 from homeassistant.components.llm import LLMTools
 from homeassistant.core import HomeAssistant, callback
@@ -14,8 +17,13 @@ from homeassistant.helpers.llm import (
 )
 
 from .const import CONF_ASSISTANT, DOMAIN
-from .coordinator import AlibabaCloudConfigEntry
-from .services import async_describe
+from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+from .model_studio import BILLING_TIME_ZONE
+from .services import async_describe, matching_models
+from .sources import billing_today
+
+MOST_MODELS = 10
+"""What an answer tells of; each model is a hundred tokens or more to read."""
 
 
 class GetAccountUsageTool(Tool):
@@ -27,7 +35,17 @@ class GetAccountUsageTool(Tool):
         "Get what Alibaba Cloud Model Studio accounts (Qwen, DashScope) have spent today"
         " and in this billing period, what is left of balance and budget, what the period"
         " is projected to come to, and how close each model is to its limit. Each figure"
-        " comes with its unit; one that is missing is unknown, not 0."
+        " comes with its unit; one that is missing is unknown, not 0. `read_at` is when"
+        f" they were read. Of more than {MOST_MODELS} models, those nearest their limits"
+        " are told, unless others are asked for."
+    )
+    parameters = vol.Schema(
+        {
+            vol.Optional(
+                "model",
+                description="Tell of the models of this name; * and ? are wildcards",
+            ): str
+        }
     )
     annotations = ToolAnnotations(
         read_only=True, destructive=False, idempotent=True, open_world=False
@@ -39,10 +57,12 @@ class GetAccountUsageTool(Tool):
         self, hass: HomeAssistant, tool_input: ToolInput, llm_context: LLMContext
     ) -> ToolResult:
         """Return the figures as last read."""
+        pattern = self.parameters(tool_input.tool_args).get("model")
         return ToolResult(
             data={
                 "accounts": [
-                    await _async_usage(hass, entry) for entry in _opened_entries(hass)
+                    await _async_usage(hass, entry, pattern)
+                    for entry in _opened_entries(hass)
                 ]
             }
         )
@@ -67,26 +87,45 @@ def _opened_entries(hass: HomeAssistant) -> list[AlibabaCloudConfigEntry]:
 
 
 async def _async_usage(
-    hass: HomeAssistant, entry: AlibabaCloudConfigEntry
+    hass: HomeAssistant, entry: AlibabaCloudConfigEntry, pattern: str | None
 ) -> dict[str, Any]:
     """Return what is known of an account."""
     coordinator = entry.runtime_data
     known: dict[str, Any] = {"name": entry.title, "status": coordinator.status}
     if coordinator.message:
         known["message"] = coordinator.message
+    if failed := coordinator.failed_sources.get("failed_sources"):
+        known["failed_sources"] = failed
     if (account := coordinator.last_read) is None:
         return known
-    followed = [
-        model for name in coordinator.followed if (model := account.models.get(name))
-    ]
-    usage = await async_describe(hass, coordinator, account, followed)
-    figures = _without_unknown(usage["account"])
-    models = {
+    if pattern is None:
+        models = [m for name in coordinator.followed if (m := account.models.get(name))]
+    else:
+        models = matching_models(account, pattern)
+    models.sort(key=lambda m: (m.usage_pct is None, -(m.usage_pct or 0), m.name))
+    if not _is_todays(coordinator):
+        account = replace(account, daily_spend=None, other_models_daily_spend=None)
+        models = [replace(model, daily_spend=None) for model in models]
+    usage = await async_describe(hass, coordinator, account, models[:MOST_MODELS])
+    if usage["read_at"]:
+        known["read_at"] = usage["read_at"]
+    known["figures"] = _without_unknown(usage["account"])
+    known["models"] = {
         name: told
         for name, figures in usage["models"].items()
         if (told := _without_unknown(figures))
     }
-    return {**known, "figures": figures, "models": models}
+    if len(models) > MOST_MODELS:
+        known["models_not_told"] = len(models) - MOST_MODELS
+    return known
+
+
+def _is_todays(coordinator: AlibabaCloudCoordinator) -> bool:
+    """Return whether the daily spend is that of the day it is now."""
+    since = coordinator.spend_since(None, "daily_spend")
+    return since is not None and (
+        since.astimezone(BILLING_TIME_ZONE).date() == billing_today()
+    )
 
 
 def _without_unknown(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -11,10 +11,13 @@ from homeassistant.components.repairs import (
 )
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers.json import json_dumps
 from homeassistant.util import dt as dt_util
+from homeassistant.util.json import json_loads_array
 
 from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+from .failures import FREE_QUOTA_USED_UP
 from .model_studio import AccountError, AuthenticationError, Money, RateLimitError
 from .sources import PERMISSIONS, Source
 
@@ -45,11 +48,15 @@ def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> 
         for key, stands, placeholders in _issues(coordinator):
             issue_id = f"{key}_{entry.entry_id}"
             if stands:
+                data: dict[str, str | int | float | None] = {"entry_id": entry.entry_id}
+                if key == MODEL_GONE:
+                    # What an issue holds can't be a list, and a name can have a comma.
+                    data[CONF_MODELS] = json_dumps(_gone(coordinator))
                 ir.async_create_issue(
                     hass,
                     DOMAIN,
                     issue_id,
-                    data={"entry_id": entry.entry_id},
+                    data=data,
                     is_fixable=key == MODEL_GONE,
                     learn_more_url=None
                     if key == MODEL_GONE
@@ -99,7 +106,7 @@ def _issues(
     if err is None or about_account or isinstance(err, RateLimitError):
         yield (
             "free_quota_used_up",
-            code.startswith("AllocationQuota.FreeTierOnly"),
+            code.startswith(FREE_QUOTA_USED_UP),
             said,
         )
     if err is None and (account := coordinator.data):
@@ -113,7 +120,7 @@ def _issues(
             },
         )
         if account.models_complete:
-            gone = sorted(set(coordinator.chosen_models) - account.models.keys())
+            gone = _gone(coordinator)
             yield MODEL_GONE, bool(gone), {"models": ", ".join(gone)}
     yield from _source_issues(coordinator)
 
@@ -146,6 +153,11 @@ def _source_issues(
         )
 
 
+def _gone(coordinator: AlibabaCloudCoordinator) -> list[str]:
+    """Return the chosen models that the service did not list when last read."""
+    return sorted({*coordinator.chosen_models}.difference(coordinator.models))
+
+
 def _amount(money: Money | None) -> str:
     """Return an amount with its currency."""
     return f"{money.amount} {money.currency}" if money else ""
@@ -165,16 +177,24 @@ class ModelGoneFlow(ConfirmRepairFlow):
     async def async_step_confirm(
         self, user_input: dict[str, str] | None = None
     ) -> RepairsFlowResult:
-        """Give the models up once the user agrees; what is chosen then is what is left."""
-        if user_input is not None and self.data:
-            entry = self.hass.config_entries.async_get_known_entry(
-                str(self.data["entry_id"])
+        """Give the models up that the issue names, once the user agrees.
+
+        The account may be unloaded, fail or be removed by then.
+        """
+        if (
+            user_input is not None
+            and self.data
+            and (
+                entry := self.hass.config_entries.async_get_entry(
+                    str(self.data["entry_id"])
+                )
             )
-            coordinator: AlibabaCloudCoordinator = entry.runtime_data
+        ):
+            gone = json_loads_array(str(self.data[CONF_MODELS]))
             chosen = [
                 model
-                for model in coordinator.chosen_models
-                if model in coordinator.models
+                for model in entry.options.get(CONF_MODELS, [])
+                if model not in gone
             ]
             self.hass.config_entries.async_update_entry(
                 entry, options={**entry.options, CONF_MODELS: chosen}

@@ -328,6 +328,8 @@ class AlibabaCloudSensor(AlibabaCloudEntity, SensorEntity):
     """A figure; an amount of money comes with its currency."""
 
     entity_description: FigureSensorDescription[Any]
+    # They are others with each state, which is recorded.
+    _unrecorded_attributes = frozenset({"low", "high"})
 
     @property
     @override

@@ -104,7 +104,7 @@ async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
         )
     start: date = call.data[ATTR_START_DATE]
     end: date = call.data.get(ATTR_END_DATE) or billing_today()
-    if not start <= end <= start + timedelta(days=366 * MOST_YEARS):
+    if not timedelta() <= end - start <= timedelta(days=366 * MOST_YEARS):
         raise ServiceValidationError(
             translation_domain=DOMAIN,
             translation_key="invalid_range",
@@ -174,12 +174,8 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
                 "message": coordinator.message or "",
             },
         )
-    # Only * and ? are wildcards.
-    pattern = call.data[ATTR_MODEL].replace("[", "[[]")
-    models = [
-        model for name, model in account.models.items() if fnmatchcase(name, pattern)
-    ]
-    if not models and pattern != "*":
+    models = matching_models(account, call.data[ATTR_MODEL])
+    if not models and call.data[ATTR_MODEL] != "*":
         raise ServiceValidationError(
             translation_domain=DOMAIN,
             translation_key="no_such_model",
@@ -189,6 +185,14 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
             },
         )
     return await async_describe(call.hass, coordinator, account, models)
+
+
+def matching_models(account: AccountSnapshot, pattern: str) -> list[ModelUsage]:
+    """Return the models whose names match a pattern, with * and ? as wildcards."""
+    pattern = pattern.replace("[", "[[]")
+    return [
+        model for name, model in account.models.items() if fnmatchcase(name, pattern)
+    ]
 
 
 async def async_describe(
@@ -222,6 +226,7 @@ async def async_describe(
     return {
         "status": coordinator.status,
         "message": coordinator.message,
+        "read_at": coordinator.read_at and coordinator.read_at.isoformat(),
         "account": figures,
         "models": {
             model.name: {

@@ -230,7 +230,9 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
             retry_after = HISTORY_RETRY_INTERVAL
         if status is Status.AUTH:
             translation_key = INVALID_ACCESS_KEY
-            retry_after = max(INTERVALS[self.source], REJECTED_KEY_INTERVAL)
+            retry_after = max(
+                retry_after or INTERVALS[self.source], REJECTED_KEY_INTERVAL
+            )
             if self.source in SIGNED and not self._shutdown_requested:
                 self._on_rejected()
         return PollFailed(

@@ -1,14 +1,15 @@
 """What of an account outlasts a run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, TypedDict
 
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import ConfigEntryError, UnsupportedStorageVersionError
 from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
 
-from .const import DOMAIN
+from .const import DOMAIN, LOGGER
 from .model_studio import (
     AccountSnapshot,
     AlertState,
@@ -46,7 +47,9 @@ class AccountStore:
 
     def __init__(self, hass: HomeAssistant, entry_id: str, base_url: str = "") -> None:
         """Know nothing yet."""
-        self._store = Store[StoredAccount](hass, 1, f"{DOMAIN}.{entry_id}")
+        self._store = Store[StoredAccount](
+            hass, 1, f"{DOMAIN}.{entry_id}", private=True, atomic_writes=True
+        )
         self._base_url = base_url
         self._save_pending = False
         self.unsaved = False
@@ -63,27 +66,42 @@ class AccountStore:
         """What was alerted."""
 
     async def async_load(self) -> None:
-        """Take up the account where the last run left it."""
-        stored: dict[str, Any] = dict(await self._store.async_load() or {})
+        """Take up the account where the last run left it.
+
+        A part that can't be read is begun anew, and leaves the others as they were.
+
+        Raises `ConfigEntryError` where a later version has stored it.
+        """
+        try:
+            stored: dict[str, Any] = dict(await self._store.async_load() or {})
+        except UnsupportedStorageVersionError as err:
+            raise ConfigEntryError(
+                translation_domain=DOMAIN, translation_key="stored_by_later_version"
+            ) from err
         if stored.get("base_url") == self._base_url:
-            self.answer = stored["answer"]
-            self.spend = {
-                key: SpendWindow.from_dict(window)
-                for key, window in stored["spend"].items()
-            }
-            # Earlier versions knew neither of these.
+            self.answer = stored.get("answer")
             self.history = stored.get("history", [])
-            if days := stored.get("days"):
-                self.days = SpendDays.from_dict(days)
+            self.spend = self._read("spend", stored, _windows) or {}
+            self.days = self._read("days", stored, SpendDays.from_dict) or SpendDays()
         # Another host may well be that of the same account: nothing is told again.
-        if alerts := stored.get("alerts"):
-            self.alerts = AlertState.from_dict(alerts)
+        self.alerts = self._read("alerts", stored, AlertState.from_dict) or AlertState()
+
+    def _read[T](
+        self, key: str, stored: Mapping[str, Any], read: Callable[[Any], T]
+    ) -> T | None:
+        """Return a part of what is stored, None where it is not there or can't be read."""
+        try:
+            return read(part) if (part := stored.get(key)) else None
+        except ArithmeticError, AttributeError, LookupError, TypeError, ValueError:
+            LOGGER.warning("%s in %s can't be read", key, self._store.path)
+            return None
 
     async def async_save(self) -> None:
         """Write the account now."""
         self.unsaved = True
         await self._store.async_save(self._to_store())
-        self.unsaved = False
+        # More may have come meanwhile.
+        self.unsaved = self._save_pending
 
     async def async_remove(self) -> None:
         """Remove what is stored."""
@@ -149,3 +167,8 @@ class AccountStore:
             "days": self.days.as_dict(),
             "alerts": self.alerts.as_dict(),
         }
+
+
+def _windows(stored: Mapping[str, Any]) -> dict[str, SpendWindow]:
+    """Return the windows that `SpendWindow.as_dict` made these of."""
+    return {key: SpendWindow.from_dict(window) for key, window in stored.items()}

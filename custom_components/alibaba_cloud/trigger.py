@@ -4,6 +4,7 @@ They hang on what is judged, not on entities: they work with every entity disabl
 stay silent once an account is gone.
 """
 
+from decimal import Decimal
 from typing import Any, ClassVar, cast, override
 
 import voluptuous as vol
@@ -52,7 +53,7 @@ class AlertTrigger(Trigger):
         super().__init__(hass, config)
         options = config.options or {}
         self._device_ids: list[str] = options[CONF_DEVICE_ID]
-        self._level: float = options.get(CONF_LEVEL, 0)
+        self._level = Decimal(str(options.get(CONF_LEVEL, 0)))
 
     @override
     async def async_attach_runner(
@@ -63,7 +64,7 @@ class AlertTrigger(Trigger):
         """Run the action on each alert from now on."""
 
         @callback
-        def told(told: AccountAlert) -> None:
+        def run(told: AccountAlert) -> None:
             alert = told.alert
             if (
                 alert.kind is self.kind
@@ -74,10 +75,10 @@ class AlertTrigger(Trigger):
             ):
                 run_action(
                     {"account": told.account, **alert.as_dict()},
-                    f"{alert.kind.value} of {told.account}",
+                    f"{alert.kind.value.replace('_', ' ')} of {told.account}",
                 )
 
-        return async_dispatcher_connect(self._hass, SIGNAL_ALERT, told)
+        return async_dispatcher_connect(self._hass, SIGNAL_ALERT, run)
 
 
 class LevelTrigger(AlertTrigger):

@@ -29,6 +29,7 @@ JULY = date(2026, 7, 1)
 AUGUST = date(2026, 8, 1)
 SEPTEMBER = date(2026, 9, 1)
 NOW = datetime(2026, 8, 15, 12, tzinfo=UTC)
+TODAY = NOW.date()
 USUAL = AlertOptions()
 
 type Amount = Decimal | str | int
@@ -55,6 +56,7 @@ def spent(
     currency: str = "USD",
     budget_currency: str | None = None,
     account_id: str = "account",
+    today: date | None = None,
 ) -> Observation:
     """Return what is seen of an account that has spent something."""
     account = AccountSnapshot(
@@ -68,14 +70,16 @@ def spent(
             account, outlook=replace(view, projected=money(projected, currency))
         ),
         period=period,
+        today=today or period or TODAY,
     )
 
 
-def left(balance: Amount | None) -> Observation:
+def left(balance: Amount | None, currency: str = "CNY") -> Observation:
     """Return what is seen of an account with a balance."""
     return Observation(
         account_id="account",
-        account=AccountSnapshot(available_balance=money(balance, "CNY")),
+        account=AccountSnapshot(available_balance=money(balance, currency)),
+        today=TODAY,
     )
 
 
@@ -87,6 +91,7 @@ def used(**models: float | None) -> Observation:
             ModelUsage(name=name, used=usage, limit=None if usage is None else 100)
             for name, usage in models.items()
         ],
+        today=TODAY,
     )
 
 
@@ -96,6 +101,7 @@ def polled(outcome: str) -> Observation:
         account_id="account",
         polled=not outcome.islower() and outcome != ",",
         failure=FAILURES.get(outcome.upper()),
+        today=TODAY,
     )
 
 
@@ -251,13 +257,30 @@ def test_new_period_at_once() -> None:
     assert account.see_one(spent(85, period=SEPTEMBER)).level == 80
 
 
-def test_period_whose_first_day_is_corrected() -> None:
+@pytest.mark.parametrize("day", [2, 28])
+def test_period_whose_first_day_is_corrected(day: int) -> None:
     """A month has one period, whatever day it is thought to have begun on."""
     account = Account()
     account.see(spent(50))
-    later = AUGUST.replace(day=2)
+    later = AUGUST.replace(day=day)
     assert account.ignores(spent(60, period=later))
     assert account.see_one(spent(80, period=later)).period == AUGUST
+
+
+def test_period_whose_figure_is_revised() -> None:
+    """Within a month it may seem to begin anew on any day but the last ones."""
+    account = Account()
+    account.see(spent(85))
+    assert account.ignores(spent(85, period=AUGUST.replace(day=28)))
+    assert account.see_one(spent(85, period=AUGUST.replace(day=29))).level == 80
+
+
+def test_period_that_began_late() -> None:
+    """The shortest month, of which the first day was taken for a later one."""
+    account = Account()
+    for day in ("2026-02-04", "2026-03-01"):
+        period = date.fromisoformat(day)
+        assert account.see_one(spent(85, period=period)).period == period
 
 
 def test_period_before() -> None:
@@ -265,21 +288,44 @@ def test_period_before() -> None:
     account = Account()
     account.see(spent(85))
     account.see(spent(55, period=SEPTEMBER))
-    assert account.ignores(spent(85, projected=200))
+    assert account.ignores(spent(85, projected=200, today=SEPTEMBER))
+    assert account.ignores(spent(85, projected=200, period=JULY, today=SEPTEMBER))
     assert account.ignores(spent(55, period=SEPTEMBER))
 
 
 @pytest.mark.parametrize(
-    ("month", "expected"),
-    [(7, None), (6, 80), (5, 80)],
-    ids=["last", "before", "long ago"],
+    "begin",
+    [
+        pytest.param(["2026-07-01", "2026-07-31", "2026-08-30"], id="of thirty days"),
+        pytest.param(["2026-07-01", "2026-07-29", "2026-08-26"], id="of four weeks"),
+        pytest.param(["2026-07-15", "2026-08-15", "2026-09-15"], id="from the 15th"),
+        pytest.param(["2026-01-31", "2026-02-28", "2026-03-31"], id="at the end"),
+        pytest.param(["2026-02-04", "2026-03-01"], id="seen to begin three days late"),
+    ],
 )
-def test_period_long_before(month: int, expected: int | None) -> None:
-    """A clock that was years ahead and is right again silences nothing."""
+def test_periods_that_are_no_months(begin: list[str]) -> None:
     account = Account()
-    account.see(spent(85, period=date(2026, 8, 2)))
-    alerts = account.see(spent(85, period=date(2026, month, 1)))
-    assert top(alerts, AlertKind.SPEND_LEVEL) == expected
+    for period in map(date.fromisoformat, begin):
+        assert account.see_one(spent(85, period=period)).period == period
+        assert account.ignores(spent(85, period=period))
+
+
+def test_month_of_another_source() -> None:
+    """The bill's month that steps in is not the account's period, which goes on."""
+    account = Account()
+    account.see(spent(55, period=date(2026, 7, 15)))
+    assert account.ignores(spent(1000, projected=2000))
+    assert account.see_one(spent(85, period=date(2026, 7, 15))).level == 80
+    assert account.see_one(spent(55, period=date(2026, 8, 15))).level == 50
+
+
+def test_clock_that_was_ahead() -> None:
+    """What was told of a month to come is told again when that has come."""
+    account = Account()
+    account.see(spent(85, period=SEPTEMBER))
+    assert account.see_one(spent(85, today=TODAY)).period == AUGUST
+    assert account.ignores(spent(85, today=TODAY))
+    assert account.see_one(spent(85, period=SEPTEMBER)).period == SEPTEMBER
 
 
 @pytest.mark.parametrize(
@@ -322,7 +368,7 @@ def test_unknown_from_the_start() -> None:
         spent(90, projected=200, period=None),
         left(5),
         used(m=None),
-        Observation(account_id="account"),
+        Observation(account_id="account", today=TODAY),
     ):
         assert Account().ignores(unknown)
 
@@ -591,6 +637,19 @@ def test_balance_low(looks: list[str], expected: list[int]) -> None:
     assert len({alert.alert_id for told in alerts for alert in told}) == len(expected)
 
 
+def test_balance_of_another_source() -> None:
+    """In another currency it is another one, each low for itself."""
+    account = Account(AlertOptions(low_balance=Decimal(50)))
+    assert account.see_one(left(40, "USD")).currency == "USD"
+    assert account.ignores(left("326.87"))
+    assert account.ignores(left(40, "USD"))
+    assert account.see_one(left(50)).currency == "CNY"
+    assert account.ignores(left(40, "USD"))
+    account.see(left(55, "USD"))
+    assert account.ignores(left(40))
+    assert account.see_one(left(40, "USD")).currency == "USD"
+
+
 @pytest.mark.parametrize(
     ("looks", "expected"),
     [
@@ -775,6 +834,7 @@ def test_model_levels_with_a_fraction() -> None:
         seen = Observation(
             account_id="account",
             models=[ModelUsage(name="m", used=tenths, limit=1000)],
+            today=TODAY,
         )
         account = Account(AlertOptions(model_levels=(level,)))
         assert account.see_one(seen).level == level
@@ -948,7 +1008,7 @@ STORED = {
     "period": "2026-08-01",
     "levels": [["200 USD", None], ["99.5 CNY", "80.5"], ["100 USD", "100"]],
     "forecasts": [["200 USD", False], ["100 USD", True]],
-    "low_balance": "10",
+    "low_balances": {"CNY": "10"},
     "balances_sent": 3,
     "models": {"qwen": [["80", "90.5"], 2], "wan": [[], 1]},
     "failing": "rate_limited",
@@ -963,7 +1023,7 @@ STATE = AlertState(
         ("100 USD", Decimal(100)),
     ),
     forecasts=(("200 USD", False), ("100 USD", True)),
-    low_balance=Decimal(10),
+    low_balances={"CNY": Decimal(10)},
     balances_sent=3,
     models={
         "qwen": ModelAlerts(levels=frozenset((Decimal("90.5"), Decimal(80))), sent=2),
@@ -1000,7 +1060,7 @@ def test_what_is_stored() -> None:
         "period": "2026-08-01",
         "levels": [["100 USD", "80"], ["200 USD", None]],
         "forecasts": [["100 USD", False], ["200 USD", True]],
-        "low_balance": None,
+        "low_balances": {},
         "balances_sent": 2,
         "models": {"m": [[], 2]},
         "failing": None,
@@ -1031,7 +1091,7 @@ def test_nothing_stored() -> None:
         "period": None,
         "levels": [],
         "forecasts": [],
-        "low_balance": None,
+        "low_balances": {},
         "balances_sent": 0,
         "models": {},
         "failing": None,

@@ -35,6 +35,7 @@ from custom_components.alibaba_cloud.model_studio import (
     RateLimitError,
     SpendTrend,
     balance_endpoints,
+    daily_totals,
     transport,
 )
 from custom_components.alibaba_cloud.model_studio.billing import (
@@ -157,6 +158,19 @@ def ranges(simulator: Simulator) -> list[tuple[str, str]]:
 
 
 # --- What is billed
+
+
+async def test_query(simulator: Simulator, billing: BillingClient) -> None:
+    """As documented: objects are compact JSON, and no answer has more than 20 groups."""
+    await billing.get_trend(AUGUST, TODAY)
+    [request] = simulator.signed_requests
+    assert (request.method, request.path) == ("GET", "/modelstudio/billing/trend")
+    assert request.query == {
+        "granularity": "DAY",
+        "groupBy": '[{"code":"BASE_MODEL"}]',
+        "timePeriod": '{"start":"2026-08-01","end":"2026-08-15"}',
+        "topNum": "20",
+    }
 
 
 @pytest.mark.parametrize("group_by", Dimension)
@@ -352,6 +366,27 @@ def test_merged_groups_may_cancel_out() -> None:
     assert [p.complete for p in told.periods] == [False, False]
 
 
+async def test_merged_groups_may_cancel_out_to_the_end(
+    simulator: Simulator, billing: BillingClient
+) -> None:
+    """Also on a day that the answers without the known groups do not tell."""
+    answers = [
+        bill(
+            period("20260814", "15.00", a="10.00", **{OTHERS: "5.00"}),
+            period("20260815", "15.00", a="15.00"),
+        ),
+        bill(period("20260814", "5.00", b="2.00", **{OTHERS: "3.00"})),
+        bill(),
+    ]
+    simulator.trend_body = lambda query: answers[len(left_out(query))]
+    told = await billing.get_trend(AUGUST, TODAY)
+    assert [p.groups for p in told.periods] == [
+        {"a": 10, "b": 2, OTHERS: 3},
+        {"a": 15},
+    ]
+    assert [p.complete for p in told.periods] == [False, False]
+
+
 @pytest.mark.parametrize(
     ("refusal", "error"),
     [
@@ -515,6 +550,12 @@ def test_amount(value: Any, amount: str | None) -> None:
     assert str(_amount(value)) == str(amount)
 
 
+def test_groups_have_names() -> None:
+    """Such as an API key, which is billed under its id."""
+    told = parse_trend(bill(period("20260815", "30.00", a="10.00", b="20.00")))
+    assert told.names == {"a": "A", "b": "B"}
+
+
 def test_groups_by_odd_names() -> None:
     """What has no key belongs to no group, and the same group may come twice."""
     row = period("20260815", "30.00", a="1.00", **{NULL_GROUP: "2.00"})
@@ -528,6 +569,22 @@ def test_groups_by_odd_names() -> None:
     told = parse_trend(bill(row))
     assert told.periods[0].groups == {"a": 4, NULL_GROUP: 17, "7": 9}
     assert told.names == {"a": "a", NULL_GROUP: NULL_GROUP, "7": "7"}
+
+
+@pytest.mark.parametrize(
+    ("written", "start"),
+    [
+        ("20260815", TODAY),
+        ("2026-08-15", TODAY),
+        (20260815, TODAY),
+        ("202608", AUGUST),
+        ("2026-08", AUGUST),
+        (202608, AUGUST),
+    ],
+)
+def test_start_of_a_period(written: str | int, start: date) -> None:
+    [p] = parse_trend(bill(period(written, "30.00"))).periods
+    assert p.start == start
 
 
 ODD_ROWS: list[Any] = [
@@ -566,7 +623,7 @@ def test_odd_period_is_skipped(row: Any, caplog: pytest.LogCaptureFixture) -> No
 def test_odd_group_is_of_others(amount: Any, caplog: pytest.LogCaptureFixture) -> None:
     """And no model is known to be free."""
     caplog.set_level(logging.DEBUG)
-    told = parse_trend(bill(period("20260815", "30.00", a="29.00", b=amount)))
+    told = parse_trend(bill(period("20260815", "30.00", b=amount, a="29.00")))
     [p] = told.periods
     assert p.groups == {"a": 29, OTHERS: 1}
     assert not p.complete
@@ -814,7 +871,30 @@ def test_month() -> None:
         "b": ModelSpend(monthly=cny("2.50"), daily=cny("0")),
         "c": ModelSpend(monthly=cny("-0.25"), daily=cny("-0.25")),
     }
+    assert report.days == dict.fromkeys(days(AUGUST, TODAY), cny("0")) | {
+        TODAY - DAY: cny("7.00"),
+        TODAY: cny("3.00"),
+    }
     assert report.complete
+
+
+@pytest.mark.parametrize(
+    ("total", "others"),
+    [
+        ("30.00", dict.fromkeys(days(AUGUST, TODAY), cny("0"))),
+        ("31.00", {}),
+        (None, {}),
+    ],
+)
+def test_days_that_are_not_told(total: Any, others: dict[date, Money]) -> None:
+    """Nothing was billed on them if the others are all of the bill."""
+    told = parse_trend(
+        bill(period("20260803", "10.00"), period("20260805", "20.00"), total=total)
+    )
+    assert daily_totals(told, AUGUST, TODAY) == others | {
+        date(2026, 8, 3): cny("10.00"),
+        date(2026, 8, 5): cny("20.00"),
+    }
 
 
 def test_today_is_not_billed_yet() -> None:
@@ -893,7 +973,7 @@ def test_vendor_reads_the_same_balance(
     told = parse_balance(answer)
     available, credit, currency = expected
     assert told.available == Money(amount=Decimal(available), currency=currency)
-    assert (told.credit and told.credit.amount) == (credit and Decimal(credit))
+    assert told.credit == (credit and Money(amount=Decimal(credit), currency=currency))
     vendors = QueryAccountBalanceResponseBody().from_map(answer).data
     assert str(vendors.available_amount).replace(",", "") == available
     assert vendors.credit_amount == credit
@@ -1017,6 +1097,7 @@ def test_error_codes(
         (500, [], AccountError, "HTTP 500"),
         (500, {"code": ["?"], "message": {}}, AccountError, "HTTP 500"),
         (500, {"code": "200", "success": True}, AccountError, "HTTP 500"),
+        (500, {"code": "Success"}, AccountError, "HTTP 500"),
         (401, b"", AuthenticationError, "HTTP 401"),
         (403, b"<html>", PermissionDeniedError, "HTTP 403"),
         (429, b"<html>", RateLimitError, "HTTP 429"),
@@ -1066,6 +1147,7 @@ def test_success(body: Any) -> None:
         ({"x-acs-retry-after": "2500"}, 2.5),
         ({"x-acs-retry-after": "2500", "Retry-After": "7"}, 2.5),
         ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}, None),
         ({"x-acs-retry-after": "0", "Retry-After": "7"}, 7),
         ({"x-acs-retry-after": "soon", "Retry-After": "7"}, 7),
         ({"x-acs-retry-after": "-1"}, None),

@@ -13,6 +13,7 @@ from typing import Any, Protocol, override
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 import pytest
+from yarl import URL
 
 from custom_components.alibaba_cloud.model_studio import (
     DEFAULT_REGION,
@@ -28,6 +29,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelStudioClient,
     ModelStudioError,
     ModelUsage,
+    PermissionDeniedError,
     RateLimit,
     RateLimitError,
     client as client_module,
@@ -548,6 +550,16 @@ async def test_status_counts_where_the_body_breaks_off(
     assert str(err) == f"HTTP {status.partition(' ')[0]}"
 
 
+async def test_body_that_breaks_off_is_empty(
+    session: aiohttp.ClientSession, serve: Serve
+) -> None:
+    raw = http("500 Oops", "Content-Length: 100", body=b'{"code"')
+    status, _, body = await transport.request(
+        session, "GET", URL(await serve(raw)), headers={}, secret=SECRET
+    )
+    assert (status, body) == (500, b"")
+
+
 async def test_status_counts_where_the_body_hangs(
     session: aiohttp.ClientSession, serve: Serve, short_timeout: None
 ) -> None:
@@ -677,6 +689,22 @@ async def test_echoed_key_is_redacted(
         assert err.status == status
 
 
+@pytest.mark.parametrize(
+    ("key", "echo"),
+    [("s3cr3t", "s3cr3t"), (SECRET, SECRET.replace("sk", r"\u0073k"))],
+    ids=["short", "escaped"],
+)
+async def test_key_that_only_the_message_shows_is_redacted(
+    session: aiohttp.ClientSession, serve: Serve, key: str, echo: str
+) -> None:
+    body = f'{{"code": "InvalidApiKey", "message": "Bad key {echo}."}}'.encode()
+    raw = http("401 X", f"Content-Length: {len(body)}", body=body)
+    client = ModelStudioClient(session, base_url=await serve(raw), api_key=key)
+    err = await failure(client)
+    assert str(err) == f"InvalidApiKey: Bad key {REDACTED}."
+    assert key not in texts(err)
+
+
 @pytest.mark.parametrize("before", range(265, 301, 5))
 async def test_cut_key_is_redacted(
     session: aiohttp.ClientSession, serve: Serve, before: int
@@ -796,6 +824,11 @@ def test_error(err: ModelStudioError, text: str | None) -> None:
     assert SECRET not in texts(err)
     if isinstance(err, AccountError):
         assert err.status == (502 if err.code == "HTTP 502" else 200)
+
+
+def test_error_that_names_what_is_not_permitted() -> None:
+    err = PermissionDeniedError("No.", code="NoPermission", action="bss:Query")
+    assert (str(err), err.action) == ("NoPermission: No.", "bss:Query")
 
 
 def limits_row(model: str, limit: int | None = None) -> dict[str, Any]:
@@ -1006,8 +1039,44 @@ async def test_partial_listing_is_no_listing(
     simulator.body = broken
     err = await failure(client)
     assert type(err) is InvalidAnswerError
+    assert str(err)
     assert len(asked(simulator)) <= 101
     assert client.listing is None
+
+
+@pytest.mark.parametrize(
+    ("broken", "pages"),
+    [
+        ("repeats", 2),
+        ("repeats without a total", 2),
+        ("empty", 1),
+        ("more than its total", 1),
+        ("more than none", 1),
+    ],
+)
+async def test_listing_ends_where_it_can_not_be_whole(
+    client: ModelStudioClient, simulator: Simulator, broken: str, pages: int
+) -> None:
+    simulator.body = BROKEN[broken]
+    await failure(client)
+    assert asked(simulator) == [(), *LISTING[:pages]]
+
+
+@pytest.mark.parametrize("rows", [300, 301])
+async def test_listing_ends_with_the_last_page_allowed(
+    client: ModelStudioClient,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
+) -> None:
+    monkeypatch.setattr(client_module, "MOST_PAGES", 3)
+    models = [limits_row(f"model-{number}") for number in range(rows)]
+    simulator.body = partial(limits_page, models)
+    if rows > 300:
+        assert type(await failure(client)) is InvalidAnswerError
+    else:
+        assert len((await client.get_account()).models) == 300
+    assert asked(simulator) == [(), *LISTING]
 
 
 @pytest.mark.parametrize(

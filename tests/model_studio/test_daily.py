@@ -398,12 +398,20 @@ def test_eight_weeks_of_looks() -> None:
 def test_eight_weeks_of_bills() -> None:
     first = day("06-01")
     billed = {first + number * DAY: money(number) for number in range(70)}
-    now = datetime.combine(first + 90 * DAY, time.min, UTC)
+    now = datetime.combine(first + 70 * DAY, time(5), UTC)
     days = SpendDays().bill(billed, "USD", now)
-    assert sorted(days.billed) == [first + n * DAY for n in range(12, 70)]
-    days = days.bill({first + 70 * DAY: money(1)}, "USD", now)
-    assert min(days.billed) == first + 13 * DAY
-    assert len(days.billed) == 58
+    assert sorted(days.billed) == [first + n * DAY for n in range(13, 70)]
+    days = days.bill({first + 70 * DAY: money(1)}, "USD", now + DAY)
+    assert sorted(days.billed) == [first + n * DAY for n in range(14, 71)]
+
+
+def test_clock_that_was_ahead() -> None:
+    """What was seen in years to come keeps out nothing once the clock is right."""
+    account = Account().look(at("08-15 12:00").replace(year=2099), 6, 56)
+    account.look("08-15 12:30", 7, 57).look("08-16 00:10", 1, 58)
+    assert list(account.days.looks) == [day("08-16")]
+    account.look("08-17 00:10", 2, 62)
+    assert account.totals("08-17 12:00") == {"08-16": "3"}
 
 
 def test_long_gap() -> None:

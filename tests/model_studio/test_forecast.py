@@ -118,13 +118,15 @@ def test_interval() -> None:
     )
 
 
-def test_interval_where_days_differ() -> None:
+@pytest.mark.parametrize(("days", "off"), [(2, Decimal("2.57")), (3, Decimal("3.69"))])
+def test_interval_where_days_differ(days: int, off: Decimal) -> None:
     """What one day is off another is in it."""
     # Days are off by 1. Of weights 2^(-1/4), 2^(-2/4) and 2^(-3/4), the square of the sum
-    # is 2.942 times the sum of the squares: 1.2816 x the root of 2 + 2² / 2.942 and, of
-    # what the level may drift, (5 % of 20)² x 2 / 3.
-    assert forecast([9, 10, 11], days=2) == Forecast(
-        projected=Decimal(20), low=Decimal("17.43"), high=Decimal("22.57")
+    # is 2.942 times the sum of the squares: of 2 days, 1.2816 x the root of 2 + 2² / 2.942
+    # and, of what the level may drift, (5 % of 20)² x 2 / 3.
+    projected = Decimal(10 * days)
+    assert forecast([9, 10, 11], days=days) == Forecast(
+        projected=projected, low=projected - off, high=projected + off
     )
 
 

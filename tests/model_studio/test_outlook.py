@@ -257,22 +257,14 @@ def test_nothing_is_spent() -> None:
         pytest.param("2026-02-01T00:00", "2026-02-21T00:00", 8, id="February"),
         pytest.param("2028-02-01T00:00", "2028-02-21T00:00", 9, id="leap year"),
         pytest.param("2026-08-01T00:00", "2026-08-31T18:00", "0.25", id="last hours"),
-        pytest.param("2026-08-15T00:00", "2026-08-21T00:00", 25, id="from the 15th"),
-        pytest.param("2026-08-15T00:00", "2026-09-14T00:00", 1, id="to the 14th"),
-        pytest.param("2026-08-02T00:00", "2026-08-21T00:00", 12, id="from the 2nd"),
-        pytest.param("2026-12-15T00:00", "2026-12-21T00:00", 25, id="over New Year"),
-        pytest.param("2026-01-31T00:00", "2026-02-21T00:00", 7, id="from the 31st"),
-        pytest.param("2026-01-28T00:00", "2026-02-21T00:00", 7, id="from the 28th"),
-        pytest.param("2028-01-30T00:00", "2028-02-21T00:00", 8, id="in a leap year"),
-        pytest.param("2026-03-31T00:00", "2026-04-21T00:00", 9, id="to the 29th"),
-        pytest.param("2026-08-15T13:00", "2026-08-21T00:00", 25, id="in the day"),
-        pytest.param("2026-07-01T00:00", "2026-08-01T00:00", 1, id="a day too late"),
-        pytest.param("2026-07-01T00:00", "2026-08-03T12:00", "0.5", id="days too late"),
-        pytest.param("2026-07-15T00:00", "2026-08-15T00:00", 1, id="late on the 15th"),
+        pytest.param("2026-08-15T13:00", "2026-08-21T00:00", 11, id="revised"),
+        pytest.param("2026-08-02T00:00", "2026-08-21T00:00", 11, id="begun late"),
+        pytest.param("2026-07-01T00:00", "2026-08-01T00:00", 0, id="over"),
+        pytest.param("2026-07-01T00:00", "2026-08-03T12:00", 0, id="over for days"),
     ],
 )
 def test_end_of_the_period(since: str, now: str, days: int | str) -> None:
-    """It lasts a month, or for today, where the next one is late."""
+    """It lasts for the month; where the next one is late, nothing is to come."""
     assert projected(since, now) == Decimal(days)
 
 
@@ -285,13 +277,32 @@ def test_end_of_the_period(since: str, now: str, days: int | str) -> None:
         pytest.param(date(2026, 8, 1), None, 11, id="no end"),
         pytest.param(date(2026, 8, 2), date(2026, 9, 1), 11, id="begun later"),
         pytest.param(date(2026, 8, 1), date(2026, 8, 21), 1, id="ends today"),
-        pytest.param(date(2026, 8, 1), date(2026, 8, 20), 1, id="ended yesterday"),
+        pytest.param(date(2026, 8, 1), date(2026, 8, 20), 0, id="ended yesterday"),
     ],
 )
 def test_reported_period(start: date | None, end: date | None, days: int) -> None:
     """Its end is what was reported, if that is of the period the spend is of."""
     period = BillingPeriod(start=start, end=end)
     assert projected("2026-08-01T00:00", "2026-08-21T00:00", period) == days
+
+
+@pytest.mark.parametrize(
+    ("start", "now", "days"),
+    [
+        pytest.param("2026-08-15", "2026-08-21T00:00", 25, id="from the 15th"),
+        pytest.param("2026-08-15", "2026-09-14T00:00", 1, id="to the 14th"),
+        pytest.param("2026-08-15", "2026-09-15T00:00", 0, id="over"),
+        pytest.param("2026-12-15", "2026-12-21T00:00", 25, id="over New Year"),
+        pytest.param("2026-01-31", "2026-02-21T00:00", 7, id="from the 31st"),
+        pytest.param("2026-01-28", "2026-02-21T00:00", 7, id="from the 28th"),
+        pytest.param("2028-01-30", "2028-02-21T00:00", 8, id="in a leap year"),
+        pytest.param("2026-03-31", "2026-04-21T00:00", 9, id="to the 29th"),
+    ],
+)
+def test_period_without_an_end(start: str, now: str, days: int) -> None:
+    """It lasts for a month from the day that was reported."""
+    period = BillingPeriod(start=date.fromisoformat(start))
+    assert projected(f"{start}T00:00", now, period) == days
 
 
 def test_period_begins_in_the_billing_zone() -> None:
@@ -302,6 +313,9 @@ def test_period_begins_in_the_billing_zone() -> None:
 
 
 def test_last_day_is_that_of_the_billing_zone() -> None:
-    """It is September there while it is August elsewhere; the next period is late."""
+    """It is September there while it is August elsewhere: nothing is to come."""
     now = datetime(2026, 8, 31, 16, tzinfo=UTC)
-    assert view(money(0), per_day=1, now=now).projected == money(1)
+    assert view(money(0), per_day=1, now=now).projected == money(0)
+    assert view(money(0), per_day=1, now=now - timedelta(hours=12)).projected == money(
+        "0.5"
+    )

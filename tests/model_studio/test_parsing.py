@@ -336,6 +336,7 @@ def test_date(text: str) -> None:
         "0000-00-00",
         "0001-01-01",
         "1970-01-01",
+        "1999-12-31",
         "3000-01-01",
         "9999-12-31",
         "12026-08-02",
@@ -356,6 +357,13 @@ def test_date_that_is_none(value: Any) -> None:
     """A day that is not in the calendar, of another age, or not written as a date."""
     for place, figure in DATES.items():
         assert account_with(place, value) == changed(ACCOUNT, figure, None), place
+
+
+@pytest.mark.parametrize("day", [date(2000, 1, 1), date(2999, 12, 31)])
+def test_first_and_last_day_of_this_age(day: date) -> None:
+    for place, figure in DATES.items():
+        expected = changed(ACCOUNT, figure, day)
+        assert account_with(place, day.isoformat()) == expected, place
 
 
 @pytest.mark.parametrize("limit", [0, 0.0, "0", None, MISSING, "none", -5, True])
@@ -1123,8 +1131,9 @@ def test_total_may_be_missing() -> None:
 def test_row_of_the_limits_without_a_model(bad: Any) -> None:
     """A list is whole or none."""
     for rows in ([bad], [bad, row()], [row(), bad]):
-        with pytest.raises(InvalidAnswerError):
+        with pytest.raises(InvalidAnswerError) as caught:
             page_of(*rows)
+        assert str(caught.value)
 
 
 def test_rows_tell_each_other_apart() -> None:

@@ -15,6 +15,7 @@ from custom_components.alibaba_cloud.model_studio import (
     BillingPeriod,
     Money,
     SpendWindow,
+    billed_since,
     follow_account,
 )
 from custom_components.alibaba_cloud.model_studio.spend import (
@@ -162,11 +163,20 @@ def test_drop_in_the_middle_of_a_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "rolls_over"),
-    [("5.00", True), ("4.99", True), ("5.01", False), ("9.90", False)],
+    ("before", "after", "rolls_over"),
+    [
+        ("10.00", "5.00", True),
+        ("10.00", "4.99", True),
+        ("10.00", "5.01", False),
+        ("10.00", "9.90", False),
+        ("1.00", "0.50", True),
+        ("1.00", "0.51", False),
+    ],
 )
-def test_within_a_day_a_drop_is_one_to_half(after: str, rolls_over: bool) -> None:
-    found = since(("15 12:00:00", "10.00"), ("15 12:00:30", after))
+def test_within_a_day_a_drop_is_one_to_half(
+    before: str, after: str, rolls_over: bool
+) -> None:
+    found = since(("15 12:00:00", before), ("15 12:00:30", after))
     assert found == (at("15 12:00:30") if rolls_over else at("15"))
 
 
@@ -188,6 +198,12 @@ def test_late_roll_over_seen_from_midnight_on() -> None:
     """Who looked at midnight sharp knows that nothing had fallen by then."""
     looks = [("15 23:59:30", "12"), ("16 00:00:00", "12"), ("16 00:00:30", "0")]
     assert since(*looks) == at("16 00:00:30")
+
+
+def test_look_at_midnight_leaves_nothing_unseen() -> None:
+    """However long nobody looks after it."""
+    looks = [("15 23:59:30", "12"), ("16 00:00:00", "12"), ("16 08:00:00", "12.30")]
+    assert since(*looks) == at("15")
 
 
 @pytest.mark.parametrize("before", ["15 22:00:00", "15 09:00:00", "13 12:00:00"])
@@ -333,6 +349,7 @@ def test_month_begins_with_the_billing_period(start: date, monthly: str) -> None
 @pytest.mark.parametrize(
     ("minutes", "amount", "rolled_over"),
     [
+        (0, "100", False),
         (1, "100", False),
         (1, "100.40", False),
         (1, "0.40", True),
@@ -381,6 +398,12 @@ def test_day_ends_within_a_month() -> None:
     assert windows["monthly_spend"].since == at("01")
 
 
+def test_day_goes_on_until_its_figure_falls() -> None:
+    windows = follow_account({}, snapshot("5"), at("15 23:59:50"))
+    windows = follow_account(windows, snapshot("5.02"), at("16 00:00:20"))
+    assert windows["daily_spend"].since == at("15")
+
+
 def test_month_ends() -> None:
     windows = follow_account({}, snapshot("5", "100"), at("31 23:59:50"))
     now = at("31 23:59:50") + 30 * SECOND
@@ -424,6 +447,19 @@ def test_windows_are_not_changed_in_place() -> None:
     assert followed["daily_spend"] == replace(
         WINDOWS["daily_spend"], amount=Decimal(6), seen=NOON + MINUTE
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "day"),
+    [
+        ("daily_spend", "15"),
+        ("monthly_spend", "01"),
+        ("other_models_daily_spend", "15"),
+        ("other_models_monthly_spend", "01"),
+    ],
+)
+def test_bill_begins_with_its_day_or_month(key: str, day: str) -> None:
+    assert billed_since(key, date(2026, 8, 15)) == at(day)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -255,7 +255,15 @@ async def test_totals_of_all_kinds(telemetry: TelemetryClient) -> None:
     )
 
 
-@pytest.mark.parametrize("start", [JANUARY - HOUR, january(0.5), january(59 / 60)])
+@pytest.mark.parametrize(
+    "start",
+    [
+        JANUARY - HOUR,
+        january(0.5),
+        january(59 / 60),
+        january(1) - timedelta(milliseconds=2),
+    ],
+)
 async def test_cycle_starts_within_minute(
     telemetry: TelemetryClient, start: datetime
 ) -> None:
@@ -427,11 +435,20 @@ async def test_url_with_path(
     assert service.requests[0].path == "/prometheus/a1b2/api/v1/query"
 
 
-@pytest.mark.parametrize("minutes", [-60, 0, 0.99])
+@pytest.mark.parametrize(
+    ("start", "now"),
+    [
+        (JANUARY, JANUARY - HOUR),
+        (JANUARY, JANUARY),
+        (JANUARY, january(0.99)),
+        # To Prometheus, a range has a whole millisecond at least.
+        (january(1) - timedelta(microseconds=1999), january(1)),
+    ],
+)
 async def test_no_minute_yet(
-    client: TelemetryClient, service: Service, minutes: float
+    client: TelemetryClient, service: Service, start: datetime, now: datetime
 ) -> None:
-    totals = await client.get_totals(JANUARY, january(minutes))
+    totals = await client.get_totals(start, now)
     assert totals == UsageTotals(models={})
     assert service.requests == []
 
@@ -511,8 +528,9 @@ async def test_invalid_answers(
     client: TelemetryClient, service: Service, body: Any, ask: Ask
 ) -> None:
     service.body = body
-    with pytest.raises(InvalidAnswerError):
+    with pytest.raises(InvalidAnswerError) as caught:
         await ask(client)
+    assert str(caught.value)
 
 
 @ASKS
@@ -530,6 +548,7 @@ async def test_invalid_answers(
             AccountError("too many", code="execution", status=200),
         ),
         (200, {"status": "error"}, AccountError(code="HTTP 200", status=200)),
+        (201, b"Created", AccountError(code="HTTP 201", status=201)),
         (302, b"", AccountError(code="HTTP 302", status=302)),
         (502, b"Bad gateway", AccountError(code="HTTP 502", status=502)),
         (503, [], AccountError(code="HTTP 503", status=503)),
@@ -560,7 +579,13 @@ async def test_failures(
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "seconds"), [("17", 17.0), ("soon", None), (None, None)]
+    ("retry_after", "seconds"),
+    [
+        ("17", 17.0),
+        ("soon", None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+        (None, None),
+    ],
 )
 async def test_throttled(
     client: TelemetryClient,
@@ -578,26 +603,31 @@ async def test_throttled(
 
 @ASKS
 @pytest.mark.parametrize("status", [200, 401, 403, 429, 500])
+@pytest.mark.parametrize("secret", [KEY.secret, "s3cr3t"])
 async def test_access_key_is_not_repeated(
-    client: TelemetryClient,
+    session: aiohttp.ClientSession,
     service: Service,
     caplog: pytest.LogCaptureFixture,
+    secret: str,
     status: int,
     ask: Ask,
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    key = replace(KEY, secret=secret)
+    client = TelemetryClient(session, url=service.url, access_key=key)
+    encoded = b64encode(f"{key.id}:{secret}".encode()).decode()
     service.status = status
     service.body = {
         "status": "error",
-        "errorType": KEY.secret,
-        "error": f"Not {KEY.secret}, Basic {ENCODED}",
+        "errorType": secret,
+        "error": f"Not {secret}, Basic {encoded}",
     }
     with pytest.raises(ModelStudioError) as caught:
         await ask(client)
     assert caught.value.code == REDACTED
     assert caught.value.message == f"Not {REDACTED}, Basic {REDACTED}"
-    for secret in (KEY.secret, ENCODED):
-        assert secret not in repr(caught.value) + caplog.text + repr(client)
+    for hidden in (secret, encoded):
+        assert hidden not in repr(caught.value) + caplog.text + repr(client)
 
 
 @ASKS
@@ -628,6 +658,7 @@ async def test_impossible_access_key(
     client = TelemetryClient(
         session, url=service.url, access_key=AccessKey(id=key_id, secret=secret)
     )
-    with pytest.raises(AuthenticationError):
+    with pytest.raises(AuthenticationError) as caught:
         await ask(client)
+    assert str(caught.value)
     assert service.requests == []

@@ -70,7 +70,7 @@ class Gate:
 
     def __init__(self) -> None:
         """Begin with no nonce seen."""
-        self._nonces: set[str] = set()
+        self._nonces: dict[str, datetime] = {}
 
     def admit(
         self,
@@ -112,6 +112,12 @@ class Gate:
         _check_signature(
             request, body, set(names.split(";")), access_key_id, access_keys
         )
+        # What was signed with an older one is refused for its date.
+        self._nonces = {
+            nonce: seen
+            for nonce, seen in self._nonces.items()
+            if now - seen <= 2 * LARGEST_SKEW
+        }
         nonce = headers["x-acs-signature-nonce"]
         if nonce in self._nonces:
             raise Refusal(
@@ -119,7 +125,7 @@ class Gate:
                 "SignatureNonceUsed",
                 "Specified signature nonce was used already.",
             )
-        self._nonces.add(nonce)
+        self._nonces[nonce] = now
         _check_operation(request, operation)
         if operation.action in denied:
             raise _not_permitted(operation)

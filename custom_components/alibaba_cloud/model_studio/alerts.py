@@ -17,7 +17,10 @@ from .models import AccountSnapshot, ModelUsage, Money
 
 BALANCE_REARM = Decimal("1.1")
 """The balance has to rise to so many times the threshold before it can be low again."""
-_TWO_PERIODS = timedelta(days=62)
+_SHORTEST = timedelta(days=28)
+"""No billing period is shorter."""
+_LATE = timedelta(days=3)
+"""By so much the day on which a period seems to begin may be off."""
 MODEL_REARM = 10
 """Points that a model's use has to fall below a level before it can reach it again."""
 
@@ -63,6 +66,8 @@ class Observation:
     """Those that may have changed."""
     period: date | None = None
     """When the period of the monthly spend began, None where that is not known."""
+    today: date
+    """In the billing time zone."""
     polled: bool = False
     """Whether the service was asked since the last time."""
     failure: AlertKind | None = None
@@ -128,8 +133,13 @@ class AlertState:
     """The highest level that was alerted."""
     forecasts: ByBudget[bool] = ()
     """Whether the forecast was."""
-    low_balance: Decimal | None = None
-    """The threshold that the balance was alerted for, until it has risen again."""
+    low_balances: Mapping[str, Decimal] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """By currency, the threshold that a balance was alerted for, until it has risen.
+
+    A source in another currency says nothing of it.
+    """
     balances_sent: int = 0
     models: Mapping[str, ModelAlerts] = field(
         default_factory=lambda: MappingProxyType({})
@@ -147,7 +157,10 @@ class AlertState:
             "period": self.period.isoformat() if self.period else None,
             "levels": [[budget, _text(level)] for budget, level in self.levels],
             "forecasts": [list(forecast) for forecast in self.forecasts],
-            "low_balance": _text(self.low_balance),
+            "low_balances": {
+                currency: _text(threshold)
+                for currency, threshold in self.low_balances.items()
+            },
             "balances_sent": self.balances_sent,
             "models": {
                 name: [[_text(level) for level in sorted(model.levels)], model.sent]
@@ -165,7 +178,10 @@ class AlertState:
             period=date.fromisoformat(stored["period"]) if stored["period"] else None,
             levels=tuple((budget, _level(level)) for budget, level in stored["levels"]),
             forecasts=tuple((budget, sent) for budget, sent in stored["forecasts"]),
-            low_balance=_level(stored["low_balance"]),
+            low_balances={
+                currency: Decimal(threshold)
+                for currency, threshold in stored["low_balances"].items()
+            },
             balances_sent=stored["balances_sent"],
             models={
                 name: ModelAlerts(levels=frozenset(map(Decimal, levels)), sent=sent)
@@ -205,9 +221,9 @@ def _spend(state: AlertState, seen: Observation, options: AlertOptions) -> Verdi
     spend, budget = seen.account.monthly_spend, _budget(seen.account)
     if spend is None or seen.period is None:
         return state, []
-    if _is_over(seen.period, state.period):
+    if _is_of_another(seen, state.period):
         return state, []
-    if state.period is None or _month(state.period) != _month(seen.period):
+    if _begins_anew(seen, state.period):
         state = replace(state, period=seen.period, levels=(), forecasts=())
     if budget is None:
         return state, []
@@ -242,7 +258,7 @@ def _forecast(state: AlertState, seen: Observation, options: AlertOptions) -> Ve
     projected = seen.account.outlook.projected
     if not (
         options.forecast_alert and spend and budget and projected and seen.period
-    ) or _is_over(seen.period, state.period):
+    ) or _is_of_another(seen, state.period):
         return state, []
     over = projected.amount > budget.amount > spend.amount
     key, known = _key(budget), dict(state.forecasts)
@@ -273,10 +289,12 @@ def _balance(state: AlertState, seen: Observation, options: AlertOptions) -> Ver
     threshold, balance = options.low_balance, seen.account.available_balance
     if balance is None:
         return state, []
-    if (alerted := state.low_balance) is not None:
+    low = dict(state.low_balances)
+    if (alerted := low.get(balance.currency)) is not None:
         if balance.amount < (threshold or alerted) * BALANCE_REARM:
             return state, []
-        state = replace(state, low_balance=None)
+        del low[balance.currency]
+        state = replace(state, low_balances=low)
     if threshold is None or balance.amount > threshold:
         return state, []
     number = state.balances_sent + 1
@@ -287,7 +305,9 @@ def _balance(state: AlertState, seen: Observation, options: AlertOptions) -> Ver
         balance=balance.amount,
         currency=balance.currency,
     )
-    return replace(state, low_balance=threshold, balances_sent=number), [alert]
+    low = {**low, balance.currency: threshold}
+    state = replace(state, low_balances=low, balances_sent=number)
+    return state, [alert]
 
 
 def _models(state: AlertState, seen: Observation, options: AlertOptions) -> Verdict:
@@ -376,20 +396,33 @@ def _key(budget: Money) -> str:
     return f"{_text(budget.amount)} {budget.currency}"
 
 
-def _is_over(period: date, known: date | None) -> bool:
-    """Return whether a source still tells of the period before the one that is known.
+def _is_of_another(seen: Observation, known: date | None) -> bool:
+    """Return whether what is seen is of a period that is not to be judged.
 
-    What is longer ago is not what it tells, but a clock that was wrong.
+    That is one before the one that is known, where a source is late; or one that begins
+    in its midst, as the calendar's month does that another source reckons with.
     """
-    return (
-        known is not None
-        and timedelta() < known - period < _TWO_PERIODS
-        and (_month(period) != _month(known))
-    )
+    if _begins_anew(seen, known):
+        return False
+    assert seen.period and known
+    return _month(seen.period) != _month(known)
+
+
+def _begins_anew(seen: Observation, known: date | None) -> bool:
+    """Return whether what is seen is of a new period.
+
+    Within a month, a period may seem to begin when a figure is revised.
+    """
+    assert seen.period
+    if known is None or known > seen.today:
+        # Such a one was never seen but by a clock that was wrong.
+        return True
+    same_month = _month(seen.period) == _month(known)
+    return seen.period - known >= (_SHORTEST if same_month else _SHORTEST - _LATE)
 
 
 def _month(day: date) -> tuple[int, int]:
-    """Return the month: no two billing periods begin in the same one."""
+    """Return the month."""
     return day.year, day.month
 
 

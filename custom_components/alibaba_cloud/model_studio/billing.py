@@ -5,6 +5,7 @@ the billing service's (2017-12-14). Both lag by minutes to hours. Nothing else i
 called: the neighbours of these operations write limits, keys and members.
 """
 
+from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -520,12 +521,13 @@ def _ranges(
     """Return the ranges that one request each may name: a month, or a year of months."""
     ranges = []
     while start <= end:
-        if granularity is Granularity.DAY:
-            following = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
-        else:
-            following = date(start.year + 1, 1, 1)
-        ranges.append((start, min(end, following - timedelta(days=1))))
-        start = following
+        month = start.month if granularity is Granularity.DAY else 12
+        last = date(start.year, month, monthrange(start.year, month)[1])
+        ranges.append((start, min(end, last)))
+        if end <= last:
+            # There may be no day after it.
+            break
+        start = last + timedelta(days=1)
     return ranges
 
 

@@ -66,7 +66,7 @@ class SpendDays:
         days = self._in(spent.currency)
         looks = {**days.looks, day: look}
         if day not in days.looks:
-            looks = _recent(looks)
+            looks = _recent(looks, now)
         return replace(days, looks=looks)
 
     def bill(self, days: Mapping[date, Money], currency: str, now: datetime) -> Self:
@@ -83,7 +83,7 @@ class SpendDays:
         if not billed:
             return self
         known = self._in(currency)
-        billed = _recent({**known.billed, **billed})
+        billed = _recent({**known.billed, **billed}, now)
         return known if billed == known.billed else replace(known, billed=billed)
 
     def _in(self, currency: str) -> Self:
@@ -161,7 +161,8 @@ def _billing_day(when: datetime) -> date:
     return when.astimezone(BILLING_TIME_ZONE).date()
 
 
-def _recent[T](days: dict[date, T]) -> dict[date, T]:
-    """Return the days without those that say nothing any more."""
-    oldest = max(days) - WINDOW - _DAY
-    return {day: value for day, value in days.items() if day >= oldest}
+def _recent[T](days: dict[date, T], now: datetime) -> dict[date, T]:
+    """Return the days without those that say nothing, or are of a clock that was wrong."""
+    today = _billing_day(now)
+    oldest, latest = today - WINDOW - _DAY, today + _DAY
+    return {day: value for day, value in days.items() if oldest <= day <= latest}

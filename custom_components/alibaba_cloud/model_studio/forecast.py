@@ -69,7 +69,7 @@ def forecast_period(
     today that is a part of an average such day, as large as what is left of the day,
     whatever was spent so far. Refunds are not foreseen: nothing is below `spent`. None
     while fewer than three days of the last eight weeks are known, and for an end more
-    than 366 days off.
+    than 366 days off. A period that is over comes to what was spent.
     """
     now = now.astimezone(BILLING_TIME_ZONE)
     if end - now.date() > _LONGEST or (pace := _pace(daily, now.date())) is None:

@@ -29,14 +29,16 @@ def merge(
     *,
     followed: Collection[str],
     reports_usage: bool,
+    by_month: bool = True,
     before: AccountSnapshot | None = None,
 ) -> AccountSnapshot:
     """Return all figures of an account, each from the first source that has it.
 
     `/quotas` comes first, as it is near real time. Where an account has money and usage
     from there (`reports_usage`), another source steps in only with the same currency,
-    and never with counters: another one's would look as if they had been used. What is
-    as it was `before` is the same object again.
+    the bill only if its `monthly_spend` is `by_month` of the calendar, and none with
+    counters: another one's would look as if they had been used. What is as it was
+    `before` is the same object again.
     """
     account = reports.account or AccountSnapshot()
     models = dict(account.models)
@@ -52,6 +54,7 @@ def merge(
 
     spend, balance = reports.spend, reports.balance
     totals = None if reports_usage else reports.totals
+    month = spend.monthly if spend and (by_month or not reports_usage) else None
     spent = [models[name] for name in set(followed)]
     return replace(
         account,
@@ -62,7 +65,7 @@ def merge(
             account.credit_balance, balance.credit if balance else None
         ),
         daily_spend=money(account.daily_spend, spend.daily if spend else None),
-        monthly_spend=money(account.monthly_spend, spend.monthly if spend else None),
+        monthly_spend=money(account.monthly_spend, month),
         other_models_daily_spend=_rest(
             spend.daily if spend else None, (model.daily_spend for model in spent)
         ),
@@ -72,7 +75,9 @@ def merge(
         tokens_used=totals.tokens if totals else account.tokens_used,
         requests_used=totals.requests if totals else account.requests_used,
         models=MappingProxyType(models),
-        limits_only=None if reports.account is None else False,
+        limits_only=None
+        if reports.account is None
+        else account.limits_only and not (spend or balance or totals),
     )
 
 

@@ -44,7 +44,7 @@ def outlook(
         )
     if since is None:
         return known
-    end = _last_day(account, since, now)
+    end = _last_day(account, since)
     if forecast := forecast_period(daily, spent=spend.amount, now=now, end=end):
         known = replace(
             known,
@@ -69,19 +69,24 @@ def _difference(limit: Money | None, spend: Money) -> Money | None:
     return replace(limit, amount=limit.amount - spend.amount)
 
 
-def _last_day(account: AccountSnapshot, since: datetime, now: datetime) -> date:
-    """Return the last day of the period that the monthly spend is of."""
+def _last_day(account: AccountSnapshot, since: datetime) -> date:
+    """Return the last day of the period that the monthly spend is of.
+
+    It may be over: then the service is late to begin anew, or to be read.
+    """
     start = since.astimezone(BILLING_TIME_ZONE).date()
-    today = now.astimezone(BILLING_TIME_ZONE).date()
     period = account.billing_period
     if period.end and (period.start is None or period.start <= start):
-        return max(period.end, today)
+        return period.end
+    if period.start is None:
+        # What began in the midst of a month is a figure that was revised.
+        start = start.replace(day=1)
     following = start.replace(day=1) + timedelta(
         days=monthrange(start.year, start.month)[1]
     )
     days = monthrange(following.year, following.month)[1]
     following = following.replace(day=min(start.day, days))
-    return max(following - _DAY, today)
+    return following - _DAY
 
 
 def _to_the_hour(when: datetime | None) -> datetime | None:

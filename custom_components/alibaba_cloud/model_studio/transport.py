@@ -36,7 +36,8 @@ async def request(
     """Ask once; the secret is taken out of the answer and of what went wrong.
 
     The body of an answer other than 200 is empty where it can't be read. Raises
-    `ConnectionFailedError` or `InvalidAnswerError`.
+    `ConnectionFailedError`, which tells no more of the URL than host and port, or
+    `InvalidAnswerError`.
     """
     failure = None
     try:
@@ -54,7 +55,7 @@ async def request(
     except TimeoutError:
         failure = ConnectionFailedError(f"No answer within {TIMEOUT} s")
     except (aiohttp.ClientError, OSError) as err:
-        failure = ConnectionFailedError(str(err) or type(err).__name__)
+        failure = ConnectionFailedError(_reason(err) or type(err).__name__)
     if failure is not None:
         # Raised here, so that nothing hangs on it that has the request's headers.
         failure.redact(secret)
@@ -71,6 +72,17 @@ async def retried[AnswerT](ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
         return await ask()
     except ConnectionFailedError:
         return await ask()
+
+
+def _reason(err: aiohttp.ClientError | OSError) -> str:
+    """Return what went wrong, empty where the text may hold the URL.
+
+    A URL may be a secret, too: that of a Prometheus lets in whoever knows it.
+    """
+    if isinstance(err, aiohttp.ClientResponseError):
+        # Behind the colon stands what came back, which may repeat the URL.
+        return err.message.partition(":")[0]
+    return str(err) if isinstance(err, OSError | aiohttp.ClientPayloadError) else ""
 
 
 async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
