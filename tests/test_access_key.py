@@ -1287,6 +1287,24 @@ async def test_reauth(
     flows.assert_nothing_asked()
 
 
+@pytest.mark.logs("Error fetching .* spend data", "Error fetching .* balance data")
+async def test_reauth_says_what_rejects_the_access_key(
+    hass: HomeAssistant, flows: AccessFlows, simulator: Simulator
+) -> None:
+    """It does not say what else fails."""
+    simulator.fail(Fault.SERVER_ERROR, at="billing")
+    simulator.fail(Fault.UNAUTHORIZED, at="balance")
+    entry = known(hass, **stored(simulator))
+    await setup(hass, entry)
+    [flow] = hass.config_entries.flow.async_progress()
+    form = await hass.config_entries.flow.async_configure(flow["flow_id"])
+    assert placeholder(form, "rejection").startswith("InvalidAccessKeyId.NotFound: ")
+    simulator.recover()
+    flows.entry = entry
+    result = await flows.type_in(form)
+    assert await flows.end(result, SOURCE_REAUTH) == stored_anew(simulator)
+
+
 @pytest.mark.parametrize("loaded", [True, False])
 async def test_reauth_where_nothing_is_known_to_be_wrong(
     hass: HomeAssistant, flows: AccessFlows, simulator: Simulator, loaded: bool

@@ -11,6 +11,7 @@ from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
+    async_capture_events,
     async_mock_service,
 )
 
@@ -103,6 +104,27 @@ def test_works_in_every_home(path: Path) -> None:
     without = {name for name, field in inputs.items() if "default" not in field}
     assert without <= {"account"}
     assert all(field["name"] and field["selector"] for field in inputs.values())
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("name", ["spend_level", "throttled", "account_problem"])
+async def test_run_by_hand(hass: HomeAssistant, automate: Automate, name: str) -> None:
+    """It shows that and how one is told, and does nothing else."""
+    events = async_capture_events(hass, "switched_off")
+    inputs = (
+        {"actions": [{"event": "switched_off"}], "actions_level": 1}
+        if name == "spend_level"
+        else {}
+    )
+    notifications = await automate(name, **inputs)
+    [automation] = automations_with_blueprint(hass, f"{DOMAIN}/{name}.yaml")
+    await hass.services.async_call(
+        "automation", "trigger", {"entity_id": automation}, blocking=True
+    )
+    assert told(notifications) == [
+        ("Alibaba Cloud Model Studio", "This is a trial of how you are told.")
+    ]
+    assert events == []
 
 
 async def test_spend_level(

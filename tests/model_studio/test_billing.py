@@ -597,6 +597,7 @@ ODD_ROWS: list[Any] = [
     period("yesterday", "1.00"),
     period("20260231", "1.00"),
     period("2026", "1.00"),
+    period("2026081501", "1.00"),
     period(20260801.5, "1.00"),
     period(True, "1.00"),
     period("20260801", None),
@@ -895,6 +896,18 @@ def test_days_that_are_not_told(total: Any, others: dict[date, Money]) -> None:
         date(2026, 8, 3): cny("10.00"),
         date(2026, 8, 5): cny("20.00"),
     }
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_day_in_two_currencies(order: int) -> None:
+    """What is billed of it in the currency of the whole is what is known."""
+    rows = [
+        period("20260815", "30.00"),
+        period("20260815", "20.00", "USD"),
+    ]
+    told = parse_trend(bill(*rows[::order]))
+    assert daily_totals(told, TODAY, TODAY) == {TODAY: cny("30.00")}
+    assert month_report(told, TODAY).days[TODAY] == cny("30.00")
 
 
 def test_today_is_not_billed_yet() -> None:

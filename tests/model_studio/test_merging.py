@@ -187,6 +187,46 @@ def test_precedence(
     assert merged.other_models_monthly_spend == replace(rest, amount=Decimal(40))
 
 
+@pytest.mark.parametrize(
+    ("reports_usage", "by_month", "monthly"),
+    [
+        (True, True, spend("USD").monthly),
+        (True, False, None),
+        (False, False, spend("USD").monthly),
+    ],
+)
+def test_month_of_the_bill(
+    reports_usage: bool, by_month: bool, monthly: Money | None
+) -> None:
+    """It steps in for the account's own if that is of the calendar's month as well."""
+    merged = merge(
+        Reports(spend=spend("USD")),
+        followed=FOLLOWED,
+        reports_usage=reports_usage,
+        by_month=by_month,
+    )
+    assert merged.monthly_spend == monthly
+    assert merged.daily_spend == spend("USD").daily
+
+
+@pytest.mark.parametrize(
+    ("reports", "limits_only"),
+    [
+        (Reports(account=LIMITS), True),
+        (Reports(account=LIMITS, rates=RATES), True),
+        (Reports(account=LIMITS, spend=spend()), False),
+        (Reports(account=LIMITS, balance=balance()), False),
+        (Reports(account=LIMITS, totals=TOTALS), False),
+        (Reports(account=ACCOUNT), False),
+        (Reports(spend=spend()), None),
+    ],
+)
+def test_limits_only(reports: Reports, limits_only: bool | None) -> None:
+    """It has limits alone until another source tells of money or usage."""
+    merged = merge(reports, followed=FOLLOWED, reports_usage=False)
+    assert merged.limits_only is limits_only
+
+
 def test_one_figure_that_is_missing() -> None:
     """The others do not step in together, but each for itself."""
     merged = merge(

@@ -398,10 +398,16 @@ def parse_trend(answer: Mapping[str, Any]) -> SpendTrend:
 def daily_totals(trend: SpendTrend, first: date, last: date) -> dict[date, Money]:
     """Return what was billed on each day of a trend by day.
 
-    Where the days add up to the whole, nothing was billed on those that are not told.
+    Where the days add up to the whole, nothing was billed on those that are not told. Of
+    a day that is billed in several currencies it is the amount in that of the whole.
     """
-    told = {period.start: period.total for period in trend.periods}
     whole = trend.total
+    told: dict[date, Money] = {}
+    for period in trend.periods:
+        if period.start not in told or (
+            whole and period.total.currency == whole.currency
+        ):
+            told[period.start] = period.total
     if whole and _is_all(
         whole.amount,
         [t.amount for t in told.values() if t.currency == whole.currency],
@@ -534,8 +540,13 @@ def _ranges(
 def _period_start(value: Any) -> date | None:
     """Return the first day of a period, which is written 20260801 or 202608."""
     digits = (text(value) or "").replace("-", "")
+    if len(digits) == 6:
+        digits += "01"
+    if len(digits) != 8:
+        # As of an hour: Python would take it for all of the day.
+        return None
     try:
-        return date.fromisoformat(digits if len(digits) != 6 else f"{digits}01")
+        return date.fromisoformat(digits)
     except ValueError:
         return None
 

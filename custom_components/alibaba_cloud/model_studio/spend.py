@@ -91,7 +91,7 @@ def follow_spend(
     if window is None:
         return SpendWindow(amount=amount, seen=now, since=start)
     dropped = window.amount - amount >= _CORRECTION
-    halved = 0 <= amount * 2 <= window.amount != 0
+    halved = 0 <= amount * 2 <= window.amount
     if start <= window.since:
         rolled_over = dropped and halved
     else:
