@@ -1,5 +1,6 @@
 """Past spend in the recorder's own database: nothing lost, nothing twice, no day moved."""
 
+import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -444,6 +445,25 @@ async def test_cut_off(
     await world.check()
 
 
+async def test_ended_between_two_models(hass: HomeAssistant, world: World) -> None:
+    """Others have their turn there, and may end it: the rest is written the next time."""
+    written = []
+
+    def add(*args: Any) -> None:
+        written.append(args)
+        async_add_external_statistics(*args)
+        task.cancel()
+
+    task = hass.async_create_task(world.run(*MODELS))
+    with patch(ADD, add), pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(written) == 1
+    world.away(1)
+    await world.run(*MODELS)
+    world.bill(*MODELS)
+    await world.check()
+
+
 async def test_cut_off_between_two_currencies(world: World) -> None:
     """What one of them lacks is written, however long ago it was."""
     days = [date(2026, 6, 1) + number * DAY for number in range(200)]
@@ -554,6 +574,68 @@ async def test_model_is_followed_again(world: World) -> None:
     world.away(1)
     await world.run(*MODELS)
     world.bill(*MODELS)
+    await world.check()
+
+
+async def delete(hass: HomeAssistant, statistic: str) -> None:
+    """Delete a statistic, as one does in the developer tools."""
+    get_instance(hass).async_clear_statistics([statistic])
+    assert await rows_of(hass, statistic) == []
+
+
+@ON_BOTH
+@pytest.mark.parametrize("model", [None, "qwen-max"])
+async def test_statistic_is_deleted(
+    hass: HomeAssistant, world: World, model: str | None
+) -> None:
+    """It comes back with all of its past, once, and the others are left as they are."""
+    await world.run(*MODELS)
+    statistic = statistic_id("account", "CNY", model)
+    await delete(hass, statistic)
+    before = await dump(hass)
+    requests = await world.run(*MODELS)
+    assert requests == 2 + 3 + EMPTY_MONTHS
+    assert await dump(hass, without=statistic) == before
+    world.bill(*MODELS)
+    await world.check()
+    assert await world.run(*MODELS) == 2
+
+
+async def test_deleted_statistic_of_a_model_out_of_use(
+    hass: HomeAssistant, world: World
+) -> None:
+    """It comes back with the next bill, and until then nothing is read for it."""
+    await world.run("rare")
+    world.away(50)
+    await world.run("rare")
+    await delete(hass, statistic_id("account", "CNY", "rare"))
+    assert await world.run("rare") == 3
+    world.account.adjust(world.yesterday, "rare", "2.00")
+    await world.run("rare")
+    world.bill("rare")
+    await world.check()
+
+
+async def test_model_is_billed_for_the_first_time(world: World) -> None:
+    """All is read once where that may have been before, and not for one without bills."""
+    await world.run("other", "never")
+    for requests in (2, 2 + 3 + EMPTY_MONTHS, 2):
+        world.away(1)
+        if requests > 2:
+            world.account.adjust(world.yesterday, "other", "5.00")
+        assert await world.run("other", "never") == requests
+    world.bill("other", "never")
+    await world.check()
+
+    # Of an account whose past is read each day, there is no more to be had.
+    world.account.history_start = date(2026, 8, 1)
+    world.entry_id, world.imported = "young", ()
+    world.amounts.clear()
+    await world.run("another")
+    world.away(1)
+    world.account.adjust(world.yesterday, "another", "5.00")
+    assert await world.run("another") == 2
+    world.bill("another", first=date(2026, 8, 1))
     await world.check()
 
 
@@ -905,27 +987,47 @@ async def test_what_is_not_told_stays(world: World) -> None:
     await world.check()
 
 
+@pytest.mark.parametrize("models", [(), MODELS], ids=["no models", "models"])
+async def test_nothing_was_billed_lately(world: World, models: Collection[str]) -> None:
+    """What was billed before is there all the same."""
+    days = [date(2026, 5, 20) + number * DAY for number in range(40)]
+    billed: Billed = {str(day): {None: "1.50", "qwen-max": "1.50"} for day in days}
+    world.simulator.trend_body = partial(canned, billed)
+    if models:
+        # As if the database had been lost since.
+        world.imported = models
+    await world.run(*models)
+    for day in (days[0] + number * DAY for number in range(87)):
+        for model in (None, *models[:1]):
+            amount = Decimal("1.50") if day in days else Decimal()
+            world.amounts.setdefault(model, {})[day] = amount
+    assert max(world.amounts[None]) == YESTERDAY
+    await world.check()
+    assert await world.run(*models) == 2
+
+
 @pytest.mark.parametrize("zeros", [False, True], ids=["left out", "told as nothing"])
+@pytest.mark.parametrize("models", [(), MODELS], ids=["no models", "models"])
 async def test_nothing_was_ever_billed(
-    hass: HomeAssistant, world: World, zeros: bool
+    hass: HomeAssistant, world: World, models: Collection[str], zeros: bool
 ) -> None:
     """Which does not take a request for each month every day; and then something is."""
     start = date(2026, 9, 1)
     world.account.history_start = start
     if zeros:
         world.simulator.trend_body = partial(nothing_before, start)
-    assert await world.run(*MODELS) == 2 + EMPTY_MONTHS
+    assert await world.run(*models) == 2 + EMPTY_MONTHS
     assert len(await dump(hass)) == zeros
     for _ in range(2):
         world.away(1)
-        assert await world.run(*MODELS) == 2
+        assert await world.run(*models) == 2
     assert {row[2] for row in await rows_of(hass, statistic_id("account", "CNY"))} == (
         {Decimal("0.0")} if zeros else set()
     )
 
     world.freezer.move_to("2026-09-05 12:00:00+00:00")
-    await world.run(*MODELS)
-    world.bill(*MODELS, first=start)
+    await world.run(*models)
+    world.bill(*models, first=start)
     if zeros:
         rows = await rows_of(hass, statistic_id("account", "CNY"))
         assert [row for row in rows if row[2]] == summed(world.amounts.pop(None))

@@ -224,6 +224,7 @@ def test_exceptions(english: Any) -> None:
         "no_access_key",
         "no_such_model",
         "nothing_read",
+        "stored_by_later_version",
     }
     assert english["exceptions"].keys() == wanted
     assert [key for key in wanted if "message" not in english["exceptions"][key]] == []

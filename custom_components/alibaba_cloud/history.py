@@ -1,9 +1,10 @@
 """Past spend as long-term statistics: what was billed before, and bills revised since.
 
-Nothing is remembered but what stands in the recorder's database: what is written is
-worked out anew from the bill, so that writing it twice changes nothing.
+Nothing of it is remembered but what stands in the recorder's database: what is written
+is worked out anew from the bill, so that writing it twice changes nothing.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from homeassistant.components.recorder.statistics import (
 )
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.translation import async_get_translations
+from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
 from .model_studio import AccountError, BillingClient, Money, SpendTrend, daily_totals
@@ -39,6 +41,9 @@ EMPTY_MONTHS = 12
 MOST_MONTHS = 120
 """Months that are asked for at most."""
 DAY = timedelta(days=1)
+
+NEVER_BILLED: HassKey[set[str]] = HassKey(f"{DOMAIN}_never_billed")
+"""The entries of which all there is was read, and nothing found."""
 
 HOUR_OF_DAY = time(10, tzinfo=UTC)
 """Where in time a day's bill is put: an hour of the billing day that has the same date
@@ -57,6 +62,8 @@ class Row(NamedTuple):
 
 type Written = Mapping[date, Row]
 """What a statistic holds."""
+type Statistics = Mapping[str | None, Written]
+"""Those of an account in one currency, by model, with its own under None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,25 +104,29 @@ async def async_import_spend(
     """Write what was billed by day, up to yesterday: all of it once, then what may change.
 
     `imported` are the models whose past is written already. Nothing is written before
-    all is read. Returns what was billed on the days that were read. Raises as
+    all is read, and then one statistic after the other: what an import does not get to,
+    the next one writes. Returns what was billed on the days that were read. Raises as
     `BillingClient.get_trend` does.
     """
     last = billing_today() - DAY
     written = await get_instance(hass).async_add_executor_job(
         _written, hass, entry_id, models
     )
-    reached = {
-        currency: max(statistics[None])
-        for currency, statistics in written.items()
-        if None in statistics
-    }
-    newest = min(max(reached.values(), default=last), last)
+    reached = [
+        max(statistics[None]) for statistics in written.values() if None in statistics
+    ]
+    newest = min(max(reached, default=last), last)
+    never_billed = hass.data.setdefault(NEVER_BILLED, set())
     # What is younger than it was to be revised when it was read last, or not read yet.
     bills = await _async_bills(billing, last, newest - REVISED_DAYS + DAY)
-    if not set(models) <= set(imported) or any(
-        reached.get(currency, date.min) < bills.first - DAY for currency in bills.daily
+    if (
+        not set(models) <= set(imported)
+        or not (reached or entry_id in never_billed)
+        or _is_past_missing(bills, models, written)
     ):
         bills = await _async_bills(billing, last)
+        if not bills.daily:
+            never_billed.add(entry_id)
     names = await async_get_translations(hass, hass.config.language, "entity", {DOMAIN})
     spend = names.get(f"component.{DOMAIN}.entity.sensor.daily_spend.name", "")
     # The account's come last: up to where they reach, those of its models are written.
@@ -136,6 +147,8 @@ async def async_import_spend(
                     ),
                     rows,
                 )
+        # Hundreds of models have rows by the hundred: others have their turn in between.
+        await asyncio.sleep(0)
     await get_instance(hass).async_block_till_done()
     return bills.totals
 
@@ -181,6 +194,28 @@ def _is_bill(period: SpendPeriod) -> bool:
     return bool(period.total.amount) or any(period.groups.values())
 
 
+def _is_past_missing(
+    bills: Bills, models: Collection[str], written: Mapping[str, Statistics]
+) -> bool:
+    """Return whether what is written does not reach up to these bills.
+
+    A model that is billed for the first time gets its past, too: its statistic may also
+    have been deleted.
+    """
+    for currency, daily in bills.daily.items():
+        known = written.get(currency, {})
+        account = known.get(None, {})
+        if max(account, default=date.min) < bills.first - DAY:
+            return True
+        if min(account) < bills.first and any(
+            any(_amount(period, model) for period in daily.values())
+            for model in models
+            if model not in known
+        ):
+            return True
+    return False
+
+
 def _rows(
     bills: Bills, currency: str, model: str | None, written: Written
 ) -> Iterable[StatisticData]:
@@ -221,7 +256,7 @@ def _amount(period: SpendPeriod | None, model: str | None) -> Decimal | None:
 
 def _written(
     hass: HomeAssistant, entry_id: str, models: Collection[str]
-) -> dict[str, dict[str | None, Written]]:
+) -> Mapping[str, Statistics]:
     """Return what is written of an account and its models, by currency."""
     known = get_metadata(hass, statistic_source=DOMAIN)
     currencies = {

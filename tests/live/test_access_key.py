@@ -441,7 +441,7 @@ async def test_access_key_revoked(
         assert states["api_key_problem"]["state"] == "off"
         await eventually(all_failed, within=WITHIN)
         flow = await eventually(account.reauth_flow, within=WITHIN)
-        assert flow["step_id"] == "access_key"
+        assert flow["step_id"] == "reauth_access_key"
 
     step = await home_assistant.continue_flow(flow["flow_id"], **form)
     assert step["errors"] == {"base": "invalid_access_key"}
