@@ -6,7 +6,13 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.alibaba_cloud.const import DOMAIN
+from custom_components.alibaba_cloud.const import (
+    CONF_ACCESS_KEY_ID,
+    CONF_ACCESS_KEY_SECRET,
+    CONF_BALANCE_ENDPOINT,
+    CONF_BILLING_ENDPOINT,
+    DOMAIN,
+)
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.json import json_dumps
@@ -101,3 +107,52 @@ async def test_nothing_read_yet(
     with pytest.raises(HomeAssistantError, match="Arrearage") as err:
         await get_usage(hass)
     assert err.value.translation_key == "nothing_read"
+
+
+@pytest.mark.parametrize("period", ["day", "month"])
+@pytest.mark.parametrize(
+    ("start", "known"),
+    [("9999-06-01", True), ("9999-12-31", True), ("9990-12-31", False)],
+)
+async def test_get_spend_until_the_last_day_there_is(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    period: str,
+    start: str,
+    known: bool,
+) -> None:
+    """Nothing is billed there, and a range that is too long is refused all the same."""
+    [(access_key_id, secret)] = simulator.access_keys.items()
+    hass.config_entries.async_update_entry(
+        entry,
+        data={
+            **entry.data,
+            CONF_ACCESS_KEY_ID: access_key_id,
+            CONF_ACCESS_KEY_SECRET: secret,
+            CONF_BILLING_ENDPOINT: simulator.openapi_url,
+            CONF_BALANCE_ENDPOINT: simulator.openapi_url,
+        },
+    )
+    await setup(hass, entry)
+
+    async def get_spend() -> Any:
+        return await hass.services.async_call(
+            DOMAIN,
+            "get_spend",
+            {
+                "config_entry_id": "account",
+                "start_date": start,
+                "end_date": "9999-12-31",
+                "period": period,
+            },
+            blocking=True,
+            return_response=True,
+        )
+
+    if known:
+        assert (await get_spend())["periods"] == []
+    else:
+        with pytest.raises(ServiceValidationError) as err:
+            await get_spend()
+        assert err.value.translation_key == "invalid_range"

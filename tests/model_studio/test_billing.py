@@ -1,6 +1,8 @@
 """The bill and the balance: what is asked, and what is made of what comes back."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +16,7 @@ from alibabacloud_bssopenapi20171214.models import QueryAccountBalanceResponseBo
 from alibabacloud_modelstudio20260210.models import GetBillingTrendResponseBody  # type: ignore[import-untyped]
 from hypothesis import given, strategies as st
 import pytest
+from yarl import URL
 
 from custom_components.alibaba_cloud.model_studio import (
     NULL_GROUP,
@@ -214,6 +217,24 @@ async def test_trend_by_day_is_asked_month_by_month(
     assert told.total
     assert told.total.amount == sum(
         total_on(simulator.account, p.start) for p in told.periods
+    )
+
+
+@pytest.mark.parametrize(
+    ("granularity", "first"), [("DAY", date(9999, 11, 30)), ("MONTH", date(9998, 5, 1))]
+)
+async def test_days_have_an_end(
+    simulator: Simulator, billing: BillingClient, granularity: str, first: date
+) -> None:
+    """After the last one that a calendar has, no more are asked for."""
+    told = await billing.get_trend(
+        first, date.max, granularity=Granularity(granularity)
+    )
+    assert told.periods == ()
+    assert ranges(simulator) == (
+        [("9999-11-30", "9999-11-30"), ("9999-12-01", "9999-12-31")]
+        if granularity == "DAY"
+        else [("9998-05-01", "9998-12-31"), ("9999-01-01", "9999-12-31")]
     )
 
 
@@ -1395,3 +1416,107 @@ async def test_secret_that_is_repeated(
     assert secret not in caplog.text
     for request in simulator.signed_requests:
         assert secret not in str(request)
+
+
+# --- The URL, which may be a secret, too
+
+
+def http(status: str, *headers: str, body: bytes = b"") -> bytes:
+    """Return an answer as it goes over the wire."""
+    return "\r\n".join((f"HTTP/1.1 {status}", *headers, "", "")).encode() + body
+
+
+@asynccontextmanager
+async def answering(raw: bytes | None) -> AsyncIterator[str]:
+    """Answer every request with raw bytes, in which the path may be repeated, or never."""
+
+    async def handle(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        if raw is None:
+            # Until the other side hangs up.
+            await reader.read()
+        else:
+            writer.write(raw.replace(b"ECHO", asked.split()[1]))
+        writer.close()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def reason(session: aiohttp.ClientSession, origin: str) -> str:
+    """Return why an answer from a secret URL fails, which nothing else of it tells."""
+    url = URL(f"{origin}/h1dden/api/v1/query?query=h1dden&time=1785600000")
+    with pytest.raises(ConnectionFailedError) as caught:
+        await transport.request(session, "GET", url, headers={}, secret=SECRET)
+    told = "".join(traceback.format_exception(caught.value, chain=True))
+    assert "h1dden" not in f"{told}{caught.value!r}{vars(caught.value)}"
+    assert caught.value.__context__ is caught.value.__cause__ is None
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b"", "ServerDisconnectedError"),
+        (b"HTTP/1.1 200 OK\r\nX-Path: ECHO", "ServerDisconnectedError"),
+        (b"500 No such command: GET ECHO\r\n", "Bad status line"),
+        (http("banana"), "Bad status line"),
+        (http("200 OK", "ECHO"), "Invalid header token"),
+        (http("200 OK", "Content-Length: ECHO"), "Invalid character in Content-Length"),
+        (http("200 OK", f"X-Path: {'ECHO' * 300}"), "Got more than 8190 bytes"),
+        (
+            http("200 OK", "Transfer-Encoding: chunked", body=b"ECHO\r\n"),
+            "Invalid character in chunk size",
+        ),
+        (
+            http("200 OK", "Content-Length: 1000", body=b"ECHO"),
+            "Response payload is not completed",
+        ),
+        (
+            http("200 OK", "Content-Encoding: gzip", "Content-Length: 4", body=b"ECHO"),
+            "Can not decode content-encoding: gzip",
+        ),
+    ],
+    ids=lambda value: ascii(value[:60]),
+)
+async def test_answer_that_is_none_does_not_tell_the_url(
+    session: aiohttp.ClientSession, raw: bytes, told: str
+) -> None:
+    async with answering(raw) as origin:
+        assert told in await reason(session, origin)
+
+
+async def test_service_that_is_not_reached_tells_its_host_alone(
+    session: aiohttp.ClientSession, simulator: Simulator
+) -> None:
+    origin = simulator.openapi_url
+    assert "SSL" in (await reason(session, origin.replace("http", "https"))).upper()
+    await simulator.stop()
+    assert await reason(session, origin) == (
+        f"Cannot connect to host {origin.removeprefix('http://')} ssl:default"
+        f" [Connect call failed ('127.0.0.1', {URL(origin).port})]"
+    )
+    assert "Cannot connect to host a..b:80" in await reason(session, "http://a..b")
+
+
+@pytest.mark.parametrize(
+    ("origin", "told"),
+    [
+        ("http://", "InvalidUrlClientError"),
+        ("ftp://127.0.0.1", "NonHttpUrlClientError"),
+    ],
+)
+async def test_url_that_is_none_is_not_told(
+    session: aiohttp.ClientSession, origin: str, told: str
+) -> None:
+    assert await reason(session, origin) == told
+
+
+async def test_slow_service_does_not_tell_the_url(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "TIMEOUT", 0.1)
+    async with answering(None) as origin:
+        assert await reason(session, origin) == "No answer within 0.1 s"

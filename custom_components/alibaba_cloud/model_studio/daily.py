@@ -164,5 +164,5 @@ def _billing_day(when: datetime) -> date:
 def _recent[T](days: dict[date, T], now: datetime) -> dict[date, T]:
     """Return the days without those that say nothing, or are of a clock that was wrong."""
     today = _billing_day(now)
-    oldest, latest = today - WINDOW - _DAY, today + _DAY
-    return {day: value for day, value in days.items() if oldest <= day <= latest}
+    oldest = today - WINDOW - _DAY
+    return {day: value for day, value in days.items() if oldest <= day <= today}
