@@ -62,6 +62,7 @@ from custom_components.alibaba_cloud.model_studio import (
 from custom_components.alibaba_cloud.sources import INTERVALS, Source
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import get_last_statistics
+from homeassistant.components.recorder.table_managers.state_attributes import CACHE_SIZE
 from homeassistant.components.recorder.tasks import RecorderTask
 from homeassistant.config_entries import SOURCE_USER, ConfigEntry, ConfigEntryState
 from homeassistant.core import HomeAssistant
@@ -932,6 +933,24 @@ async def sample(
     )
 
 
+async def fill_caches(hass: HomeAssistant) -> None:
+    """Have the recorder remember as many attributes and events as it ever does.
+
+    In a house that has more than an account, its caches are full after the first day.
+    """
+    for number in range(CACHE_SIZE):
+        what = {
+            "number": number,
+            "friendly_name": f"Something of a house, {number:>150}",
+        }
+        hass.states.async_set("sensor.house", str(number), what)
+        hass.bus.async_fire("something_happened", what)
+        if number % 100 == 0:
+            await settled(hass)
+    hass.states.async_remove("sensor.house")
+    await settled(hass)
+
+
 def _counts(hass: HomeAssistant, loop: VirtualLoop, subject: Subject) -> dict[str, int]:
     """Return how many there are of what can be left over."""
     devices, entities = dr.async_get(hass), er.async_get(hass)
@@ -1056,6 +1075,7 @@ async def soak(kind: type[World], days: int, seed: int, loop: VirtualLoop) -> Pa
         world = kind(clock, subject, Random(f"{kind.name} {seed}"))
         with loop.look_on(get_instance(hass)):
             await world.set_up()
+            await fill_caches(hass)
             # What is there now stays, and need not be looked through again and again.
             gc.collect()
             gc.freeze()

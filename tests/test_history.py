@@ -620,6 +620,7 @@ async def test_model_is_billed_for_the_first_time(world: World) -> None:
     """All is read once where that may have been before, and not for one without bills."""
     await world.run("other", "never")
     for requests in (2, 2 + 3 + EMPTY_MONTHS, 2):
+        await async_wait_recording_done(world.hass)
         world.away(1)
         if requests > 2:
             world.account.adjust(world.yesterday, "other", "5.00")
@@ -632,6 +633,7 @@ async def test_model_is_billed_for_the_first_time(world: World) -> None:
     world.entry_id, world.imported = "young", ()
     world.amounts.clear()
     await world.run("another")
+    await async_wait_recording_done(world.hass)
     world.away(1)
     world.account.adjust(world.yesterday, "another", "5.00")
     assert await world.run("another") == 2
@@ -988,7 +990,7 @@ async def test_what_is_not_told_stays(world: World) -> None:
 
 
 @pytest.mark.parametrize("models", [(), MODELS], ids=["no models", "models"])
-async def test_nothing_was_billed_lately(world: World, models: Collection[str]) -> None:
+async def test_nothing_was_billed_lately(world: World, models: tuple[str, ...]) -> None:
     """What was billed before is there all the same."""
     days = [date(2026, 5, 20) + number * DAY for number in range(40)]
     billed: Billed = {str(day): {None: "1.50", "qwen-max": "1.50"} for day in days}

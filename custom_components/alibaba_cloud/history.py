@@ -131,6 +131,8 @@ async def async_import_spend(
     spend = names.get(f"component.{DOMAIN}.entity.sensor.daily_spend.name", "")
     # The account's come last: up to where they reach, those of its models are written.
     for model in (*models, None):
+        # Hundreds of models have rows by the hundred: others have their turn in between.
+        await asyncio.sleep(0)
         for currency in bills.daily:
             known = written.get(currency, {}).get(model, {})
             if rows := list(_rows(bills, currency, model, known)):
@@ -147,8 +149,6 @@ async def async_import_spend(
                     ),
                     rows,
                 )
-        # Hundreds of models have rows by the hundred: others have their turn in between.
-        await asyncio.sleep(0)
     await get_instance(hass).async_block_till_done()
     return bills.totals
 

@@ -41,6 +41,12 @@ class LiveAccount:
                 return entry
         raise LookupError(self.entry_id)
 
+    async def reload(self) -> None:
+        """Set it up again, which reads everything at once."""
+        await self.home_assistant.request(
+            "POST", f"/api/config/config_entries/entry/{self.entry_id}/reload"
+        )
+
     async def entities(self) -> dict[str, dict[str, Any]]:
         """Return the registered entities by key."""
         return {

@@ -226,13 +226,6 @@ def past(account: Account) -> dict[str, dict[date, Decimal]]:
     }
 
 
-async def reload(account: LiveAccount) -> None:
-    """Set the account up again, which reads everything at once."""
-    await account.home_assistant.request(
-        "POST", f"/api/config/config_entries/entry/{account.entry_id}/reload"
-    )
-
-
 async def restart(account: LiveAccount) -> None:
     """Restart Home Assistant."""
     await account.home_assistant.restart()
@@ -353,7 +346,7 @@ async def test_permission_missing(
     assert "AliyunBSSReadOnlyAccess" in text
 
     simulator.denied = set()
-    await reload(account)
+    await account.reload()
     states = await account.shows(**figures(simulator.account))
     assert states["status"]["attributes"]["failed_sources"] == {}
 
@@ -434,7 +427,7 @@ async def test_access_key_revoked(
         told = states["status"]["attributes"].get("failed_sources", {})
         return told.keys() == failed or None
 
-    for again in (reload, restart):
+    for again in (LiveAccount.reload, restart):
         log.expect(LOGGER, len(failed))
         await again(account)
         states = await account.shows(**revoked)

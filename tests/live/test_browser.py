@@ -11,7 +11,7 @@ from tests.simulator import Simulator
 from .access_key import MODELS, base_url_of, form_of
 from .account import DOMAIN, LiveAccount
 from .browser import ENDPOINTS, fill_in_access_key, fill_in_account, open_page
-from .conftest import API_KEY
+from .conftest import API_KEY, ExpectedLog
 from .dashboard import dashboard_of
 from .instance import HomeAssistant
 
@@ -63,7 +63,10 @@ async def test_set_up(
 
 
 async def test_access_key(
-    home_assistant: HomeAssistant, simulator: Simulator, screenshots: Path
+    home_assistant: HomeAssistant,
+    simulator: Simulator,
+    screenshots: Path,
+    log: ExpectedLog,
 ) -> None:
     """It is asked for after an API key that reads limits only, and can be changed."""
     simulator.account.answer = "limits"
@@ -130,8 +133,30 @@ async def test_access_key(
                 page.get_by_role("textbox", name=ENDPOINTS[name])
             ).to_have_value(url)
         await page.screenshot(path=screenshots / "reconfigure.png")
+
+        # What is wrong in the section is said at the section, which stays open.
+        prometheus = page.get_by_role("textbox", name=ENDPOINTS["prometheus_url"])
+        await prometheus.fill("ftp://elsewhere.example")
+        await submit.click()
+        await expect(
+            page.get_by_text("The URL for Prometheus can't be used.")
+        ).to_be_visible()
+        await page.screenshot(path=screenshots / "wrong_endpoint.png")
+        await prometheus.fill(form["endpoints"]["prometheus_url"])
         await submit.click()
         await expect(page.get_by_text("Reconfiguration was successful")).to_be_visible()
+
+        # Another one is asked for with what is wrong with it.
+        simulator.access_keys.clear()
+        log.expect("custom_components.alibaba_cloud", 5)
+        await account.reload()
+        await page.goto(f"/config/integrations/integration/{DOMAIN}")
+        await page.get_by_role("button", name="Reconfigure").click()
+        await expect(
+            page.get_by_text("no longer accepts the AccessKey")
+        ).to_be_visible()
+        await expect(page.get_by_text("InvalidAccessKeyId")).to_be_visible()
+        await page.screenshot(path=screenshots / "reauth_access_key.png")
 
 
 async def test_dashboard(account: LiveAccount) -> None:

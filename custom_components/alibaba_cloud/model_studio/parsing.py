@@ -5,7 +5,6 @@ not one of the two documented shapes is refused.
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -32,7 +31,6 @@ from .models import (
     Number,
     RateLimit,
 )
-from .spend import BILLING_TIME_ZONE
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -361,20 +359,14 @@ def decimal(text: str) -> Decimal | None:
 
 
 def _date(value: Any) -> date | None:
-    """Return the day of a date, which may come with a time.
+    """Return the day of a date, which may come with a time, as it was written.
 
-    With a time zone, it is the day that the billing time zone has then. A day of another
-    age is a placeholder, and no time zone could hold its midnight.
+    A day of another age is a placeholder, and no time zone could hold its midnight.
     """
     if not isinstance(value, str):
         return None
-    value = value.strip()
     try:
-        day = date.fromisoformat(value[:10])
+        day = date.fromisoformat(value.strip()[:10])
     except ValueError:
         return None
-    with suppress(ValueError, OverflowError):
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is not None:
-            day = moment.astimezone(BILLING_TIME_ZONE).date()
     return day if 2000 <= day.year < 3000 else None
