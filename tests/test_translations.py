@@ -230,6 +230,22 @@ def test_exceptions(english: Any) -> None:
     assert [key for key in wanted if "message" not in english["exceptions"][key]] == []
 
 
+def test_every_field_is_explained(english: Any) -> None:
+    """Also those of the sections of a form."""
+
+    def forms(node: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(node, dict):
+            if "data" in node:
+                yield node
+            for part in node.values():
+                yield from forms(part)
+
+    found = [*forms(english["config"]), *forms(english["options"])]
+    assert len(found) > 10
+    for form in found:
+        assert form["data"].keys() == form["data_description"].keys()
+
+
 def test_form_errors(english: Any) -> None:
     wanted = FAILURE_KEYS | {
         "access_key_incomplete",

@@ -2,11 +2,11 @@
 
 from abc import abstractmethod
 from decimal import Decimal
-from typing import Any, ClassVar, Unpack, cast, override
+from typing import Any, ClassVar, Unpack, override
 
 import voluptuous as vol
 
-from homeassistant.const import CONF_DEVICE_ID, CONF_OPTIONS
+from homeassistant.const import CONF_DEVICE_ID
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.condition import (
     Condition,
@@ -20,7 +20,7 @@ from .const import CONF_LEVEL, DOMAIN
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .failures import Status
 from .model_studio import reaches
-from .trigger import DEVICES, LEVEL
+from .trigger import DEVICES, LEVEL, with_options
 
 
 class AccountCondition(Condition):
@@ -34,8 +34,7 @@ class AccountCondition(Condition):
         cls, hass: HomeAssistant, config: ConfigType
     ) -> ConfigType:
         """Validate the options."""
-        schema = vol.Schema({vol.Required(CONF_OPTIONS, default=dict): cls.options})
-        return cast(ConfigType, schema(config))
+        return with_options(config, cls.options)
 
     def __init__(self, hass: HomeAssistant, config: ConditionConfig) -> None:
         """Take up the options."""

@@ -33,6 +33,15 @@ LEVEL = vol.All(
 )
 
 
+def with_options(config: ConfigType, options: dict[Any, Any]) -> ConfigType:
+    """Return the configuration of a trigger or condition, its options validated.
+
+    Raises `vol.Invalid` where they are not good.
+    """
+    schema = vol.Schema({vol.Required(CONF_OPTIONS, default=dict): options})
+    return cast(ConfigType, schema(config))
+
+
 class AlertTrigger(Trigger):
     """Fires on each alert of a kind."""
 
@@ -45,8 +54,7 @@ class AlertTrigger(Trigger):
         cls, hass: HomeAssistant, config: ConfigType
     ) -> ConfigType:
         """Validate the options."""
-        schema = vol.Schema({vol.Required(CONF_OPTIONS, default=dict): cls.options})
-        return cast(ConfigType, schema(config))
+        return with_options(config, cls.options)
 
     def __init__(self, hass: HomeAssistant, config: TriggerConfig) -> None:
         """Take up the options."""
