@@ -562,8 +562,7 @@ class Subject:
     def forget_requests(self) -> None:
         """Count the requests, which the simulator keeps."""
         self.requests += len(self.simulator.requests)
-        self.simulator.requests.clear()
-        self.simulator.signed_requests.clear()
+        self.simulator.forget()
 
 
 @dataclass(frozen=True, kw_only=True)

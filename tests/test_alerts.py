@@ -1283,6 +1283,7 @@ async def test_days_are_those_of_a_host(
     await setup(hass, entry)
     await spend_alike(simulator, freezer, poll, [10, 11, 12])
     await unload(hass, entry)
+    assert kept[STORED]["data"]["base_url"] == simulator.base_url
     kept[STORED]["data"]["base_url"] = "https://elsewhere.example/api/v1"
     await setup(hass, entry)
     await spend_alike(simulator, freezer, poll, [13])

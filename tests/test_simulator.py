@@ -1385,6 +1385,11 @@ async def test_signature_is_good_once(
     status, answer = await call(session, simulator, headers)
     assert (status, answer["Code"]) == (400, "SignatureNonceUsed")
 
+    assert simulator.signed_requests
+    simulator.forget()
+    assert not simulator.signed_requests
+    assert (await call(session, simulator, headers))[0] == HTTPStatus.OK
+
 
 @pytest.mark.parametrize("minutes", [16, -16])
 async def test_signature_is_of_now(

@@ -333,9 +333,8 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             return
         account = self.data or self.store.account
         spend = account.monthly_spend if account else None
-        told = [spend] if spend else [days[day] for day in sorted(days)[-1:]]
-        for money in told:
-            self.store.bill(days, money.currency)
+        if days:
+            self.store.bill(days, (spend or days[max(days)]).currency)
 
     async def _import_spend(self) -> Mapping[date, Money]:
         """Write the past spend to the statistics, and remember it, and whose it is.

@@ -261,6 +261,12 @@ class Simulator:
         for service in SERVICES if at is None else (at,):
             self._failures.pop(service, None)
 
+    def forget(self) -> None:
+        """Forget all requests that came, and with them the nonces they used."""
+        self.requests.clear()
+        self.signed_requests.clear()
+        self._gate = Gate()
+
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer whatever comes, if somebody is still there."""
         try:
