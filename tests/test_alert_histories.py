@@ -447,8 +447,8 @@ def balance_due(log: Sequence[Look]) -> Iterator[tuple[int, Telling]]:
         ]
         low: int | None = None
         alerted = Decimal()
-        for at, (number, balance, threshold) in enumerate(looks):
-            if threshold is None or balance > threshold:
+        for at, (number, amount, threshold) in enumerate(looks):
+            if threshold is None or amount > threshold:
                 continue
             between = looks[low + 1 : at] if low is not None else ()
             if low is None or any(
@@ -459,7 +459,7 @@ def balance_due(log: Sequence[Look]) -> Iterator[tuple[int, Telling]]:
                 yield (
                     number,
                     should_tell(
-                        AlertKind.BALANCE_LOW, balance=balance, currency=currency
+                        AlertKind.BALANCE_LOW, balance=amount, currency=currency
                     ),
                 )
 

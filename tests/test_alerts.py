@@ -12,6 +12,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     async_capture_events,
+    async_fire_time_changed,
     async_mock_restore_state_shutdown_restart,
 )
 from pytest_homeassistant_custom_component.components.recorder.common import (
@@ -19,6 +20,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 from syrupy.assertion import SnapshotAssertion
 
+from custom_components.alibaba_cloud.alerting import ARMED_AFTER
 from custom_components.alibaba_cloud.const import (
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
@@ -216,8 +218,10 @@ async def restart(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 
 
 async def start(hass: HomeAssistant) -> None:
-    """Complete the start of Home Assistant."""
+    """Complete the start of Home Assistant, until all automations are armed."""
     await hass.async_start()
+    await hass.async_block_till_done(wait_background_tasks=True)
+    async_fire_time_changed(hass, dt_util.utcnow() + ARMED_AFTER)
     await hass.async_block_till_done(wait_background_tasks=True)
 
 
@@ -668,8 +672,7 @@ async def test_crossed_in_a_reload(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
     """Conditions and actions of what it runs find the account, as with any poll."""
-    told = []
-    hass.bus.async_listen("told", told.append)
+    told = async_capture_events(hass, "told")
     automation = {
         "triggers": {"trigger": f"{DOMAIN}.spend_level_reached"},
         "conditions": {

@@ -761,6 +761,37 @@ async def test_today_without_a_bill_is_unknown(
     assert entity_id(hass, "daily_spend") is None
 
 
+async def test_bill_without_days(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """It tells what the month costs, and of no day what that does."""
+    simulator.trend_body = trend("20260815", daily="1.00", monthly="2.00")
+    simulator.trend_body["data"]["resultByTime"] = []
+    await setup(hass, entry)
+    assert state(hass, "monthly_spend") == "2.00"
+    assert state(hass, "daily_spend") is None
+    assert entry.runtime_data.store.days.billed == {}
+
+
+async def test_bill_that_outlives_its_account(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    hass_storage: dict[str, Any],
+) -> None:
+    """What it tells after the end is kept nowhere."""
+    coordinator = account.runtime_data
+    day = date(2026, 8, 2)
+    before = coordinator.store.days.billed[day]
+    simulator.account.adjust(day, "qwen-max", 5)
+    reading = hass.async_create_task(coordinator.sources[Source.SPEND].async_refresh())
+    await hass.config_entries.async_remove(account.entry_id)
+    await reading
+    assert coordinator.sources[Source.SPEND].data.days[day].amount == before + 5
+    assert coordinator.store.days.billed[day] == before
+    assert "alibaba_cloud.account" not in hass_storage
+
+
 async def test_nothing_delivered_is_unknown(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
