@@ -82,11 +82,6 @@ CUT_OFF = (aiohttp.ClientError, ConnectionError, TypeError, asyncio.CancelledErr
 class Victim(HomeAssistant):
     """A Home Assistant that is killed."""
 
-    @property
-    def storage(self) -> Path:
-        """Where it keeps what is in no database."""
-        return self._storage
-
     def half_written(self) -> set[str]:
         """Return the files that were begun and have not taken their name yet."""
         return {path.name for path in self.storage.glob("tmp*")}

@@ -12,7 +12,6 @@ import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     async_capture_events,
-    async_fire_time_changed,
     async_mock_restore_state_shutdown_restart,
 )
 from pytest_homeassistant_custom_component.components.recorder.common import (
@@ -20,7 +19,6 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.alibaba_cloud.alerting import ARMED_AFTER
 from custom_components.alibaba_cloud.const import (
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
@@ -218,10 +216,8 @@ async def restart(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 
 
 async def start(hass: HomeAssistant) -> None:
-    """Complete the start of Home Assistant, until all automations are armed."""
+    """Complete the start of Home Assistant."""
     await hass.async_start()
-    await hass.async_block_till_done(wait_background_tasks=True)
-    async_fire_time_changed(hass, dt_util.utcnow() + ARMED_AFTER)
     await hass.async_block_till_done(wait_background_tasks=True)
 
 

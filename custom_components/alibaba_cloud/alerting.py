@@ -2,14 +2,12 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from homeassistant.core import CoreState, HomeAssistant, callback
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.dispatcher import async_dispatcher_send
-from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.start import async_at_started
 from homeassistant.util.signal_type import SignalType
 
@@ -42,9 +40,6 @@ FAILED: Mapping[Status, AlertKind] = {
     Status.ERROR: AlertKind.ACCOUNT_UNAVAILABLE,
 }
 """What each failed poll may become an alert of."""
-
-ARMED_AFTER = timedelta(seconds=10)
-"""So long after Home Assistant's start, all automations are armed."""
 
 DEFAULTS = AlertOptions()
 
@@ -91,44 +86,34 @@ class Alerts:
         self._coordinator = coordinator
         self.options = alert_options(coordinator.config_entry.options)
         self._listened_to = False
-        self._stopped = False
         self._judged: AccountSnapshot | None = None
         self.polled = False
         """Whether the service was asked since the last judgement."""
 
     @callback
     def async_start(self) -> None:
-        """Judge from now on, or once Home Assistant has started and somebody listens.
+        """Judge from now on, or once Home Assistant has started.
 
-        What tells the end of the start arms the automations too, each in its own time.
+        Before that, nobody listens: automations are armed at the end of the start.
         """
-        hass, entry = self._coordinator.hass, self._coordinator.config_entry
-
-        @callback
-        def started(hass: HomeAssistant) -> None:
-            entry.async_on_unload(
-                async_call_later(hass, ARMED_AFTER, self._async_listen)
-            )
-
-        if hass.state is CoreState.running:
-            self._async_listen()
-        else:
-            entry.async_on_unload(async_at_started(hass, started))
+        self._coordinator.config_entry.async_on_unload(
+            async_at_started(self._coordinator.hass, self._async_started)
+        )
 
     @callback
     def async_stop(self) -> None:
         """Judge no more: whatever is still to come is for the next run."""
-        self._stopped = True
+        self._listened_to = False
 
     @callback
-    def _async_listen(self, _: datetime | None = None) -> None:
+    def _async_started(self, hass: HomeAssistant) -> None:
         """Judge what has been read so far, once the entry is loaded.
 
         Before that, neither conditions nor actions of an automation find the account.
         """
         self._listened_to = True
         self._coordinator.config_entry.async_create_task(
-            self._coordinator.hass, self.async_judge(), eager_start=False
+            hass, self.async_judge(), eager_start=False
         )
 
     async def async_judge(self) -> None:
@@ -138,7 +123,7 @@ class Alerts:
         same id, and nothing is lost.
         """
         coordinator, store = self._coordinator, self._coordinator.store
-        if not self._listened_to or self._stopped or coordinator.hass.is_stopping:
+        if not self._listened_to or coordinator.hass.is_stopping:
             # What is told while all else stops may be lost: the next run tells it.
             return
         account = coordinator.account_read

@@ -415,13 +415,13 @@ class HomeAssistant:
         return self.directory / "console.log"
 
     @property
-    def _storage(self) -> Path:
+    def storage(self) -> Path:
         """Where Home Assistant keeps what is not in its `configuration.yaml`."""
         return self.directory / ".storage"
 
     def _prepare(self) -> None:
         """Write the configuration."""
-        self._storage.mkdir(parents=True, exist_ok=True)
+        self.storage.mkdir(parents=True, exist_ok=True)
         (self.directory / "configuration.yaml").write_text(self._configuration)
         # Where the automation editor keeps what it makes.
         (self.directory / "automations.yaml").touch()
@@ -450,14 +450,14 @@ class HomeAssistant:
                 "yaml_migration_done": True,
             },
         )
-        if not (self._storage / "onboarding").exists():
+        if not (self.storage / "onboarding").exists():
             # Without a user, which is left to do.
             done = ["core_config", "analytics", "integration"]
             self._store("onboarding", 4, {"done": done})
 
     def _store(self, key: str, version: int, data: Mapping[str, Any]) -> None:
         """Write what Home Assistant would have stored."""
-        (self._storage / key).write_text(
+        (self.storage / key).write_text(
             json.dumps(
                 {"version": version, "minor_version": 1, "key": key, "data": data}
             )
@@ -506,7 +506,7 @@ class HomeAssistant:
 
     async def _onboard(self) -> str | None:
         """Create the user where there is none; return an authorization code."""
-        if (self._storage / "auth_provider.homeassistant").exists():
+        if (self.storage / "auth_provider.homeassistant").exists():
             return None
         answer = await self.request(
             "POST",

@@ -227,6 +227,14 @@ async def test_spend_level(
     await automations.tell(3)
     assert await automations.messages() == reached
 
+    # Of a device, Home Assistant writes the id some ten seconds after it has made it.
+    device = await device_id(account)
+    registry = home_assistant.storage / "core.device_registry"
+
+    async def written() -> bool | None:
+        return (registry.exists() and device in registry.read_text()) or None
+
+    await eventually(written, within=WITHIN)
     # Killed at the end of the poll. What the database says after that.
     log.expect("homeassistant.components.recorder.util", 2)
     await home_assistant.kill()
