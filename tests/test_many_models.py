@@ -14,6 +14,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.coordinator import AlibabaCloudCoordinator
+from homeassistant.config_entries import ConfigEntryDisabler
 from homeassistant.const import CONF_API_KEY, EVENT_STATE_CHANGED, STATE_UNAVAILABLE
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
@@ -105,11 +106,19 @@ async def test_models_are_told_in_turns(
 async def test_only_changed_models_are_told(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Who listens to a model hears of it when it has changed, or is gone."""
+    """Who listens to a model hears of it when it has changed, or is gone.
+
+    While nothing changes, nobody hears anything.
+    """
     coordinator: AlibabaCloudCoordinator = account.runtime_data
     heard = {name: Mock() for name in ("qwen-max", "qwen-plus")}
     for name, listener in heard.items():
         coordinator.async_add_listener(listener, name)
+    everything = Mock()
+    coordinator.async_add_listener(everything)
+    await poll()
+    assert len(simulator.requests) == 2
+    everything.assert_not_called()
     body = answer("account")
     body["data"]["models"][0]["used"] += 1
     simulator.body = body
@@ -164,7 +173,14 @@ async def test_entities_that_outlasted_their_device(
 async def test_accounts_are_polled_in_turn(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Also those that are set up at once: a poll every ten seconds, of three."""
+    """Also those that are set up at once: a poll every ten seconds, of three.
+
+    What is disabled, or of others, takes no turn.
+    """
+    MockConfigEntry(domain="test").add_to_hass(hass)
+    MockConfigEntry(
+        domain=DOMAIN, disabled_by=ConfigEntryDisabler.USER, data=dict(account.data)
+    ).add_to_hass(hass)
     entries = [account]
     for number in range(2):
         entry = MockConfigEntry(

@@ -580,10 +580,18 @@ async def test_bill_that_steps_in_is_of_the_same_day_and_month(
     simulator.body["data"]["billing_period"] = None
     await setup(hass, entry)
     await poll(30 * 60)
+    assert attributes(hass, "daily_spend")["last_reset"] == "2026-08-31T00:00:00+08:00"
+    assert (
+        attributes(hass, "monthly_spend")["last_reset"] == "2026-08-01T00:00:00+08:00"
+    )
     simulator.body["data"] |= {"daily_spend": 0.5, "monthly_spend": 0.5}
     await poll(60)
     since = "2026-09-01T00:30:00+08:00"
-    assert {attributes(hass, key)["last_reset"] for key in keys} == {since}
+    for key in keys:
+        assert attributes(hass, key)["last_reset"] == since
+        # What a model costs is of the bill alone.
+        of_model = attributes(hass, key, "qwen-max")["last_reset"]
+        assert of_model == "2026-09-01T00:00:00+08:00"
     await poll(4 * 60 * 60)
     simulator.fail(Fault.SERVER_ERROR, at="quotas")
     await poll()
