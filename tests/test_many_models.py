@@ -14,7 +14,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.coordinator import AlibabaCloudCoordinator
-from homeassistant.config_entries import ConfigEntryDisabler
+from homeassistant.config_entries import SOURCE_IGNORE, ConfigEntryDisabler
 from homeassistant.const import CONF_API_KEY, EVENT_STATE_CHANGED, STATE_UNAVAILABLE
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
@@ -175,9 +175,10 @@ async def test_accounts_are_polled_in_turn(
 ) -> None:
     """Also those that are set up at once: a poll every ten seconds, of three.
 
-    What is disabled, or of others, takes no turn.
+    What is disabled, ignored, or of others, takes no turn.
     """
     MockConfigEntry(domain="test").add_to_hass(hass)
+    MockConfigEntry(domain=DOMAIN, source=SOURCE_IGNORE).add_to_hass(hass)
     MockConfigEntry(
         domain=DOMAIN, disabled_by=ConfigEntryDisabler.USER, data=dict(account.data)
     ).add_to_hass(hass)
@@ -194,6 +195,8 @@ async def test_accounts_are_polled_in_turn(
     assert await hass.config_entries.async_reload(account.entry_id)
     for entry in entries[1:]:
         await setup(hass, entry)
+    waits = [entry.runtime_data.update_interval.total_seconds() for entry in entries]
+    assert waits == [30, 20, 10]
     simulator.requests.clear()
     polls = []
     for _ in range(9):
