@@ -41,6 +41,7 @@ from custom_components.alibaba_cloud.sources import Source
 from homeassistant.components.automation import DOMAIN as AUTOMATION
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.history import state_changes_during_period
+from homeassistant.components.recorder.statistics import async_list_statistic_ids
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
 from homeassistant.const import (
     CONF_API_KEY,
@@ -1693,6 +1694,14 @@ async def test_days_of_the_past(
     recorded = history[sensor][-1]
     assert recorded.state == str(expected.projected)
     assert {"low", "high"}.isdisjoint(recorded.attributes)
+    imported = {
+        statistic["name"]
+        for statistic in await async_list_statistic_ids(hass)
+        if statistic["source"] == DOMAIN
+    }
+    assert imported == {
+        f"Model Studio {of}" for of in ("Daily spend", "qwen-max", "qwen-plus")
+    }
     assert "unit_of_measurement" in recorded.attributes
     await unload(hass, with_access_key)
     await async_wait_recording_done(hass)
