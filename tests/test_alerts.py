@@ -1128,8 +1128,8 @@ async def test_forecast_by_own_observation(
     await spend_alike(simulator, freezer, poll, [10, 11, 12])
     for key in (
         "projected_monthly_spend",
-        "spend_limit_reached_at",
-        "balance_runs_out_at",
+        "budget_exhausted_on",
+        "balance_lasts_until",
     ):
         assert state(hass, key) == STATE_UNKNOWN
     assert attributes(hass, "projected_monthly_spend")["low"] is None
@@ -1161,12 +1161,12 @@ async def test_forecast_by_own_observation(
     shown = attributes(hass, "projected_monthly_spend")
     assert (shown["low"], shown["high"]) == (282.92, 337.08)
     assert shown["unit_of_measurement"] == "USD"
-    assert state(hass, "spend_limit_usage_pct") == "51.9231"
-    assert state(hass, "remaining_spend") == "125"
+    assert state(hass, "budget_usage_pct") == "51.9231"
+    assert state(hass, "remaining_budget") == "125"
     # 5 until midnight, and 12 whole days.
-    assert state(hass, "spend_limit_reached_at") == "2026-08-26T16:00:00+00:00"
+    assert state(hass, "budget_exhausted_on") == "2026-08-26"
     # Of 100.25 the half day takes 5: 9.525 days from midnight, 12:36 of the 24th.
-    assert state(hass, "balance_runs_out_at") == "2026-08-24T05:00:00+00:00"
+    assert state(hass, "balance_lasts_until") == "2026-08-24"
 
 
 async def test_forecast_goes_with_the_day(
@@ -1182,8 +1182,8 @@ async def test_forecast_goes_with_the_day(
     report(simulator, daily_spend=5, monthly_spend=95)
     await setup(hass, entry)
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
-    reached, projected = "2026-08-26T16:00:00+00:00", "310.00"
-    assert state(hass, "spend_limit_reached_at") == reached
+    reached, projected = "2026-08-26", "310.00"
+    assert state(hass, "budget_exhausted_on") == reached
     report(simulator, daily_spend=0, monthly_spend=135)
     for day in range(15, 32):
         freezer.move_to(noon(day))
@@ -1191,7 +1191,7 @@ async def test_forecast_goes_with_the_day(
         now = state(hass, "projected_monthly_spend")
         assert now == str(entry.runtime_data.account.outlook.projected.amount)
     assert now != projected
-    assert state(hass, "spend_limit_reached_at") == STATE_UNKNOWN
+    assert state(hass, "budget_exhausted_on") == STATE_UNKNOWN
 
 
 async def test_forecast_of_a_month_that_is_over(
@@ -1215,7 +1215,7 @@ async def test_forecast_of_a_month_that_is_over(
     freezer.move_to("2026-09-01 00:04:00+08:00")
     await poll()
     assert state(hass, "projected_monthly_spend") == "310.00"
-    assert state(hass, "spend_limit_reached_at") == STATE_UNKNOWN
+    assert state(hass, "budget_exhausted_on") == STATE_UNKNOWN
     report(
         simulator,
         daily_spend=0,

@@ -138,7 +138,7 @@ async def test_budget_unknown(
         assert await holds(hass, OVER)
         report(simulator, **{figure: unknown})
         await poll()
-        assert state(hass, "spend_limit_usage_pct") == STATE_UNKNOWN
+        assert state(hass, "budget_usage_pct") == STATE_UNKNOWN
         assert await all_that_hold(hass) == set()
 
 

@@ -103,11 +103,11 @@ async def test_entities(
         "api_key_problem",
         "rate_limited",
         "account_available",
-        "reported_figures",
+        "available_data",
         *(f"model_{model}_{cap}" for model in CHOSEN for cap in ("rpm", "tpm")),
     }
     assert all(entity.disabled_by is None for entity in entities)
-    assert state(hass, "reported_figures") == "limits"
+    assert state(hass, "available_data") == "limits"
     model = simulator.account.models[0]
     assert model.name == "qwen-max"
     assert state(hass, "rpm", "qwen-max") == str(model.rpm)
@@ -122,7 +122,7 @@ async def test_answer_changes_to_usage_and_back(
     await poll()
     assert state(hass, "monthly_spend") == "187.65"
     assert state(hass, "usage_pct", "qwen-max") == "82.0"
-    assert state(hass, "reported_figures") == "usage"
+    assert state(hass, "available_data") == "usage"
     asked(simulator)
     await poll()
     assert asked(simulator) == [(None, None)]

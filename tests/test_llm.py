@@ -165,35 +165,35 @@ async def test_figures(
             "spend_limit": {"value": 500.0, "unit": "USD"},
             "daily_spend": {"value": 12.34, "unit": "USD"},
             "monthly_spend": {"value": 187.65, "unit": "USD"},
-            "spend_limit_usage_pct": {"value": 62.55, "unit": "%"},
-            "remaining_spend": {"value": 112.35, "unit": "USD"},
+            "budget_usage_pct": {"value": 62.55, "unit": "%"},
+            "remaining_budget": {"value": 112.35, "unit": "USD"},
             "tokens_used": {"value": 75060000, "unit": "tokens"},
             "requests_used": {"value": 33777, "unit": "requests"},
             "rpm": {"value": 1200, "unit": "requests/min"},
             "tpm": {"value": 5000000, "unit": "tokens/min"},
             "billing_cycle_start": {"value": "2026-08-01", "unit": None},
             "billing_cycle_end": {"value": "2026-08-31", "unit": None},
-            "reported_figures": {"value": "usage", "unit": None},
+            "available_data": {"value": "usage", "unit": None},
             "over_spend_limit": {"value": False, "unit": None},
         },
         "models": {
             "qwen-max": {
                 "usage_pct": {"value": 82.0, "unit": "%"},
-                "used": {"value": 820, "unit": "units"},
-                "limit": {"value": 1000, "unit": "units"},
+                "used": {"value": 820, "unit": None},
+                "limit": {"value": 1000, "unit": None},
                 "rpm": {"value": 600, "unit": "requests/min"},
                 "tpm": {"value": 1000000, "unit": "tokens/min"},
             },
             "qwen-plus": {
                 "usage_pct": {"value": 7.5, "unit": "%"},
-                "used": {"value": 150, "unit": "units"},
-                "limit": {"value": 2000, "unit": "units"},
+                "used": {"value": 150, "unit": None},
+                "limit": {"value": 2000, "unit": None},
                 "rpm": {"value": 15000, "unit": "requests/min"},
                 "tpm": {"value": 1200000, "unit": "tokens/min"},
             },
             "text-embedding-v4": {
-                "used": {"value": 30, "unit": "units"},
-                "limit": {"value": 0, "unit": "units"},
+                "used": {"value": 30, "unit": None},
+                "limit": {"value": 0, "unit": None},
             },
         },
     }
@@ -219,8 +219,8 @@ async def test_forecast(
         "low": 282.92,
         "high": 337.08,
     }
-    assert figures["spend_limit_reached_at"]["value"] == "2026-08-27T00:00:00+08:00"
-    assert figures["balance_runs_out_at"]["value"] == "2026-08-24T13:00:00+08:00"
+    assert figures["budget_exhausted_on"]["value"] == "2026-08-26"
+    assert figures["balance_lasts_until"]["value"] == "2026-08-24"
 
 
 async def test_many_models(
@@ -239,7 +239,7 @@ async def test_many_models(
     assert list(account["models"]) == [f"qwen-00{n}" for n in range(9, -1, -1)]
     assert "models_not_told" not in account
     assert (await ask(hass, model="wan"))["Model Studio"]["models"] == {
-        "wan": {"used": {"value": 1, "unit": "units"}}
+        "wan": {"used": {"value": 1, "unit": None}}
     }
     assert (await ask(hass, model="none"))["Model Studio"]["models"] == {}
     with pytest.raises(vol.Invalid):
@@ -307,9 +307,9 @@ async def test_unknown_is_left_out(
     account = (await ask(hass))["Model Studio"]
     assert account["figures"] == {
         "monthly_spend": {"value": 0.0, "unit": "USD"},
-        "reported_figures": {"value": "usage", "unit": None},
+        "available_data": {"value": "usage", "unit": None},
     }
-    assert account["models"] == {"qwen-plus": {"used": {"value": 0, "unit": "units"}}}
+    assert account["models"] == {"qwen-plus": {"used": {"value": 0, "unit": None}}}
 
 
 async def test_opened_accounts_only(

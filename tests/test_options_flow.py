@@ -368,7 +368,7 @@ async def test_without_any_figure(
     result = await submit(hass, form, monthly_budget=200)
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert entry.options == {**STORED, CONF_MONTHLY_BUDGET: 200}
-    assert state(hass, "remaining_spend") == "12.35"
+    assert state(hass, "remaining_budget") == "12.35"
 
 
 async def test_currency(hass: HomeAssistant, account: MockConfigEntry) -> None:
@@ -400,23 +400,23 @@ async def test_budget(
     poll: Poll,
 ) -> None:
     """It takes the place of the service's limit, at once: the account is reloaded."""
-    assert state(hass, "spend_limit_usage_pct") == "37.53"
-    assert state(hass, "remaining_spend") == "312.35"
+    assert state(hass, "budget_usage_pct") == "37.53"
+    assert state(hass, "remaining_budget") == "312.35"
     before = account.runtime_data
     await choose(hass, account, monthly_budget=1000)
     assert account.runtime_data is not before
-    assert state(hass, "spend_limit_usage_pct") == "18.765"
-    assert state(hass, "remaining_spend") == "812.35"
+    assert state(hass, "budget_usage_pct") == "18.765"
+    assert state(hass, "remaining_budget") == "812.35"
     assert state(hass, "spend_limit") == "500"
 
     # Without the limit of the service it is still a budget.
     report(simulator, spend_limit=None, monthly_spend=1250)
     await poll()
-    assert state(hass, "spend_limit_usage_pct") == "125.0"
-    assert state(hass, "remaining_spend") == "-250"
+    assert state(hass, "budget_usage_pct") == "125.0"
+    assert state(hass, "remaining_budget") == "-250"
     await choose(hass, account)
-    assert state(hass, "spend_limit_usage_pct") == STATE_UNKNOWN
-    assert state(hass, "remaining_spend") == STATE_UNKNOWN
+    assert state(hass, "budget_usage_pct") == STATE_UNKNOWN
+    assert state(hass, "remaining_budget") == STATE_UNKNOWN
 
 
 @pytest.mark.logs("Error fetching")
@@ -430,12 +430,12 @@ async def test_budget_in_the_currency_of_the_bill(
     freezer.move_to(NOW)
     give_access_key(hass, entry, simulator)
     await setup(hass, entry)
-    assert entity_id(hass, "spend_limit_usage_pct") is None
+    assert entity_id(hass, "budget_usage_pct") is None
     assert units(await open_options(hass, entry, "alerts")) == {"CNY"}
     await choose(hass, entry, monthly_budget="900,5")
-    assert state(hass, "spend_limit_usage_pct") == "98.4486"
-    assert state(hass, "remaining_spend") == "13.97"
-    assert attributes(hass, "remaining_spend")["unit_of_measurement"] == "CNY"
+    assert state(hass, "budget_usage_pct") == "98.4486"
+    assert state(hass, "remaining_budget") == "13.97"
+    assert attributes(hass, "remaining_budget")["unit_of_measurement"] == "CNY"
     simulator.denied = {"GetBillingTrend"}
     assert await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)

@@ -70,7 +70,7 @@ async def test_get_usage_of_limits(
     simulator.account.answer = "limits"
     await setup(hass, entry)
     usage = await get_usage(hass)
-    assert usage["account"]["reported_figures"]["value"] == "limits"
+    assert usage["account"]["available_data"]["value"] == "limits"
     assert usage["account"]["monthly_spend"] == {"value": None, "unit": None}
     assert len(usage["models"]) > 100
     model = simulator.account.models[0]

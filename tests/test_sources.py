@@ -89,6 +89,7 @@ SPEND = ("monthly_spend", "daily_spend")
 OTHER = ("other_models_monthly_spend", "other_models_daily_spend")
 BALANCE = ("available_balance", "credit_balance")
 TOTALS = ("tokens_used", "requests_used")
+MODEL_TOTALS = ("tokens", "requests")
 RATES = ("tokens_per_minute", "requests_per_minute", "usage_pct")
 LIMITS = ("rpm", "tpm")
 
@@ -96,7 +97,7 @@ LIMITS = ("rpm", "tpm")
 FILLED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "billing": ((*SPEND, *OTHER), SPEND),
     "balance": (BALANCE, ()),
-    "prometheus": (TOTALS, (*TOTALS, *RATES)),
+    "prometheus": (TOTALS, (*MODEL_TOTALS, *RATES)),
 }
 FAILED = {
     "billing": {"spend"},
@@ -706,18 +707,18 @@ async def test_counters_go_on_with_the_billing_cycle(
     assert counted_since() == expected
 
 
-async def test_reported_figures(
+async def test_available_data(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """They are limits, unless the AccessKey reads more."""
     await setup(hass, entry)
-    assert state(hass, "reported_figures") == "usage"
+    assert state(hass, "available_data") == "usage"
 
 
 @pytest.mark.logs(
     *(f"Error fetching Model Studio {source}" for source in ("spend", "balance"))
 )
-async def test_reported_figures_of_a_rejected_access_key(
+async def test_available_data_of_a_rejected_access_key(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """Money and usage that nobody reads are not reported."""
@@ -726,10 +727,10 @@ async def test_reported_figures_of_a_rejected_access_key(
     )
     keys, simulator.access_keys = simulator.access_keys, {}
     await setup(hass, entry)
-    assert state(hass, "reported_figures") == "limits"
+    assert state(hass, "available_data") == "limits"
     simulator.access_keys = keys
     await poll(15 * 60 + 1)
-    assert state(hass, "reported_figures") == "usage"
+    assert state(hass, "available_data") == "usage"
 
 
 async def test_accounts_in_two_currencies(
@@ -841,7 +842,7 @@ async def test_nothing_delivered_is_unknown(
         "data": {"resultType": "vector", "result": []},
     }
     await poll(15 * 60 + 1)
-    for key in (*TOTALS, *RATES):
+    for key in (*MODEL_TOTALS, *RATES):
         assert state(hass, key, "qwen-max") == "unknown"
     assert failed_sources(hass) == {}
 

@@ -54,7 +54,7 @@ SAME_AS_ENGLISH: dict[str, set[str]] = {
     "de": {
         "Assist",
         "Budget",
-        "Limit",
+        "Credits",
         "OK",
         "Prometheus",
         "Region",
@@ -71,7 +71,7 @@ SAME_AS_ENGLISH: dict[str, set[str]] = {
         "tokens",
         "tokens/min",
     },
-    "fr": {"Assist", "Budget", "Message", "OK", "Options", "Prometheus"},
+    "fr": {"Assist", "Budget", "Message", "OK", "Options", "Prometheus", "Quota"},
     "ja": {"AccessKey ID", "OK", "Prometheus"},
     "zh-Hans": {"AccessKey ID", "Prometheus"},
     "zh-Hant": {"AccessKey ID", "Prometheus"},

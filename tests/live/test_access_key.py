@@ -26,9 +26,15 @@ RATES = {
     "requests_per_minute": "model_call_count",
 }
 TOTALS = {"tokens_used": "model_usage", "requests_used": "model_call_count"}
+MODEL_TOTALS = {"tokens_used": "tokens", "requests_used": "requests"}
+"""The same of a model."""
 USE = (
     *TOTALS,
-    *(f"model_{model}_{key}" for model in MODELS for key in (*RATES, *TOTALS)),
+    *(
+        f"model_{model}_{key}"
+        for model in MODELS
+        for key in (*RATES, *MODEL_TOTALS.values())
+    ),
 )
 """The keys of all that Prometheus tells."""
 
@@ -149,7 +155,10 @@ def totals_of(states: States, key: str) -> dict[str, int]:
     """Return what states say of use in this month, by model; under "" of the account."""
     return {
         "": int(states[key]["state"]),
-        **{model: int(states[f"model_{model}_{key}"]["state"]) for model in MODELS},
+        **{
+            model: int(states[f"model_{model}_{MODEL_TOTALS[key]}"]["state"])
+            for model in MODELS
+        },
     }
 
 

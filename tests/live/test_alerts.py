@@ -240,23 +240,23 @@ async def test_spend_level(
     await home_assistant.kill()
     await home_assistant.start()
     await account.refresh()
-    await account.shows(status="ok", spend_limit_usage_pct=80)
+    await account.shows(status="ok", budget_usage_pct=80)
     assert await automations.messages() == []
 
     await reload(account)
-    await account.shows(status="ok", spend_limit_usage_pct=80)
+    await account.shows(status="ok", budget_usage_pct=80)
     log.expect(LOGGER)
     await simulator.stop()
     await account.refresh()
-    await account.shows(status="error", spend_limit_usage_pct="unavailable")
+    await account.shows(status="error", budget_usage_pct="unavailable")
     await simulator.start()
     await account.refresh()
-    await account.shows(status="ok", spend_limit_usage_pct=80)
+    await account.shows(status="ok", budget_usage_pct=80)
     assert await automations.messages() == []
 
     await home_assistant.restart()
     await account.refresh()
-    await account.shows(status="ok", spend_limit_usage_pct=80)
+    await account.shows(status="ok", budget_usage_pct=80)
     assert await automations.messages() == []
 
     await home_assistant.stop()
@@ -412,6 +412,6 @@ async def test_options(
         await levels.get_by_role("button", name="Remove lots").click()
         await submit.click()
         await expect(page.get_by_text("Options successfully saved.")).to_be_visible()
-    await account.shows(spend_limit_usage_pct=50, remaining_spend=125)
+    await account.shows(budget_usage_pct=50, remaining_budget=125)
     alert = (await account.states())["alerts"]["attributes"]
     assert (alert["level"], alert["spend"], alert["budget"]) == (50, 125, 250)

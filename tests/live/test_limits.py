@@ -58,7 +58,7 @@ async def test_ten_models_of_hundreds(
     step = await home_assistant.continue_flow(form["flow_id"], models=chosen)
     account = LiveAccount(home_assistant, step["result"]["entry_id"])
 
-    wanted: dict[str, str | float] = {"status": "ok", "reported_figures": "limits"}
+    wanted: dict[str, str | float] = {"status": "ok", "available_data": "limits"}
     for model in chosen:
         for key, name in (("rpm", "request"), ("tpm", "usage")):
             least = min(per_minute(row, name) for row in rows[model])

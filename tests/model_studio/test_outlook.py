@@ -82,8 +82,8 @@ def test_all_of_it() -> None:
         projected=money(310),
         low=made.low,
         high=made.high,
-        limit_reached_at=at("2026-08-26T00:00"),
-        balance_runs_out_at=at("2026-09-01T00:00"),
+        budget_exhausted_on=date(2026, 8, 25),
+        balance_lasts_until=date(2026, 8, 31),
     )
     assert made.low
     assert made.high
@@ -121,7 +121,7 @@ def test_limit_in_another_currency() -> None:
     made = view(money(5, "CNY"), limit=money(50, "USD"))
     assert made.budget == money(50, "USD")
     assert made.projected == money(110, "CNY")
-    told = (made.usage_pct, made.remaining, made.limit_reached_at)
+    told = (made.usage_pct, made.remaining, made.budget_exhausted_on)
     assert told == (None, None, None)
 
 
@@ -161,8 +161,8 @@ def test_three_days() -> None:
     assert made == Outlook(budget=money(250), usage_pct=82, remaining=money(45))
     made = view(money(205), budget=250, balance=money(105), days=3)
     assert made.projected == money(310)
-    assert made.limit_reached_at
-    assert made.balance_runs_out_at
+    assert made.budget_exhausted_on
+    assert made.balance_lasts_until
 
 
 def test_projected_in_the_currency_of_the_spend() -> None:
@@ -182,48 +182,40 @@ def test_interval() -> None:
 @pytest.mark.parametrize(
     ("spend", "budget", "expected"),
     [
-        pytest.param(205, 250, "2026-08-26T00:00", id="in days"),
-        pytest.param(205, "310", "2026-09-01T00:00", id="at the end of the period"),
+        pytest.param(205, 250, "2026-08-25", id="in days"),
+        pytest.param(205, "310", "2026-08-31", id="at the end of the period"),
         pytest.param(205, "310.01", None, id="not in the period"),
         pytest.param(205, 205, None, id="reached"),
         pytest.param(206, 205, None, id="exceeded"),
-        pytest.param(205, "206.45", "2026-08-21T15:00", id="before half past"),
-        pytest.param(205, "206.46", "2026-08-21T16:00", id="after half past"),
-        pytest.param(205, "205.01", "2026-08-21T12:00", id="at once"),
-        pytest.param(205, "209.99", "2026-08-22T00:00", id="at midnight"),
+        pytest.param(205, "205.01", "2026-08-21", id="at once"),
+        pytest.param(205, "210", "2026-08-21", id="at midnight"),
+        pytest.param(205, "210.01", "2026-08-22", id="after midnight"),
     ],
 )
 def test_limit_reached(spend: int, budget: int | str, expected: str | None) -> None:
-    """Each day costs 10; it is told to the hour."""
+    """Each day costs 10."""
     made = view(money(spend), budget=budget)
-    assert made.limit_reached_at == (expected and at(expected))
-
-
-def test_exactly_half_past() -> None:
-    """The hour is the next one."""
-    made = view(money(0), budget=12, per_day=24, now=at("2026-08-21T00:30"))
-    assert made.limit_reached_at == at("2026-08-21T13:00")
+    assert made.budget_exhausted_on == (expected and date.fromisoformat(expected))
 
 
 def test_limit_of_the_service_reached() -> None:
-    assert view(money(205), limit=money(250)).limit_reached_at == at("2026-08-26T00:00")
+    made = view(money(205), limit=money(250))
+    assert made.budget_exhausted_on == date(2026, 8, 25)
 
 
-def test_times_are_those_of_the_billing_zone() -> None:
-    made = view(
-        money(205), budget=250, balance=money(45), now=NOW.astimezone(UTC), days=30
-    )
-    for told in (made.limit_reached_at, made.balance_runs_out_at):
-        assert told
-        assert told.isoformat() == "2026-08-26T00:00:00+08:00"
+def test_days_are_those_of_the_billing_zone() -> None:
+    """Four hours after midnight there, it is still the day before in UTC."""
+    now = at("2026-08-21T04:00").astimezone(UTC)
+    made = view(money(205), budget=206, balance=money(1), now=now, days=30)
+    assert made.budget_exhausted_on == made.balance_lasts_until == date(2026, 8, 21)
 
 
 @pytest.mark.parametrize(
     ("balance", "expected"),
     [
-        pytest.param(money(5), "2026-08-22T00:00", id="today"),
-        pytest.param(money("6.4"), "2026-08-22T03:00", id="tomorrow"),
-        pytest.param(money(1005), "2026-11-30T00:00", id="after the period"),
+        pytest.param(money(5), "2026-08-21", id="today"),
+        pytest.param(money("6.4"), "2026-08-22", id="tomorrow"),
+        pytest.param(money(1005), "2026-11-29", id="after the period"),
         pytest.param(money(0), None, id="nothing left"),
         pytest.param(money(-5), None, id="less than nothing"),
         pytest.param(money(10_000), None, id="not in sight"),
@@ -235,14 +227,14 @@ def test_balance_runs_out(balance: Money | None, expected: str | None) -> None:
     """Each day costs 10; neither a budget nor the period's end matters."""
     for budget in (None, 100, 1000):
         made = view(money(205), budget=budget, balance=balance)
-        assert made.balance_runs_out_at == (expected and at(expected))
+        assert made.balance_lasts_until == (expected and date.fromisoformat(expected))
 
 
 def test_nothing_is_spent() -> None:
     """What is not spent from does not run out."""
     made = view(money(0), budget=1, balance=money(1), per_day=0)
     assert made.projected == money(0)
-    assert made.limit_reached_at is made.balance_runs_out_at is None
+    assert made.budget_exhausted_on is made.balance_lasts_until is None
 
 
 # The end of the period

@@ -100,8 +100,8 @@ def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
         model,
         tokens_per_minute=rate.tokens_per_minute,
         requests_per_minute=rate.requests_per_minute,
-        tokens_used=totals.tokens,
-        requests_used=totals.requests,
+        tokens=totals.tokens,
+        requests=totals.requests,
         daily_spend=daily,
         monthly_spend=monthly,
     )

@@ -6,7 +6,7 @@ of it: every source fills the same fields.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from math import isfinite
 import re
@@ -71,9 +71,9 @@ class ModelUsage:
     tokens_per_minute: Number | None = None
     """Of the last complete minute, as `requests_per_minute`; from CloudMonitor."""
     requests_per_minute: Number | None = None
-    tokens_used: Number | None = None
-    """Of the billing cycle, as `requests_used`; from CloudMonitor."""
-    requests_used: Number | None = None
+    tokens: Number | None = None
+    """Used in the billing cycle, as are `requests`; from CloudMonitor."""
+    requests: Number | None = None
     daily_spend: Money | None = None
     """From the bill, as `monthly_spend`."""
     monthly_spend: Money | None = None
@@ -149,10 +149,10 @@ class Outlook:
     low: Decimal | None = None
     """The truth is expected between this and `high` four times out of five."""
     high: Decimal | None = None
-    limit_reached_at: datetime | None = None
-    """When the budget will be spent, None where that is not in sight."""
-    balance_runs_out_at: datetime | None = None
-    """When the available balance will be spent, None where that is not in sight."""
+    budget_exhausted_on: date | None = None
+    """The day in UTC+8 on which the budget is used up. None: not in sight."""
+    balance_lasts_until: date | None = None
+    """The day in UTC+8 on which the balance is used up. None: not in sight."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,7 @@
 
 from calendar import monthrange
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from .forecast import DailySpend, forecast_period, reached_at
@@ -10,7 +10,6 @@ from .models import AccountSnapshot, Money, Outlook, percentage
 from .spend import BILLING_TIME_ZONE
 
 _DAY = timedelta(days=1)
-_HOUR = timedelta(hours=1)
 
 
 def outlook(
@@ -54,11 +53,11 @@ def outlook(
         )
     if left:
         reached = reached_at(daily, left=left.amount, now=now, end=end)
-        known = replace(known, limit_reached_at=_to_the_hour(reached))
+        known = replace(known, budget_exhausted_on=_day(reached))
     balance = account.available_balance
     if balance and balance.currency == spend.currency:
         empty = reached_at(daily, left=balance.amount, now=now)
-        known = replace(known, balance_runs_out_at=_to_the_hour(empty))
+        known = replace(known, balance_lasts_until=_day(empty))
     return known
 
 
@@ -89,9 +88,6 @@ def _last_day(account: AccountSnapshot, since: datetime) -> date:
     return following - _DAY
 
 
-def _to_the_hour(when: datetime | None) -> datetime | None:
-    """Return a time without a precision that it does not have."""
-    if when is None:
-        return None
-    when += _HOUR / 2
-    return datetime.combine(when, time(when.hour), when.tzinfo)
+def _day(when: datetime | None) -> date | None:
+    """Return the day that a moment ends: midnight is the end of the day before."""
+    return when and (when - timedelta.resolution).date()
