@@ -15,14 +15,22 @@ from pytest_homeassistant_custom_component.common import (
     async_mock_service,
 )
 
-from custom_components.alibaba_cloud.const import CONF_MODELS, DOMAIN
+from custom_components.alibaba_cloud.const import (
+    CONF_ACCESS_KEY_ID,
+    CONF_ACCESS_KEY_SECRET,
+    CONF_BALANCE_ENDPOINT,
+    CONF_BILLING_ENDPOINT,
+    CONF_MODELS,
+    CONF_PROMETHEUS_URL,
+    DOMAIN,
+)
 from homeassistant.components.automation import automations_with_blueprint
 from homeassistant.core import HomeAssistant, ServiceCall
 from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import load_yaml_dict
 
-from .conftest import Poll, setup
+from .conftest import NOW, Poll, setup
 from .simulator import Fault, Simulator
 
 ROOT = Path(__file__).parent.parent
@@ -304,6 +312,44 @@ async def test_daily_digest(
         "- Left of the budget: 312.35 USD",
         "- qwen-max: 82 % of its limit",
         "- qwen-plus: 8 % of its limit",
+    ]
+
+
+async def test_daily_digest_of_models_with_a_load(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    automate: Automate,
+    poll: Poll,
+) -> None:
+    """Where the API key does not report what is used, it is the load of the last minute."""
+    freezer.move_to(NOW)
+    for row in simulator.body["data"]["models"][1:]:
+        del row["used"]
+    [(key_id, secret)] = simulator.access_keys.items()
+    hass.config_entries.async_update_entry(
+        entry,
+        data={
+            **entry.data,
+            CONF_ACCESS_KEY_ID: key_id,
+            CONF_ACCESS_KEY_SECRET: secret,
+            CONF_BILLING_ENDPOINT: simulator.openapi_url,
+            CONF_BALANCE_ENDPOINT: simulator.openapi_url,
+            CONF_PROMETHEUS_URL: simulator.prometheus_url,
+        },
+    )
+    await setup(hass, entry)
+    load = entry.runtime_data.account.models["qwen-plus"].load_pct
+    assert load
+    await hass.config.async_set_time_zone("UTC")
+    notifications = await automate(
+        "daily_digest", account=entry.entry_id, time="12:01:00", models=3
+    )
+    _, lines = await digest(hass, notifications, poll)
+    assert lines[-2:] == [
+        "- qwen-max: 82 % of its limit",
+        f"- qwen-plus: {load:.0f} % of its limit",
     ]
 
 

@@ -122,7 +122,7 @@ async def test_answer_changes_to_usage_and_back(
     await poll()
     assert state(hass, "monthly_spend") == "187.65"
     assert state(hass, "usage_pct", "qwen-max") == "82.0"
-    assert state(hass, "available_data") == "usage"
+    assert state(hass, "available_data") == "spend_and_usage"
     asked(simulator)
     await poll()
     assert asked(simulator) == [(None, None)]

@@ -165,6 +165,7 @@ async def test_figures(
             "spend_limit": {"value": 500.0, "unit": "USD"},
             "daily_spend": {"value": 12.34, "unit": "USD"},
             "monthly_spend": {"value": 187.65, "unit": "USD"},
+            "budget": {"value": 300.0, "unit": "USD"},
             "budget_usage_pct": {"value": 62.55, "unit": "%"},
             "remaining_budget": {"value": 112.35, "unit": "USD"},
             "tokens_used": {"value": 75060000, "unit": "tokens"},
@@ -173,7 +174,7 @@ async def test_figures(
             "tpm": {"value": 5000000, "unit": "tokens/min"},
             "billing_cycle_start": {"value": "2026-08-01", "unit": None},
             "billing_cycle_end": {"value": "2026-08-31", "unit": None},
-            "available_data": {"value": "usage", "unit": None},
+            "available_data": {"value": "spend_and_usage", "unit": None},
             "over_spend_limit": {"value": False, "unit": None},
         },
         "models": {
@@ -307,7 +308,7 @@ async def test_unknown_is_left_out(
     account = (await ask(hass))["Model Studio"]
     assert account["figures"] == {
         "monthly_spend": {"value": 0.0, "unit": "USD"},
-        "available_data": {"value": "usage", "unit": None},
+        "available_data": {"value": "spend_and_usage", "unit": None},
     }
     assert account["models"] == {"qwen-plus": {"used": {"value": 0, "unit": None}}}
 

@@ -7,6 +7,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
+from custom_components.alibaba_cloud.sensor import ACCOUNT_SENSORS, MODEL_SENSORS
 from homeassistant.const import STATE_UNKNOWN, Platform
 from homeassistant.core import HomeAssistant
 
@@ -26,6 +27,18 @@ async def test_caps_of_a_model_are_disabled_by_default(hass: HomeAssistant) -> N
     for key in ("limit", "rpm", "tpm"):
         assert entity_id(hass, key, "qwen-max") is not None
         assert state(hass, key, "qwen-max") is None
+
+
+def test_unique_ids_never_collide() -> None:
+    """Names of models are verbatim in them, and may be anything.
+
+    With keys `used` and `tokens_used`, models `foo_tokens` and `foo` would share one.
+    """
+    keys = [description.key for description in MODEL_SENSORS]
+    assert [
+        (key, other) for key in keys for other in keys if key.endswith(f"_{other}")
+    ] == []
+    assert [it.key for it in ACCOUNT_SENSORS if it.key.startswith("model_")] == []
 
 
 @pytest.mark.parametrize(

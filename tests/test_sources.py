@@ -85,12 +85,21 @@ def entry(
     return entry
 
 
+@pytest.fixture
+async def account(
+    hass: HomeAssistant, entry: MockConfigEntry, enable_all_entities: None
+) -> MockConfigEntry:
+    """Return this account, set up, with all its entities."""
+    await setup(hass, entry)
+    return entry
+
+
 SPEND = ("monthly_spend", "daily_spend")
 OTHER = ("other_models_monthly_spend", "other_models_daily_spend")
 BALANCE = ("available_balance", "credit_balance")
 TOTALS = ("tokens_used", "requests_used")
 MODEL_TOTALS = ("tokens", "requests")
-RATES = ("tokens_per_minute", "requests_per_minute", "usage_pct")
+RATES = ("tokens_per_minute", "requests_per_minute", "load_pct")
 LIMITS = ("rpm", "tpm")
 
 # What each service alone fills: keys of the account, then of each model.
@@ -446,7 +455,7 @@ async def test_api_key_that_fails_leaves_what_the_access_key_reads(
     simulator.api_keys = set()
     await poll()
     limits = {(name, key) for name in FOLLOWED for key in LIMITS}
-    nearest = {(name, "usage_pct") for name in FOLLOWED}
+    nearest = {(name, "load_pct") for name in FOLLOWED}
     assert unavailable(hass) == limits | nearest
     assert state(hass, "status") == "auth"
 
@@ -460,7 +469,7 @@ async def test_restart_with_an_api_key_that_fails(
     await hass.config_entries.async_reload(account.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
     limits = {(name, key) for name in FOLLOWED for key in LIMITS}
-    nearest = {(name, "usage_pct") for name in FOLLOWED}
+    nearest = {(name, "load_pct") for name in FOLLOWED}
     assert unavailable(hass) == limits | nearest
     after = shown(hass)
     assert {k: v for k, v in after.items() if v != STATE_UNAVAILABLE} == {
@@ -710,9 +719,9 @@ async def test_counters_go_on_with_the_billing_cycle(
 async def test_available_data(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """They are limits, unless the AccessKey reads more."""
+    """The AccessKey adds spend and usage to the limits."""
     await setup(hass, entry)
-    assert state(hass, "available_data") == "usage"
+    assert state(hass, "available_data") == "spend_and_usage"
 
 
 @pytest.mark.logs(
@@ -721,7 +730,7 @@ async def test_available_data(
 async def test_available_data_of_a_rejected_access_key(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Money and usage that nobody reads are not reported."""
+    """It is what is read now: the AccessKey may be refused, and accepted again."""
     hass.config_entries.async_update_entry(
         entry, data={k: v for k, v in entry.data.items() if k != CONF_PROMETHEUS_URL}
     )
@@ -730,7 +739,95 @@ async def test_available_data_of_a_rejected_access_key(
     assert state(hass, "available_data") == "limits"
     simulator.access_keys = keys
     await poll(15 * 60 + 1)
-    assert state(hass, "available_data") == "usage"
+    assert state(hass, "available_data") == "spend"
+
+
+@pytest.mark.logs(
+    "Error fetching Model Studio data",
+    *(f"Error fetching Model Studio {s}" for s in ("spend", "balance")),
+    *(f"Error fetching Model Studio {s}" for s in ("rates", "totals")),
+)
+async def test_available_data_while_nothing_is_read(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """It is unknown, not unavailable."""
+    simulator.access_keys = {}
+    await poll(15 * 60 + 1)
+    assert state(hass, "available_data") == "limits"
+    simulator.api_keys = set()
+    await poll()
+    assert state(hass, "available_data") == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("denied", "service"),
+    [
+        ("GetBillingTrend", "billing"),
+        ("QueryAccountBalance", "balance"),
+        ("prometheus", "prometheus"),
+    ],
+)
+async def test_access_key_problem(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    request: pytest.FixtureRequest,
+    denied: str,
+    service: Any,
+) -> None:
+    """It is on while a permission is missing, and not for an outage."""
+    request.applymarker(
+        pytest.mark.logs(
+            *(f"Error fetching Model Studio {s}" for s in (*FAILED[service],) * 2)
+        )
+    )
+    assert state(hass, "access_key_problem") == "off"
+    simulator.denied = {denied}
+    await poll(15 * 60 + 1)
+    assert state(hass, "access_key_problem") == "on"
+    simulator.denied = set()
+    await poll(15 * 60 + 1)
+    assert state(hass, "access_key_problem") == "off"
+    simulator.fail(Fault.SERVER_ERROR, at=service)
+    await poll(15 * 60 + 1)
+    assert state(hass, "access_key_problem") == "off"
+
+
+@pytest.mark.logs(
+    *(f"Error fetching Model Studio {s}" for s in ("spend", "balance")),
+    *(f"Error fetching Model Studio {s}" for s in ("rates", "totals")),
+)
+async def test_access_key_problem_of_a_rejected_access_key(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    simulator.access_keys = {}
+    await poll(15 * 60 + 1)
+    assert state(hass, "access_key_problem") == "on"
+
+
+async def test_access_key_problem_goes_with_the_access_key(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> None:
+    """Without an AccessKey there is none; there is one again with the next."""
+    data = dict(account.data)
+    del data[CONF_ACCESS_KEY_ID]
+    for entry_data, exists in ((data, False), (account.data, True)):
+        hass.config_entries.async_update_entry(account, data=entry_data)
+        await hass.config_entries.async_reload(account.entry_id)
+        await hass.async_block_till_done(wait_background_tasks=True)
+        assert (entity_id(hass, "access_key_problem") is not None) is exists
+
+
+async def test_rates_are_disabled_by_default(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """They change every minute, and the load says how close they are to the limits."""
+    await setup(hass, entry)
+    assert state(hass, "load_pct", "qwen-max") is not None
+    for key in ("tokens_per_minute", "requests_per_minute"):
+        assert entity_id(hass, key, "qwen-max") is not None
+        assert state(hass, key, "qwen-max") is None
 
 
 async def test_accounts_in_two_currencies(
@@ -867,7 +964,7 @@ async def test_nearer_limit_is_what_is_used(
 
         return body
 
-    for tokens, requests, usage in (
+    for tokens, requests, load in (
         (500_000, 120, "50.0"),
         (100_000, 900, "75.0"),
         (1_500_000, 1, "150.0"),
@@ -875,10 +972,10 @@ async def test_nearer_limit_is_what_is_used(
     ):
         simulator.telemetry_body = telemetry(tokens, requests)
         await poll(61)
-        assert state(hass, "usage_pct", "qwen-max") == usage
+        assert state(hass, "load_pct", "qwen-max") == load
         assert state(hass, "tokens_per_minute", "qwen-max") == str(tokens)
         assert state(hass, "requests_per_minute", "qwen-max") == str(requests)
-    assert state(hass, "usage_pct", "qwen-plus") == "unknown"
+    assert state(hass, "load_pct", "qwen-plus") == "unknown"
 
 
 async def test_unchanged_sources_write_nothing(

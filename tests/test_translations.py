@@ -55,6 +55,7 @@ SAME_AS_ENGLISH: dict[str, set[str]] = {
         "Assist",
         "Budget",
         "Credits",
+        "Limits",
         "OK",
         "Prometheus",
         "Region",

@@ -7,6 +7,7 @@ from itertools import batched
 from typing import Any, override
 
 from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import EntityCategory
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo
@@ -60,8 +61,13 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
         self._model = model
         identifier = coordinator.identifier(model)
         self._attr_unique_id = f"{identifier}_{description.key}"
-        if model is not None and coordinator.data and coordinator.data.limits_only:
-            # They are all there is to see of a model that was chosen.
+        if (
+            model is not None
+            and description.entity_category is EntityCategory.DIAGNOSTIC
+            and coordinator.data
+            and coordinator.data.limits_only
+        ):
+            # Limits are all that this API key reads of a model the user chose.
             self._attr_entity_registry_enabled_default = True
         self._attr_device_info = (
             DeviceInfo(identifiers={(DOMAIN, identifier)})

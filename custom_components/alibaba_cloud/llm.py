@@ -102,7 +102,7 @@ async def _async_usage(
         models = [m for name in coordinator.followed if (m := account.models.get(name))]
     else:
         models = matching_models(account, pattern)
-    models.sort(key=lambda m: (m.usage_pct is None, -(m.usage_pct or 0), m.name))
+    models.sort(key=lambda m: (m.level_pct is None, -(m.level_pct or 0), m.name))
     if not _is_todays(coordinator):
         account = replace(account, daily_spend=None, other_models_daily_spend=None)
         models = [replace(model, daily_spend=None) for model in models]

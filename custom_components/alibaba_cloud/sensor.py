@@ -24,7 +24,13 @@ from .entity import (
     async_setup_figures,
 )
 from .failures import Status
-from .model_studio import AccountSnapshot, BillingPeriod, ModelUsage, Money
+from .model_studio import (
+    AccountSnapshot,
+    AvailableData,
+    BillingPeriod,
+    ModelUsage,
+    Money,
+)
 from .sources import Source
 
 PARALLEL_UPDATES = 0
@@ -37,6 +43,8 @@ class FigureSensorDescription[SourceT](
     """A figure that is a sensor."""
 
     attributes_fn: Callable[[SourceT], dict[str, Any]] | None = None
+    starts_again: bool = False
+    """Whether it adds up from 0 with each day or billing period."""
 
 
 def _billing_cycle(account: AccountSnapshot | None) -> dict[str, Any]:
@@ -57,67 +65,62 @@ def projected_range(account: AccountSnapshot) -> dict[str, Any]:
     }
 
 
-_MONTH = (Source.QUOTAS, Source.SPEND)
-"""What tells the monthly spend."""
+_SPEND = (Source.QUOTAS, Source.SPEND)
+"""What reports spend."""
 _money = partial(
     FigureSensorDescription[Any],
     device_class=SensorDeviceClass.MONETARY,
     suggested_display_precision=2,
 )
-_spend = partial(_money, state_class=SensorStateClass.TOTAL)
+_total = partial(_money, state_class=SensorStateClass.TOTAL)
+_spend = partial(_total, starts_again=True)
 _diagnostic = partial(
     FigureSensorDescription[AccountSnapshot],
     entity_category=EntityCategory.DIAGNOSTIC,
 )
 
 ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
-    _money(
-        key="credit_balance",
-        translation_key="credit_balance",
-        sources=(Source.QUOTAS, Source.BALANCE),
-        value_fn=lambda account: account.credit_balance,
+    _spend(
+        key="daily_spend",
+        translation_key="daily_spend",
+        sources=_SPEND,
+        attributes_fn=_billing_cycle,
+        value_fn=lambda account: account.daily_spend,
     ),
-    _money(
+    _spend(
+        key="monthly_spend",
+        translation_key="monthly_spend",
+        sources=_SPEND,
+        attributes_fn=_billing_cycle,
+        value_fn=lambda account: account.monthly_spend,
+    ),
+    _total(
         key="available_balance",
         translation_key="available_balance",
         sources=(Source.QUOTAS, Source.BALANCE),
         value_fn=lambda account: account.available_balance,
     ),
-    _money(
+    _total(
+        key="credit_balance",
+        translation_key="credit_balance",
+        sources=(Source.QUOTAS, Source.BALANCE),
+        value_fn=lambda account: account.credit_balance,
+    ),
+    _total(
         key="spend_limit",
         translation_key="spend_limit",
         value_fn=lambda account: account.spend_limit,
     ),
-    _spend(
-        key="daily_spend",
-        translation_key="daily_spend",
-        sources=(Source.QUOTAS, Source.SPEND),
-        attributes_fn=_billing_cycle,
-        value_fn=lambda account: account.daily_spend,
-    ),
-    _spend(
-        key="other_models_daily_spend",
-        translation_key="other_models_daily_spend",
-        sources=(Source.SPEND,),
-        value_fn=lambda account: account.other_models_daily_spend,
-    ),
-    _spend(
-        key="monthly_spend",
-        translation_key="monthly_spend",
-        sources=(Source.QUOTAS, Source.SPEND),
-        attributes_fn=_billing_cycle,
-        value_fn=lambda account: account.monthly_spend,
-    ),
-    _spend(
-        key="other_models_monthly_spend",
-        translation_key="other_models_monthly_spend",
-        sources=(Source.SPEND,),
-        value_fn=lambda account: account.other_models_monthly_spend,
+    _money(
+        key="budget",
+        translation_key="budget",
+        sources=_SPEND,
+        value_fn=lambda account: account.outlook.budget,
     ),
     FigureSensorDescription(
         key="budget_usage_pct",
         translation_key="budget_usage_pct",
-        sources=_MONTH,
+        sources=_SPEND,
         native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
         state_class=SensorStateClass.MEASUREMENT,
         suggested_display_precision=1,
@@ -126,13 +129,13 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
     _money(
         key="remaining_budget",
         translation_key="remaining_budget",
-        sources=_MONTH,
+        sources=_SPEND,
         value_fn=lambda account: account.outlook.remaining,
     ),
     _money(
         key="projected_monthly_spend",
         translation_key="projected_monthly_spend",
-        sources=_MONTH,
+        sources=_SPEND,
         exists_fn=lambda account: account.monthly_spend is not None,
         value_fn=lambda account: account.outlook.projected,
         attributes_fn=projected_range,
@@ -140,7 +143,7 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
     FigureSensorDescription(
         key="budget_exhausted_on",
         translation_key="budget_exhausted_on",
-        sources=_MONTH,
+        sources=_SPEND,
         device_class=SensorDeviceClass.DATE,
         exists_fn=lambda account: account.outlook.remaining is not None,
         value_fn=lambda account: account.outlook.budget_exhausted_on,
@@ -148,7 +151,7 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
     FigureSensorDescription(
         key="balance_lasts_until",
         translation_key="balance_lasts_until",
-        sources=(*_MONTH, Source.BALANCE),
+        sources=(*_SPEND, Source.BALANCE),
         device_class=SensorDeviceClass.DATE,
         exists_fn=lambda account: (
             None not in (account.monthly_spend, account.available_balance)
@@ -170,6 +173,26 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         state_class=SensorStateClass.TOTAL_INCREASING,
         suggested_display_precision=0,
         value_fn=lambda account: account.requests_used,
+    ),
+    _spend(
+        key="other_models_daily_spend",
+        translation_key="other_models_daily_spend",
+        sources=(Source.SPEND,),
+        value_fn=lambda account: account.other_models_daily_spend,
+    ),
+    _spend(
+        key="other_models_monthly_spend",
+        translation_key="other_models_monthly_spend",
+        sources=(Source.SPEND,),
+        value_fn=lambda account: account.other_models_monthly_spend,
+    ),
+    _diagnostic(
+        key="available_data",
+        translation_key="available_data",
+        sources=(),
+        device_class=SensorDeviceClass.ENUM,
+        options=[data.value for data in AvailableData],
+        value_fn=lambda account: account.available_data,
     ),
     _diagnostic(
         key="rpm",
@@ -195,22 +218,12 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         device_class=SensorDeviceClass.DATE,
         value_fn=lambda account: account.billing_period.end,
     ),
-    _diagnostic(
-        key="available_data",
-        translation_key="available_data",
-        device_class=SensorDeviceClass.ENUM,
-        options=["usage", "limits"],
-        value_fn=lambda account: {True: "limits", False: "usage", None: None}[
-            account.limits_only
-        ],
-    ),
 )
 
 MODEL_SENSORS: tuple[FigureSensorDescription[ModelUsage], ...] = (
     FigureSensorDescription(
         key="usage_pct",
         translation_key="usage_pct",
-        sources=(Source.QUOTAS, Source.RATES),
         native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
         state_class=SensorStateClass.MEASUREMENT,
         suggested_display_precision=1,
@@ -225,8 +238,18 @@ MODEL_SENSORS: tuple[FigureSensorDescription[ModelUsage], ...] = (
         attributes_fn=lambda model: {"limit": model.limit},
     ),
     FigureSensorDescription(
+        key="load_pct",
+        translation_key="load_pct",
+        sources=(Source.QUOTAS, Source.RATES),
+        native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=1,
+        value_fn=lambda model: model.load_pct,
+    ),
+    FigureSensorDescription(
         key="tokens_per_minute",
         translation_key="tokens_per_minute",
+        entity_registry_enabled_default=False,
         sources=(Source.RATES,),
         state_class=SensorStateClass.MEASUREMENT,
         suggested_display_precision=0,
@@ -235,6 +258,7 @@ MODEL_SENSORS: tuple[FigureSensorDescription[ModelUsage], ...] = (
     FigureSensorDescription(
         key="requests_per_minute",
         translation_key="requests_per_minute",
+        entity_registry_enabled_default=False,
         sources=(Source.RATES,),
         state_class=SensorStateClass.MEASUREMENT,
         suggested_display_precision=0,
@@ -297,6 +321,7 @@ MODEL_SENSORS: tuple[FigureSensorDescription[ModelUsage], ...] = (
 STATUS = FigureSensorDescription[AlibabaCloudCoordinator](
     key="status",
     translation_key="status",
+    entity_category=EntityCategory.DIAGNOSTIC,
     device_class=SensorDeviceClass.ENUM,
     options=[status.value for status in Status],
     value_fn=lambda coordinator: coordinator.status,
@@ -350,7 +375,7 @@ class AlibabaCloudSensor(AlibabaCloudEntity, SensorEntity):
     @override
     def last_reset(self) -> datetime | None:
         """Return since when a spend figure adds up."""
-        if self.entity_description.state_class is not SensorStateClass.TOTAL:
+        if not self.entity_description.starts_again:
             return None
         return self.coordinator.spend_since(self._model, self.entity_description.key)
 

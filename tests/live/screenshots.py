@@ -161,7 +161,7 @@ def spend_by_model() -> dict[str, str]:
 
 def use_by_model() -> dict[str, str]:
     """Return what the use of the limits is called, by key."""
-    return {f"model_{model}_usage_pct": model for model in access_key.MODELS}
+    return {f"model_{model}_load_pct": model for model in access_key.MODELS}
 
 
 async def spend_dashboard_of(account: LiveAccount) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 import json
-from typing import Any
 
 import pytest
 
@@ -22,8 +21,8 @@ from .instance import HomeAssistant, States, eventually
 LOGGER = f"custom_components.{DOMAIN}"
 
 RATES = {
-    "tokens_per_minute": "model_usage",
-    "requests_per_minute": "model_call_count",
+    "tokens": "model_usage",
+    "requests": "model_call_count",
 }
 TOTALS = {"tokens_used": "model_usage", "requests_used": "model_call_count"}
 MODEL_TOTALS = {"tokens_used": "tokens", "requests_used": "requests"}
@@ -33,7 +32,7 @@ USE = (
     *(
         f"model_{model}_{key}"
         for model in MODELS
-        for key in (*RATES, *MODEL_TOTALS.values())
+        for key in ("load_pct", *MODEL_TOTALS.values())
     ),
 )
 """The keys of all that Prometheus tells."""
@@ -162,21 +161,20 @@ def totals_of(states: States, key: str) -> dict[str, int]:
     }
 
 
-def check_rates(
+def check_load(
     states: States, usage: Usage, account: Account, earliest: datetime, latest: datetime
 ) -> None:
-    """Check that the rates are those of one complete minute, the same for all models.
+    """Check that the load is that of one complete minute, the same for all models.
 
     earliest, latest: between which it was read.
     """
     shown = {
-        key: {model: float(states[f"model_{model}_{key}"]["state"]) for model in MODELS}
-        for key in (*RATES, "usage_pct")
+        model: float(states[f"model_{model}_load_pct"]["state"]) for model in MODELS
     }
     possible = []
     for minute in minutes(earliest, latest):
         time = int(minute.timestamp()) - 2 * MINUTE
-        rates: dict[str, dict[str, Any]] = {
+        rates = {
             key: {
                 series.model: series.minutes[time] or 0
                 for series in usage.series
@@ -184,19 +182,20 @@ def check_rates(
             }
             for key, metric in RATES.items()
         }
-        rates["usage_pct"] = {
-            model.name: pytest.approx(
-                100
-                * max(
-                    rates["tokens_per_minute"][model.name] / model.tpm,
-                    rates["requests_per_minute"][model.name] / model.rpm,
-                ),
-                abs=1e-4,
-            )
-            for model in account.models
-            if model.name in MODELS
-        }
-        possible.append(rates)
+        possible.append(
+            {
+                model.name: pytest.approx(
+                    100
+                    * max(
+                        rates["tokens"][model.name] / model.tpm,
+                        rates["requests"][model.name] / model.rpm,
+                    ),
+                    abs=1e-4,
+                )
+                for model in account.models
+                if model.name in MODELS
+            }
+        )
     assert shown in possible
 
 
@@ -311,7 +310,7 @@ async def test_set_up(
                 {"": sum(by_model.values()), **{it: by_model[it] for it in MODELS}}
             )
         assert totals_of(states, key) in possible
-    check_rates(states, usage, simulator.account, before, after)
+    check_load(states, usage, simulator.account, before, after)
 
 
 async def test_permission_missing(
@@ -370,7 +369,7 @@ async def test_live_use_moves_by_itself(
         pytest.skip("There is no Prometheus: scripts/setup prometheus")
     before = await account.has(*USE)
     entity_ids = await account.entity_ids()
-    keys = [f"model_{model}_{key}" for model in MODELS for key in (*RATES, "usage_pct")]
+    keys = [f"model_{model}_load_pct" for model in MODELS]
 
     def moved(states: States) -> bool:
         return all(
@@ -380,7 +379,7 @@ async def test_live_use_moves_by_itself(
     start = datetime.now(UTC)
     states = await account.home_assistant.states_once(moved, within=WITHIN)
     end = datetime.now(UTC)
-    check_rates(
+    check_load(
         {key: states[entity_ids[key]] for key in keys},
         usage,
         simulator.account,

@@ -447,6 +447,7 @@ def check(figure: Any) -> None:
                 assert model.name == name
                 check(model)
                 check_count(model.usage_pct)
+                check_count(model.load_pct)
         case bool() | date():
             pass
         case _ if is_dataclass(figure):

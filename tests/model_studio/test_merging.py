@@ -177,7 +177,6 @@ def test_precedence(
         reports_usage=reports_usage,
     )
     assert figures(merged) == expected
-    assert merged.limits_only is (None if account is None else False)
     base = account or AccountSnapshot()
     for name in ("spend_limit", "rate_limit", "billing_period", "models_complete"):
         assert getattr(merged, name) == getattr(base, name)
@@ -210,21 +209,26 @@ def test_month_of_the_bill(
 
 
 @pytest.mark.parametrize(
-    ("reports", "limits_only"),
+    ("reports", "available"),
     [
-        (Reports(account=LIMITS), True),
-        (Reports(account=LIMITS, rates=RATES), True),
-        (Reports(account=LIMITS, spend=spend()), False),
-        (Reports(account=LIMITS, balance=balance()), False),
-        (Reports(account=LIMITS, totals=TOTALS), False),
-        (Reports(account=ACCOUNT), False),
-        (Reports(spend=spend()), None),
+        (Reports(account=LIMITS), "limits"),
+        (Reports(account=LIMITS, balance=balance()), "limits"),
+        (Reports(account=LIMITS, spend=spend()), "spend"),
+        (Reports(account=LIMITS, spend=spend(), balance=balance()), "spend"),
+        (Reports(account=LIMITS, rates=RATES), "usage"),
+        (Reports(account=LIMITS, totals=TOTALS), "usage"),
+        (Reports(account=LIMITS, spend=spend(), rates=RATES), "spend_and_usage"),
+        (Reports(account=ACCOUNT), "spend_and_usage"),
+        (Reports(spend=spend()), "spend"),
+        (Reports(rates=RATES), "usage"),
+        (Reports(balance=balance()), None),
+        (Reports(), None),
     ],
 )
-def test_limits_only(reports: Reports, limits_only: bool | None) -> None:
-    """It has limits alone until another source tells of money or usage."""
+def test_available_data(reports: Reports, available: str | None) -> None:
+    """It is what the sources report now."""
     merged = merge(reports, followed=FOLLOWED, reports_usage=False)
-    assert merged.limits_only is limits_only
+    assert merged.available_data == available
 
 
 def test_one_figure_that_is_missing() -> None:
@@ -316,7 +320,7 @@ def test_day_without_a_bill() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "rate", "usage_pct"),
+    ("limit", "rate", "load_pct"),
     [
         (RateLimit(tpm=10_000, rpm=100), ModelRate(tokens_per_minute=2500), 25),
         (
@@ -337,7 +341,7 @@ def test_day_without_a_bill() -> None:
     ],
 )
 def test_nearest_limit(
-    limit: RateLimit, rate: ModelRate, usage_pct: float | None
+    limit: RateLimit, rate: ModelRate, load_pct: float | None
 ) -> None:
     """Tokens or requests, whichever is used up first."""
     model = ModelUsage(name="qwen-max", rate_limit=limit)
@@ -349,7 +353,9 @@ def test_nearest_limit(
         followed=["qwen-max"],
         reports_usage=False,
     )
-    assert merged.models["qwen-max"].usage_pct == usage_pct
+    assert merged.models["qwen-max"].load_pct == load_pct
+    assert merged.models["qwen-max"].level_pct == load_pct
+    assert merged.models["qwen-max"].usage_pct is None
 
 
 def test_what_has_not_changed_is_the_same() -> None:

@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Iterator
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -88,6 +88,41 @@ def test_usage_pct_is_finite(limit: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("used", "tokens", "level"),
+    [(820, 50, 82.0), (820, None, 82.0), (None, 50, 5.0), (None, None, None)],
+)
+def test_level_pct(
+    used: Number | None, tokens: Number | None, level: float | None
+) -> None:
+    """Alerts go by the quota where it is reported, else by the load."""
+    model = replace(
+        usage(used, 1000), rate_limit=RateLimit(tpm=1000), tokens_per_minute=tokens
+    )
+    assert model.level_pct == level
+
+
+@pytest.mark.parametrize(
+    ("account", "available"),
+    [
+        (AccountSnapshot(daily_spend=usd("0")), "spend"),
+        (AccountSnapshot(monthly_spend=usd("0")), "spend"),
+        (AccountSnapshot(tokens_used=0), "usage"),
+        (AccountSnapshot(requests_used=0), "usage"),
+        (AccountSnapshot(rate_limit=RateLimit(rpm=0)), "limits"),
+        (AccountSnapshot(rate_limit=RateLimit(tpm=0)), "limits"),
+        (AccountSnapshot(models={"qwen-max": usage(None, 0)}), "limits"),
+        (AccountSnapshot(models={"qwen-max": usage(0, None)}), "usage"),
+        (AccountSnapshot(models={"qwen-max": usage(None, None)}), None),
+        (AccountSnapshot(available_balance=usd("1")), None),
+        (AccountSnapshot(spend_limit=usd("1")), None),
+    ],
+)
+def test_available_data(account: AccountSnapshot, available: str | None) -> None:
+    """A figure of 0 is one that is read."""
+    assert account.available_data == available
+
+
+@pytest.mark.parametrize(
     ("spend", "limit", "over"),
     [
         (usd("499.99"), usd("500"), False),
@@ -122,6 +157,7 @@ def test_nothing_is_known_of_an_empty_snapshot() -> None:
     assert account.monthly_spend is None
     assert account.tokens_used is None
     assert account.over_spend_limit is None
+    assert account.available_data is None
 
 
 @pytest.mark.parametrize(

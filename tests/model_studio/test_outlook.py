@@ -1,7 +1,9 @@
 """Where an account's spend stands against its budget, and where it is going."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -100,7 +102,7 @@ def test_all_of_it() -> None:
         pytest.param("5", None, money(-1), None, id="a limit below nothing"),
         pytest.param("5", 20, money(0), money(20), id="a limit of nothing, a budget"),
         pytest.param("5", None, money("0.01"), money("0.01"), id="a limit of a cent"),
-        pytest.param(None, 20, money(50), None, id="a budget, no spend"),
+        pytest.param(None, 20, money(50), money(20), id="a budget, no spend"),
         pytest.param(None, None, money(50), money(50), id="a limit, no spend"),
     ],
 )
@@ -114,6 +116,23 @@ def test_budget_is_in_the_currency_of_the_spend() -> None:
     made = view(money(5, "CNY"), budget=20, limit=money(50, "USD"))
     assert made.budget == money(20, "CNY")
     assert made.remaining == money(15, "CNY")
+
+
+@pytest.mark.parametrize("figure", ["daily_spend", "spend_limit", "available_balance"])
+def test_budget_while_the_spend_is_unknown(figure: str) -> None:
+    """It is in the currency of what is known. Without any, it is unknown."""
+
+    def made(**figures: Any) -> Outlook:
+        return outlook(
+            replace(AccountSnapshot(), **figures),
+            budget=Decimal(20),
+            daily={},
+            since=SINCE,
+            now=NOW,
+        )
+
+    assert made(**{figure: money(5, "CNY")}) == Outlook(budget=money(20, "CNY"))
+    assert made() == Outlook()
 
 
 def test_limit_in_another_currency() -> None:

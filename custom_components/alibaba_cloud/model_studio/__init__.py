@@ -52,6 +52,7 @@ from .merging import Reports, merge
 from .models import (
     AccessKey,
     AccountSnapshot,
+    AvailableData,
     Balance,
     BillingPeriod,
     ModelUsage,
@@ -82,6 +83,7 @@ __all__ = [
     "AlertOptions",
     "AlertState",
     "AuthenticationError",
+    "AvailableData",
     "Balance",
     "BalanceClient",
     "BillingClient",

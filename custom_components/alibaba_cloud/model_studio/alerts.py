@@ -315,9 +315,9 @@ def _models(state: AlertState, seen: Observation, options: AlertOptions) -> Verd
     changed: dict[str, ModelAlerts] = {}
     alerts = []
     for model in seen.models:
-        if model.usage_pct is None:
+        if model.level_pct is None:
             continue
-        usage = Decimal(str(model.usage_pct))
+        usage = Decimal(str(model.level_pct))
         before = state.models.get(model.name, _NO_ALERTS)
         kept = {level for level in before.levels if usage > level - MODEL_REARM}
         reached = {level for level in options.model_levels if usage >= level}
@@ -331,7 +331,7 @@ def _models(state: AlertState, seen: Observation, options: AlertOptions) -> Verd
                     number,
                     level=top,
                     model=model.name,
-                    usage_pct=model.usage_pct,
+                    usage_pct=model.level_pct,
                 )
             )
         after = ModelAlerts(levels=frozenset(reached | kept), sent=number)

@@ -75,9 +75,6 @@ def merge(
         tokens_used=totals.tokens if totals else account.tokens_used,
         requests_used=totals.requests if totals else account.requests_used,
         models=MappingProxyType(models),
-        limits_only=None
-        if reports.account is None
-        else account.limits_only and not (spend or balance or totals),
     )
 
 

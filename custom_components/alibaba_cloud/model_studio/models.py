@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 from math import isfinite
 import re
 from types import MappingProxyType
@@ -51,6 +52,11 @@ class RateLimit:
     tpm: Number | None = None
     """Tokens per minute."""
 
+    @property
+    def known(self) -> bool:
+        """Whether there is any cap."""
+        return not (self.rpm is self.tpm is None)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BillingPeriod:
@@ -80,19 +86,42 @@ class ModelUsage:
 
     @property
     def usage_pct(self) -> float | None:
-        """Used share of the limit in %, above 100 where the limit is exceeded.
+        """Used share of the quota in %, above 100 if it is exceeded.
 
-        Where the account does not report what was used, the last minute's share of
-        what a minute may have, in tokens or requests, whichever is nearer its limit.
-        None without a limit, or with one of 0 or next to it.
+        None without a quota, or with one of 0 or next to it.
         """
-        if self.used is not None:
-            return percentage(self.used, self.limit)
+        return percentage(self.used, self.limit)
+
+    @property
+    def load_pct(self) -> float | None:
+        """The last minute's share of the nearer limit in %: of tokens or of requests.
+
+        None while the use of the last minute is unknown, or without a limit.
+        """
         shares = (
             percentage(self.tokens_per_minute, self.rate_limit.tpm),
             percentage(self.requests_per_minute, self.rate_limit.rpm),
         )
         return max((share for share in shares if share is not None), default=None)
+
+    @property
+    def level_pct(self) -> float | None:
+        """What alert levels are compared with: the quota used, else the load."""
+        return self.load_pct if self.usage_pct is None else self.usage_pct
+
+    @property
+    def reports_use(self) -> bool:
+        """Whether any source reports how much the model is used."""
+        return any(
+            figure is not None
+            for figure in (
+                self.used,
+                self.tokens_per_minute,
+                self.requests_per_minute,
+                self.tokens,
+                self.requests,
+            )
+        )
 
 
 def percentage(used: Number | None, limit: Number | None) -> float | None:
@@ -139,7 +168,7 @@ class Outlook:
     """Where the monthly spend stands against its budget, and where it is going."""
 
     budget: Money | None = None
-    """The user's for a billing period; without one, the service's spend limit."""
+    """What levels refer to: the user's budget, without one the spend limit."""
     usage_pct: float | None = None
     """The share of the budget that is spent, in %."""
     remaining: Money | None = None
@@ -153,6 +182,15 @@ class Outlook:
     """The day in UTC+8 on which the budget is used up. None: not in sight."""
     balance_lasts_until: date | None = None
     """The day in UTC+8 on which the balance is used up. None: not in sight."""
+
+
+class AvailableData(StrEnum):
+    """What an account's credentials read; each of them reads limits as well."""
+
+    LIMITS = "limits"
+    SPEND = "spend"
+    USAGE = "usage"
+    SPEND_AND_USAGE = "spend_and_usage"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,13 +216,28 @@ class AccountSnapshot:
     """By name."""
     models_complete: bool = False
     """Whether `models` is all of them: only then is a missing model gone."""
-    limits_only: bool | None = False
-    """Whether limits of models are all there is, neither money nor usage.
-
-    None where the API key reads nothing.
-    """
+    limits_only: bool = False
+    """Whether the API key's answer lists the limits of models and nothing else."""
     outlook: Outlook = Outlook()
     """Worked out of the figures, with the user's budget and the days before."""
+
+    @property
+    def available_data(self) -> AvailableData | None:
+        """What is read now besides the balance, None while that is nothing."""
+        spend = not (self.daily_spend is self.monthly_spend is None)
+        models = self.models.values()
+        usage = not (self.tokens_used is self.requests_used is None) or any(
+            model.reports_use for model in models
+        )
+        if spend:
+            return AvailableData.SPEND_AND_USAGE if usage else AvailableData.SPEND
+        if usage:
+            return AvailableData.USAGE
+        if self.rate_limit.known or any(
+            model.rate_limit.known or model.limit is not None for model in models
+        ):
+            return AvailableData.LIMITS
+        return None
 
     @property
     def over_spend_limit(self) -> bool | None:

@@ -22,43 +22,44 @@ def outlook(
 ) -> Outlook:
     """Return the outlook of an account.
 
-    `budget` is the user's, in the currency of the account's spend; without one, the
-    service's spend limit stands in. `daily` is what the days before cost, in that
+    `budget` is the user's, in the currency of the account's spend (while that is unknown,
+    of the account's other money); without one, the service's spend limit stands in. `daily` is what the days before cost, in that
     currency too, and `since` when the monthly spend began to add up.
     """
     spend, limit = account.monthly_spend, account.spend_limit
     if budget is not None:
-        limit = replace(spend, amount=budget) if spend else None
+        known = spend or account.daily_spend or limit or account.available_balance
+        limit = replace(known, amount=budget) if known else None
     elif limit and limit.amount <= 0:
         limit = None
+    made = Outlook(budget=limit)
     if spend is None:
-        return Outlook(budget=limit)
-    known = Outlook(budget=limit)
+        return made
     left = _difference(limit, spend)
     if limit and left:
-        known = replace(
-            known,
+        made = replace(
+            made,
             usage_pct=percentage(float(spend.amount), float(limit.amount)),
             remaining=left,
         )
     if since is None:
-        return known
+        return made
     end = _last_day(account, since)
     if forecast := forecast_period(daily, spent=spend.amount, now=now, end=end):
-        known = replace(
-            known,
+        made = replace(
+            made,
             projected=replace(spend, amount=forecast.projected),
             low=forecast.low,
             high=forecast.high,
         )
     if left:
         reached = reached_at(daily, left=left.amount, now=now, end=end)
-        known = replace(known, budget_exhausted_on=_day(reached))
+        made = replace(made, budget_exhausted_on=_day(reached))
     balance = account.available_balance
     if balance and balance.currency == spend.currency:
         empty = reached_at(daily, left=balance.amount, now=now)
-        known = replace(known, balance_lasts_until=_day(empty))
-    return known
+        made = replace(made, balance_lasts_until=_day(empty))
+    return made
 
 
 def _difference(limit: Money | None, spend: Money) -> Money | None:
