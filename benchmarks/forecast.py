@@ -24,8 +24,8 @@ from random import Random
 from statistics import fmean
 import sys
 
-from custom_components.alibaba_cloud.model_studio.forecast import forecast_period
-from custom_components.alibaba_cloud.model_studio.spend import BILLING_TIME_ZONE
+from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
+from custom_components.alibaba_cloud.ledger.forecast import forecast_period
 
 from .common import Goal, Result, Table, arguments, progress, report
 

@@ -19,16 +19,18 @@ from typing import Any
 import pytest
 from pytest_homeassistant_custom_component.common import async_test_home_assistant
 
-from custom_components.alibaba_cloud.model_studio import (
-    AccountSnapshot,
+from custom_components.alibaba_cloud.ledger import (
     Alert,
     AlertKind,
     AlertOptions,
-    ModelUsage,
-    Money,
     Observation,
     decide,
     outlook,
+)
+from custom_components.alibaba_cloud.model_studio import (
+    AccountSnapshot,
+    ModelUsage,
+    Money,
 )
 from custom_components.alibaba_cloud.storage import AccountStore
 from homeassistant.core import HomeAssistant

@@ -34,9 +34,9 @@ from custom_components.alibaba_cloud.const import (
     CONF_SPEND_LEVELS,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.model_studio import AlertKind, Money
-from custom_components.alibaba_cloud.model_studio.forecast import forecast_period
-from custom_components.alibaba_cloud.model_studio.spend import BILLING_TIME_ZONE
+from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE, AlertKind
+from custom_components.alibaba_cloud.ledger.forecast import forecast_period
+from custom_components.alibaba_cloud.model_studio import Money
 from custom_components.alibaba_cloud.sources import Source
 from homeassistant.components.automation import DOMAIN as AUTOMATION
 from homeassistant.components.recorder import Recorder, get_instance

@@ -25,8 +25,8 @@ from custom_components.alibaba_cloud.const import (
     CONF_MODELS,
     DOMAIN,
 )
+from custom_components.alibaba_cloud.ledger import Alert, AlertKind
 from custom_components.alibaba_cloud.llm import GetAccountUsageTool
-from custom_components.alibaba_cloud.model_studio import Alert, AlertKind
 from custom_components.alibaba_cloud.options_flow import AMOUNTS, LEVELS
 from custom_components.alibaba_cloud.sensor import (
     ACCOUNT_SENSORS,

@@ -16,7 +16,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     do_adhoc_statistics,
 )
 
-from custom_components.alibaba_cloud.model_studio.spend import BILLING_TIME_ZONE
+from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import get_last_short_term_statistics
 from homeassistant.core import HomeAssistant

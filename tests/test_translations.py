@@ -19,11 +19,8 @@ from custom_components.alibaba_cloud.condition import CONDITIONS, AccountConditi
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.event import AlibabaCloudAlerts
 from custom_components.alibaba_cloud.failures import FAILURES
-from custom_components.alibaba_cloud.model_studio import (
-    AccountSnapshot,
-    Alert,
-    AlertKind,
-)
+from custom_components.alibaba_cloud.ledger import Alert, AlertKind
+from custom_components.alibaba_cloud.model_studio import AccountSnapshot
 from custom_components.alibaba_cloud.sensor import (
     ACCOUNT_SENSORS,
     MODEL_SENSORS,

@@ -1,14 +1,19 @@
 """Tells what is worth an alert, and keeps what was told."""
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
-from homeassistant.helpers.dispatcher import async_dispatcher_send
+from homeassistant.helpers.dispatcher import (
+    async_dispatcher_connect,
+    async_dispatcher_send,
+)
 from homeassistant.helpers.start import async_at_started
+from homeassistant.util.hass_dict import HassKey
 from homeassistant.util.signal_type import SignalType
 
 from .const import (
@@ -20,16 +25,8 @@ from .const import (
     DOMAIN,
 )
 from .failures import Status
-from .model_studio import (
-    BILLING_TIME_ZONE,
-    AccountSnapshot,
-    Alert,
-    AlertKind,
-    AlertOptions,
-    Observation,
-    decide,
-)
-from .sources import billing_today
+from .ledger import Alert, AlertKind, AlertOptions, Observation, decide
+from .model_studio import AccountSnapshot, ModelUsage
 
 if TYPE_CHECKING:
     from .coordinator import AlibabaCloudCoordinator
@@ -55,6 +52,36 @@ class AccountAlert:
 
 
 SIGNAL_ALERT = SignalType[AccountAlert](f"{DOMAIN}_alert")
+SIGNAL_LEVELS = SignalType[()](f"{DOMAIN}_levels")
+"""Sent when an automation asks for a level, or no longer does."""
+TRIGGER_LEVELS: HassKey[Counter[tuple[AlertKind, Decimal]]] = HassKey(
+    f"{DOMAIN}_trigger_levels"
+)
+"""The levels that automations wait for, and how many do."""
+
+
+@callback
+def async_watch_level(
+    hass: HomeAssistant, kind: AlertKind, level: Decimal
+) -> Callable[[], None]:
+    """Watch a level that an automation waits for. Return a function that ends it."""
+    levels = hass.data.setdefault(TRIGGER_LEVELS, Counter())
+    levels[kind, level] += 1
+    async_dispatcher_send(hass, SIGNAL_LEVELS)
+
+    @callback
+    def end() -> None:
+        levels[kind, level] -= 1
+
+    return end
+
+
+def _watched_levels(hass: HomeAssistant, kind: AlertKind) -> frozenset[Decimal]:
+    """Return the levels of a kind that automations wait for."""
+    levels = hass.data.get(TRIGGER_LEVELS, Counter())
+    return frozenset(
+        level for (of, level), count in levels.items() if of is kind and count
+    )
 
 
 def alert_options(options: Mapping[str, Any]) -> AlertOptions:
@@ -87,6 +114,7 @@ class Alerts:
         self.options = alert_options(coordinator.config_entry.options)
         self._listened_to = False
         self._judged: AccountSnapshot | None = None
+        self._judged_levels: tuple[frozenset[Decimal], ...] = ()
         self.polled = False
         """Whether the service was asked since the last judgement."""
 
@@ -96,8 +124,10 @@ class Alerts:
 
         Before that, nobody listens: automations are armed at the end of the start.
         """
-        self._coordinator.config_entry.async_on_unload(
-            async_at_started(self._coordinator.hass, self._async_started)
+        entry, hass = self._coordinator.config_entry, self._coordinator.hass
+        entry.async_on_unload(async_at_started(hass, self._async_started))
+        entry.async_on_unload(
+            async_dispatcher_connect(hass, SIGNAL_LEVELS, self._async_levels_changed)
         )
 
     @callback
@@ -116,6 +146,13 @@ class Alerts:
             hass, self.async_judge(), eager_start=False
         )
 
+    @callback
+    def _async_levels_changed(self) -> None:
+        """Note whether a level that is new has been passed already."""
+        self._coordinator.config_entry.async_create_task(
+            self._coordinator.hass, self.async_judge(), eager_start=False
+        )
+
     async def async_judge(self) -> None:
         """Send what is worth an alert now, and then keep that it was sent.
 
@@ -128,10 +165,19 @@ class Alerts:
             return
         account = coordinator.account_read
         failure = FAILED.get(coordinator.status)
-        if account is self._judged and failure is store.alerts.failing is None:
+        levels = tuple(
+            _watched_levels(coordinator.hass, kind)
+            for kind in (AlertKind.SPEND_LEVEL, AlertKind.MODEL_LEVEL)
+        )
+        is_same = account is self._judged and levels == self._judged_levels
+        if is_same and failure is store.alerts.failing is None:
             return
-        before = self._judged.models if self._judged else {}
-        since = coordinator.spend_since(None, "monthly_spend")
+        before: Mapping[str, ModelUsage] = {}
+        if self._judged and levels == self._judged_levels:
+            before = self._judged.models
+        gone: Collection[str] = ()
+        if account.models_complete:
+            gone = store.alerts.models.keys() - account.models
         entry = coordinator.config_entry
         state, alerts = decide(
             store.alerts,
@@ -144,14 +190,16 @@ class Alerts:
                     if (model := account.models.get(name))
                     and model is not before.get(name)
                 ],
-                period=since.astimezone(BILLING_TIME_ZONE).date() if since else None,
-                today=billing_today(),
+                models_gone=gone,
+                trigger_spend_levels=levels[0],
+                trigger_model_levels=levels[1],
                 polled=self.polled,
                 failure=failure,
             ),
             self.options,
         )
-        self._judged, self.polled = account, False
+        self._judged, self._judged_levels = account, levels
+        self.polled = False
         if state == store.alerts:
             return
         store.alerts = state

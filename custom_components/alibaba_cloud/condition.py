@@ -19,7 +19,7 @@ from .alerting import entries_of
 from .const import CONF_LEVEL, DOMAIN
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .failures import Status
-from .model_studio import reaches
+from .ledger import reaches
 from .trigger import DEVICES, LEVEL, with_options
 
 

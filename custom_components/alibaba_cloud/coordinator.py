@@ -29,20 +29,24 @@ from .const import (
 )
 from .failures import FAILURES, REJECTED_KEY_INTERVAL, Backoff, PollFailed, Status
 from .history import async_import_spend
+from .ledger import (
+    Reports,
+    billing_day,
+    merge,
+    midnight,
+    outlook,
+    with_windows,
+    without_past,
+)
 from .model_studio import (
-    BILLING_TIME_ZONE,
     AccountSnapshot,
     ModelStudioClient,
     ModelStudioError,
     ModelUsage,
     Money,
     RateLimitError,
-    Reports,
+    Spend,
     SpendReport,
-    billed_since,
-    merge,
-    outlook,
-    without_past,
 )
 from .reauth import Reauth
 from .sources import SIGNED, Source, SourceCoordinator, billing_today, clients_of
@@ -99,7 +103,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self._notified: tuple[Any, ...] = ()
         self._models: KeysView[str] | None = None
         self._merged: tuple[Any, ...] = ()
-        self._merged_on: date | None = None
+        self._merged_by: tuple[Any, ...] = ()
         self._restored = False
         self.read_at: datetime | None = None
         """When the API key's figures were last read, None before this run did."""
@@ -199,8 +203,8 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
     @property
     def _by_month(self) -> bool:
         """Whether the monthly spend is of a month of the calendar, as the bill's is."""
-        window = self.store.spend.get("monthly_spend")
-        return window is None or (window.since.astimezone(BILLING_TIME_ZONE).day == 1)
+        month = self.store.periods.monthly
+        return month is None or month.start.day == 1
 
     @property
     def followed(self) -> Collection[str]:
@@ -232,10 +236,9 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """The API key's last figures; if kept, without those of the past."""
         if self.data is None or self.last_update_success:
             return self.data
-        seen = (window.seen for window in self.store.spend.values())
         return without_past(
             self.data,
-            read=self.read_at or max(seen, default=None),
+            read=self.read_at or self.store.periods.time,
             now=dt_util.utcnow(),
         )
 
@@ -261,19 +264,6 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
     def figures(self, model: str | None) -> AccountSnapshot | ModelUsage | None:
         """Return the account's figures, or those of a model; None without any."""
         return self.account if model is None else self.account.models.get(model)
-
-    def spend_since(self, model: str | None, key: str) -> datetime | None:
-        """Return since when a spend figure adds up, None where that is not known."""
-        window = self.store.spend.get(key) if model is None else None
-        source = self.sources.get(Source.SPEND)
-        report: SpendReport | None = source.report if source else None
-        reported = Source.QUOTAS not in self.failing and getattr(self.data, key, None)
-        if report and not (window and reported):
-            since = billed_since(key, report.day)
-            # The service may have begun that day or month late: it is the same one.
-            if not (window and timedelta() <= window.since - since < _DAY):
-                return since
-        return window.since if window else None
 
     async def async_first_refresh(self) -> None:
         """Poll for the first time, and have the next one come when it is this one's turn.
@@ -337,12 +327,11 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
     def _cycle_start(self) -> datetime:
         """Return when the billing cycle began: as last reported, else with the month."""
-        account, today = self.data or self.store.account, billing_today()
-        if account is None or (start := account.billing_period.start) is None:
-            return billed_since("monthly_spend", today)
-        if (end := account.billing_period.end) and end < today:
-            start = end + _DAY
-        return billed_since("daily_spend", start)
+        periods, today = self.store.periods, billing_today()
+        if periods.monthly is None or periods.period.start is None:
+            return midnight(today.replace(day=1))
+        start, last = periods.monthly.start, periods.last_day
+        return midnight(last + _DAY if last and last < today else start)
 
     async def _read_spend(self) -> SpendReport:
         """Read this month's bill, and remember its days."""
@@ -395,14 +384,23 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             failing.add(Source.QUOTAS)
         if failing != self.failing:
             self.failing = frozenset(failing)
-        said, today = (account, *reports.values()), billing_today()
+        placed = account and with_windows(account, self.store.periods)
+        spends = (placed.daily_spend, placed.monthly_spend) if placed else ()
+        now = dt_util.utcnow()
+        said = (account, *reports.values())
+        by = (
+            billing_day(now),
+            spends,
+            [isinstance(spend, Spend) and spend.since <= now for spend in spends],
+        )
         if (
-            today != self._merged_on
+            by != self._merged_by
             or len(said) != len(self._merged)
             or any(new is not old for new, old in zip(said, self._merged, strict=True))
         ):
-            self._merged, self._merged_on = said, today
+            self._merged, self._merged_by = said, by
             self.account = self._with_outlook(self._merge(account, reports))
+            self.store.show(self.account)
 
     def _with_outlook(self, account: AccountSnapshot) -> AccountSnapshot:
         """Return the figures with what the days before say of the days to come.
@@ -416,7 +414,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
                 account,
                 budget=self.alerts.options.monthly_budget,
                 daily=self.store.days.totals(now),
-                since=self.spend_since(None, "monthly_spend"),
+                periods=self.store.periods,
                 now=now,
             ),
         )
@@ -425,11 +423,9 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self, account: AccountSnapshot | None, reports: Mapping[Source, Any]
     ) -> AccountSnapshot:
         """Return the figures that these reports make up."""
-        if account and not reports:
-            return account
         return merge(
             Reports(
-                account=account,
+                account=account and with_windows(account, self.store.periods),
                 spend=reports.get(Source.SPEND),
                 balance=reports.get(Source.BALANCE),
                 rates=reports.get(Source.RATES),
@@ -437,6 +433,8 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             ),
             followed=self.followed if reports else (),
             reports_usage=self._reports_usage,
+            shown=self.store.shown,
+            now=dt_util.utcnow(),
             by_month=self._by_month,
             before=self.account,
         )
@@ -586,6 +584,6 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
     async def async_shutdown(self) -> None:
         """Stop polling; what is to be stored is stored before a reload reads it."""
         await super().async_shutdown()
-        # Also unchanged: when the figures were last seen tells of a roll-over unseen.
+        # When the figures were last seen is kept too: it tells what may have been missed.
         if self.client.body or self.store.unsaved:
-            await self.store.async_save()
+            await self.store.async_save_last()

@@ -39,7 +39,7 @@ async def async_get_config_entry_diagnostics(
         "message": coordinator.message,
         **coordinator.failed_sources,
         "account": _plain(coordinator.account),
-        "spend_windows": _plain(coordinator.store.spend),
+        "periods": coordinator.store.periods.as_dict(),
         "alerts": coordinator.store.alerts.as_dict(),
     }
 

@@ -13,7 +13,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from .alerting import SIGNAL_ALERT, AccountAlert
 from .const import DOMAIN, EVENT_ALERT
 from .coordinator import AlibabaCloudConfigEntry
-from .model_studio import AlertKind
+from .ledger import AlertKind
 
 PARALLEL_UPDATES = 0
 
@@ -51,11 +51,11 @@ class AlibabaCloudAlerts(EventEntity):
 
     @callback
     def _told(self, told: AccountAlert) -> None:
-        """Show an alert of the account, with what applies to it."""
-        if told.entry_id != self._entry.entry_id:
-            return
+        """Show an alert of the account, at a level of its options."""
         alert = told.alert
-        attributes = {k: v for k, v in alert.as_dict().items() if v is not None}
+        if told.entry_id != self._entry.entry_id or not alert.is_option:
+            return
+        attributes = alert.as_dict()
         self._trigger_event(alert.kind.value, attributes)
         self.async_write_ha_state()
         self.hass.bus.async_fire(

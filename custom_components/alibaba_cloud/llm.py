@@ -17,8 +17,8 @@ from homeassistant.helpers.llm import (
 )
 
 from .const import CONF_ASSISTANT, DOMAIN
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
-from .model_studio import BILLING_TIME_ZONE
+from .coordinator import AlibabaCloudConfigEntry
+from .model_studio import AccountSnapshot, Spend
 from .services import async_describe, matching_models
 from .sources import billing_today
 
@@ -103,7 +103,7 @@ async def _async_usage(
     else:
         models = matching_models(account, pattern)
     models.sort(key=lambda m: (m.level_pct is None, -(m.level_pct or 0), m.name))
-    if not _is_todays(coordinator):
+    if not _is_todays(account):
         account = replace(account, daily_spend=None, other_models_daily_spend=None)
         models = [replace(model, daily_spend=None) for model in models]
     usage = await async_describe(hass, coordinator, account, models[:MOST_MODELS])
@@ -120,12 +120,10 @@ async def _async_usage(
     return known
 
 
-def _is_todays(coordinator: AlibabaCloudCoordinator) -> bool:
+def _is_todays(account: AccountSnapshot) -> bool:
     """Return whether the daily spend is that of the day it is now."""
-    since = coordinator.spend_since(None, "daily_spend")
-    return since is not None and (
-        since.astimezone(BILLING_TIME_ZONE).date() == billing_today()
-    )
+    spend = account.daily_spend
+    return isinstance(spend, Spend) and spend.start == billing_today()
 
 
 def _without_unknown(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -30,6 +30,7 @@ from .model_studio import (
     BillingPeriod,
     ModelUsage,
     Money,
+    Spend,
 )
 from .sources import Source
 
@@ -43,8 +44,6 @@ class FigureSensorDescription[SourceT](
     """A figure that is a sensor."""
 
     attributes_fn: Callable[[SourceT], dict[str, Any]] | None = None
-    starts_again: bool = False
-    """Whether it adds up from 0 with each day or billing period."""
 
 
 def _billing_cycle(account: AccountSnapshot | None) -> dict[str, Any]:
@@ -73,21 +72,20 @@ _money = partial(
     suggested_display_precision=2,
 )
 _total = partial(_money, state_class=SensorStateClass.TOTAL)
-_spend = partial(_total, starts_again=True)
 _diagnostic = partial(
     FigureSensorDescription[AccountSnapshot],
     entity_category=EntityCategory.DIAGNOSTIC,
 )
 
 ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
-    _spend(
+    _total(
         key="daily_spend",
         translation_key="daily_spend",
         sources=_SPEND,
         attributes_fn=_billing_cycle,
         value_fn=lambda account: account.daily_spend,
     ),
-    _spend(
+    _total(
         key="monthly_spend",
         translation_key="monthly_spend",
         sources=_SPEND,
@@ -174,13 +172,13 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         suggested_display_precision=0,
         value_fn=lambda account: account.requests_used,
     ),
-    _spend(
+    _total(
         key="other_models_daily_spend",
         translation_key="other_models_daily_spend",
         sources=(Source.SPEND,),
         value_fn=lambda account: account.other_models_daily_spend,
     ),
-    _spend(
+    _total(
         key="other_models_monthly_spend",
         translation_key="other_models_monthly_spend",
         sources=(Source.SPEND,),
@@ -280,13 +278,13 @@ MODEL_SENSORS: tuple[FigureSensorDescription[ModelUsage], ...] = (
         suggested_display_precision=0,
         value_fn=lambda model: model.requests,
     ),
-    _spend(
+    _total(
         key="daily_spend",
         translation_key="daily_spend",
         sources=(Source.SPEND,),
         value_fn=lambda model: model.daily_spend,
     ),
-    _spend(
+    _total(
         key="monthly_spend",
         translation_key="monthly_spend",
         sources=(Source.SPEND,),
@@ -375,9 +373,8 @@ class AlibabaCloudSensor(AlibabaCloudEntity, SensorEntity):
     @override
     def last_reset(self) -> datetime | None:
         """Return since when a spend figure adds up."""
-        if not self.entity_description.starts_again:
-            return None
-        return self.coordinator.spend_since(self._model, self.entity_description.key)
+        value = self._value
+        return value.since if isinstance(value, Spend) else None
 
     @override
     def _shows(self) -> tuple[Any, ...]:

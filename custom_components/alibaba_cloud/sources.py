@@ -26,9 +26,9 @@ from .const import (
     LOGGER,
 )
 from .failures import FAILURES, REJECTED_KEY_INTERVAL, Backoff, PollFailed, Status
+from .ledger import billing_day
 from .model_studio import (
     BILLING_ENDPOINT,
-    BILLING_TIME_ZONE,
     DEFAULT_REGION,
     AccessKey,
     AuthenticationError,
@@ -121,7 +121,7 @@ def clients_of(hass: HomeAssistant, data: Mapping[str, Any]) -> Clients | None:
 
 def billing_today() -> date:
     """Return the present day of the billing time zone."""
-    return dt_util.utcnow().astimezone(BILLING_TIME_ZONE).date()
+    return billing_day(dt_util.utcnow())
 
 
 async def async_try_clients(

@@ -21,9 +21,9 @@ from homeassistant.helpers.trigger import (
 )
 from homeassistant.helpers.typing import ConfigType
 
-from .alerting import SIGNAL_ALERT, AccountAlert, concerns
+from .alerting import SIGNAL_ALERT, AccountAlert, async_watch_level, concerns
 from .const import CONF_LEVEL, HIGHEST_LEVEL
-from .model_studio import AlertKind
+from .ledger import AlertKind
 
 DEVICES: dict[Any, Any] = {
     vol.Optional(CONF_DEVICE_ID, default=list): vol.All(cv.ensure_list, [cv.string])
@@ -61,7 +61,8 @@ class AlertTrigger(Trigger):
         super().__init__(hass, config)
         options = config.options or {}
         self._device_ids: list[str] = options[CONF_DEVICE_ID]
-        self._level = Decimal(str(options.get(CONF_LEVEL, 0)))
+        level = options.get(CONF_LEVEL)
+        self._level = None if level is None else Decimal(str(level))
 
     @override
     async def async_attach_runner(
@@ -76,7 +77,11 @@ class AlertTrigger(Trigger):
             alert = told.alert
             if (
                 alert.kind is self.kind
-                and (alert.level or 0) >= self._level
+                and (
+                    alert.is_option
+                    if self._level is None
+                    else alert.level == self._level
+                )
                 and (
                     not self._device_ids or concerns(self._hass, told, self._device_ids)
                 )
@@ -86,11 +91,21 @@ class AlertTrigger(Trigger):
                     f"{alert.kind.value.replace('_', ' ')} of {told.account}",
                 )
 
-        return async_dispatcher_connect(self._hass, SIGNAL_ALERT, run)
+        disconnect = async_dispatcher_connect(self._hass, SIGNAL_ALERT, run)
+        if self._level is None:
+            return disconnect
+        end_watch = async_watch_level(self._hass, self.kind, self._level)
+
+        @callback
+        def detach() -> None:
+            disconnect()
+            end_watch()
+
+        return detach
 
 
 class LevelTrigger(AlertTrigger):
-    """Fires on each alert of a kind that has levels, at or above one."""
+    """Fires on each alert of a kind that has levels, or on those at one level."""
 
     options = {**DEVICES, vol.Optional(CONF_LEVEL): LEVEL}
 

@@ -5,15 +5,6 @@ by pure functions (`parsing`), `ModelStudioClient` fetches it, and whatever can 
 wrong is one of the errors in `errors`.
 """
 
-from .alerts import (
-    Alert,
-    AlertKind,
-    AlertOptions,
-    AlertState,
-    Observation,
-    decide,
-    reaches,
-)
 from .billing import (
     BALANCE_ENDPOINTS,
     BILLING_ENDPOINT,
@@ -37,7 +28,6 @@ from .client import (
     normalize_base_url,
     workspace_base_url,
 )
-from .daily import SpendDays
 from .errors import (
     AccountError,
     AuthenticationError,
@@ -48,8 +38,6 @@ from .errors import (
     PermissionDeniedError,
     RateLimitError,
 )
-from .expiry import without_past
-from .merging import Reports, merge
 from .models import (
     AccessKey,
     AccountSnapshot,
@@ -60,17 +48,15 @@ from .models import (
     Money,
     Outlook,
     RateLimit,
+    Spend,
     SpendReport,
 )
-from .outlook import outlook
 from .parsing import parse_answer
-from .spend import BILLING_TIME_ZONE, SpendWindow, billed_since, follow_account
 from .telemetry import ModelRate, TelemetryClient, UsageTotals
 
 __all__ = [
     "BALANCE_ENDPOINTS",
     "BILLING_ENDPOINT",
-    "BILLING_TIME_ZONE",
     "DEFAULT_REGION",
     "NULL_GROUP",
     "OTHERS",
@@ -79,10 +65,6 @@ __all__ = [
     "AccessKey",
     "AccountError",
     "AccountSnapshot",
-    "Alert",
-    "AlertKind",
-    "AlertOptions",
-    "AlertState",
     "AuthenticationError",
     "AvailableData",
     "Balance",
@@ -101,28 +83,18 @@ __all__ = [
     "ModelStudioError",
     "ModelUsage",
     "Money",
-    "Observation",
     "Outlook",
     "PermissionDeniedError",
     "RateLimit",
     "RateLimitError",
-    "Reports",
-    "SpendDays",
+    "Spend",
     "SpendReport",
     "SpendTrend",
-    "SpendWindow",
     "TelemetryClient",
     "UsageTotals",
     "balance_endpoints",
-    "billed_since",
     "daily_totals",
-    "decide",
-    "follow_account",
-    "merge",
     "normalize_base_url",
-    "outlook",
     "parse_answer",
-    "reaches",
-    "without_past",
     "workspace_base_url",
 ]

@@ -6,7 +6,7 @@ of it: every source fills the same fields.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from math import isfinite
@@ -26,6 +26,16 @@ class Money:
 
     amount: Decimal
     currency: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spend(Money):
+    """What was spent in a day or a billing period so far."""
+
+    since: datetime
+    """When it began to add up."""
+    start: date
+    """The first day of it, in UTC+8."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

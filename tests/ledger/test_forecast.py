@@ -8,14 +8,14 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from custom_components.alibaba_cloud.model_studio.forecast import (
+from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
+from custom_components.alibaba_cloud.ledger.forecast import (
     LEAST_DAYS,
     WINDOW,
     Forecast,
     forecast_period,
     reached_at,
 )
-from custom_components.alibaba_cloud.model_studio.spend import BILLING_TIME_ZONE
 
 # Hypothesis's own, of the generator it keeps.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import given, strategies as st
 import pytest
 
+from custom_components.alibaba_cloud.ledger import Reports, merge
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     Balance,
@@ -17,10 +18,8 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelUsage,
     Money,
     RateLimit,
-    Reports,
     SpendReport,
     UsageTotals,
-    merge,
 )
 from custom_components.alibaba_cloud.model_studio.models import ModelSpend
 from custom_components.alibaba_cloud.model_studio.telemetry import ModelTotals

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from ..model_studio.models import AccountSnapshot, Money, Outlook, Spend, percentage
 from .forecast import DailySpend, forecast_period, reached_at
-from .models import AccountSnapshot, Money, Outlook, percentage
-from .spend import BILLING_TIME_ZONE
+from .periods import Periods
 
 _DAY = timedelta(days=1)
 
@@ -17,19 +17,19 @@ def outlook(
     *,
     budget: Decimal | None,
     daily: DailySpend,
-    since: datetime | None,
+    periods: Periods,
     now: datetime,
 ) -> Outlook:
     """Return the outlook of an account.
 
-    `budget` is the user's, in the currency of the account's spend (while that is unknown,
-    of the account's other money); without one, the service's spend limit stands in. `daily` is what the days before cost, in that
-    currency too, and `since` when the monthly spend began to add up.
+    `budget` is the user's, in the currency of the account's spend; while that is unknown,
+    of its other money. Without one, the service's spend limit is the budget. `daily` is
+    what the days before cost, in that currency too.
     """
     spend, limit = account.monthly_spend, account.spend_limit
     if budget is not None:
         known = spend or account.daily_spend or limit or account.available_balance
-        limit = replace(known, amount=budget) if known else None
+        limit = Money(amount=budget, currency=known.currency) if known else None
     elif limit and limit.amount <= 0:
         limit = None
     made = Outlook(budget=limit)
@@ -42,13 +42,13 @@ def outlook(
             usage_pct=percentage(float(spend.amount), float(limit.amount)),
             remaining=left,
         )
-    if since is None:
+    if not isinstance(spend, Spend):
         return made
-    end = _last_day(account, since)
+    end = _last_day(spend, periods)
     if forecast := forecast_period(daily, spent=spend.amount, now=now, end=end):
         made = replace(
             made,
-            projected=replace(spend, amount=forecast.projected),
+            projected=Money(amount=forecast.projected, currency=spend.currency),
             low=forecast.low,
             high=forecast.high,
         )
@@ -69,24 +69,19 @@ def _difference(limit: Money | None, spend: Money) -> Money | None:
     return replace(limit, amount=limit.amount - spend.amount)
 
 
-def _last_day(account: AccountSnapshot, since: datetime) -> date:
+def _last_day(spend: Spend, periods: Periods) -> date:
     """Return the last day of the period that the monthly spend is of.
 
-    It may be over: then the service is late to begin anew, or to be read.
+    It may be over: then the service is late to begin anew, or to be read. A period of
+    which no end is reported is a month long.
     """
-    start = since.astimezone(BILLING_TIME_ZONE).date()
-    period = account.billing_period
-    if period.end and (period.start is None or period.start <= start):
-        return period.end
-    if period.start is None:
-        # What began in the midst of a month is a figure that was revised.
-        start = start.replace(day=1)
-    following = start.replace(day=1) + timedelta(
-        days=monthrange(start.year, start.month)[1]
-    )
+    month = periods.monthly
+    if month and month.start == spend.start and (last := periods.last_day):
+        return last
+    first = spend.start.replace(day=1)
+    following = first + timedelta(days=monthrange(first.year, first.month)[1])
     days = monthrange(following.year, following.month)[1]
-    following = following.replace(day=min(start.day, days))
-    return following - _DAY
+    return following.replace(day=min(spend.start.day, days)) - _DAY
 
 
 def _day(when: datetime | None) -> date | None:

@@ -11,19 +11,21 @@ from typing import Any
 
 import pytest
 
-from custom_components.alibaba_cloud.model_studio import (
-    AccountSnapshot,
+from custom_components.alibaba_cloud.ledger import (
     Alert,
     AlertKind,
     AlertOptions,
     AlertState,
-    ModelUsage,
-    Money,
     Observation,
     decide,
     outlook,
 )
-from custom_components.alibaba_cloud.model_studio.alerts import ModelAlerts
+from custom_components.alibaba_cloud.ledger.alerts import ModelAlerts
+from custom_components.alibaba_cloud.model_studio import (
+    AccountSnapshot,
+    ModelUsage,
+    Money,
+)
 
 JULY = date(2026, 7, 1)
 AUGUST = date(2026, 8, 1)

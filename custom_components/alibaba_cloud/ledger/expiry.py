@@ -4,8 +4,8 @@ from calendar import monthrange
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from .models import AccountSnapshot, BillingPeriod
-from .spend import BILLING_TIME_ZONE
+from ..model_studio.models import AccountSnapshot, BillingPeriod
+from .periods import BILLING_TIME_ZONE
 
 
 def without_past(

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
+from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE, outlook
 from custom_components.alibaba_cloud.model_studio import (
-    BILLING_TIME_ZONE,
     AccountSnapshot,
     BillingPeriod,
     Money,
     Outlook,
-    outlook,
 )
 
 DAY = timedelta(days=1)

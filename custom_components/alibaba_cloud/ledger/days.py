@@ -7,9 +7,10 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Self
 
+from ..model_studio.models import Money
+from . import stored
 from .forecast import WINDOW
-from .models import AccountSnapshot, Money
-from .spend import BILLING_TIME_ZONE, SpendWindow
+from .periods import BILLING_TIME_ZONE, Periods, billing_day
 
 _DAY = timedelta(days=1)
 _TO_THE_END = timedelta(hours=1)
@@ -43,30 +44,22 @@ class SpendDays:
     """By day of the billing time zone."""
     billed: Mapping[date, Decimal] = field(default_factory=lambda: MappingProxyType({}))
 
-    def follow(
-        self,
-        account: AccountSnapshot,
-        windows: Mapping[str, SpendWindow],
-        now: datetime,
-    ) -> Self:
-        """Return the days as of a snapshot, with the windows its spend is in."""
-        spent, window = account.daily_spend, windows.get("daily_spend")
-        if spent is None or window is None:
+    def follow(self, periods: Periods) -> Self:
+        """Return the days once an answer was read, with what is known of its periods."""
+        day, month = periods.daily, periods.monthly
+        if day is None or periods.daily_is_held or periods.time is None:
             return self
-        monthly, month = account.monthly_spend, windows.get("monthly_spend")
+        is_clear = month and not periods.monthly_is_held and periods.before_today
         look = _Look(
-            seen=now.astimezone(BILLING_TIME_ZONE),
-            daily=spent.amount,
-            monthly=monthly.amount
-            if monthly and monthly.currency == spent.currency
-            else None,
-            month=_billing_day((month or window).since),
+            seen=periods.time.astimezone(BILLING_TIME_ZONE),
+            daily=day.amount,
+            monthly=month.amount if month and is_clear is not None else None,
+            month=(month or day).start,
         )
-        day = _billing_day(window.since)
-        days = self._in(spent.currency)
-        looks = {**days.looks, day: look}
-        if day not in days.looks:
-            looks = _recent(looks, now)
+        days = self._in(periods.currency)
+        looks = {**days.looks, day.start: look}
+        if day.start not in days.looks:
+            looks = _recent(looks, periods.time)
         return replace(days, looks=looks)
 
     def bill(self, days: Mapping[date, Money], currency: str, now: datetime) -> Self:
@@ -74,7 +67,7 @@ class SpendDays:
 
         A day whose bill may not be all of it yet is left out.
         """
-        settled = _billing_day(now - _BILL_LAG)
+        settled = billing_day(now - _BILL_LAG)
         billed = {
             day: money.amount
             for day, money in days.items()
@@ -95,7 +88,7 @@ class SpendDays:
 
         Days before the account was used for the first time are left out.
         """
-        today = _billing_day(now)
+        today = billing_day(now)
         seen = {
             day: total
             for day, look in self.looks.items()
@@ -134,35 +127,40 @@ class SpendDays:
         }
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """Return the days that `as_dict` made this of."""
-        return cls(
-            currency=stored["currency"],
-            looks={
-                date.fromisoformat(day): _Look(
-                    seen=datetime.fromisoformat(look["seen"]),
-                    daily=Decimal(look["daily"]),
-                    monthly=None
-                    if look["monthly"] is None
-                    else Decimal(look["monthly"]),
-                    month=date.fromisoformat(look["month"]),
-                )
-                for day, look in stored["looks"].items()
-            },
-            billed={
-                date.fromisoformat(day): Decimal(amount)
-                for day, amount in stored["billed"].items()
-            },
-        )
+    def from_dict(cls, value: Any) -> Self:
+        """Return the days that `as_dict` wrote. Raises `ValueError` for anything else."""
+        known = stored.mapping(value)
+        try:
+            return cls(
+                currency=stored.text(known["currency"]),
+                looks={
+                    date.fromisoformat(day): look
+                    for day, look in stored.mapping_of(known["looks"], _look).items()
+                },
+                billed={
+                    date.fromisoformat(day): amount
+                    for day, amount in stored.mapping_of(
+                        known["billed"], stored.amount
+                    ).items()
+                },
+            )
+        except KeyError as err:
+            raise ValueError("A part of the days is missing") from err
 
 
-def _billing_day(when: datetime) -> date:
-    """Return the day of the billing time zone."""
-    return when.astimezone(BILLING_TIME_ZONE).date()
+def _look(value: Any) -> _Look:
+    """Return a stored look."""
+    known = stored.mapping(value)
+    return _Look(
+        seen=stored.moment(known["seen"]).astimezone(BILLING_TIME_ZONE),
+        daily=stored.amount(known["daily"]),
+        monthly=stored.optional(known["monthly"], stored.amount),
+        month=stored.day(known["month"]),
+    )
 
 
 def _recent[T](days: dict[date, T], now: datetime) -> dict[date, T]:
     """Return the days without those that say nothing, or are of a clock that was wrong."""
-    today = _billing_day(now)
+    today = billing_day(now)
     oldest = today - WINDOW - _DAY
     return {day: value for day, value in days.items() if oldest <= day <= today}

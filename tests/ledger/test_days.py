@@ -7,11 +7,11 @@ from typing import Any, Self
 
 import pytest
 
+from custom_components.alibaba_cloud.ledger import SpendDays
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     BillingPeriod,
     Money,
-    SpendDays,
     SpendWindow,
     follow_account,
 )

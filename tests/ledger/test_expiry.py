@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import pytest
 
+from custom_components.alibaba_cloud.ledger import without_past
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     BillingPeriod,
     Money,
-    without_past,
 )
 
 USD = Money(amount=Decimal(5), currency="USD")

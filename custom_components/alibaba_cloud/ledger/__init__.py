@@ -1,0 +1,44 @@
+"""Rules about money over time: periods, days, forecast and alerts.
+
+Pure functions of what the services answered and of the time, which is an argument. They
+do no I/O and import nothing of Home Assistant. `docs/periods.md` argues for them.
+"""
+
+from .alerts import (
+    Alert,
+    AlertKind,
+    AlertOptions,
+    AlertState,
+    Observation,
+    decide,
+    reaches,
+)
+from .days import SpendDays
+from .expiry import without_past
+from .merge import Reports, Shown, ShownSpend, merge, with_windows
+from .outlook import outlook
+from .periods import BILLING_TIME_ZONE, Answer, Periods, billing_day, follow, midnight
+
+__all__ = [
+    "BILLING_TIME_ZONE",
+    "Alert",
+    "AlertKind",
+    "AlertOptions",
+    "AlertState",
+    "Answer",
+    "Observation",
+    "Periods",
+    "Reports",
+    "Shown",
+    "ShownSpend",
+    "SpendDays",
+    "billing_day",
+    "decide",
+    "follow",
+    "merge",
+    "midnight",
+    "outlook",
+    "reaches",
+    "with_windows",
+    "without_past",
+]

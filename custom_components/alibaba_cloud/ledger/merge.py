@@ -1,0 +1,245 @@
+"""Merges what the sources report into one `AccountSnapshot`. No I/O."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Self
+
+from ..model_studio.models import (
+    AccountSnapshot,
+    Balance,
+    ModelUsage,
+    Money,
+    Spend,
+    SpendReport,
+)
+from ..model_studio.parsing import CURRENCY
+from ..model_studio.telemetry import ModelRate, ModelTotals, UsageTotals
+from . import stored
+from .periods import Periods, Window, midnight
+
+_NO_RATE = ModelRate()
+_NO_TOTALS = ModelTotals()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reports:
+    """What each source reported last; None for one that says nothing now."""
+
+    account: AccountSnapshot | None = None
+    spend: SpendReport | None = None
+    balance: Balance | None = None
+    rates: Mapping[str, ModelRate] | None = None
+    totals: UsageTotals | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """The day or the period of the spend that was shown last."""
+
+    since: datetime
+    start: date
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return {"since": self.since.isoformat(), "start": self.start.isoformat()}
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Self:
+        """Return what `as_dict` wrote. Raises `ValueError` for anything else."""
+        known = stored.mapping(value)
+        try:
+            return cls(
+                since=stored.moment(known["since"]), start=stored.day(known["start"])
+            )
+        except KeyError as err:
+            raise ValueError("A part of what was shown is missing") from err
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownSpend:
+    """The same of both spend figures."""
+
+    daily: Shown | None = None
+    monthly: Shown | None = None
+
+    def followed_by(self, account: AccountSnapshot) -> Self:
+        """Return it once an account's figures were shown."""
+        return replace(
+            self,
+            daily=_shown(account.daily_spend) or self.daily,
+            monthly=_shown(account.monthly_spend) or self.monthly,
+        )
+
+
+def _shown(spend: Money | None) -> Shown | None:
+    """Return the day or the period of a spend."""
+    if not isinstance(spend, Spend):
+        return None
+    return Shown(since=spend.since, start=spend.start)
+
+
+def with_windows(account: AccountSnapshot, periods: Periods) -> AccountSnapshot:
+    """Return an account's figures with the day and the period of its spend.
+
+    A spend of which these are not clear is unknown.
+    """
+    return replace(
+        account,
+        daily_spend=_placed(
+            account.daily_spend, None if periods.daily_is_held else periods.daily
+        ),
+        monthly_spend=_placed(
+            account.monthly_spend, None if periods.monthly_is_held else periods.monthly
+        ),
+    )
+
+
+def _placed(spend: Money | None, window: Window | None) -> Spend | None:
+    """Return a spend with its window."""
+    if spend is None or window is None:
+        return None
+    return Spend(
+        amount=spend.amount,
+        currency=spend.currency,
+        since=window.since,
+        start=window.start,
+    )
+
+
+def _billed(spend: Money | None, start: date) -> Spend | None:
+    """Return a billed spend with the day or the month that it is of."""
+    if spend is None:
+        return None
+    return Spend(
+        amount=spend.amount,
+        currency=spend.currency,
+        since=midnight(start),
+        start=start,
+    )
+
+
+def _latest(
+    spends: Iterable[Spend | None], shown: Shown | None, now: datetime
+) -> Spend | None:
+    """Return the first spend that is not of an earlier day or period than shown before.
+
+    Two sources may disagree on when a day began: what was shown first stays. A spend
+    that begins in the future, by a clock that is behind, is unknown until then.
+    """
+    for spend in spends:
+        if spend is None:
+            continue
+        if shown and spend.since != shown.since:
+            if spend.start < shown.start:
+                continue
+            spend = replace(spend, since=max(spend.since, shown.since))
+        if spend.since <= now:
+            return spend
+    return None
+
+
+def merge(
+    reports: Reports,
+    *,
+    followed: Collection[str],
+    reports_usage: bool,
+    shown: ShownSpend,
+    now: datetime,
+    by_month: bool = True,
+    before: AccountSnapshot | None = None,
+) -> AccountSnapshot:
+    """Return all figures of an account, each from the first source that has it.
+
+    `/quotas` comes first, as it is near real time; its spend is one of `with_windows`.
+    Where an account has money and usage from there (`reports_usage`), another source
+    steps in only with the same currency, the bill only if its `monthly_spend` is
+    `by_month` of the calendar, and none with counters: another one's would look as if
+    they had been used. A spend is never of an earlier day or period than one `shown`
+    before. What is as it was `before` is the same object again.
+    """
+    account = reports.account or AccountSnapshot()
+    models = dict(account.models)
+    for name in followed:
+        model = _model(models.get(name, ModelUsage(name=name)), reports)
+        known = before.models.get(name) if before else None
+        models[name] = known if known == model else model
+
+    def usable[MoneyT: Money](other: MoneyT | None) -> MoneyT | None:
+        if other and reports_usage and other.currency != CURRENCY:
+            return None
+        return other
+
+    spend, balance = reports.spend, reports.balance
+    totals = None if reports_usage else reports.totals
+    day = month = None
+    if spend:
+        day = _billed(spend.daily, spend.day)
+        month = _billed(spend.monthly, spend.day.replace(day=1))
+    other_months = month if by_month or not reports_usage else None
+    spent = [models[name] for name in set(followed)]
+    return replace(
+        account,
+        available_balance=account.available_balance
+        or usable(balance.available if balance else None),
+        credit_balance=account.credit_balance
+        or usable(balance.credit if balance else None),
+        daily_spend=_latest(
+            (_as_spend(account.daily_spend), usable(day)), shown.daily, now
+        ),
+        monthly_spend=_latest(
+            (_as_spend(account.monthly_spend), usable(other_months)),
+            shown.monthly,
+            now,
+        ),
+        other_models_daily_spend=_rest(day, (model.daily_spend for model in spent)),
+        other_models_monthly_spend=_rest(
+            month, (model.monthly_spend for model in spent)
+        ),
+        tokens_used=totals.tokens if totals else account.tokens_used,
+        requests_used=totals.requests if totals else account.requests_used,
+        models=MappingProxyType(models),
+    )
+
+
+def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
+    """Return a model with what the other sources say of it."""
+    rate = (reports.rates or {}).get(model.name, _NO_RATE)
+    totals = (
+        reports.totals.models.get(model.name, _NO_TOTALS)
+        if reports.totals
+        else _NO_TOTALS
+    )
+    daily = monthly = None
+    if report := reports.spend:
+        if spend := report.models.get(model.name):
+            daily, monthly = spend.daily, spend.monthly
+        elif report.complete:
+            monthly = replace(report.monthly, amount=Decimal())
+            daily = report.daily and replace(report.daily, amount=Decimal())
+        daily = _billed(daily, report.day)
+        monthly = _billed(monthly, report.day.replace(day=1))
+    return replace(
+        model,
+        tokens_per_minute=rate.tokens_per_minute,
+        requests_per_minute=rate.requests_per_minute,
+        tokens=totals.tokens,
+        requests=totals.requests,
+        daily_spend=daily,
+        monthly_spend=monthly,
+    )
+
+
+def _as_spend(money: Money | None) -> Spend | None:
+    """Return a spend of `/quotas`, which has its window if it is clear."""
+    return money if isinstance(money, Spend) else None
+
+
+def _rest(total: Spend | None, parts: Iterable[Money | None]) -> Spend | None:
+    """Return what is left of a total, so that all adds up to it."""
+    if total is None:
+        return None
+    known = sum((part.amount for part in parts if part), Decimal())
+    return replace(total, amount=total.amount - known)

@@ -1,0 +1,75 @@
+"""Reads stored values. Each function raises `ValueError` for anything but what it wrote."""
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return an object."""
+    return _of_type(value, dict)
+
+
+def mapping_of[T](value: Any, read: Callable[[Any], T]) -> dict[str, T]:
+    """Return an object with each of its values read."""
+    return {key: read(item) for key, item in mapping(value).items()}
+
+
+def list_of[T](value: Any, read: Callable[[Any], T]) -> list[T]:
+    """Return a list with each of its values read."""
+    items: list[Any] = _of_type(value, list)
+    return [read(item) for item in items]
+
+
+def text(value: Any) -> str:
+    """Return a text."""
+    return _of_type(value, str)
+
+
+def flag(value: Any) -> bool:
+    """Return a truth value."""
+    return _of_type(value, bool)
+
+
+def count(value: Any) -> int:
+    """Return a whole number that is not negative."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("Not a count")
+    return value
+
+
+def amount(value: Any) -> Decimal:
+    """Return a number that was written as a text."""
+    try:
+        number = Decimal(text(value))
+    except InvalidOperation as err:
+        raise ValueError("Not a number") from err
+    if not number.is_finite():
+        raise ValueError("Not a finite number")
+    return number
+
+
+def day(value: Any) -> date:
+    """Return a date."""
+    return date.fromisoformat(text(value))
+
+
+def moment(value: Any) -> datetime:
+    """Return a time, which must come with its time zone."""
+    when = datetime.fromisoformat(text(value))
+    if when.tzinfo is None:
+        raise ValueError("A time without a time zone")
+    return when
+
+
+def optional[T](value: Any, read: Callable[[Any], T]) -> T | None:
+    """Return what is read, None for a value that is missing."""
+    return None if value is None else read(value)
+
+
+def _of_type[T](value: Any, kind: type[T]) -> T:
+    """Return a value of a type."""
+    if not isinstance(value, kind):
+        raise ValueError(f"Not a {kind.__name__}")  # noqa: TRY004 - one error for all
+    return value

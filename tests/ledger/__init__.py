@@ -1,0 +1,1 @@
+"""Tests of the rules, which know neither Home Assistant nor a clock."""
