@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from freezegun.api import FrozenDateTimeFactory
@@ -25,6 +25,8 @@ from .conftest import Poll, attributes, entity_id, setup
 from .simulator import Fault, Simulator
 
 STEP = timedelta(minutes=15)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
@@ -32,20 +34,38 @@ def database_before_anything_else(recorder_mock: Recorder) -> None:
     """Start the recorder before the account."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """When the service starts its figures again, and says so."""
+
+    day: timedelta = timedelta()
+    """How long after midnight the day's figure starts again."""
+    month: timedelta = timedelta()
+    """How long after a period's first midnight the month's figure does."""
+    period: timedelta | None = timedelta()
+    """How long after that the service reports the new period; None: it never does."""
+    first_day: int = 1
+    """Of the month, on which a period begins."""
+
+    def period_start(self, day: date) -> date:
+        """Return the first day of the period that a day is in."""
+        if day.day < self.first_day:
+            day = day.replace(day=1) - timedelta(days=1)
+        return day.replace(day=self.first_day)
+
+
 @dataclass(kw_only=True)
 class World:
     """Someone who spends, what the service says of it, and a Home Assistant to look.
 
-    Time goes in steps of a quarter of an hour. `late` is how long after midnight the
-    service starts its figures again.
+    Time goes in steps of a quarter of an hour.
     """
 
     hass: HomeAssistant
     freezer: FrozenDateTimeFactory
     entry: MockConfigEntry
     simulator: Simulator
-    late: timedelta
-    period: bool
+    service: Service
     now: datetime = datetime(2026, 8, 30, 20, 0, 20, tzinfo=BILLING_TIME_ZONE)
     spent: Decimal = Decimal(0)
     daily: Decimal = Decimal("3.20")
@@ -62,19 +82,22 @@ class World:
         """Let the service answer with the figures as they are."""
         data = self.simulator.body["data"]
         data |= {"daily_spend": str(self.daily), "monthly_spend": str(self.monthly)}
-        start = (self.now - self.late).date().replace(day=1)
-        data["billing_period"] = {"start": str(start)} if self.period else None
+        data["billing_period"] = None
+        if self.service.period is not None:
+            start = self.service.period_start((self.now - self.service.period).date())
+            data["billing_period"] = {"start": str(start)}
 
     def pass_time(self, until: str, amount: str = "0") -> Iterator[datetime]:
         """Go on until a time, spending an amount in each step."""
         end = datetime.fromisoformat(until).replace(tzinfo=BILLING_TIME_ZONE)
+        service = self.service
         while self.now < end:
-            before = (self.now - self.late).date()
-            self.now += STEP
-            today = (self.now - self.late).date()
-            if today != before:
+            before, self.now = self.now, self.now + STEP
+            if (self.now - service.day).date() != (before - service.day).date():
                 self.daily = Decimal(0)
-            if today.month != before.month:
+            if service.period_start(
+                (self.now - service.month).date()
+            ) != service.period_start((before - service.month).date()):
                 self.monthly = Decimal(0)
             self.spend(amount)
             self.freezer.move_to(self.now)
@@ -104,9 +127,17 @@ class World:
         await self.hass.async_block_till_done()
 
     async def start(self) -> None:
-        """Start it again."""
+        """Start it, for the first time or again."""
+        self.freezer.move_to(self.now)
         await setup(self.hass, self.entry)
         await self.compile()
+
+    async def check(self) -> None:
+        """Hold the sums of both spend sensors to what was spent."""
+        assert await self.sums() == {
+            "daily_spend": self.spent,
+            "monthly_spend": self.spent,
+        }
 
     async def sums(self) -> dict[str, Decimal]:
         """Return the long-term sum of each spend sensor."""
@@ -132,36 +163,23 @@ class World:
     "Error fetching Model Studio data", "Error fetching Model Studio data"
 )
 @pytest.mark.parametrize(
-    ("late", "period"),
-    [(timedelta(), True), (timedelta(minutes=30), False)],
-    ids=["in time", "late, without a billing period"],
+    "service",
+    [
+        pytest.param(Service(), id="in time"),
+        pytest.param(
+            Service(
+                day=timedelta(minutes=30), month=timedelta(minutes=30), period=None
+            ),
+            id="late, without a billing period",
+        ),
+    ],
 )
-async def test_sum_is_what_was_spent(
-    hass: HomeAssistant,
-    freezer: FrozenDateTimeFactory,
-    entry: MockConfigEntry,
-    simulator: Simulator,
-    late: timedelta,
-    period: bool,
-) -> None:
+async def test_sum_is_what_was_spent(world: World) -> None:
     """Midnights, a month's end, corrections, an outage and restarts lose no cent."""
-    world = World(
-        hass=hass,
-        freezer=freezer,
-        entry=entry,
-        simulator=simulator,
-        late=late,
-        period=period,
-    )
-    freezer.move_to(world.now)
+    simulator = world.simulator
+    check = world.check
     world.publish()
     await world.start()
-
-    async def check() -> None:
-        assert await world.sums() == {
-            "daily_spend": world.spent,
-            "monthly_spend": world.spent,
-        }
 
     await world.live("2026-08-30 22:00", "0.21")
     world.spend("-0.04")
@@ -205,31 +223,108 @@ async def test_sum_is_what_was_spent(
     await check()
 
 
-@pytest.mark.usefixtures("account")
-async def test_last_reset_of_the_month_is_the_start_of_the_billing_period(
-    hass: HomeAssistant, simulator: Simulator, poll: Poll
+@pytest.mark.parametrize(
+    "service",
+    [
+        pytest.param(Service(period=-HOUR), id="period an hour early"),
+        pytest.param(Service(period=DAY), id="period a day late"),
+        pytest.param(Service(month=-HOUR), id="month an hour early"),
+        pytest.param(Service(month=DAY, period=HOUR), id="month a day late"),
+        pytest.param(Service(day=2 * HOUR), id="day two hours late"),
+        pytest.param(Service(day=-HOUR, month=3 * HOUR), id="day early, month late"),
+        pytest.param(
+            Service(first_day=27, period=None), id="month on the 27th, unreported"
+        ),
+    ],
+)
+async def test_sum_with_figures_that_start_at_times_of_their_own(
+    world: World, service: Service
 ) -> None:
-    """As the service reports it."""
-    assert attributes(hass, "monthly_spend")["last_reset"] == (
-        "2026-08-01T00:00:00+08:00"
+    """Also with a refund of most of a day, and a restart while figures are late."""
+    month = 9 if service.first_day == 1 else 8
+    end = datetime(2026, month, service.first_day, tzinfo=BILLING_TIME_ZONE)
+
+    def at(days: int, clock: str) -> str:
+        return f"{(end + timedelta(days=days)).date()} {clock}"
+
+    world.now = datetime.fromisoformat(f"{at(-3, '20:00:20')}+08:00")
+    world.publish()
+    await world.start()
+
+    await world.live(at(-2, "12:00"), "0.21")
+    world.spend("-4.30")
+    await world.live(at(-1, "22:30"), "0.13")
+    await world.live(at(0, "00:45"), "0.05")
+    await world.stop()
+    await world.start()
+    await world.live(at(0, "14:00"), "0.07")
+    world.spend("-2.40")
+    await world.live(at(1, "02:00"), "0.03")
+    await world.live(at(1, "06:00"))
+    await world.check()
+    assert attributes(world.hass, "daily_spend")["last_reset"] <= world.now.isoformat()
+
+
+@pytest.fixture
+def world(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    service: Service,
+) -> World:
+    """Return a world that has not begun."""
+    return World(
+        hass=hass, freezer=freezer, entry=entry, simulator=simulator, service=service
     )
-    assert attributes(hass, "daily_spend")["last_reset"] == "2026-08-15T00:00:00+08:00"
-    simulator.body["data"] |= {
-        "monthly_spend": 0.5,
-        "billing_period": {"start": "2026-08-16", "end": "2026-09-15"},
-    }
-    await poll()
-    assert attributes(hass, "monthly_spend")["last_reset"] == (
-        "2026-08-16T00:00:00+08:00"
-    )
-    assert attributes(hass, "daily_spend")["last_reset"] == "2026-08-15T00:00:00+08:00"
+
+
+@pytest.mark.parametrize(
+    ("looks", "since"),
+    [
+        pytest.param(
+            [(0, "0.5", "2026-08-15"), (31, "0.6", "2026-09-01")],
+            "2026-09-01T00:00:00+08:00",
+            id="the period is reported after the figure",
+        ),
+        pytest.param(
+            [(0, "187.65", "2026-09-01"), (15 * 60, "0.5", "2026-09-01")],
+            "2026-09-01T00:00:00+08:00",
+            id="the period is reported before the figure",
+        ),
+        pytest.param(
+            [(0, "150.00", "2026-08-15"), (31, "150.00", "2026-08-15")],
+            "2026-08-15T00:00:00+08:00",
+            id="a refund",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("enable_custom_integrations")
+async def test_last_reset_of_the_month(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    looks: list[tuple[float, str, str]],
+    since: str,
+) -> None:
+    """It is the first midnight of the billing period that the figure is of."""
+    freezer.move_to("2026-08-31 23:59:40+08:00")
+    data = simulator.body["data"]
+    data["billing_period"] = {"start": "2026-08-15", "end": "2026-08-31"}
+    await setup(hass, entry)
+    for seconds, spend, start in looks:
+        data |= {"monthly_spend": spend, "billing_period": {"start": start}}
+        await poll(seconds + 31)
+    assert attributes(hass, "monthly_spend")["last_reset"] == since
 
 
 @pytest.mark.usefixtures("account")
-async def test_last_reset_of_the_day_moves_with_a_drop_alone(
+async def test_last_reset_of_the_day_moves_with_the_figure(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """A correction by a few cents is none, and midnight alone is none either."""
+    """It is the midnight of the new day. Midnight alone or a correction moves nothing."""
     moved = []
     for spend, seconds in (
         (12.31, 31),
@@ -239,10 +334,13 @@ async def test_last_reset_of_the_day_moves_with_a_drop_alone(
         (0.02, 60),
         (0.03, 60),
     ):
+        simulator.body["data"]["monthly_spend"] += (
+            spend - simulator.body["data"]["daily_spend"] if spend > 1 else spend / 2
+        )
         simulator.body["data"]["daily_spend"] = spend
         await poll(seconds)
         moved.append(attributes(hass, "daily_spend")["last_reset"])
     assert moved == [
         *["2026-08-15T00:00:00+08:00"] * 4,
-        *["2026-08-16T00:01:31+08:00"] * 2,
+        *["2026-08-16T00:00:00+08:00"] * 2,
     ]

@@ -7,7 +7,7 @@ Home Assistant that polls, is down, restarts, and has a clock that may be wrong.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -103,7 +103,7 @@ class History:
             self._starts.append(start)
             start += timedelta(days=length)
         self._placed.extend(
-            (event, self._day_of(event), self._month_of(event)) for event in self.events
+            (event, self.day_of(event), self.month_of(event)) for event in self.events
         )
 
     def period_of(self, day: date) -> date:
@@ -137,13 +137,13 @@ class History:
             month=month,
         )
 
-    def _day_of(self, event: Event) -> date:
+    def day_of(self, event: Event) -> date:
         """Return the day whose figure an event is in."""
         delay = self.day_delay
         minutes = 0 if delay.frozen and delay.minutes > 0 else delay.minutes
         return max(FIRST_DAY, self._label(minutes, event.at))
 
-    def _month_of(self, event: Event) -> date:
+    def month_of(self, event: Event) -> date:
         """Return the period whose figure an event is in."""
         delay = self.month_delay
         minutes = 0 if delay.frozen and delay.minutes > 0 else delay.minutes
@@ -260,13 +260,18 @@ def histories(draw: st.DrawFn) -> History:
         tells = blank.reported and min(lengths, default=30) > 4
         if _unclear(at, changes, ()) or (not tells and _unclear(at, months, outages)):
             continue
-        is_first_day = not tells and not any(e.at < at // DAY * DAY for e in events)
+        event = Event(at=at, amount=_amount(cents, number))
+        is_first_day = not tells and not any(
+            blank.month_of(e) == blank.month_of(event)
+            for e in events
+            if e.at // DAY < at // DAY
+        )
         unclear = (
             at < FIRST_POLL + DAY or is_first_day or _unclear(at, changes, outages)
         )
-        events.append(
-            Event(at=at, amount=_amount(abs(cents) if unclear else cents, number))
-        )
+        if unclear:
+            event = replace(event, amount=_amount(abs(cents), number))
+        events.append(event)
     restarts = tuple(draw(st.lists(st.integers(10 * 60, last), max_size=2)))
     kills = tuple(draw(st.lists(st.integers(10 * 60, last), max_size=1)))
     polls = blank.minutes // STEP

@@ -1,0 +1,204 @@
+"""Whatever happens: sums are what was spent, and each level is alerted once per period.
+
+A history is a model of the truth (`truth.py`). The rules see its answers and its clock,
+as the account does; what should have come out is worked out from the truth alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from decimal import Decimal
+
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.alibaba_cloud.ledger import (
+    Alert,
+    AlertOptions,
+    AlertState,
+    Answer,
+    Observation,
+    Periods,
+    Reports,
+    ShownSpend,
+    decide,
+    follow,
+    merge,
+    outlook,
+    with_windows,
+)
+from custom_components.alibaba_cloud.model_studio import (
+    AccountSnapshot,
+    BillingPeriod,
+    Money,
+)
+from custom_components.alibaba_cloud.model_studio.models import Spend
+
+from .truth import History, Poll, Said, histories
+
+# Hypothesis's own, of the generator it keeps.
+pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
+
+LEVELS = (Decimal(50), Decimal(80), Decimal(100))
+
+
+def usd(amount: Decimal | None) -> Money | None:
+    """Return an amount of money."""
+    return None if amount is None else Money(amount=amount, currency="USD")
+
+
+@dataclass(kw_only=True)
+class Account:
+    """What the integration does with each answer, and keeps across restarts."""
+
+    periods: Periods = field(default_factory=Periods)
+    shown: ShownSpend = field(default_factory=ShownSpend)
+    alerts: AlertState = field(default_factory=AlertState)
+    stored_alerts: AlertState = field(default_factory=AlertState)
+    """As written before the last poll."""
+    trigger_levels: frozenset[Decimal] = frozenset()
+    sent: list[Alert] = field(default_factory=list)
+
+    def poll(self, poll: Poll, said: Said, limit: Decimal) -> AccountSnapshot:
+        """Take up an answer, and send what is due. Return the figures that are shown."""
+        if poll.killed:
+            # The last alerts could not be written.
+            self.alerts = self.stored_alerts
+        # What is kept goes through the disk each time.
+        self.periods = follow(
+            Periods.from_dict(self.periods.as_dict()),
+            Answer(
+                daily=said.daily,
+                monthly=said.monthly,
+                period=BillingPeriod(start=said.start, end=said.end),
+            ),
+            currency="USD",
+            now=poll.clock,
+            elapsed=poll.elapsed,
+        )
+        figures = AccountSnapshot(
+            daily_spend=usd(said.daily),
+            monthly_spend=usd(said.monthly),
+            spend_limit=usd(limit),
+        )
+        account = merge(
+            Reports(account=with_windows(figures, self.periods)),
+            followed=(),
+            reports_usage=True,
+            shown=self.shown,
+            now=poll.clock,
+        )
+        self.shown = self.shown.followed_by(account)
+        account = replace(
+            account,
+            outlook=outlook(
+                account, budget=None, daily={}, periods=self.periods, now=poll.clock
+            ),
+        )
+        self.stored_alerts = self.alerts
+        self.alerts, alerts = decide(
+            AlertState.from_dict(self.alerts.as_dict()),
+            Observation(
+                account_id="account",
+                account=account,
+                trigger_spend_levels=self.trigger_levels,
+                polled=True,
+            ),
+            AlertOptions(spend_levels=LEVELS),
+        )
+        self.sent = alerts
+        return account
+
+
+@given(history=histories())
+def test_sums_are_what_was_spent(history: History) -> None:
+    """To the cent, and `last_reset` never goes back nor into the future."""
+    account = Account()
+    sums: dict[str, dict[datetime, Decimal]] = {"daily": {}, "monthly": {}}
+    truth: dict[str, dict[date, Decimal]] = {"daily": {}, "monthly": {}}
+    for poll in history.polls():
+        if (said := poll.said) is None:
+            continue
+        figures = account.poll(poll, said, Decimal(100))
+        for name, label, amount, spend in (
+            ("daily", said.day, said.daily, figures.daily_spend),
+            ("monthly", said.month, said.monthly, figures.monthly_spend),
+        ):
+            if amount is not None:
+                truth[name][label] = amount
+            if spend is not None:
+                assert isinstance(spend, Spend)
+                assert spend.amount == amount
+                assert spend.since <= poll.clock
+                assert spend.since >= max(sums[name], default=spend.since)
+                sums[name][spend.since] = amount
+    for name, windows in sums.items():
+        assert total(windows) == total(truth[name]), name
+
+
+def total[T](amounts: Mapping[T, Decimal]) -> Decimal:
+    """Return the sum of the last amounts of each day or period."""
+    return sum(amounts.values(), Decimal())
+
+
+@given(
+    history=histories(),
+    limit=st.integers(1, 20_000),
+    waver=st.sampled_from([0, 1, 30]),
+    asked=st.tuples(st.integers(0, 300), st.sampled_from([37, 90, 130])),
+)
+def test_each_level_is_alerted_once_per_period(
+    history: History, limit: int, waver: int, asked: tuple[int, int]
+) -> None:
+    """Within two answers of the first that shows it, and with the period's name.
+
+    The limit wavers. From some poll on, an automation asks for a level of its own.
+    """
+    account = Account()
+    budget = Decimal(limit) / 100
+    first_asked, level = asked[0], Decimal(asked[1])
+    due: dict[tuple[date, Decimal], int] = {}
+    alerted: dict[tuple[date, Decimal], tuple[int, str]] = {}
+    passed: set[tuple[date, Decimal]] = set()
+    number = 0
+    behind = False
+    for count, poll in enumerate(history.polls()):
+        if (said := poll.said) is None:
+            continue
+        limit_now = budget * (1000 + waver * (count % 3 - 1)) / 1000
+        if count >= first_asked:
+            account.trigger_levels = frozenset({level})
+        before = account.stored_alerts if poll.killed else account.alerts
+        account.poll(poll, said, limit_now)
+        is_new = before.period is not None and level not in before.spend_levels
+        if is_new and level in account.alerts.spend_levels:
+            # It was passed before anyone asked for it.
+            if _is_reached(said, level, limit_now):
+                passed.add((said.month, level))
+        # A clock that is behind may hide figures until it is right.
+        behind = account.periods.doubted_since is not None
+        number += not behind
+        for alert in account.sent:
+            assert alert.level is not None
+            key = said.month, alert.level
+            assert key in due or _is_reached(said, alert.level, limit_now)
+            if key in alerted:
+                assert alerted[key][1] == alert.alert_id
+            assert key not in passed
+            alerted.setdefault(key, (number, alert.alert_id))
+            if said.start == said.month:
+                assert alert.period == said.month
+        for wanted in (*LEVELS, *account.alerts.spend_levels):
+            if _is_reached(said, wanted, limit_now):
+                due.setdefault((said.month, wanted), number)
+    late = {
+        key: (first, alerted.get(key))
+        for key, first in due.items()
+        if key not in passed and (key not in alerted or alerted[key][0] > first + 2)
+    }
+    assert late == {}
+
+
+def _is_reached(said: Said, level: Decimal, budget: Decimal) -> bool:
+    """Return whether an answer shows that a level is reached."""
+    return said.monthly is not None and said.monthly * 100 >= level * budget
