@@ -55,7 +55,7 @@ class AlibabaCloudAlerts(EventEntity):
         alert = told.alert
         if told.entry_id != self._entry.entry_id or not alert.is_option:
             return
-        attributes = alert.as_dict()
+        attributes = {k: v for k, v in alert.as_dict().items() if v is not None}
         self._trigger_event(alert.kind.value, attributes)
         self.async_write_ha_state()
         self.hass.bus.async_fire(

@@ -96,8 +96,11 @@ class Alert:
     """What the account has recovered from."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what applies to the alert, for JSON. Amounts have two decimals."""
-        values = {
+        """Return the alert for JSON, None for what does not apply to it.
+
+        Amounts have two decimals.
+        """
+        return {
             "level": _number(self.level),
             "spend": _cents(self.spend),
             "budget": _cents(self.budget),
@@ -110,7 +113,6 @@ class Alert:
             "failure": self.failure and self.failure.value,
             "alert_id": self.alert_id,
         }
-        return {key: value for key, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -355,13 +355,16 @@ type _Rolled = tuple[bool | None, bool | None]
 def _what_started_again(known: Periods, answer: Answer, times: _Times) -> _Rolled:
     """Return which figures of an answer started again.
 
-    A figure that stayed the same did not, and one of nothing does so unseen.
+    A figure that stayed the same did not, but for a day's over a gap in which more was
+    spent; and one of nothing starts again unseen.
     """
     day, month = known.daily, known.monthly
+    more = times.gap and month and answer.monthly not in (None, month.amount)
     day_can = bool(
         day
         and day.amount
-        and answer.daily not in (None, day.amount)
+        and answer.daily is not None
+        and (answer.daily != day.amount or more)
         and midnight(day.earliest + _DAY) - EARLY <= times.latest
     )
     month_can = bool(
