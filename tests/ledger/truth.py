@@ -19,7 +19,7 @@ STEP = 30
 """Minutes from one poll to the next."""
 DAY = 24 * 60
 FIRST_POLL = 7 * 60
-QUIET = 50 * 60
+QUIET = 30 * 60
 """Minutes at the end of a history in which nothing is spent, and the service catches up."""
 
 
@@ -218,7 +218,7 @@ def histories(draw: st.DrawFn) -> History:
     started again; a refund on the first day, and anything spent in an outage in which the
     month started again, unless a reported period of some days tells.
     """
-    days = draw(st.integers(1, 7))
+    days = draw(st.integers(1, 6))
     lengths = tuple(draw(st.lists(st.integers(1, 8) | st.integers(1, 45), max_size=7)))
     day_delay, month_delay = draw(delays()), draw(delays())
     blank = History(
