@@ -178,7 +178,7 @@ def restarted(state: AlertState) -> AlertState:
 
 def written(alert: Alert) -> str:
     """Return what an alert says, without its id."""
-    content = alert.as_dict()
+    content = {k: v for k, v in alert.as_dict().items() if v is not None}
     assert re.fullmatch("[0-9a-f]{32}", content.pop("alert_id"))
     return f"{alert.kind.value} {json.dumps(content)}"
 
