@@ -52,29 +52,53 @@ HALF_WIDTH_BRACKET = re.compile(r"(?<!\])\(")
 # The texts that read the same in English. The keys are the languages there must be.
 SAME_AS_ENGLISH: dict[str, set[str]] = {
     "de": {
+        "AccessKey",
+        "Alibaba Cloud Model Studio",
         "Assist",
         "Budget",
         "Limit",
+        "Name",
         "OK",
         "Prometheus",
         "Region",
         "Status",
+        "URL",
         "Workspace",
     },
     "es": {
+        "AccessKey",
+        "Alibaba Cloud Model Studio",
         "Assist",
         "China (Hong Kong)",
         "Endpoints",
         "Error",
         "OK",
         "Prometheus",
+        "URL",
         "tokens",
         "tokens/min",
     },
-    "fr": {"Assist", "Budget", "Message", "OK", "Options", "Prometheus"},
-    "ja": {"AccessKey ID", "OK", "Prometheus"},
-    "zh-Hans": {"AccessKey ID", "Prometheus"},
-    "zh-Hant": {"AccessKey ID", "Prometheus"},
+    "fr": {
+        "AccessKey",
+        "Alibaba Cloud Model Studio",
+        "Assist",
+        "Budget",
+        "Message",
+        "OK",
+        "Options",
+        "Prometheus",
+        "URL",
+    },
+    "ja": {
+        "AccessKey",
+        "AccessKey ID",
+        "Alibaba Cloud Model Studio",
+        "OK",
+        "Prometheus",
+        "URL",
+    },
+    "zh-Hans": {"AccessKey", "AccessKey ID", "Prometheus", "URL"},
+    "zh-Hant": {"AccessKey", "AccessKey ID", "Prometheus", "URL"},
 }
 
 DESCRIPTIONS: dict[str, tuple[EntityDescription, ...]] = {
@@ -257,22 +281,27 @@ def test_form_errors(english: Any) -> None:
         "invalid_prometheus_url",
         "invalid_url",
         "invalid_workspace_id",
+        "no_models_selected",
         "not_found",
         "unknown",
+        "wrong_account",
     }
     assert english["config"]["error"].keys() == wanted
 
 
 @pytest.mark.parametrize("language", ["en", *SAME_AS_ENGLISH])
 def test_access_key(language: str) -> None:
-    """Both forms are the same but for what they are for; errors name their fields."""
+    """The forms differ in what they are for; errors name their fields."""
     config = read(TRANSLATIONS / f"{language}.json")["config"]
-    first, again = config["step"]["access_key"], config["step"]["reauth_access_key"]
-    assert first.keys() == again.keys()
-    assert {key for key in first if first[key] != again[key]} == {
-        "title",
-        "description",
-    }
+    first = config["step"]["access_key"]
+    for step in ("reconfigure_access_key", "reauth_access_key"):
+        again = config["step"][step]
+        assert first.keys() == again.keys()
+        assert {path for path, _ in {*texts(first)} ^ {*texts(again)}} == {
+            "title",
+            "description",
+            "data_description.access_key_secret",
+        }
     for field, label in first["sections"]["endpoints"]["data"].items():
         assert label in config["error"][f"invalid_{field}"]
 
@@ -285,8 +314,13 @@ async def test_options(
     assert isinstance(options, list)
     steps = english["options"]["step"]
     assert steps.keys() == {"init", *options}
-    assert steps["init"].keys() == {"title", "menu_options"}
+    assert steps["init"].keys() == {
+        "title",
+        "menu_options",
+        "menu_option_descriptions",
+    }
     assert steps["init"]["menu_options"].keys() == set(options)
+    assert steps["init"]["menu_option_descriptions"].keys() == set(options)
     for step in options:
         form = await open_options(hass, account, step)
         assert form["step_id"] == step
@@ -318,7 +352,10 @@ async def test_option_errors(
         "model_levels": "too_many_levels",
     }
     assert form["errors"] == errors
-    assert english["options"]["error"].keys() == set(errors.values())
+    assert english["options"]["error"].keys() == {
+        *errors.values(),
+        "no_models_selected",
+    }
 
 
 def test_issues(english: Any) -> None:
