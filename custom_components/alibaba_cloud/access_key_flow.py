@@ -49,7 +49,7 @@ from .validation import (
 
 ACCESS_KEY_DATA = (CONF_ACCESS_KEY_ID, CONF_ACCESS_KEY_SECRET, CONF_REGION, *ENDPOINTS)
 """The part of an entry's data that belongs to the AccessKey."""
-WORKS, FAILS, NOT_USED = "✅", "❌", "➖"
+WORKS, FAILS, NOT_USED = "✓", "✗", "–"
 PLACEHOLDERS = {
     **CONSOLES,
     **RAM_CONSOLES,

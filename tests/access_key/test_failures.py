@@ -228,7 +228,7 @@ async def test_secret_that_a_service_repeats_is_not_shown(
         redacted += f" {redacted}"
     assert placeholder(
         menu, {"billing": "spend", "balance": "balance", "prometheus": "rates"}[service]
-    ) == "❌ " + plain_text(f"Bad.**REDACTED**: {redacted}")
+    ) == "✗ " + plain_text(f"Bad.**REDACTED**: {redacted}")
     form = await flows.choose(menu, "access_key")
     for other in set(SERVICES) - {service}:
         fails(Fault.RESET, other)(simulator)

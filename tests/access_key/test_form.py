@@ -327,11 +327,11 @@ async def test_account_of_neither_site(
     typed = {"balance_endpoint": simulator.openapi_url} if own else {}
     menu = await flows.fill(form, typed, **NEW_ACCESS_KEY)
     assert menu["step_id"] == "partial_access"
-    assert placeholder(menu, "balance") == "❌ " + plain_text(
+    assert placeholder(menu, "balance") == "✗ " + plain_text(
         "NotApplicable: This API is not applicable for caller."
     )
-    assert placeholder(menu, "spend") == "✅"
-    assert placeholder(menu, "rates") == "➖"
+    assert placeholder(menu, "spend") == "✓"
+    assert placeholder(menu, "rates") == "–"
     assert [host for host in hosts(simulator) if "modelstudio" not in host] == (
         [URL(simulator.openapi_url).authority] if own else [CHINA, INTERNATIONAL]
     )

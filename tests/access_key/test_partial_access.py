@@ -115,7 +115,7 @@ async def test_partial_access_is_accepted(
     assert {
         source: placeholder(menu, source) for source in ("spend", "balance", "rates")
     } == {
-        source: f"❌ {plain_text(failed[source])}" if source in failed else "✅"
+        source: f"✗ {plain_text(failed[source])}" if source in failed else "✓"
         for source in ("spend", "balance", "rates")
     }
     if source != SOURCE_USER:
@@ -181,7 +181,7 @@ async def test_prometheus_does_not_let_in(
     cause(simulator)
     menu = await flows.type_in(form)
     assert menu["step_id"] == "partial_access"
-    assert placeholder(menu, "rates").startswith("❌ HTTP 40")
+    assert placeholder(menu, "rates").startswith("✗ HTTP 40")
     form = await flows.choose(menu, "access_key")
     result = await flows.fill(form, {"prometheus_url": None})
     expected = stored_anew(simulator)
