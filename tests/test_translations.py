@@ -201,6 +201,13 @@ def test_english_has_no_empty_text(english: Any) -> None:
     assert [path for path, text in texts(english) if "'{" in text] == []
 
 
+@pytest.mark.parametrize("word", ["qwen", "dashscope", "bailian", "百炼", "阿里云"])
+def test_search_finds_the_integration(word: str) -> None:
+    """The frontend finds a word in the first 20 characters of the manifest's name."""
+    name = read(INTEGRATION / "manifest.json")["name"].lower()
+    assert 0 <= name.find(word) <= 20
+
+
 def test_entities(english: Any) -> None:
     named = english["entity"]
     icons = read(INTEGRATION / "icons.json")["entity"]

@@ -275,15 +275,11 @@ def used_models(results: AccessKeyResults) -> set[str]:
 
 def describe_access(results: AccessKeyResults) -> dict[str, str]:
     """Return for each source whether an AccessKey reads it, and if not, why."""
-    failed = failed_sources(results)
-    return {
-        source: f"{FAILS} {plain_text(str(failed[source]))}"
-        if source in failed
-        else WORKS
-        if source in results
-        else NOT_USED
-        for source in (Source.SPEND, Source.BALANCE, Source.RATES)
-    }
+    access = {Source.SPEND: NOT_USED, Source.BALANCE: NOT_USED, Source.RATES: NOT_USED}
+    access |= dict.fromkeys(results, WORKS)
+    for source, error in failed_sources(results).items():
+        access[source] = f"{FAILS} {plain_text(str(error))}"
+    return {source.value: text for source, text in access.items()}
 
 
 def plain_text(text: str) -> str:

@@ -228,7 +228,7 @@ async def async_validate_access_key(
         raise InvalidInput({CONF_BASE: "unknown"}) from err
     failed = failed_sources(results)
     denied = {s: e for s, e in failed.items() if isinstance(e, PermissionDeniedError)}
-    error = _decisive(failed)
+    error = _rejection(failed)
     if error is None and failed and len(failed) == len(results):
         error = next(iter([*denied.values(), *failed.values()]))
     if error is None:
@@ -248,7 +248,7 @@ def failed_sources(results: AccessKeyResults) -> dict[Source, ModelStudioError]:
     return {s: e for s, e in results.items() if isinstance(e, ModelStudioError)}
 
 
-def _decisive(failed: Mapping[Source, ModelStudioError]) -> ModelStudioError | None:
+def _rejection(failed: Mapping[Source, ModelStudioError]) -> ModelStudioError | None:
     """Return the error that makes an AccessKey unusable, whatever else it reads."""
     signed = [failed[source] for source in SIGNED if source in failed]
     for kind in (AuthenticationError, ClockSkewError):
