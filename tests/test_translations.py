@@ -49,30 +49,56 @@ HALF_WIDTH_BRACKET = re.compile(r"(?<!\])\(")
 # The texts that read the same in English. The keys are the languages there must be.
 SAME_AS_ENGLISH: dict[str, set[str]] = {
     "de": {
+        "AccessKey",
+        "Alibaba Cloud Model Studio",
         "Assist",
         "Budget",
         "Credits",
         "Limits",
+        "Limit",
+        "Name",
         "OK",
         "Prometheus",
         "Region",
         "Status",
+        "URL",
         "Workspace",
     },
     "es": {
+        "AccessKey",
+        "Alibaba Cloud Model Studio",
         "Assist",
         "China (Hong Kong)",
         "Endpoints",
         "Error",
         "OK",
         "Prometheus",
+        "URL",
         "tokens",
         "tokens/min",
     },
-    "fr": {"Assist", "Budget", "Message", "OK", "Options", "Prometheus", "Quota"},
-    "ja": {"AccessKey ID", "OK", "Prometheus"},
-    "zh-Hans": {"AccessKey ID", "Prometheus"},
-    "zh-Hant": {"AccessKey ID", "Prometheus"},
+    "fr": {
+        "AccessKey",
+        "Alibaba Cloud Model Studio",
+        "Assist",
+        "Budget",
+        "Message",
+        "OK",
+        "Options",
+        "Prometheus",
+        "Quota",
+        "URL",
+    },
+    "ja": {
+        "AccessKey",
+        "AccessKey ID",
+        "Alibaba Cloud Model Studio",
+        "OK",
+        "Prometheus",
+        "URL",
+    },
+    "zh-Hans": {"AccessKey", "AccessKey ID", "Prometheus", "URL"},
+    "zh-Hant": {"AccessKey", "AccessKey ID", "Prometheus", "URL"},
 }
 
 DESCRIPTIONS: dict[str, tuple[EntityDescription, ...]] = {
@@ -175,6 +201,13 @@ def test_english_has_no_empty_text(english: Any) -> None:
     assert [path for path, text in texts(english) if "'{" in text] == []
 
 
+@pytest.mark.parametrize("word", ["qwen", "dashscope", "bailian", "百炼", "阿里云"])
+def test_search_finds_the_integration(word: str) -> None:
+    """The frontend finds a word in the first 20 characters of the manifest's name."""
+    name = read(INTEGRATION / "manifest.json")["name"].lower()
+    assert 0 <= name.find(word) <= 20
+
+
 def test_entities(english: Any) -> None:
     named = english["entity"]
     icons = read(INTEGRATION / "icons.json")["entity"]
@@ -264,22 +297,27 @@ def test_form_errors(english: Any) -> None:
         "invalid_prometheus_url",
         "invalid_url",
         "invalid_workspace_id",
+        "no_models_selected",
         "not_found",
         "unknown",
+        "wrong_account",
     }
     assert english["config"]["error"].keys() == wanted
 
 
 @pytest.mark.parametrize("language", ["en", *SAME_AS_ENGLISH])
 def test_access_key(language: str) -> None:
-    """Both forms are the same but for what they are for; errors name their fields."""
+    """The forms differ in what they are for; errors name their fields."""
     config = read(TRANSLATIONS / f"{language}.json")["config"]
-    first, again = config["step"]["access_key"], config["step"]["reauth_access_key"]
-    assert first.keys() == again.keys()
-    assert {key for key in first if first[key] != again[key]} == {
-        "title",
-        "description",
-    }
+    first = config["step"]["access_key"]
+    for step in ("reconfigure_access_key", "reauth_access_key"):
+        again = config["step"][step]
+        assert first.keys() == again.keys()
+        assert {path for path, _ in {*texts(first)} ^ {*texts(again)}} == {
+            "title",
+            "description",
+            "data_description.access_key_secret",
+        }
     for field, label in first["sections"]["endpoints"]["data"].items():
         assert label in config["error"][f"invalid_{field}"]
 
@@ -292,8 +330,13 @@ async def test_options(
     assert isinstance(options, list)
     steps = english["options"]["step"]
     assert steps.keys() == {"init", *options}
-    assert steps["init"].keys() == {"title", "menu_options"}
+    assert steps["init"].keys() == {
+        "title",
+        "menu_options",
+        "menu_option_descriptions",
+    }
     assert steps["init"]["menu_options"].keys() == set(options)
+    assert steps["init"]["menu_option_descriptions"].keys() == set(options)
     for step in options:
         form = await open_options(hass, account, step)
         assert form["step_id"] == step
@@ -325,7 +368,10 @@ async def test_option_errors(
         "model_levels": "too_many_levels",
     }
     assert form["errors"] == errors
-    assert english["options"]["error"].keys() == set(errors.values())
+    assert english["options"]["error"].keys() == {
+        *errors.values(),
+        "no_models_selected",
+    }
 
 
 def test_issues(english: Any) -> None:
