@@ -9,7 +9,7 @@ from itertools import batched
 import os
 from typing import Any, override
 
-from homeassistant.config_entries import ConfigEntry
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
@@ -31,6 +31,7 @@ from .history import async_import_spend
 from .model_studio import (
     BILLING_TIME_ZONE,
     AccountSnapshot,
+    ConnectionFailedError,
     ModelStudioClient,
     ModelStudioError,
     ModelUsage,
@@ -41,9 +42,17 @@ from .model_studio import (
     billed_since,
     merge,
     outlook,
+    transport,
 )
 from .reauth import Reauth
-from .sources import SIGNED, Source, SourceCoordinator, billing_today, clients_of
+from .sources import (
+    SIGNED,
+    Source,
+    SourceCoordinator,
+    billing_today,
+    clients_of,
+    refresh_debouncer,
+)
 from .storage import AccountStore
 
 UPDATE_INTERVAL = timedelta(seconds=30)
@@ -87,6 +96,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             config_entry=entry,
             name=entry.title,
             update_interval=UPDATE_INTERVAL,
+            request_refresh_debouncer=refresh_debouncer(hass),
             always_update=False,
         )
         self._backoff = Backoff()
@@ -433,7 +443,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """
         self.update_interval = UPDATE_INTERVAL
         try:
-            snapshot = await self.client.get_account()
+            snapshot = await self._read()
         except ModelStudioError as err:
             raise self._failed(err) from err
         if self._shutdown_requested:
@@ -444,6 +454,22 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self._reauth.withdraw()
         self.store.follow(snapshot, self.client.body, changed=snapshot != self.data)
         return snapshot
+
+    async def _read(self) -> AccountSnapshot:
+        """Read the account. Raises every error of the client's.
+
+        Set-up, and with it Home Assistant's start, waits one time-out at most, however
+        many requests there are to make.
+        """
+        limit = None
+        if self.config_entry.state is ConfigEntryState.SETUP_IN_PROGRESS:
+            # Less than a request's own: aiohttp may swallow one that ends with its own.
+            limit = 0.9 * transport.TIMEOUT
+        try:
+            async with asyncio.timeout(limit):
+                return await self.client.get_account()
+        except TimeoutError:
+            raise ConnectionFailedError(f"No answer within {limit:g} s") from None
 
     def _failed(self, err: ModelStudioError) -> PollFailed:
         """Return what an error means, and when to poll next."""
