@@ -222,3 +222,58 @@ def entry_is(hass: HomeAssistant, entry_id: str, end: str) -> bool:
     return entry.state is (
         ConfigEntryState.LOADED if end == "reload" else ConfigEntryState.NOT_LOADED
     )
+
+
+# --- At any moment of set-up
+
+ONCE = ("unload", "remove", "disable")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        *(pytest.param(end, marks=pytest.mark.logs(FAILED)) for end in ONCE),
+        pytest.param("reload", marks=pytest.mark.logs(FAILED, FAILED)),
+    ],
+)
+async def test_end_during_the_first_poll(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, end: str
+) -> None:
+    """Here the key is rejected: another is not asked for, but where the account goes on."""
+    simulator.fail(Fault.UNAUTHORIZED)
+    task = hass.async_create_task(hass.config_entries.async_setup(entry.entry_id))
+    await asked(simulator.requests)
+    await ENDS[end](hass, entry.entry_id)
+    await task
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert entry_is(hass, entry.entry_id, end)
+    assert reauth_steps(hass) == (["reauth_confirm"] if end == "reload" else [])
+
+
+@pytest.mark.parametrize("end", ["unload", "reload", "remove", "disable"])
+@pytest.mark.parametrize("turns", [*range(8), 12, 24, 48])
+async def test_end_at_any_turn_of_the_first_set_up(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    turns: int,
+    end: str,
+) -> None:
+    """Also while Home Assistant's own platforms are set up."""
+    manager = hass.config_entries
+    task = hass.async_create_task(manager.async_setup(entry.entry_id))
+    await asked(simulator.requests)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await ENDS[end](hass, entry.entry_id)
+    await task
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert entry_is(hass, entry.entry_id, end)
+    if end != "remove":
+        await manager.async_set_disabled_by(entry.entry_id, None)
+        if end == "unload":
+            await manager.async_setup(entry.entry_id)
+        await hass.async_block_till_done(wait_background_tasks=True)
+        assert entry.state is ConfigEntryState.LOADED
+        assert state(hass, "monthly_spend") == "187.65"
+        assert state(hass, "used", "qwen-plus") == "150"

@@ -3,6 +3,7 @@
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers.entity_platform import async_get_platforms
 from homeassistant.helpers.typing import ConfigType
 
 from .const import CONF_BASE_URL, DOMAIN, console_url
@@ -41,6 +42,10 @@ async def async_setup_entry(
     )
     await coordinator.store.async_load()
     await coordinator.async_first_refresh()
+    if entry.disabled_by:
+        # It was disabled meanwhile, and its platforms would not be set up.
+        async_withdraw_issues(hass, entry)
+        return False
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     async_follow_issues(hass, entry)
     coordinator.alerts.async_start()
@@ -58,7 +63,13 @@ async def async_unload_entry(
     entry.runtime_data.alerts.async_stop()
     if entry.disabled_by:
         async_withdraw_issues(hass, entry)
-    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+    # A platform whose turn came after the entry was disabled has not been set up.
+    loaded = [
+        platform.domain
+        for platform in async_get_platforms(hass, DOMAIN)
+        if platform.config_entry is entry
+    ]
+    return await hass.config_entries.async_unload_platforms(entry, loaded)
 
 
 async def async_remove_entry(

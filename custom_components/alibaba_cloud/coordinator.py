@@ -278,8 +278,10 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         accounts = [
             entry.entry_id
             for entry in self.hass.config_entries.async_entries(
-                DOMAIN, include_ignore=False, include_disabled=False
+                DOMAIN, include_ignore=False
             )
+            # This one may have been disabled meanwhile.
+            if entry is self.config_entry or not entry.disabled_by
         ]
         place = accounts.index(self.config_entry.entry_id)
         self.update_interval = UPDATE_INTERVAL * (1 - place / len(accounts))
