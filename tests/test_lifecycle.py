@@ -277,3 +277,102 @@ async def test_end_at_any_turn_of_the_first_set_up(
         assert entry.state is ConfigEntryState.LOADED
         assert state(hass, "monthly_spend") == "187.65"
         assert state(hass, "used", "qwen-plus") == "150"
+
+
+# --- Asking for another key
+
+
+OUTAGES = [Fault.SERVER_ERROR, Fault.THROTTLED, Fault.HTML, Fault.RESET]
+
+
+@pytest.mark.logs(
+    *(f"Error fetching Model Studio {s}" for s in ("spend", "balance")),
+    *(f"Error fetching Model Studio {s}" for s in ("rates", "totals")),
+)
+@pytest.mark.parametrize("fault", OUTAGES)
+async def test_outage_does_not_withdraw_the_request_for_an_access_key(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    fault: Fault,
+) -> None:
+    """Whoever fills it in may go on: only the AccessKey itself can make it needless."""
+    freezer.move_to(NOW)
+    await setup(hass, with_access_key)
+    keys, simulator.access_keys = simulator.access_keys, {}
+    await poll(15 * 60 + 1)
+    [flow] = hass.config_entries.flow.async_progress()
+    for services in ("billing", "balance", "prometheus"), ("billing",), ():
+        simulator.recover()
+        for service in services:
+            simulator.fail(fault, at=service)
+        await poll(3600)
+        assert [
+            other["flow_id"] for other in hass.config_entries.flow.async_progress()
+        ] == [flow["flow_id"]]
+    simulator.access_keys = keys
+    simulator.fail(fault, at="billing")
+    # The first success has those tried that had rejected the key, the next one counts.
+    await poll(3600)
+    await poll(3600)
+    assert reauth_steps(hass) == []
+
+
+@pytest.mark.logs(FAILED)
+@pytest.mark.parametrize("closed", [False, True])
+async def test_key_is_asked_for_after_a_reconfiguration(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    closed: bool,
+) -> None:
+    """Also where the user had closed what asked for it before."""
+    flows = hass.config_entries.flow
+    simulator.fail(Fault.UNAUTHORIZED)
+    if closed:
+        await poll()
+        [flow] = flows.async_progress()
+        flows.async_abort(flow["flow_id"])
+        await poll(301)
+        assert flows.async_progress() == []
+    flow = await account.start_reconfigure_flow(hass)
+    await poll(301)
+    assert reauth_steps(hass) == []
+    flows.async_abort(flow["flow_id"])
+    await poll(301)
+    assert reauth_steps(hass) == ["reauth_confirm"]
+
+
+@pytest.mark.logs(
+    FAILED, *(f"Error fetching Model Studio {s}" for s in ("spend", "balance"))
+)
+async def test_keys_rejected_at_once_are_asked_for_one_after_the_other(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Whichever comes first: the other one is not forgotten."""
+    freezer.move_to(NOW)
+    hass.config_entries.async_update_entry(
+        with_access_key,
+        data={**with_access_key.data, CONF_PROMETHEUS_URL: ""},
+    )
+    await setup(hass, with_access_key)
+    coordinator = with_access_key.runtime_data
+    coordinator._access_key_reauth.ask()
+    coordinator._reauth.ask()
+    coordinator._reauth.ask()
+    await hass.async_block_till_done()
+    assert reauth_steps(hass) == ["reauth_access_key"]
+    simulator.access_keys, simulator.api_keys = {}, set()
+    await poll(15 * 60 + 1)
+    assert reauth_steps(hass) == ["reauth_access_key"]
+    [flow] = hass.config_entries.flow.async_progress()
+    hass.config_entries.flow.async_abort(flow["flow_id"])
+    await poll(301)
+    assert reauth_steps(hass) == ["reauth_confirm"]

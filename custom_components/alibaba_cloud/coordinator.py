@@ -308,11 +308,11 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
     @callback
     def _source_told(self, source: SourceCoordinator[Any]) -> None:
         """Tell what a source reported, or that it can't be read."""
-        rejected = [other for other in self.sources.values() if other.rejected]
-        if not rejected:
-            self._access_key_reauth.withdraw()
-        elif source.source in SIGNED and source.report is not None:
-            # The AccessKey is accepted again, perhaps by the others too.
+        if source.source in SIGNED and source.report is not None:
+            # The AccessKey is accepted, perhaps by those too that rejected it before.
+            rejected = [other for other in self.sources.values() if other.rejected]
+            if not rejected:
+                self._access_key_reauth.withdraw()
             for other in rejected:
                 self.config_entry.async_create_background_task(
                     self.hass, other.async_request_refresh(), other.name
