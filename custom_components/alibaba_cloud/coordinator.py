@@ -27,7 +27,7 @@ from .const import (
     LOGGER,
 )
 from .failures import FAILURES, REJECTED_KEY_INTERVAL, Backoff, PollFailed, Status
-from .history import async_import_spend
+from .history import Past, async_import_spend
 from .model_studio import (
     BILLING_TIME_ZONE,
     AccountSnapshot,
@@ -107,6 +107,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self._merged: tuple[Any, ...] = ()
         self._merged_on: date | None = None
         self._restored = False
+        self._past = Past()
         self.read_at: datetime | None = None
         """When the API key's figures were last read, None before this run did."""
         self.alerts = Alerts(self)
@@ -354,7 +355,13 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         Returns what was billed on the days that were read.
         """
         assert self.clients is not None
-        models = sorted(self.followed)
+        # Only a complete answer says which models are no longer followed.
+        models = self.followed
+        if self.data is None:
+            models = self.store.history or models
+        elif not self.data.models_complete:
+            models = {*models, *self.store.history}
+        models = sorted(models)
         days = await async_import_spend(
             self.hass,
             self.clients.billing,
@@ -362,6 +369,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             title=self.config_entry.title,
             models=models,
             imported=self.store.history,
+            past=self._past,
         )
         self._remember(days)
         if models != self.store.history:
