@@ -60,6 +60,7 @@ from custom_components.alibaba_cloud.model_studio import (
 )
 from custom_components.alibaba_cloud.sources import Source
 from homeassistant.components.recorder import Recorder, get_instance
+from homeassistant.components.recorder.models import StatisticMeanType
 from homeassistant.components.recorder.statistics import (
     async_add_external_statistics,
     async_list_statistic_ids,
@@ -1395,3 +1396,60 @@ async def test_start_without_the_models(
         assert entry.runtime_data.store.history == known
         await hass.config_entries.async_unload(entry.entry_id)
         world.away(1)
+
+
+@ON_BOTH
+async def test_removed_account_takes_its_statistics_along(
+    hass: HomeAssistant, world: World, entry: MockConfigEntry
+) -> None:
+    """Also those that were only queued; another account's stay."""
+    other = World(
+        hass=hass, freezer=world.freezer, simulator=world.simulator, entry_id="01JOTHER"
+    )
+    await other.run(*MODELS)
+    await setup(hass, entry)
+    async_add_external_statistics(
+        hass,
+        {
+            "mean_type": StatisticMeanType.NONE,
+            "has_sum": True,
+            "name": None,
+            "source": DOMAIN,
+            "statistic_id": statistic_id("account", "USD"),
+            "unit_class": None,
+            "unit_of_measurement": "USD",
+        },
+        [],
+    )
+    await hass.config_entries.async_remove(entry.entry_id)
+    await async_wait_recording_done(hass)
+    left = await async_list_statistic_ids(hass, statistic_type="sum")
+    assert {row["statistic_id"] for row in left} == {
+        statistic_id("01JOTHER", "CNY", model) for model in (None, *MODELS)
+    }
+    other.bill(*MODELS)
+    await other.check()
+
+
+async def test_removal_of_an_account_without_statistics(
+    hass: HomeAssistant, world: World, entry: MockConfigEntry
+) -> None:
+    """There is nothing to remove, and another account's stay."""
+    world.entry_id = "01JOTHER"
+    await world.run(*MODELS)
+    await hass.config_entries.async_remove(entry.entry_id)
+    world.bill(*MODELS)
+    await world.check()
+
+
+@pytest.mark.logs("The statistics of Model Studio are left")
+@pytest.mark.usefixtures("quiet_recorder")
+async def test_removal_while_the_database_fails(
+    hass: HomeAssistant, world: World, entry: MockConfigEntry
+) -> None:
+    """The account is removed all the same."""
+    await setup(hass, entry)
+    await execute(hass, "ALTER TABLE statistics_meta RENAME TO away")
+    await hass.config_entries.async_remove(entry.entry_id)
+    assert hass.config_entries.async_entries(DOMAIN) == []
+    await execute(hass, "ALTER TABLE away RENAME TO statistics_meta")

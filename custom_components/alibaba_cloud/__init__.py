@@ -6,8 +6,10 @@ from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.entity_platform import async_get_platforms
 from homeassistant.helpers.typing import ConfigType
 
-from .const import CONF_BASE_URL, DOMAIN, console_url
+from .const import CONF_BASE_URL, DOMAIN, LOGGER, console_url
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+from .failures import PollFailed
+from .history import async_remove_statistics
 from .repairs import async_follow_issues, async_withdraw_issues
 from .services import async_setup_services
 from .storage import AccountStore
@@ -75,9 +77,16 @@ async def async_unload_entry(
 async def async_remove_entry(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
 ) -> None:
-    """Remove what an account leaves: its issues, and what it had stored."""
+    """Remove what an account leaves: its issues, what it had stored and imported."""
     async_withdraw_issues(hass, entry)
     await AccountStore(hass, entry.entry_id).async_remove()
+    try:
+        await async_remove_statistics(hass, entry.entry_id)
+    except PollFailed:
+        LOGGER.warning(
+            "The statistics of %s are left, because the database can't be read",
+            entry.title,
+        )
 
 
 async def async_remove_config_entry_device(

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 import re
 from typing import NamedTuple
 from zlib import crc32
@@ -37,6 +38,7 @@ from .const import DOMAIN
 from .failures import PollFailed, Status
 from .model_studio import AccountError, BillingClient, Money, SpendTrend, daily_totals
 from .model_studio.billing import SpendPeriod, is_refused
+from .model_studio.transport import TIMEOUT
 from .sources import HISTORY_RETRY_INTERVAL, billing_today
 
 REVISED_DAYS = timedelta(days=35)
@@ -197,6 +199,24 @@ async def async_import_spend(
         await _async_check(hass, entry_id, new)
     past.months.clear()
     return bills.totals
+
+
+async def async_remove_statistics(hass: HomeAssistant, entry_id: str) -> None:
+    """Remove what was imported of an account, if there is a recorder.
+
+    Raises `PollFailed` where its database fails.
+    """
+    if "recorder" not in hass.config.components:
+        return
+    recorder = get_instance(hass)
+    async with _database(TIMEOUT):
+        # What is still queued is to be found, too.
+        await _async_queue_done(recorder)
+        known = await recorder.async_add_executor_job(
+            partial(get_metadata, hass, statistic_source=DOMAIN)
+        )
+    prefix = f"{DOMAIN}:{entry_id.lower()}_"
+    recorder.async_clear_statistics([s for s in known if s.startswith(prefix)])
 
 
 async def _async_queue_done(recorder: Recorder) -> None:
