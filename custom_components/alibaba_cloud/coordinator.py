@@ -60,6 +60,8 @@ UPDATE_INTERVAL = timedelta(seconds=30)
 _DAY = timedelta(days=1)
 _PORTION = 50
 """Listeners that are told at once; each may write a state."""
+_REMOVALS = 5
+"""Devices that are removed at once; with each go its entities."""
 
 type AlibabaCloudConfigEntry = ConfigEntry[AlibabaCloudCoordinator]
 
@@ -104,6 +106,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self._access_key_reauth = Reauth(hass, entry, CONF_ACCESS_KEY_ID)
         self._notified: tuple[Any, ...] = ()
         self._models: KeysView[str] | None = None
+        self._removing: asyncio.Task[None] | None = None
         self._merged: tuple[Any, ...] = ()
         self._merged_on: date | None = None
         self._restored = False
@@ -512,7 +515,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """
         self.alerts.polled = True
         if self.last_update_success and self.data:
-            self._remove_gone_models(self.data)
+            self._follow_models(self.data)
         self._update_account()
         error = self.error
         told = (self.status, self.message, type(error), getattr(error, "status", None))
@@ -563,29 +566,50 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
                     LOGGER.exception("Unexpected error in a listener of %s", self.name)
 
     @callback
-    def _remove_gone_models(self, account: AccountSnapshot) -> None:
-        """Remove the devices of models that are gone, or not among those chosen.
-
-        Only a complete answer says that a model is gone.
-        """
+    def _follow_models(self, account: AccountSnapshot) -> None:
+        """Remove the devices of models that are gone, if there may be other ones now."""
         if account.models_complete and account.models.keys() == self._models:
             return
         self._models = account.models.keys() if account.models_complete else None
-        chosen = self.config_entry.options.get(CONF_MODELS)
-        if not (chosen or account.limits_only):
-            # An empty choice is one of all models that report usage.
-            chosen = None
+        if self._removing:
+            self._removing.cancel()
+        self._removing = self.config_entry.async_create_background_task(
+            self.hass, self._remove_gone_models(), f"{self.name} models"
+        )
+
+    async def _remove_gone_models(self) -> None:
+        """Remove the devices of models that are gone, and let others have their turn.
+
+        What is not removed before an unload is removed after the next set-up.
+        """
         registry = dr.async_get(self.hass)
         prefix = self.identifier("")
+        removed = 0
         for device in dr.async_child_entries_for_config_entry(
             registry, self.config_entry.entry_id
         ):
-            for _, identifier in device.identifiers:
-                name = identifier.removeprefix(prefix)
-                if (account.models_complete and name not in account.models) or (
-                    chosen is not None and name not in chosen
-                ):
-                    registry.async_remove_device(device.id)
+            if registry.async_get(device.id) and any(
+                self._is_gone(identifier.removeprefix(prefix))
+                for _, identifier in device.identifiers
+            ):
+                registry.async_remove_device(device.id)
+                removed += 1
+                if removed % _REMOVALS == 0:
+                    await asyncio.sleep(0)
+
+    def _is_gone(self, model: str) -> bool:
+        """Return whether a model is gone by now, or not among those chosen.
+
+        Only a complete answer says that a model is gone.
+        """
+        assert self.data is not None
+        if self.data.models_complete and model not in self.data.models:
+            return True
+        # An empty choice is one of all models that report usage.
+        by_choice = self.chosen_models or (
+            self.data.limits_only and CONF_MODELS in self.config_entry.options
+        )
+        return bool(by_choice) and model not in self.chosen_models
 
     @override
     async def async_shutdown(self) -> None:
