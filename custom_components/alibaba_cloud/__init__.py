@@ -3,10 +3,13 @@
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers.entity_platform import async_get_platforms
 from homeassistant.helpers.typing import ConfigType
 
-from .const import CONF_BASE_URL, DOMAIN, console_url
+from .const import CONF_BASE_URL, DOMAIN, LOGGER, console_url
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+from .failures import PollFailed
+from .history import async_remove_statistics
 from .repairs import async_follow_issues, async_withdraw_issues
 from .services import async_setup_services
 from .storage import AccountStore
@@ -41,6 +44,10 @@ async def async_setup_entry(
     )
     await coordinator.store.async_load()
     await coordinator.async_first_refresh()
+    if entry.disabled_by:
+        # It was disabled meanwhile, and its platforms would not be set up.
+        async_withdraw_issues(hass, entry)
+        return False
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     async_follow_issues(hass, entry)
     coordinator.alerts.async_start()
@@ -58,15 +65,28 @@ async def async_unload_entry(
     entry.runtime_data.alerts.async_stop()
     if entry.disabled_by:
         async_withdraw_issues(hass, entry)
-    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+    # A platform whose turn came after the entry was disabled has not been set up.
+    loaded = [
+        platform.domain
+        for platform in async_get_platforms(hass, DOMAIN)
+        if platform.config_entry is entry
+    ]
+    return await hass.config_entries.async_unload_platforms(entry, loaded)
 
 
 async def async_remove_entry(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
 ) -> None:
-    """Remove what an account leaves: its issues, and what it had stored."""
+    """Remove what an account leaves: its issues, what it had stored and imported."""
     async_withdraw_issues(hass, entry)
     await AccountStore(hass, entry.entry_id).async_remove()
+    try:
+        await async_remove_statistics(hass, entry.entry_id)
+    except PollFailed:
+        LOGGER.warning(
+            "The statistics of %s are left, because the database can't be read",
+            entry.title,
+        )
 
 
 async def async_remove_config_entry_device(

@@ -170,8 +170,8 @@ def _is_used(model: ModelUsage) -> bool:
     return bool(
         (spend and spend.amount)
         or model.used
-        or model.tokens_used
-        or model.requests_used
+        or model.tokens
+        or model.requests
         or model.tokens_per_minute
         or model.requests_per_minute
     )

@@ -18,6 +18,7 @@ from homeassistant.util.json import json_loads_array
 from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .failures import FREE_QUOTA_USED_UP
+from .history import STATISTICS_NOT_WRITTEN
 from .model_studio import AccountError, AuthenticationError, Money, RateLimitError
 from .sources import PERMISSIONS, Source
 
@@ -29,6 +30,7 @@ SOURCE_ISSUES: Mapping[str, tuple[Source, ...]] = {
     "balance_failing": (Source.BALANCE,),
     "telemetry_failing": (Source.RATES, Source.TOTALS),
     "history_failing": (Source.HISTORY,),
+    STATISTICS_NOT_WRITTEN: (Source.HISTORY,),
 }
 """The sources that an issue is about."""
 ABOUT_THE_ACCOUNT = (200, 400, 404)
@@ -59,7 +61,7 @@ def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> 
                     data=data,
                     is_fixable=key == MODEL_GONE,
                     learn_more_url=None
-                    if key == MODEL_GONE
+                    if key in (MODEL_GONE, STATISTICS_NOT_WRITTEN)
                     else console_url(entry.data[CONF_BASE_URL]),
                     severity=ir.IssueSeverity.WARNING,
                     translation_key=key,
@@ -142,6 +144,11 @@ def _source_issues(
             and source.failing_since
             and now - source.failing_since >= LASTING
             and not (rejected and isinstance(source.error, AuthenticationError))
+            # Where it is Home Assistant's database, no permission is missing.
+            and (key == STATISTICS_NOT_WRITTEN)
+            is (
+                getattr(source.error, "translation_key", None) == STATISTICS_NOT_WRITTEN
+            )
         ]
         yield (
             key,

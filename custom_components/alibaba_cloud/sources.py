@@ -4,7 +4,7 @@ Each is polled at its own pace and fails by itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -14,7 +14,12 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_REGION
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
-from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
+from homeassistant.helpers.debounce import Debouncer
+from homeassistant.helpers.update_coordinator import (
+    REQUEST_REFRESH_DEFAULT_COOLDOWN,
+    REQUEST_REFRESH_DEFAULT_IMMEDIATE,
+    DataUpdateCoordinator,
+)
 from homeassistant.util import dt as dt_util
 
 from .const import (
@@ -153,6 +158,20 @@ def permissions(sources: Mapping[Source, object]) -> str:
     return ", ".join(dict.fromkeys(PERMISSIONS[source] for source in sources))
 
 
+def refresh_debouncer(hass: HomeAssistant) -> Debouncer[Coroutine[Any, Any, None]]:
+    """Return Home Assistant's own debouncer, but with its polls in the background.
+
+    A poll that somebody asked for must not hold up Home Assistant's start or stop.
+    """
+    return Debouncer(
+        hass,
+        LOGGER,
+        cooldown=REQUEST_REFRESH_DEFAULT_COOLDOWN,
+        immediate=REQUEST_REFRESH_DEFAULT_IMMEDIATE,
+        background=True,
+    )
+
+
 class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
     """One optional source: what it reported last, and how the last poll ended."""
 
@@ -179,6 +198,7 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
             config_entry=entry,
             name=f"{entry.title} {source}",
             update_interval=INTERVALS[source],
+            request_refresh_debouncer=refresh_debouncer(hass),
         )
         self.source = source
         self._read = read
