@@ -21,6 +21,7 @@ import voluptuous as vol
 from yarl import URL
 
 from custom_components.alibaba_cloud.const import DOMAIN
+from custom_components.alibaba_cloud.sources import DATA_SESSION, async_get_session
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
     SOURCE_RECONFIGURE,
@@ -36,10 +37,6 @@ from homeassistant.helpers import (
     device_registry as dr,
     entity_registry as er,
     issue_registry as ir,
-)
-from homeassistant.helpers.aiohttp_client import (
-    DATA_CLIENTSESSION,
-    async_get_clientsession,
 )
 from homeassistant.helpers.data_entry_flow import _BaseFlowManagerView
 from homeassistant.helpers.translation import async_get_translations
@@ -119,7 +116,7 @@ FAILURES: Final = {
     ),
     "arrearage": Failure(
         Fault.ARREARAGE,
-        "account_unavailable",
+        "arrearage",
         "Arrearage: Access denied, please make sure your account is in good standing.",
     ),
     "404": Failure(
@@ -135,9 +132,9 @@ FAILURES: Final = {
     "502 in HTML": Failure(Fault.BAD_GATEWAY, "account_unavailable", "HTTP 502"),
     "503 without body": Failure(Fault.UNAVAILABLE, "account_unavailable", "HTTP 503"),
     "redirect": Failure(Fault.REDIRECT, "account_unavailable", "HTTP 302"),
-    "stopped": Failure("stopped", "cannot_connect", "Cannot connect to host 127.0.0.1"),
-    "reset": Failure(Fault.RESET, "cannot_connect", "Connection reset"),
-    "cut": Failure(Fault.CUT, "cannot_connect", "payload is not completed"),
+    "stopped": Failure("stopped", "cannot_connect", "Connection refused by 127.0.0.1:"),
+    "reset": Failure(Fault.RESET, "cannot_connect", "The connection to 127.0.0.1"),
+    "cut": Failure(Fault.CUT, "cannot_connect", "was lost"),
     "HTML": Failure(Fault.HTML, "invalid_answer", "The answer is not JSON"),
     "garbage": Failure(Fault.GARBAGE, "invalid_answer", "The answer is not JSON"),
     "empty": Failure(Fault.EMPTY, "invalid_answer", "The answer is not JSON"),
@@ -278,7 +275,7 @@ async def answering_at(
         resolver=Resolver(server.port or 0), ssl=client_tls
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(async_get_clientsession(hass), "_connector", connector)
+        patch.setattr(async_get_session(hass), "_connector", connector)
         yield
     await connector.close()
     await server.close()
@@ -295,7 +292,7 @@ async def broken(
         case "stopped":
             await simulator.stop()
         case "session":
-            async_get_clientsession(hass).detach()
+            async_get_session(hass).detach()
         case _:
             simulator.body = cause
     yield
@@ -303,7 +300,7 @@ async def broken(
     simulator.body = answer("account")
     await simulator.start()
     if cause == "session":
-        del hass.data[DATA_CLIENTSESSION]
+        del hass.data[DATA_SESSION]
 
 
 class Flows:
@@ -875,7 +872,7 @@ async def test_one_error_takes_the_place_of_another(
     form = await flows.begin()
     simulator.fail(Fault.ARREARAGE)
     form = await flows.submit(form, api_key=API_KEY, base_url=simulator.base_url)
-    assert form["errors"] == {"base": "account_unavailable"}
+    assert form["errors"] == {"base": "arrearage"}
     form = await flows.submit(form, api_key=API_KEY, base_url="nowhere")
     assert form["errors"] == {"base_url": "invalid_url"}
     assert placeholder(form, "error") == ""
@@ -904,7 +901,7 @@ async def test_key_that_the_service_repeats_is_not_shown(
     form = await flows.open(step, entry)
     simulator.fail(Fault.ARREARAGE, code=f"Bad.{NEW_KEY}", message=f"Pay for {NEW_KEY}")
     form = await flows.submit(form, **typed(step, simulator.base_url))
-    assert form["errors"] == {"base": "account_unavailable"}
+    assert form["errors"] == {"base": "arrearage"}
     assert placeholder(form, "error") == "Bad.**REDACTED**: Pay for **REDACTED**"
 
 

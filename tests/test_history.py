@@ -54,6 +54,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelStudioError,
     RateLimitError,
 )
+from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import (
     async_add_external_statistics,
@@ -64,7 +65,6 @@ from homeassistant.components.recorder.statistics import (
 from homeassistant.components.recorder.util import session_scope
 from homeassistant.const import CONF_API_KEY, CONF_REGION
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.util import dt as dt_util
 
 from .conftest import API_KEY, setup
@@ -211,7 +211,7 @@ class World:
         await async_import_spend(
             self.hass,
             BillingClient(
-                async_get_clientsession(self.hass),
+                async_get_session(self.hass),
                 endpoint=self.simulator.openapi_url,
                 access_key=AccessKey(id=access_key_id, secret=secret),
             ),

@@ -17,7 +17,6 @@ from homeassistant.config_entries import (
 from homeassistant.const import CONF_API_KEY, CONF_REGION
 from homeassistant.core import callback
 from homeassistant.data_entry_flow import AbortFlow, section
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.selector import (
     SelectSelector,
     SelectSelectorConfig,
@@ -45,7 +44,7 @@ from .const import (
     RAM_CONSOLES,
 )
 from .coordinator import AlibabaCloudConfigEntry, api_key_of
-from .failures import FAILURES, form_error
+from .failures import FAILURES, describe, escape_markdown, form_error
 from .model_studio import (
     BALANCE_ENDPOINTS,
     BILLING_ENDPOINT,
@@ -70,6 +69,7 @@ from .sources import (
     INVALID_ACCESS_KEY,
     PERMISSIONS,
     Source,
+    async_get_session,
     async_try_clients,
     clients_of,
     permissions,
@@ -427,7 +427,7 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             key = FAILURES[type(error)][1]
             if isinstance(error, AuthenticationError):
                 key = INVALID_ACCESS_KEY
-            self._errors, self._error = {"base": key}, str(error)
+            self._errors, self._error = {"base": key}, describe(self.hass, error)
             self._permission = permissions(denied)
             return None
         report = results[Source.SPEND]
@@ -441,7 +441,8 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
             return await self._async_take_access(access)
         self._access = access
         self._failed = "\n".join(
-            f"- {PERMISSIONS[source]}: {err}" for source, err in failed.items()
+            f"- {PERMISSIONS[source]}: {escape_markdown(describe(self.hass, err))}"
+            for source, err in failed.items()
         )
         return await self.async_step_partial_access()
 
@@ -458,7 +459,14 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         """Why the service rejects the account's AccessKey, empty if that is not known."""
         coordinator = getattr(self._entry, "runtime_data", None)
         sources = coordinator.sources.values() if coordinator else ()
-        return next((str(source.error) for source in sources if source.rejected), "")
+        return next(
+            (
+                escape_markdown(str(source.error))
+                for source in sources
+                if source.rejected
+            ),
+            "",
+        )
 
     @property
     def _entry(self) -> AlibabaCloudConfigEntry | None:
@@ -526,7 +534,7 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
     ) -> ModelStudioClient:
         """Return a client for a key."""
         return ModelStudioClient(
-            async_get_clientsession(self.hass),
+            async_get_session(self.hass),
             base_url=base_url,
             api_key=api_key_of(credentials),
         )
@@ -552,7 +560,8 @@ class AlibabaCloudConfigFlow(ConfigFlow, domain=DOMAIN):
         try:
             self._account = await self._client(base_url, credentials).get_account()
         except ModelStudioError as err:
-            self._errors, self._error = {"base": form_error(err)}, str(err)
+            self._errors = {"base": form_error(err)}
+            self._error = describe(self.hass, err)
             return None
         except Exception:
             LOGGER.exception("Unexpected error while trying the API key")

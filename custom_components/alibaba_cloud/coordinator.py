@@ -13,7 +13,6 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
@@ -26,7 +25,15 @@ from .const import (
     DOMAIN,
     LOGGER,
 )
-from .failures import FAILURES, REJECTED_KEY_INTERVAL, Backoff, PollFailed, Status
+from .failures import (
+    FAILURES,
+    REJECTED_KEY_INTERVAL,
+    Backoff,
+    PollFailed,
+    Status,
+    describe,
+    poll_error,
+)
 from .history import async_import_spend
 from .model_studio import (
     BILLING_TIME_ZONE,
@@ -43,7 +50,14 @@ from .model_studio import (
     outlook,
 )
 from .reauth import Reauth
-from .sources import SIGNED, Source, SourceCoordinator, billing_today, clients_of
+from .sources import (
+    SIGNED,
+    Source,
+    SourceCoordinator,
+    async_get_session,
+    billing_today,
+    clients_of,
+)
 from .storage import AccountStore
 
 UPDATE_INTERVAL = timedelta(seconds=30)
@@ -76,7 +90,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """Prepare the client with the entry's key."""
         self._api_key = api_key_of(entry.data)
         self.client = ModelStudioClient(
-            async_get_clientsession(hass),
+            async_get_session(hass),
             base_url=entry.data[CONF_BASE_URL],
             api_key=self._api_key,
         )
@@ -151,7 +165,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """What went wrong with the last poll."""
         if self.last_update_success or self.last_exception is None:
             return None
-        return str(self.last_exception)
+        return describe(self.hass, self.last_exception)
 
     @property
     def error(self) -> BaseException | None:
@@ -210,9 +224,9 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             return {}
         return {
             "failed_sources": {
-                source: str(s.last_exception)
+                source: describe(self.hass, s.last_exception)
                 for source, s in self.sources.items()
-                if not s.last_update_success
+                if not s.last_update_success and s.last_exception
             }
         }
 
@@ -447,8 +461,8 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
     def _failed(self, err: ModelStudioError) -> PollFailed:
         """Return what an error means, and when to poll next."""
-        status, translation_key = FAILURES[type(err)]
-        placeholders = {"error": str(err)}
+        status = FAILURES[type(err)][0]
+        translation_key, placeholders = poll_error(err)
         retry_after = None
         if isinstance(err, RateLimitError):
             retry_after = self._backoff.wait(err.retry_after)

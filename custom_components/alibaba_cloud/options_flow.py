@@ -31,7 +31,7 @@ from .const import (
     HIGHEST_LEVEL,
 )
 from .coordinator import AlibabaCloudCoordinator
-from .model_studio import ModelUsage
+from .model_studio import ModelUsage, plain_text
 
 AMOUNTS = (CONF_MONTHLY_BUDGET, CONF_LOW_BALANCE)
 LEVELS = {
@@ -192,7 +192,8 @@ def _label(model: ModelUsage) -> str:
         )
         if value is not None
     ]
-    return f"{model.name} ({', '.join(limits)})" if limits else model.name
+    name = plain_text(model.name)
+    return f"{name} ({', '.join(limits)})" if limits else name
 
 
 def _alerts_schema(currency: str | None) -> vol.Schema:

@@ -17,12 +17,15 @@ from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     AuthenticationError,
     BillingPeriod,
+    FreeQuotaUsedUpError,
     InvalidAnswerError,
     ModelStudioError,
     ModelUsage,
     Money,
+    OverduePaymentError,
     RateLimit,
     RateLimitError,
+    ServiceNotEnabledError,
 )
 from custom_components.alibaba_cloud.model_studio.models import LimitsPage, Number
 from custom_components.alibaba_cloud.model_studio.parsing import (
@@ -179,7 +182,8 @@ def test_list_and_map_of_models_are_equal() -> None:
         "",
         " ",
         "a few",
-        "1,000",
+        "1,00",
+        ",100",
         "1_000",
         "0x10",
         "5 USD",
@@ -237,10 +241,10 @@ def test_negative_count(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [-3.21, "-3.21", " -3.21 "])
 def test_negative_amount(value: Any) -> None:
-    """A refund, or an account in the red."""
+    """A refund, or an account in the red. A limit that is negative is none."""
     for place, figure in MONEY.items():
-        expected = changed(ACCOUNT, figure, usd("-3.21"))
-        assert account_with(place, value) == expected, place
+        amount = None if figure == "spend_limit" else usd("-3.21")
+        assert account_with(place, value) == changed(ACCOUNT, figure, amount), place
 
 
 @pytest.mark.parametrize(
@@ -262,7 +266,10 @@ def test_negative_amount(value: Any) -> None:
         ("-0", 0),
         (10**18 - 1, 10**18 - 1),
         (str(10**18 - 1), 10**18 - 1),
-        ("1e-400", 0.0),
+        ("1e-400", 0),
+        ("1,000", 1000),
+        ("1,234,567.5\n", 1_234_567.5),
+        ("0E-8", 0),
     ],
 )
 def test_count(value: Any, count: Number) -> None:
@@ -282,7 +289,13 @@ def test_count(value: Any, count: Number) -> None:
         ("0.3", "0.3"),
         ("1e3", "1000.0"),
         ("123456789012.34", "123456789012.34"),
-        ("-0.07", "-0.07"),
+        ('"1,234.50\\r\\n"', "1234.50"),
+        ('"+1,234,567"', "1234567"),
+        ('"0E-8"', "0"),
+        ('"-0.00"', "0.00"),
+        ('"1e-999990"', "0"),
+        ("1e-300", "0"),
+        ('"0.1234567890123456"', "0.123456789012"),
         ('"0"', "0"),
         ('"0.1"', "0.1"),
         ('"12.50"', "12.50"),
@@ -295,6 +308,8 @@ def test_count(value: Any, count: Number) -> None:
 def test_amount(literal: str, text: str) -> None:
     """An amount is the decimal that was written, in US dollars."""
     for place, figure in MONEY.items():
+        if figure == "spend_limit" and text.startswith("-"):
+            continue
         body = body_with(place, "@").replace(b'"@"', literal.encode())
         money = at(account_of(body), figure)
         assert isinstance(money.amount, Decimal), place
@@ -587,7 +602,16 @@ HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
     ("status", "code", "kind"),
     [
         (400, "InvalidParameter", AccountError),
-        (400, "Arrearage", AccountError),
+        *(
+            (status, code, kind)
+            for status in (400, 401, 403, 404, 429, 500)
+            for code, kind in (
+                ("Arrearage", OverduePaymentError),
+                ("arrearage", OverduePaymentError),
+                ("Arrearage.Postpaid", OverduePaymentError),
+                ("AccessDenied.Unpurchased", ServiceNotEnabledError),
+            )
+        ),
         (400, "Throttling", RateLimitError),
         (400, "Throttling.RateQuota", RateLimitError),
         (400, "Throttling.AllocationQuota", RateLimitError),
@@ -597,14 +621,15 @@ HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
         (401, "AllocationQuota", AuthenticationError),
         (402, "PaymentRequired", AccountError),
         (403, "AccessDenied", AuthenticationError),
-        (403, "Arrearage", AuthenticationError),
         (403, "AllocationQuota", RateLimitError),
-        (403, "AllocationQuota.FreeTierOnly", RateLimitError),
+        (403, "AllocationQuota.FreeTierOnly", FreeQuotaUsedUpError),
         (403, "Throttling.RateQuota", RateLimitError),
         (403, "Model.AllocationQuota", AuthenticationError),
         (404, "NotFound", AccountError),
         (408, "RequestTimeOut", AccountError),
         (429, "LimitRequests", RateLimitError),
+        (429, "insufficient_quota", RateLimitError),
+        (429, "AllocationQuota.FreeTierOnly", FreeQuotaUsedUpError),
         (429, "InvalidApiKey", RateLimitError),
         (500, "InternalError", AccountError),
         (500, "Throttling.RateQuota", RateLimitError),
@@ -634,7 +659,8 @@ def test_failure(
     [
         ("Throttling", RateLimitError),
         ("Throttling.RateQuota", RateLimitError),
-        ("Arrearage", AccountError),
+        ("Arrearage", OverduePaymentError),
+        ("AccessDenied.Unpurchased", ServiceNotEnabledError),
         ("InvalidApiKey", AccountError),
         ("AllocationQuota.FreeTierOnly", AccountError),
     ],

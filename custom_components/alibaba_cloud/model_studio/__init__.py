@@ -41,12 +41,17 @@ from .daily import SpendDays
 from .errors import (
     AccountError,
     AuthenticationError,
+    BudgetExhaustedError,
     ClockSkewError,
     ConnectionFailedError,
+    ConnectionFailure,
+    FreeQuotaUsedUpError,
     InvalidAnswerError,
     ModelStudioError,
+    OverduePaymentError,
     PermissionDeniedError,
     RateLimitError,
+    ServiceNotEnabledError,
 )
 from .merging import Reports, merge
 from .models import (
@@ -61,7 +66,7 @@ from .models import (
     SpendReport,
 )
 from .outlook import outlook
-from .parsing import parse_answer
+from .parsing import parse_answer, plain_text
 from .spend import BILLING_TIME_ZONE, SpendWindow, billed_since, follow_account
 from .telemetry import ModelRate, TelemetryClient, UsageTotals
 
@@ -86,9 +91,12 @@ __all__ = [
     "BalanceClient",
     "BillingClient",
     "BillingPeriod",
+    "BudgetExhaustedError",
     "ClockSkewError",
     "ConnectionFailedError",
+    "ConnectionFailure",
     "Dimension",
+    "FreeQuotaUsedUpError",
     "Granularity",
     "InvalidAnswerError",
     "InvalidURLError",
@@ -100,10 +108,12 @@ __all__ = [
     "Money",
     "Observation",
     "Outlook",
+    "OverduePaymentError",
     "PermissionDeniedError",
     "RateLimit",
     "RateLimitError",
     "Reports",
+    "ServiceNotEnabledError",
     "SpendDays",
     "SpendReport",
     "SpendTrend",
@@ -119,6 +129,7 @@ __all__ = [
     "normalize_base_url",
     "outlook",
     "parse_answer",
+    "plain_text",
     "reaches",
     "workspace_base_url",
 ]

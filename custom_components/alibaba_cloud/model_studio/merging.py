@@ -94,7 +94,7 @@ def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
         if spend := report.models.get(model.name):
             daily, monthly = spend.daily, spend.monthly
         elif report.complete:
-            monthly = replace(report.monthly, amount=Decimal())
+            monthly = report.monthly and replace(report.monthly, amount=Decimal())
             daily = report.daily and replace(report.daily, amount=Decimal())
     return replace(
         model,
