@@ -63,7 +63,7 @@ _PERIODS = ("request_limit_period", "usage_limit_period")
 _XML_ELEMENT = re.compile(
     r"<(Code|Message)>\s*(?:<!\[CDATA\[(.*?)]]>|([^<]*?))\s*</\1>", re.DOTALL
 )
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
 """Categories of characters that control how text is shown, such as its direction."""
 
 
@@ -289,12 +289,12 @@ def plain_text(value: str) -> str:
 
     These could end a line of the log, or change the direction of what follows.
     """
-    line = " ".join(value[: 4 * _LONGEST_MESSAGE].split())
-    return "".join(
+    shown = "".join(
         character
-        for character in line
-        if unicodedata.category(character) not in _INVISIBLE
-    )[:_LONGEST_MESSAGE]
+        for character in value[: 4 * _LONGEST_MESSAGE]
+        if character.isspace() or unicodedata.category(character) not in _INVISIBLE
+    )
+    return " ".join(shown.split())[:_LONGEST_MESSAGE].rstrip()
 
 
 def seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
