@@ -23,6 +23,7 @@ from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     Alert,
     AlertKind,
+    ConnectionFailure,
 )
 from custom_components.alibaba_cloud.sensor import (
     ACCOUNT_SENSORS,
@@ -92,12 +93,14 @@ ISSUES: dict[str, set[str]] = {
     "account_unavailable": {"error"},
     "arrearage": {"error"},
     "balance_failing": {"error", "permission"},
+    "budget_exhausted": {"error"},
     "environment_variable_missing": {"variable"},
     "free_quota_used_up": {"error"},
     "history_failing": {"error", "permission"},
     "model_gone": {"models"},
     "no_models": set(),
     "over_spend_limit": {"spend", "limit"},
+    "service_not_enabled": {"error"},
     "spend_failing": {"error", "permission"},
     "telemetry_failing": {"error", "permission"},
 }
@@ -217,7 +220,8 @@ def test_alerts(english: Any) -> None:
 
 
 def test_exceptions(english: Any) -> None:
-    wanted = FAILURE_KEYS | {
+    wanted = (FAILURE_KEYS - {"cannot_connect"}) | {
+        *(f"connection_{failure}" for failure in ConnectionFailure),
         "environment_variable_missing",
         "invalid_access_key",
         "invalid_range",

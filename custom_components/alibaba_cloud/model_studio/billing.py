@@ -28,18 +28,18 @@ from .errors import (
     InvalidAnswerError,
     ModelStudioError,
     PermissionDeniedError,
+    RateLimitError,
 )
 from .models import AccessKey, Balance, ModelSpend, Money, SpendReport
 from .parsing import (
-    account_error,
     amount_of,
     code_and_message,
+    common_error,
     decode_answer,
     mapping,
     number,
     seconds_to_wait,
     text,
-    throttled,
 )
 from .signing import signed_headers
 from .transport import Answer, Poll, request
@@ -354,17 +354,15 @@ def parse_openapi(answer: Answer) -> Mapping[str, Any]:
         return body
     if code in (None, "200", "Success"):
         code = f"HTTP {answer.status}"
-    if answer.status == 429 or code.startswith("Throttling"):
-        refused = throttled(code, message)
-        # The vendor's own header counts in milliseconds.
-        if milliseconds := number(answer.headers.get("x-acs-retry-after")):
-            refused.retry_after = milliseconds / 1000
-        else:
-            refused.retry_after = seconds_to_wait(
-                answer.headers.get("Retry-After"), datetime.now(UTC)
-            )
-        raise refused
-    if err := account_error(answer.status, code, message):
+    if err := common_error(answer.status, code, message):
+        if isinstance(err, RateLimitError):
+            # The vendor's own header counts in milliseconds.
+            if milliseconds := number(answer.headers.get("x-acs-retry-after")):
+                err.retry_after = milliseconds / 1000
+            else:
+                err.retry_after = seconds_to_wait(
+                    answer.headers.get("Retry-After"), datetime.now(UTC)
+                )
         raise err
     if code.startswith(_CLOCK):
         raise ClockSkewError(message, code=code)

@@ -173,33 +173,28 @@ def parse_failure(status: int, body: bytes) -> ModelStudioError:
 def _error(status: int, code: str | None, message: str | None) -> ModelStudioError:
     """Return what a status and a code mean; the vendor's own codes refine the status."""
     code = code or f"HTTP {status}"
-    if err := account_error(status, code, message):
+    if err := common_error(status, code, message):
         return err
-    if (
-        status == 429
-        or code.startswith("Throttling")
-        or (status == 403 and code.startswith("AllocationQuota"))
-    ):
-        return throttled(code, message)
     if status in (401, 403):
         return AuthenticationError(message, code=code)
     return AccountError(message, code=code, status=status)
 
 
-def account_error(
+def common_error(
     status: int, code: str, message: str | None
-) -> ModelStudioError | None:
-    """Return what a code says of the account whatever the status, None if nothing."""
+) -> AccountError | RateLimitError | None:
+    """Return what status and code mean with any of the services, None if nothing."""
     folded = code.casefold()
     if folded.startswith("arrearage"):
         return OverduePaymentError(message, code=code, status=status)
     if folded.startswith("accessdenied.unpurchased"):
         return ServiceNotEnabledError(message, code=code, status=status)
-    return None
-
-
-def throttled(code: str, message: str | None) -> RateLimitError:
-    """Return why a service refuses requests for a while."""
+    if not (
+        status == 429
+        or code.startswith("Throttling")
+        or (status == 403 and code.startswith("AllocationQuota"))
+    ):
+        return None
     if code.startswith("AllocationQuota.FreeTierOnly"):
         return FreeQuotaUsedUpError(message, code=code)
     if _BUDGET_EXHAUSTED.search(message or ""):

@@ -23,18 +23,18 @@ from .errors import (
     InvalidAnswerError,
     ModelStudioError,
     PermissionDeniedError,
+    RateLimitError,
 )
 from .models import AccessKey, Number
 from .parsing import (
-    account_error,
     code_and_message,
+    common_error,
     decode_answer,
     mapping,
     number,
     plain_text,
     seconds_to_wait,
     text,
-    throttled,
 )
 from .transport import Answer, Poll, request
 
@@ -240,19 +240,17 @@ def _failure(answer: Answer, body: Mapping[str, Any]) -> ModelStudioError:
     """Return the error that an answer stands for."""
     code, message = code_and_message(body)
     code = text(body.get("errorType")) or code or f"HTTP {answer.status}"
-    if err := account_error(answer.status, code, message):
+    if err := common_error(answer.status, code, message):
+        if isinstance(err, RateLimitError):
+            err.retry_after = seconds_to_wait(
+                answer.headers.get("Retry-After"), datetime.now(UTC)
+            )
         return err
     match answer.status:
         case 401:
             return AuthenticationError(message, code=code)
         case 403:
             return PermissionDeniedError(message, code=code)
-        case 429:
-            refused = throttled(code, message)
-            refused.retry_after = seconds_to_wait(
-                answer.headers.get("Retry-After"), datetime.now(UTC)
-            )
-            return refused
     return AccountError(message, code=code, status=answer.status)
 
 
