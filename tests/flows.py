@@ -20,6 +20,7 @@ import voluptuous as vol
 
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.model_studio import client
+from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
     SOURCE_USER,
@@ -31,7 +32,6 @@ from homeassistant.config_entries import (
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, section
 from homeassistant.helpers import issue_registry as ir
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.data_entry_flow import _BaseFlowManagerView
 from homeassistant.helpers.translation import async_get_translations
 
@@ -157,7 +157,7 @@ async def answering_at(
         resolver=Resolver(server.port or 0), ssl=client_tls
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(async_get_clientsession(hass), "_connector", connector)
+        patch.setattr(async_get_session(hass), "_connector", connector)
         yield
     await connector.close()
     await server.close()

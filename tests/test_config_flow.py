@@ -13,13 +13,10 @@ from yarl import URL
 
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.model_studio import client
+from custom_components.alibaba_cloud.sources import DATA_SESSION, async_get_session
 from homeassistant.config_entries import ConfigEntryDisabler, ConfigFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, UnknownFlow
-from homeassistant.helpers.aiohttp_client import (
-    DATA_CLIENTSESSION,
-    async_get_clientsession,
-)
 from homeassistant.helpers.translation import async_get_translations
 
 from .conftest import API_KEY, answer
@@ -121,9 +118,9 @@ FAILURES: Final = {
     "502 in HTML": Failure(Fault.BAD_GATEWAY, "account_unavailable", "HTTP 502"),
     "503 without body": Failure(Fault.UNAVAILABLE, "account_unavailable", "HTTP 503"),
     "redirect": Failure(Fault.REDIRECT, "account_unavailable", "HTTP 302"),
-    "stopped": Failure("stopped", "cannot_connect", "Cannot connect to host 127.0.0.1"),
-    "reset": Failure(Fault.RESET, "cannot_connect", "Connection reset"),
-    "cut": Failure(Fault.CUT, "cannot_connect", "payload is not completed"),
+    "stopped": Failure("stopped", "cannot_connect", "Connection refused by 127.0.0.1:"),
+    "reset": Failure(Fault.RESET, "cannot_connect", "The connection to 127.0.0.1"),
+    "cut": Failure(Fault.CUT, "cannot_connect", "was lost"),
     "HTML": Failure(Fault.HTML, "invalid_answer", "The answer is not JSON"),
     "garbage": Failure(Fault.GARBAGE, "invalid_answer", "The answer is not JSON"),
     "empty": Failure(Fault.EMPTY, "invalid_answer", "The answer is not JSON"),
@@ -172,7 +169,7 @@ async def broken(
         case "stopped":
             await simulator.stop()
         case "session":
-            async_get_clientsession(hass).detach()
+            async_get_session(hass).detach()
         case _:
             simulator.body = cause
     yield
@@ -180,7 +177,7 @@ async def broken(
     simulator.body = answer("account")
     await simulator.start()
     if cause == "session":
-        del hass.data[DATA_CLIENTSESSION]
+        del hass.data[DATA_SESSION]
 
 
 class Step(NamedTuple):

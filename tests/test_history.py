@@ -58,7 +58,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelStudioError,
     RateLimitError,
 )
-from custom_components.alibaba_cloud.sources import Source
+from custom_components.alibaba_cloud.sources import Source, async_get_session
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.models import StatisticMeanType
 from homeassistant.components.recorder.statistics import (
@@ -72,7 +72,6 @@ from homeassistant.components.recorder.util import session_scope
 from homeassistant.const import CONF_API_KEY, CONF_REGION
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.util import dt as dt_util
 
 from .conftest import API_KEY, answer, attributes, setup
@@ -220,7 +219,7 @@ class World:
         await async_import_spend(
             self.hass,
             BillingClient(
-                async_get_clientsession(self.hass),
+                async_get_session(self.hass),
                 endpoint=self.simulator.openapi_url,
                 access_key=AccessKey(id=access_key_id, secret=secret),
             ),

@@ -20,7 +20,10 @@ from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.event import AlibabaCloudAlerts
 from custom_components.alibaba_cloud.failures import FAILURES
 from custom_components.alibaba_cloud.ledger import Alert, AlertKind
-from custom_components.alibaba_cloud.model_studio import AccountSnapshot
+from custom_components.alibaba_cloud.model_studio import (
+    AccountSnapshot,
+    ConnectionFailure,
+)
 from custom_components.alibaba_cloud.sensor import (
     ACCOUNT_SENSORS,
     MODEL_SENSORS,
@@ -115,12 +118,14 @@ ISSUES: dict[str, set[str]] = {
     "account_unavailable": {"error"},
     "arrearage": {"error"},
     "balance_failing": {"error", "permission"},
+    "budget_exhausted": {"error"},
     "environment_variable_missing": {"variable"},
     "free_quota_used_up": {"error"},
     "history_failing": {"error", "permission"},
     "model_gone": {"models"},
     "no_models": set(),
     "over_spend_limit": {"spend", "limit"},
+    "service_not_enabled": {"error"},
     "spend_failing": {"error", "permission"},
     "statistics_not_written": set(),
     "telemetry_failing": {"error", "permission"},
@@ -257,7 +262,8 @@ def test_activity(english: Any) -> None:
 
 
 def test_exceptions(english: Any) -> None:
-    wanted = FAILURE_KEYS | {
+    wanted = (FAILURE_KEYS - {"cannot_connect"}) | {
+        *(f"connection_{failure}" for failure in ConnectionFailure),
         "environment_variable_missing",
         "invalid_access_key",
         "invalid_range",

@@ -8,7 +8,6 @@ from hypothesis import example, given, strategies as st
 import pytest
 from yarl import URL
 
-from custom_components.alibaba_cloud.access_key_flow import plain_text
 from custom_components.alibaba_cloud.model_studio import REGIONS, WORKSPACE_REGIONS
 from custom_components.alibaba_cloud.schemas import default_title, place_of, region_of
 from custom_components.alibaba_cloud.validation import (
@@ -199,13 +198,3 @@ def test_alerts_with_anything(entered: Any) -> None:
         assert {*errors} <= {*fields}
     else:
         assert {*validate_alerts(typed)} == {*fields}
-
-
-@given(text=st.text() | st.text(alphabet="\\`*_{}[]()<>#+-.!|~& \nab"))
-def test_plain_text(text: str) -> None:
-    """It is one line, in which Markdown has no mark that counts."""
-    plain = plain_text(text)
-    assert plain.isprintable()
-    rest = plain.replace("\\\\", "")
-    for mark in "`*_{}[]()<>#+-.!|~&":
-        assert rest.count(mark) == rest.count(f"\\{mark}")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import count
-import re
 from typing import Any
 
 import voluptuous as vol
@@ -14,6 +13,7 @@ from homeassistant.config_entries import (
     ConfigFlowResult,
 )
 from homeassistant.const import CONF_REGION
+from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import AbortFlow
 
 from .const import (
@@ -25,6 +25,7 @@ from .const import (
     RAM_CONSOLES,
 )
 from .coordinator import AlibabaCloudConfigEntry
+from .failures import describe, escape_markdown
 from .model_studio import (
     BALANCE_ENDPOINTS,
     BILLING_ENDPOINT,
@@ -102,7 +103,8 @@ class AccessKeyFlow(ConfigFlow):
         return self.async_show_menu(
             step_id="partial_access",
             menu_options=["accept_access_key", "access_key"],
-            description_placeholders=PLACEHOLDERS | describe_access(self._results),
+            description_placeholders=PLACEHOLDERS
+            | describe_access(self.hass, self._results),
         )
 
     async def async_step_accept_access_key(
@@ -162,7 +164,7 @@ class AccessKeyFlow(ConfigFlow):
             ),
             suggested,
             error,
-            rejection=plain_text(
+            rejection=escape_markdown(
                 next((str(s.error) for s in self._sources if s.rejected), "")
             ),
         )
@@ -273,16 +275,10 @@ def used_models(results: AccessKeyResults) -> set[str]:
     }
 
 
-def describe_access(results: AccessKeyResults) -> dict[str, str]:
+def describe_access(hass: HomeAssistant, results: AccessKeyResults) -> dict[str, str]:
     """Return for each source whether an AccessKey reads it, and if not, why."""
     access = {Source.SPEND: NOT_USED, Source.BALANCE: NOT_USED, Source.RATES: NOT_USED}
     access |= dict.fromkeys(results, WORKS)
     for source, error in failed_sources(results).items():
-        access[source] = f"{FAILS} {plain_text(str(error))}"
+        access[source] = f"{FAILS} {escape_markdown(describe(hass, error))}"
     return {source.value: text for source, text in access.items()}
-
-
-def plain_text(text: str) -> str:
-    """Return a service's text as one line that Markdown leaves as it is."""
-    line = "".join(c if c.isprintable() else " " for c in text)
-    return re.sub(r"([\\`*_{}\[\]()<>#+.!|~&-])", r"\\\1", " ".join(line.split()))

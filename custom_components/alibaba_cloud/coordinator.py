@@ -13,7 +13,6 @@ from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.event import async_track_utc_time_change
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
@@ -27,7 +26,15 @@ from .const import (
     DOMAIN,
     LOGGER,
 )
-from .failures import FAILURES, REJECTED_KEY_INTERVAL, Backoff, PollFailed, Status
+from .failures import (
+    FAILURES,
+    REJECTED_KEY_INTERVAL,
+    Backoff,
+    PollFailed,
+    Status,
+    describe,
+    poll_error,
+)
 from .history import Past, async_import_spend
 from .ledger import (
     Reports,
@@ -41,6 +48,7 @@ from .ledger import (
 from .model_studio import (
     AccountSnapshot,
     ConnectionFailedError,
+    ConnectionFailure,
     ModelStudioClient,
     ModelStudioError,
     ModelUsage,
@@ -55,6 +63,7 @@ from .sources import (
     SIGNED,
     Source,
     SourceCoordinator,
+    async_get_session,
     billing_today,
     clients_of,
     refresh_debouncer,
@@ -95,7 +104,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """Prepare the client with the entry's key."""
         self._api_key = api_key_of(entry.data)
         self.client = ModelStudioClient(
-            async_get_clientsession(hass),
+            async_get_session(hass),
             base_url=entry.data[CONF_BASE_URL],
             api_key=self._api_key,
         )
@@ -173,7 +182,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """What went wrong with the last poll."""
         if self.last_update_success or self.last_exception is None:
             return None
-        return str(self.last_exception)
+        return describe(self.hass, self.last_exception)
 
     @property
     def error(self) -> BaseException | None:
@@ -232,9 +241,9 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             return {}
         return {
             "failed_sources": {
-                source: str(s.last_exception)
+                source: describe(self.hass, s.last_exception)
                 for source, s in self.sources.items()
-                if not s.last_update_success
+                if not s.last_update_success and s.last_exception
             }
         }
 
@@ -511,12 +520,14 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             async with asyncio.timeout(limit):
                 return await self.client.get_account()
         except TimeoutError:
-            raise ConnectionFailedError(f"No answer within {limit:g} s") from None
+            raise ConnectionFailedError(
+                ConnectionFailure.TIMED_OUT, self.client.host
+            ) from None
 
     def _failed(self, err: ModelStudioError) -> PollFailed:
         """Return what an error means, and when to poll next."""
-        status, translation_key = FAILURES[type(err)]
-        placeholders = {"error": str(err)}
+        status = FAILURES[type(err)][0]
+        translation_key, placeholders = poll_error(err)
         retry_after = None
         if isinstance(err, RateLimitError):
             retry_after = self._backoff.wait(err.retry_after)

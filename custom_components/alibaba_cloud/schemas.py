@@ -26,7 +26,13 @@ from .const import (
     CONF_MODELS,
     CONF_WORKSPACE_ID,
 )
-from .model_studio import DEFAULT_REGION, REGIONS, WORKSPACE_REGIONS, ModelUsage
+from .model_studio import (
+    DEFAULT_REGION,
+    REGIONS,
+    WORKSPACE_REGIONS,
+    ModelUsage,
+    plain_text,
+)
 from .validation import CONF_ALL_MODELS, CONF_ENDPOINTS, ENDPOINTS
 
 PLACE_WORKSPACE = "workspace"
@@ -163,6 +169,7 @@ def _label(name: str, models: Mapping[str, ModelUsage]) -> str:
         )
         if value is not None
     ]
+    name = plain_text(name)
     return f"{name} ({', '.join(limits)})" if limits else name
 
 

@@ -10,7 +10,6 @@ from yarl import URL
 
 from homeassistant.const import CONF_API_KEY, CONF_BASE, CONF_REGION, CONF_URL
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 
 from .const import (
     CONF_ACCESS_KEY_ID,
@@ -30,7 +29,7 @@ from .const import (
     LOGGER,
 )
 from .coordinator import api_key_of
-from .failures import FAILURES, form_error
+from .failures import FAILURES, describe, form_error
 from .model_studio import (
     REGIONS,
     AccountSnapshot,
@@ -50,6 +49,7 @@ from .sources import (
     INVALID_ACCESS_KEY,
     SIGNED,
     Source,
+    async_get_session,
     async_try_clients,
     clients_of,
     permissions,
@@ -130,7 +130,9 @@ async def async_validate_api_key(
         return await _client(hass, data).get_account()
     except ModelStudioError as err:
         raise InvalidInput(
-            {CONF_BASE: form_error(err)}, error=str(err), url=data[CONF_BASE_URL]
+            {CONF_BASE: form_error(err)},
+            error=describe(hass, err),
+            url=data[CONF_BASE_URL],
         ) from err
     except Exception as err:
         LOGGER.exception("Unexpected error while trying the API key")
@@ -162,7 +164,7 @@ async def async_find_region(
 def _client(hass: HomeAssistant, data: Mapping[str, Any]) -> ModelStudioClient:
     """Return a client for an API key."""
     return ModelStudioClient(
-        async_get_clientsession(hass),
+        async_get_session(hass),
         base_url=data[CONF_BASE_URL],
         api_key=api_key_of(data),
     )
@@ -238,7 +240,7 @@ async def async_validate_access_key(
         key = INVALID_ACCESS_KEY
     raise InvalidInput(
         {CONF_BASE: key},
-        error=str(error),
+        error=describe(hass, error),
         permission=permissions(denied),
     ) from error
 
@@ -270,13 +272,12 @@ def check_currency(known: Iterable[object], results: AccessKeyResults) -> None:
 
 def _currencies(reports: Iterable[object]) -> set[str]:
     """Return the currencies of bills and balances."""
-    return {
-        report.monthly.currency
-        if isinstance(report, SpendReport)
-        else report.available.currency
+    amounts = {
+        report.monthly if isinstance(report, SpendReport) else report.available
         for report in reports
         if isinstance(report, SpendReport | Balance)
     }
+    return {amount.currency for amount in amounts if amount}
 
 
 def validate_models(

@@ -7,12 +7,9 @@ import pytest
 
 from custom_components.alibaba_cloud.access_key_flow import plain_text
 from custom_components.alibaba_cloud.const import DOMAIN
+from custom_components.alibaba_cloud.sources import DATA_SESSION, async_get_session
 from homeassistant.config_entries import SOURCE_USER
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.aiohttp_client import (
-    DATA_CLIENTSESSION,
-    async_get_clientsession,
-)
 from tests.flows import NEW_ACCESS_KEY_SECRET, placeholder
 from tests.simulator import Fault, Simulator
 
@@ -94,8 +91,10 @@ FAILURES: Final = {
         fails(Fault.ERROR_CODE), "account_unavailable", "SystemError: A system error"
     ),
     "redirect": Failure(fails(Fault.REDIRECT), "account_unavailable", "HTTP 302"),
-    "reset": Failure(fails(Fault.RESET), "cannot_connect", "Connection reset"),
-    "cut": Failure(fails(Fault.CUT), "cannot_connect", "payload is not completed"),
+    "reset": Failure(
+        fails(Fault.RESET), "cannot_connect", "The connection to 127.0.0.1"
+    ),
+    "cut": Failure(fails(Fault.CUT), "cannot_connect", "was lost"),
     "HTML": Failure(fails(Fault.HTML), "invalid_answer", "The answer is not JSON"),
     "empty": Failure(fails(Fault.EMPTY), "invalid_answer", "The answer is not JSON"),
     "wrong types": Failure(
@@ -137,7 +136,7 @@ async def test_nobody_answers(
     await simulator.stop()
     form = await flows.type_in(form)
     assert form["errors"] == {"base": "cannot_connect"}
-    assert "Cannot connect to host 127.0.0.1" in placeholder(form, "error")
+    assert "Connection refused by 127.0.0.1:" in placeholder(form, "error")
     assert_asked_again(flows, form)
     await simulator.start()
     result = await flows.fill(form)
@@ -153,11 +152,11 @@ async def test_unknown_failure_and_recovery(
     hass: HomeAssistant, flows: AccessFlows, simulator: Simulator, source: str
 ) -> None:
     form = await flows.ask(source)
-    async_get_clientsession(hass).detach()
+    async_get_session(hass).detach()
     form = await flows.type_in(form)
     assert form["errors"] == {"base": "unknown"}
     assert_asked_again(flows, form)
-    del hass.data[DATA_CLIENTSESSION]
+    del hass.data[DATA_SESSION]
     result = await flows.fill(form)
     assert await flows.end(result, source) == stored_anew(simulator)
 

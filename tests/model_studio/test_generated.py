@@ -156,14 +156,21 @@ def maybe(field: st.SearchStrategy[Field]) -> st.SearchStrategy[Field]:
     return st.one_of(st.just((None, None)), st.just((ABSENT, None)), field)
 
 
+def _rounded(exact: Decimal) -> Decimal:
+    """Return a number with the places that are kept of what is written."""
+    places = exact.as_tuple().exponent
+    assert isinstance(places, int)
+    return round(exact, 12) if places < -12 else exact
+
+
 def _usd(amount: Decimal) -> Money:
-    return Money(amount=amount, currency="USD")
+    return Money(amount=_rounded(amount), currency="USD")
 
 
 def _count_in_text(number: Number) -> Field:
-    """Return a count as a text, which is exact."""
-    exact = Decimal(repr(number))
-    return f" {number!r}\n", int(exact) if exact == int(exact) else number
+    """Return a count as a text."""
+    exact = _rounded(Decimal(repr(number)))
+    return f" {number!r}\n", int(exact) if exact == int(exact) else float(exact)
 
 
 NUMBERS: Final = st.one_of(
@@ -183,6 +190,8 @@ MONEY: Final = maybe(
         ),
         AMOUNTS.map(lambda it: (str(it), _usd(it))),
         AMOUNTS.map(lambda it: (f" {it:f}\n", _usd(it))),
+        AMOUNTS.map(lambda it: (f"{it:,f}\r\n", _usd(it))),
+        st.integers(-999_999, -13).map(lambda it: (f"1e{it}", _usd(Decimal()))),
     )
 )
 DAYS: Final = maybe(
@@ -226,6 +235,9 @@ def _account_answers(draw: st.DrawFn) -> AccountAnswers:
     tokens, requests, rpm, tpm = (draw(COUNTS) for _ in range(4))
     start, end = draw(DAYS), draw(DAYS)
     models = draw(MODELS)
+    if (limit := money["spend_limit"][1]) and limit.amount < 0:
+        # There is none.
+        money["spend_limit"] = (money["spend_limit"][0], None)
     data = present(
         **{key: field[0] for key, field in money.items()},
         tokens_used=tokens[0],

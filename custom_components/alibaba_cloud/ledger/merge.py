@@ -217,7 +217,7 @@ def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
         if spend := report.models.get(model.name):
             daily, monthly = spend.daily, spend.monthly
         elif report.complete:
-            monthly = replace(report.monthly, amount=Decimal())
+            monthly = report.monthly and replace(report.monthly, amount=Decimal())
             daily = report.daily and replace(report.daily, amount=Decimal())
         daily = _billed(daily, report.day)
         monthly = _billed(monthly, report.day.replace(day=1))
