@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from custom_components.alibaba_cloud.access_key_flow import plain_text
 from custom_components.alibaba_cloud.const import DOMAIN
+from custom_components.alibaba_cloud.failures import escape_markdown
 from custom_components.alibaba_cloud.sources import DATA_SESSION, async_get_session
 from homeassistant.config_entries import SOURCE_USER
 from homeassistant.core import HomeAssistant
@@ -227,7 +227,7 @@ async def test_secret_that_a_service_repeats_is_not_shown(
         redacted += f" {redacted}"
     assert placeholder(
         menu, {"billing": "spend", "balance": "balance", "prometheus": "rates"}[service]
-    ) == "✗ " + plain_text(f"Bad.**REDACTED**: {redacted}")
+    ) == "✗ " + escape_markdown(f"Bad.**REDACTED**: {redacted}")
     form = await flows.choose(menu, "access_key")
     for other in set(SERVICES) - {service}:
         fails(Fault.RESET, other)(simulator)

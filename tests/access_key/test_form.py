@@ -6,8 +6,8 @@ import pytest
 import voluptuous as vol
 from yarl import URL
 
-from custom_components.alibaba_cloud.access_key_flow import plain_text
 from custom_components.alibaba_cloud.const import DOMAIN
+from custom_components.alibaba_cloud.failures import escape_markdown
 from homeassistant.config_entries import SOURCE_RECONFIGURE, SOURCE_USER
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.translation import async_get_translations
@@ -327,7 +327,7 @@ async def test_account_of_neither_site(
     typed = {"balance_endpoint": simulator.openapi_url} if own else {}
     menu = await flows.fill(form, typed, **NEW_ACCESS_KEY)
     assert menu["step_id"] == "partial_access"
-    assert placeholder(menu, "balance") == "✗ " + plain_text(
+    assert placeholder(menu, "balance") == "✗ " + escape_markdown(
         "NotApplicable: This API is not applicable for caller."
     )
     assert placeholder(menu, "spend") == "✓"

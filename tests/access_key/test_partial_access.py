@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from custom_components.alibaba_cloud.access_key_flow import plain_text
+from custom_components.alibaba_cloud.failures import escape_markdown
 from homeassistant.config_entries import SOURCE_USER
 from homeassistant.data_entry_flow import FlowResultType
 from tests.flows import placeholder
@@ -115,7 +115,7 @@ async def test_partial_access_is_accepted(
     assert {
         source: placeholder(menu, source) for source in ("spend", "balance", "rates")
     } == {
-        source: f"✗ {plain_text(failed[source])}" if source in failed else "✓"
+        source: f"✗ {escape_markdown(failed[source])}" if source in failed else "✓"
         for source in ("spend", "balance", "rates")
     }
     if source != SOURCE_USER:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from custom_components.alibaba_cloud.access_key_flow import plain_text
+from custom_components.alibaba_cloud.failures import escape_markdown
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE
 from homeassistant.core import HomeAssistant
 from tests.conftest import API_KEY, setup
@@ -34,7 +34,7 @@ async def test_reauth(
     assert form["step_id"] == "reauth_access_key"
     assert not form["errors"]
     reason = "InvalidAccessKeyId.NotFound: Specified access key is not found."
-    said = f"accepts the AccessKey of Model Studio.\n\n{plain_text(reason)}\n\n"
+    said = f"accepts the AccessKey of Model Studio.\n\n{escape_markdown(reason)}\n\n"
     assert said in await flows.description(form)
 
     await simulator.stop()
@@ -63,7 +63,7 @@ async def test_reauth_says_what_rejects_the_access_key(
     [flow] = hass.config_entries.flow.async_progress()
     form = await hass.config_entries.flow.async_configure(flow["flow_id"])
     rejection = placeholder(form, "rejection")
-    assert rejection.startswith(plain_text("InvalidAccessKeyId.NotFound: "))
+    assert rejection.startswith(escape_markdown("InvalidAccessKeyId.NotFound: "))
     simulator.recover()
     flows.entry = entry
     result = await flows.type_in(form)
