@@ -16,17 +16,15 @@ JUNK: Final = st.sampled_from(
 @st.composite
 def damaged(draw: st.DrawFn, value: Any) -> Any:
     """Return a copy of a stored value in which some part was removed or replaced."""
-    match value:
-        case dict() if value and draw(st.integers(0, 5)):
-            changed = dict(value)
-            key = draw(st.sampled_from(sorted(changed)))
-            match draw(st.sampled_from(["inside", "inside", "drop", "rename"])):
-                case "inside":
-                    changed[key] = draw(damaged(changed[key]))
-                case "drop":
-                    del changed[key]
-                case _:
-                    changed[draw(st.text(max_size=4))] = changed.pop(key)
-            return changed
+    if not isinstance(value, dict) or not value or not draw(st.integers(0, 5)):
+        return draw(JUNK)
+    changed = dict(value)
+    key = draw(st.sampled_from(sorted(changed)))
+    match draw(st.sampled_from(["inside", "inside", "drop", "rename"])):
+        case "inside":
+            changed[key] = draw(damaged(changed[key]))
+        case "drop":
+            del changed[key]
         case _:
-            return draw(JUNK)
+            changed[draw(st.text(max_size=4))] = changed.pop(key)
+    return changed
