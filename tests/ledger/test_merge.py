@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -152,8 +152,6 @@ def merge(
     *,
     reports_usage: bool = False,
     followed: Collection[str] = FOLLOWED,
-    shown: ShownSpend = ShownSpend(),
-    now: datetime = NOW,
     by_month: bool = True,
     before: AccountSnapshot | None = None,
 ) -> AccountSnapshot:
@@ -162,8 +160,8 @@ def merge(
         reports,
         followed=followed,
         reports_usage=reports_usage,
-        shown=shown,
-        now=now,
+        shown=ShownSpend(),
+        now=NOW,
         by_month=by_month,
         before=before,
     )
