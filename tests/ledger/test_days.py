@@ -281,6 +281,15 @@ def test_currency_changed() -> None:
     assert account.totals("08-16 12:00") == {"08-15": "30"}
 
 
+def test_month_that_is_not_clear() -> None:
+    """It says nothing of the day before."""
+    account = Account("08-01").look("08-31 23:30", 5, 105)
+    account.look("09-01 00:00", 0, 105, elapsed=timedelta(minutes=30))
+    account.look("09-01 00:01", None, 1, elapsed=timedelta(minutes=1))
+    assert account.periods.monthly_is_held
+    assert account.totals("09-02 00:00") == {"08-31": "5"}
+
+
 # As billed
 
 
