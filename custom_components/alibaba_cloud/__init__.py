@@ -7,6 +7,11 @@ from homeassistant.helpers.typing import ConfigType
 
 from .const import CONF_BASE_URL, DOMAIN, console_url
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+from .dashboard import (
+    async_add_dashboard,
+    async_remove_dashboard,
+    async_serve_dashboard,
+)
 from .repairs import async_follow_issues, async_withdraw_issues
 from .services import async_setup_services
 from .storage import AccountStore
@@ -18,6 +23,7 @@ PLATFORMS = [Platform.BINARY_SENSOR, Platform.EVENT, Platform.SENSOR]
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register the actions, which are there with or without an account."""
     async_setup_services(hass)
+    await async_serve_dashboard(hass)
     return True
 
 
@@ -39,6 +45,7 @@ async def async_setup_entry(
         )
         .id
     )
+    await async_add_dashboard(hass)
     await coordinator.store.async_load()
     await coordinator.async_first_refresh()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
@@ -67,6 +74,8 @@ async def async_remove_entry(
     """Remove what an account leaves: its issues, and what it had stored."""
     async_withdraw_issues(hass, entry)
     await AccountStore(hass, entry.entry_id).async_remove()
+    if not hass.config_entries.async_entries(DOMAIN):
+        await async_remove_dashboard(hass)
 
 
 async def async_remove_config_entry_device(
