@@ -194,7 +194,8 @@ def last_event(hass: HomeAssistant) -> tuple[str | None, dict[str, Any]]:
     if kind is None:
         return None, {}
     assert len(shown["alert_id"]) == 32
-    return kind, {key: shown[key] for key in NOTHING}
+    assert [key for key in NOTHING if shown.get(key, kind) is None] == []
+    return kind, {key: shown.get(key) for key in NOTHING}
 
 
 async def unload(hass: HomeAssistant, entry: MockConfigEntry) -> None:
@@ -446,7 +447,7 @@ async def test_several_in_one_poll(
         if event.data["entity_id"] == "event.model_studio_alerts"
     ]
     assert [
-        tuple(state.attributes[key] for key in ("event_type", "level", "model"))
+        tuple(state.attributes.get(key) for key in ("event_type", "level", "model"))
         for state in states
         if state
     ] == expected
@@ -1563,7 +1564,7 @@ async def test_balance_and_models_of_an_access_key(
     assert (balance["balance"], balance["currency"]) == (2353.47, "CNY")
     model = by_kind[f"{DOMAIN}.model_level_reached"]
     assert model["model"] == "qwen-max"
-    assert str(model["usage_pct"]) == state(hass, "usage_pct", "qwen-max")
+    assert str(model["usage_pct"]) == state(hass, "load_pct", "qwen-max")
     # Those that are not followed are nobody's business.
     assert "qwen-plus" not in {trigger["model"] for trigger in by_kind.values()}
 

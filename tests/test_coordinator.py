@@ -85,7 +85,7 @@ def told(hass: HomeAssistant) -> tuple[str | None, ...]:
 TOLD = {
     "ok": ("ok", STATE_OFF, STATE_OFF, STATE_ON),
     "auth": ("auth", STATE_ON, STATE_OFF, STATE_OFF),
-    "limited": ("limited", STATE_OFF, STATE_ON, STATE_OFF),
+    "limited": ("limited", STATE_OFF, STATE_ON, STATE_ON),
     "error": ("error", STATE_OFF, STATE_OFF, STATE_OFF),
 }
 FIGURES = ["187.65", "75060000", STATE_OFF, "82.0"]
@@ -257,6 +257,67 @@ async def test_throttled_at_start_with_nothing_to_keep(
     simulator.fail(Fault.THROTTLED)
     await setup(hass, account)
     assert (told(hass), figures(hass)) == (TOLD["limited"], GONE)
+
+
+@pytest.mark.logs(FAILED)
+async def test_throttled_over_midnight(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """What is of a day that is over is unknown at once, though the next poll is far off."""
+    freezer.move_to("2026-08-15 15:58:00+00:00")
+    await setup(hass, entry)
+    simulator.fail(Fault.THROTTLED, retry_after=3600)
+    await poll()
+    assert state(hass, "daily_spend") == "12.34"
+    before = len(simulator.requests)
+    await poll(90)
+    assert len(simulator.requests) == before
+    assert state(hass, "status") == "limited"
+    assert state(hass, "daily_spend") == STATE_UNKNOWN
+    assert state(hass, "monthly_spend") == "187.65"
+    assert state(hass, "available_balance") == "100.25"
+
+    simulator.recover()
+    await poll(3600)
+    assert state(hass, "daily_spend") == "12.34"
+
+
+@pytest.mark.logs(FAILED, FAILED, FAILED)
+async def test_throttled_over_the_end_of_a_period(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """What is of a period that is over is unknown, and what follows from it, also later."""
+    freezer.move_to("2026-08-31 15:58:00+00:00")
+    await setup(hass, entry)
+    simulator.fail(Fault.THROTTLED)
+    await poll()
+    over = (
+        "daily_spend",
+        "monthly_spend",
+        "tokens_used",
+        "requests_used",
+        "budget_usage_pct",
+        "remaining_budget",
+        "over_spend_limit",
+    )
+    for key in over:
+        assert state(hass, key) not in (STATE_UNKNOWN, STATE_UNAVAILABLE, None)
+    for _ in range(2):
+        await poll(90)
+        for key in over:
+            assert state(hass, key) == STATE_UNKNOWN
+        assert state(hass, "budget") == state(hass, "spend_limit") == "500"
+        assert state(hass, "usage_pct", "qwen-max") == "82.0"
+        await hass.config_entries.async_reload(entry.entry_id)
+        await hass.async_block_till_done(wait_background_tasks=True)
 
 
 async def due(simulator: Simulator, poll: Poll, seconds: float) -> None:

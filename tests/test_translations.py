@@ -217,6 +217,15 @@ def test_alerts(english: Any) -> None:
     assert attributes["event_type"]["state"].keys() == set(AlertKind)
 
 
+def test_activity(english: Any) -> None:
+    """Each alert is a sentence, filled with what applies to it."""
+    said = english["common"]
+    assert said.keys() == {f"alert_{kind}" for kind in AlertKind}
+    assert {field for text in said.values() for field in placeholders(text)} <= (
+        Alert(kind=AlertKind.RECOVERED, alert_id="").as_dict().keys()
+    )
+
+
 def test_exceptions(english: Any) -> None:
     wanted = FAILURE_KEYS | {
         "environment_variable_missing",

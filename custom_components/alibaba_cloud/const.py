@@ -6,6 +6,9 @@ from typing import Final
 DOMAIN: Final = "alibaba_cloud"
 LOGGER = logging.getLogger(__package__)
 
+EVENT_ALERT: Final = f"{DOMAIN}_alert"
+"""What the activity log shows of an alert; automations use the triggers."""
+
 CONF_API_KEY_ENV: Final = "api_key_env"
 """The name of the environment variable that holds the key, in place of the key."""
 CONF_BASE_URL: Final = "base_url"

@@ -14,6 +14,7 @@ from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers.event import async_track_utc_time_change
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
@@ -41,6 +42,7 @@ from .model_studio import (
     billed_since,
     merge,
     outlook,
+    without_past,
 )
 from .reauth import Reauth
 from .sources import SIGNED, Source, SourceCoordinator, billing_today, clients_of
@@ -48,6 +50,8 @@ from .storage import AccountStore
 
 UPDATE_INTERVAL = timedelta(seconds=30)
 
+MIDNIGHT = 16
+"""The hour in UTC in which a day begins in the billing time zone."""
 _DAY = timedelta(days=1)
 _PORTION = 50
 """Listeners that are told at once; each may write a state."""
@@ -224,13 +228,25 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         return self.account
 
     @property
+    def _standing(self) -> AccountSnapshot | None:
+        """The API key's last figures; if kept, without those of the past."""
+        if self.data is None or self.last_update_success:
+            return self.data
+        seen = (window.seen for window in self.store.spend.values())
+        return without_past(
+            self.data,
+            read=self.read_at or max(seen, default=None),
+            now=dt_util.utcnow(),
+        )
+
+    @property
     def last_read(self) -> AccountSnapshot | None:
         """The figures of all sources as last read, whether or not they still stand."""
         if self.data is None and not any(s.data for s in self.sources.values()):
             return None
         return self._with_outlook(
             self._merge(
-                self.data, {source: s.data for source, s in self.sources.items()}
+                self._standing, {source: s.data for source, s in self.sources.items()}
             )
         )
 
@@ -279,6 +295,11 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
 
         The past comes last: it takes a request for every month of it.
         """
+        self.config_entry.async_on_unload(
+            async_track_utc_time_change(
+                self.hass, self._day_begins, hour=MIDNIGHT, minute=0, second=0
+            )
+        )
         for source in self.sources.values():
             self.config_entry.async_on_unload(
                 source.async_add_listener(partial(self._source_told, source))
@@ -292,6 +313,12 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         )
         if history := self.sources.get(Source.HISTORY):
             await history.async_refresh()
+
+    @callback
+    def _day_begins(self, _: datetime) -> None:
+        """Drop what is over with the day: a service that throttles is not asked soon."""
+        self._update_account()
+        self.async_update_listeners()
 
     @callback
     def _source_told(self, source: SourceCoordinator[Any]) -> None:
@@ -360,7 +387,8 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
     @callback
     def _update_account(self) -> None:
         """Take up what the sources say now."""
-        account = self.data if self.status in (Status.OK, Status.LIMITED) else None
+        kept = self.status in (Status.OK, Status.LIMITED)
+        account = self._standing if kept else None
         reports = {source: s.report for source, s in self.sources.items()}
         failing = {source for source, report in reports.items() if report is None}
         if account is None:

@@ -2,14 +2,16 @@
 
 from typing import override
 
-from homeassistant.components.event import EventEntity
+from homeassistant.components.event import ATTR_EVENT_TYPE, EventEntity
+from homeassistant.const import ATTR_DEVICE_ID, ATTR_ENTITY_ID
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .alerting import SIGNAL_ALERT, AccountAlert
-from .const import DOMAIN
+from .const import DOMAIN, EVENT_ALERT
 from .coordinator import AlibabaCloudConfigEntry
 from .model_studio import AlertKind
 
@@ -35,7 +37,7 @@ class AlibabaCloudAlerts(EventEntity):
 
     def __init__(self, entry: AlibabaCloudConfigEntry) -> None:
         """Attach the entity to the account's device."""
-        self._entry_id = entry.entry_id
+        self._entry = entry
         self._attr_unique_id = f"{entry.entry_id}_alerts"
         self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, entry.entry_id)})
 
@@ -49,7 +51,27 @@ class AlibabaCloudAlerts(EventEntity):
 
     @callback
     def _told(self, told: AccountAlert) -> None:
-        """Say an alert of the account."""
-        if told.entry_id == self._entry_id:
-            self._trigger_event(told.alert.kind.value, told.alert.as_dict())
-            self.async_write_ha_state()
+        """Show an alert of the account, with what applies to it."""
+        if told.entry_id != self._entry.entry_id:
+            return
+        alert = told.alert
+        attributes = {k: v for k, v in alert.as_dict().items() if v is not None}
+        self._trigger_event(alert.kind.value, attributes)
+        self.async_write_ha_state()
+        self.hass.bus.async_fire(
+            EVENT_ALERT,
+            {
+                ATTR_ENTITY_ID: self.entity_id,
+                ATTR_DEVICE_ID: self._device_of(alert.model),
+                "account": told.account,
+                ATTR_EVENT_TYPE: alert.kind.value,
+                **attributes,
+            },
+        )
+
+    def _device_of(self, model: str | None) -> str:
+        """Return the device of a model, without one that of the account."""
+        device = dr.async_get(self.hass).async_get_child_device_by_identifier(
+            (DOMAIN, f"{self._entry.entry_id}_model_{model}"), self._entry.entry_id
+        )
+        return device.id if device else self._entry.runtime_data.device_id

@@ -28,11 +28,7 @@ REJECTED = HEALTHY | {
     "api_key_problem": "on",
     "account_available": "off",
 }
-THROTTLED = HEALTHY | {
-    "status": "limited",
-    "rate_limited": "on",
-    "account_available": "off",
-}
+THROTTLED = HEALTHY | {"status": "limited", "rate_limited": "on"}
 OUT_OF_REACH = HEALTHY | {"status": "error", "account_available": "off"}
 
 

@@ -318,6 +318,13 @@ async def test_spend_level_blueprint(
     )
 
 
+STATUS = {
+    Fault.THROTTLED: "limited",
+    Fault.UNAUTHORIZED: "auth",
+    Fault.SERVER_ERROR: "error",
+}
+
+
 @pytest.mark.parametrize(
     ("blueprint", "fault", "failed", "recovered"),
     [
@@ -347,7 +354,7 @@ async def test_failure_blueprints(
 
     simulator.fail(fault)
     await account.refresh()
-    await account.shows(account_available="off")
+    await account.shows(status=STATUS[fault])
     assert await automations.notifications() == []
     await reload(account)
     [(title, _)] = await automations.tell(1)

@@ -48,6 +48,7 @@ from .errors import (
     PermissionDeniedError,
     RateLimitError,
 )
+from .expiry import without_past
 from .merging import Reports, merge
 from .models import (
     AccessKey,
@@ -122,5 +123,6 @@ __all__ = [
     "outlook",
     "parse_answer",
     "reaches",
+    "without_past",
     "workspace_base_url",
 ]

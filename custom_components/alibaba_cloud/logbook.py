@@ -1,0 +1,43 @@
+"""How alerts read in the activity log."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from homeassistant.components.event import ATTR_EVENT_TYPE
+from homeassistant.components.logbook import (
+    LOGBOOK_ENTRY_ENTITY_ID,
+    LOGBOOK_ENTRY_MESSAGE,
+    LOGBOOK_ENTRY_NAME,
+    LazyEventPartialState,
+)
+from homeassistant.const import ATTR_ENTITY_ID
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.translation import async_get_cached_translations
+
+from .const import DOMAIN, EVENT_ALERT
+
+
+@callback
+def async_describe_events(
+    hass: HomeAssistant,
+    async_describe_event: Callable[
+        [str, str, Callable[[LazyEventPartialState], dict[str, Any]]], None
+    ],
+) -> None:
+    """Describe alerts."""
+
+    @callback
+    def describe(event: LazyEventPartialState) -> dict[str, Any]:
+        """Return a sentence about a model or an account, in Home Assistant's language."""
+        alert: Mapping[str, Any] = event.data
+        texts = async_get_cached_translations(
+            hass, hass.config.language, "common", DOMAIN
+        )
+        text = texts[f"component.{DOMAIN}.common.alert_{alert[ATTR_EVENT_TYPE]}"]
+        return {
+            LOGBOOK_ENTRY_NAME: alert.get("model", alert["account"]),
+            LOGBOOK_ENTRY_MESSAGE: text.format(**alert),
+            LOGBOOK_ENTRY_ENTITY_ID: alert[ATTR_ENTITY_ID],
+        }
+
+    async_describe_event(DOMAIN, EVENT_ALERT, describe)

@@ -1,0 +1,146 @@
+"""Alerts in the activity log."""
+
+from collections.abc import Callable
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_capture_events,
+)
+
+from custom_components.alibaba_cloud.const import (
+    CONF_LOW_BALANCE,
+    CONF_MONTHLY_BUDGET,
+    DOMAIN,
+    EVENT_ALERT,
+)
+from custom_components.alibaba_cloud.logbook import async_describe_events
+from homeassistant.core import Event, HomeAssistant
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.translation import async_load_integrations
+
+from .conftest import Poll, setup
+from .simulator import Fault, Simulator
+from .test_alerts import noon, report, spend_alike
+
+LONG = 16 * 60
+ACCOUNT = "Model Studio"
+
+CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
+    "spend_level": (
+        lambda simulator: report(simulator, monthly_spend=410),
+        ACCOUNT,
+        "reached 80 % of its budget",
+    ),
+    "balance_low": (
+        lambda simulator: report(simulator, available=49.5),
+        ACCOUNT,
+        "has a low balance: 49.5 USD",
+    ),
+    "model_level": (
+        lambda simulator: report(simulator, used=1010),
+        "qwen-max",
+        "reached 100 % of its limit",
+    ),
+    "rate_limited": (
+        lambda simulator: simulator.fail(Fault.THROTTLED),
+        ACCOUNT,
+        "is rate limited",
+    ),
+    "api_key_rejected": (
+        lambda simulator: simulator.fail(Fault.UNAUTHORIZED),
+        ACCOUNT,
+        "has an API key that is rejected",
+    ),
+    "account_unavailable": (
+        lambda simulator: simulator.fail(Fault.SERVER_ERROR),
+        ACCOUNT,
+        "is unavailable",
+    ),
+}
+
+
+def described(hass: HomeAssistant, event: Event[Any]) -> dict[str, Any]:
+    """Return what the activity log shows of an event."""
+    found: dict[tuple[str, str], Any] = {}
+
+    def register(domain: str, event_type: str, describe: Any) -> None:
+        found[domain, event_type] = describe
+
+    async_describe_events(hass, register)
+    assert found.keys() == {(DOMAIN, EVENT_ALERT)}
+    entry: dict[str, Any] = found[DOMAIN, EVENT_ALERT](event)
+    return entry
+
+
+@pytest.mark.parametrize("kind", CAUSES)
+async def test_alerts(
+    request: pytest.FixtureRequest,
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    kind: str,
+) -> None:
+    """Each reads as a sentence about the account or the model."""
+    cause, name, message = CAUSES[kind]
+    report(simulator, monthly_spend=100, used=100)
+    hass.config_entries.async_update_entry(entry, options={CONF_LOW_BALANCE: 50})
+    await setup(hass, entry)
+    events = async_capture_events(hass, EVENT_ALERT)
+    cause(simulator)
+    await poll(LONG)
+    await poll(LONG)
+    simulator.recover()
+    await poll(LONG)
+    failed = kind in ("rate_limited", "api_key_rejected", "account_unavailable")
+    if failed:
+        request.node.add_marker(pytest.mark.logs("Error fetching"))
+    assert [event.data["event_type"] for event in events] == [
+        kind,
+        *(["recovered"] if failed else []),
+    ]
+    assert None not in events[0].data.values()
+    entity = {"entity_id": "event.model_studio_alerts"}
+    assert described(hass, events[0]) == {"name": name, "message": message, **entity}
+    if failed:
+        assert described(hass, events[1]) == {
+            "name": ACCOUNT,
+            "message": "works again",
+            **entity,
+        }
+    device = dr.async_get(hass).async_get(events[0].data["device_id"])
+    assert device
+    assert device.name == name
+
+
+async def test_forecast(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    freezer.move_to(noon(10))
+    report(simulator, daily_spend=5, monthly_spend=95, used=100)
+    hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 290})
+    await setup(hass, entry)
+    events = async_capture_events(hass, EVENT_ALERT)
+    await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
+    assert described(hass, events[0])["message"] == (
+        "is forecast to spend 310 USD, above its budget of 290 USD"
+    )
+
+
+async def test_language_of_home_assistant(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """The log is written once for all users."""
+    hass.config.language = "zh-Hans"
+    await async_load_integrations(hass, {DOMAIN})
+    events = async_capture_events(hass, EVENT_ALERT)
+    report(simulator, monthly_spend=410)
+    await poll()
+    assert described(hass, events[0])["message"] == "费用已达预算的 80 %"
