@@ -18,6 +18,7 @@ const INTEGRATION = `/config/integrations/integration/${DOMAIN}`;
 const COLUMNS = 4;
 const HALF = { columns: 6 };
 const FULL = { columns: 12 };
+const WIDE = { columns: "full", rows: 5 };
 
 /** Number of models that have a gauge, and whose costs fit into one column. */
 const FEW = 6;
@@ -199,7 +200,7 @@ function graph(statistics, more) {
     stat_types: "change",
     chart_type: "bar",
     hide_legend: statistics.length === 1,
-    grid_options: { columns: "full", rows: 5 },
+    grid_options: WIDE,
     ...more,
   };
 }
@@ -345,7 +346,12 @@ function accountSections(hass, account, text) {
       icon: "mdi:bell-outline",
       visibility: [{ condition: "state", entity, state_not: "unknown" }],
       cards: [
-        { type: "logbook", target: { entity_id: [entity] }, hours_to_show: 24 * 30 },
+        {
+          type: "logbook",
+          target: { entity_id: [entity] },
+          hours_to_show: 24 * BY_DAY.days_to_show,
+          grid_options: WIDE,
+        },
       ],
     })),
   ];
