@@ -101,11 +101,11 @@ async function addSpend(hass, accounts) {
       .filter(({ statistic_id: id }) => id === account.entities.monthly_spend)
       .map(({ statistic_id: entity }) => ({ entity, name: { type: "entity" } }));
     account.spend = await addMonths(hass, totals.length ? totals : recorded);
-    account.spendByModel = account.models.flatMap(({ model, name }) =>
-      imported
-        .filter((statistic) => statistic.name?.endsWith(` ${model}`))
-        .map(({ entity }) => ({ entity, name })),
-    );
+    for (const model of account.models) {
+      model.spend = imported
+        .filter(({ name }) => name?.endsWith(` ${model.model}`))
+        .map(({ entity }) => ({ entity, name: model.name }));
+    }
   }
 }
 
@@ -131,13 +131,13 @@ function numberOf(hass, entity) {
   return Number.isNaN(number) ? null : number;
 }
 
-/** Returns one figure of the models that have it, highest first. */
+/** Returns the models that have a figure, those with the highest first. */
 function ranked(hass, models, key) {
   return models
-    .flatMap(({ entities }) => entities[key] ?? [])
-    .map((entity) => [numberOf(hass, entity) ?? -1, entity])
+    .filter(({ entities }) => entities[key])
+    .map((model) => [numberOf(hass, model.entities[key]) ?? -1, model])
     .sort(([one], [other]) => other - one)
-    .map(([, entity]) => entity);
+    .map(([, model]) => model);
 }
 
 function tile(entity, more) {
@@ -237,28 +237,25 @@ function accountHeading({ name, deviceId, entities }) {
 
 /** Returns the sections of an account, without those that would be empty. */
 function accountSections(hass, account, text) {
-  const { entities, models, spend, spendByModel } = account;
+  const { entities, models, spend } = account;
   const present = (...keys) => keys.flatMap((key) => entities[key] ?? []);
   const tiles = (...keys) => present(...keys).map((entity) => tile(entity));
   const wideIf = (many) => (many ? { column_span: COLUMNS } : {});
 
   const budget = numberOf(hass, entities.budget);
-  const total = numberOf(hass, entities.monthly_spend);
-  const used = {
-    usage_pct: ranked(hass, models, "usage_pct"),
-    load_pct: ranked(hass, models, "load_pct"),
-  };
-  const costs = ranked(hass, models, "monthly_spend");
+  const used = ["usage_pct", "load_pct"].map((key) => ({
+    key,
+    figures: ranked(hass, models, key).map(({ entities: of }) => of[key]),
+  }));
+  const paid = ranked(hass, models, "monthly_spend");
+  const spendByModel = paid.flatMap((model) => model.spend).slice(0, COLORS);
+  const costs = [
+    ...paid.map(({ entities: of }) => [of.monthly_spend]),
+    ...present("other_models_monthly_spend").map((id) => [id, text("other_models")]),
+  ];
+  const highest = Math.max(...costs.map(([entity]) => numberOf(hass, entity) ?? 0));
 
   const sections = [
-    ...present("available_data").map((entity) => ({
-      title: "more",
-      icon: "mdi:key-plus",
-      visibility: [{ condition: "state", entity, state: "limits" }],
-      cards: [
-        { type: "markdown", content: text("add_access_key", { url: INTEGRATION }) },
-      ],
-    })),
     {
       title: "spend",
       icon: "mdi:cash-multiple",
@@ -273,7 +270,7 @@ function accountSections(hass, account, text) {
         ...present("balance_lasts_until").map(dateTile),
       ],
     },
-    ...Object.entries(used).map(([key, figures]) => ({
+    ...used.map(({ key, figures }) => ({
       title: key,
       icon: "mdi:gauge",
       cards: figures
@@ -299,30 +296,18 @@ function accountSections(hass, account, text) {
     {
       title: "models_this_month",
       icon: "mdi:cash-clock",
-      ...wideIf(costs.length > FEW),
-      cards: costs.length
-        ? [
-            ...costs.map((entity) => bar(entity, total)),
-            ...present("other_models_monthly_spend").map((entity) =>
-              bar(entity, total, text("other_models")),
-            ),
-          ]
-        : [],
+      ...wideIf(paid.length > FEW),
+      cards: paid.length ? costs.map(([id, name]) => bar(id, highest, name)) : [],
     },
     {
       title: "models_per_day",
       icon: "mdi:chart-bar-stacked",
       cards:
         spendByModel.length > 1
-          ? [
-              graph(spendByModel.slice(0, COLORS), {
-                chart_type: "bar-stack",
-                ...BY_DAY,
-              }),
-            ]
+          ? [graph(spendByModel, { chart_type: "bar-stack", ...BY_DAY })]
           : [],
     },
-    ...Object.values(used).map((figures) => ({
+    ...used.map(({ figures }) => ({
       title: "less_used",
       icon: "mdi:gauge-low",
       ...wideIf(true),
@@ -341,6 +326,14 @@ function accountSections(hass, account, text) {
             : [];
         }),
     },
+    ...present("available_data").map((entity) => ({
+      title: "more",
+      icon: "mdi:key-plus",
+      visibility: [{ condition: "state", entity, state: "limits" }],
+      cards: [
+        { type: "markdown", content: text("add_access_key", { url: INTEGRATION }) },
+      ],
+    })),
     ...present("alerts").map((entity) => ({
       title: "alerts",
       icon: "mdi:bell-outline",
