@@ -1212,7 +1212,7 @@ async def test_forecast_of_a_month_that_is_over(
     freezer.move_to("2026-08-31 23:58:00+08:00")
     report(simulator, daily_spend=10, monthly_spend=310)
     await poll()
-    assert state(hass, "projected_monthly_spend") == "310.01"
+    assert state(hass, "projected_monthly_spend") == "310.42"
     freezer.move_to("2026-09-01 00:04:00+08:00")
     await poll()
     assert state(hass, "projected_monthly_spend") == "310.00"
@@ -1225,7 +1225,7 @@ async def test_forecast_of_a_month_that_is_over(
     )
     freezer.move_to("2026-09-01 00:14:00+08:00")
     await poll()
-    assert state(hass, "projected_monthly_spend") == "299.90"
+    assert state(hass, "projected_monthly_spend") == "300.00"
     assert said(told) == []
 
 
@@ -1706,3 +1706,31 @@ async def test_days_of_the_past(
     assert "unit_of_measurement" in recorded.attributes
     await unload(hass, with_access_key)
     await async_wait_recording_done(hass)
+
+
+async def test_forecast_changes_with_the_hour(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """Within it, only with what is spent: another model's use changes nothing."""
+    freezer.move_to(noon(10))
+    report(simulator, daily_spend=5, monthly_spend=95)
+    await setup(hass, entry)
+    await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
+    freezer.move_to(noon(14) + timedelta(minutes=1))
+    shown = set()
+    for used in range(20):
+        report(simulator, used=used)
+        await poll(120)
+        shown.add(state(hass, "projected_monthly_spend"))
+    assert len(shown) == 1
+    report(simulator, used=50)
+    await poll(60 * 60)
+    assert state(hass, "projected_monthly_spend") not in shown
+    report(simulator, monthly_spend=140)
+    before = state(hass, "projected_monthly_spend")
+    await poll()
+    assert state(hass, "projected_monthly_spend") != before

@@ -32,32 +32,32 @@ CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
     "spend_level": (
         lambda simulator: report(simulator, monthly_spend=410),
         ACCOUNT,
-        "reached 80 % of its budget",
+        "The spend reached 80 % of the budget",
     ),
     "balance_low": (
         lambda simulator: report(simulator, available=49.5),
         ACCOUNT,
-        "has a low balance: 49.5 USD",
+        "The balance is low: 49.5 USD",
     ),
     "model_level": (
         lambda simulator: report(simulator, used=1010),
         "qwen-max",
-        "reached 100 % of its limit",
+        "qwen-max reached 100 % of its limit",
     ),
     "rate_limited": (
         lambda simulator: simulator.fail(Fault.THROTTLED),
         ACCOUNT,
-        "is rate limited",
+        "The account is rate limited",
     ),
     "api_key_rejected": (
         lambda simulator: simulator.fail(Fault.UNAUTHORIZED),
         ACCOUNT,
-        "has an API key that is rejected",
+        "The API key is rejected",
     ),
     "account_unavailable": (
         lambda simulator: simulator.fail(Fault.SERVER_ERROR),
         ACCOUNT,
-        "is unavailable",
+        "The account is unavailable",
     ),
 }
 
@@ -85,7 +85,7 @@ async def test_alerts(
     kind: str,
 ) -> None:
     """Each reads as a sentence about the account or the model."""
-    cause, name, message = CAUSES[kind]
+    cause, device_name, message = CAUSES[kind]
     report(simulator, monthly_spend=100, used=100)
     hass.config_entries.async_update_entry(entry, options={CONF_LOW_BALANCE: 50})
     await setup(hass, entry)
@@ -103,17 +103,16 @@ async def test_alerts(
         *(["recovered"] if failed else []),
     ]
     assert None not in events[0].data.values()
-    entity = {"entity_id": "event.model_studio_alerts"}
-    assert described(hass, events[0]) == {"name": name, "message": message, **entity}
+    shown = {"name": ACCOUNT, "entity_id": "event.model_studio_alerts"}
+    assert described(hass, events[0]) == {**shown, "message": message}
     if failed:
         assert described(hass, events[1]) == {
-            "name": ACCOUNT,
-            "message": "works again",
-            **entity,
+            **shown,
+            "message": "The account works again",
         }
     device = dr.async_get(hass).async_get(events[0].data["device_id"])
     assert device
-    assert device.name == name
+    assert device.name == device_name
 
 
 async def test_forecast(
@@ -130,7 +129,7 @@ async def test_forecast(
     events = async_capture_events(hass, EVENT_ALERT)
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
     assert described(hass, events[0])["message"] == (
-        "is forecast to spend 310 USD, above its budget of 290 USD"
+        "The forecast of 310 USD is above the budget of 290 USD"
     )
 
 

@@ -405,8 +405,11 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             self.account = self._with_outlook(self._merge(account, reports))
 
     def _with_outlook(self, account: AccountSnapshot) -> AccountSnapshot:
-        """Return the figures with what the days before say of the days to come."""
-        now = dt_util.utcnow()
+        """Return the figures with what the days before say of the days to come.
+
+        As of the hour: within it, nothing but another figure changes the forecast.
+        """
+        now = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
         return replace(
             account,
             outlook=outlook(

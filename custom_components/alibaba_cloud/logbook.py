@@ -28,14 +28,14 @@ def async_describe_events(
 
     @callback
     def describe(event: LazyEventPartialState) -> dict[str, Any]:
-        """Return a sentence about a model or an account, in Home Assistant's language."""
+        """Return a sentence in Home Assistant's language: the log has one for all users."""
         alert: Mapping[str, Any] = event.data
         texts = async_get_cached_translations(
             hass, hass.config.language, "common", DOMAIN
         )
         text = texts[f"component.{DOMAIN}.common.alert_{alert[ATTR_EVENT_TYPE]}"]
         return {
-            LOGBOOK_ENTRY_NAME: alert.get("model", alert["account"]),
+            LOGBOOK_ENTRY_NAME: alert["account"],
             LOGBOOK_ENTRY_MESSAGE: text.format(**alert),
             LOGBOOK_ENTRY_ENTITY_ID: alert[ATTR_ENTITY_ID],
         }

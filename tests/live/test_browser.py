@@ -55,9 +55,7 @@ async def test_set_up(
 
         await page.get_by_role("link", name="qwen-plus").click()
         used = int((await account.states())["model_qwen-plus_used"]["state"])
-        await expect_figures(
-            page, entities, {"model_qwen-plus_used": f"{used:,} units"}
-        )
+        await expect_figures(page, entities, {"model_qwen-plus_used": f"{used:,}"})
         await page.screenshot(path=screenshots / "model.png")
 
 
