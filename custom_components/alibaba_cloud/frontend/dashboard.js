@@ -34,7 +34,7 @@ const BY_MONTH = { period: "month", days_to_show: 365 };
 const NO_NUMBER = ["unknown", "unavailable"];
 
 /**
- * Returns the accounts with their models, each with its entity ids by key.
+ * Returns the accounts with their models, each with its entity IDs by key.
  *
  * Only entities that can be shown are among them: `hass.entities` has those that are
  * enabled, of which some are hidden or have no state.
@@ -60,16 +60,16 @@ function findAccounts(hass, options) {
     .filter(({ id }) => id)
     .sort((one, other) => one.name.localeCompare(other.name, hass.language));
 
-  const accounts = devices
-    .filter(({ parentId }) => !parentId)
-    .map((account) => ({
-      ...account,
-      models: devices
-        .filter(({ parentId }) => parentId === account.deviceId)
-        .map((device) => ({ ...device, model: device.id.split("_model_", 2)[1] }))
-        .filter(({ model }) => model && (options.models?.includes(model) ?? true)),
-    }))
-    .filter(({ deviceId }) => deviceId in byDevice);
+  const accounts = devices.filter(
+    ({ deviceId, parentId }) => !parentId && deviceId in byDevice,
+  );
+  for (const account of accounts) {
+    const prefix = `${account.id}_model_`;
+    account.models = devices
+      .filter(({ id }) => id.startsWith(prefix))
+      .map((device) => ({ ...device, model: device.id.slice(prefix.length) }))
+      .filter(({ model }) => options.models?.includes(model) ?? true);
+  }
 
   return options.accounts
     ? options.accounts.flatMap((wanted) => accounts.filter(({ id }) => id === wanted))
@@ -83,9 +83,9 @@ function findAccounts(hass, options) {
  * is what Home Assistant recorded of the sensor.
  */
 async function addSpend(hass, accounts) {
+  // There are no statistics without the recorder.
   const listed = await hass
     .callWS({ type: "recorder/list_statistic_ids", statistic_type: "sum" })
-    // There are no statistics without the recorder.
     .catch(() => []);
 
   for (const account of accounts) {
@@ -115,13 +115,15 @@ async function addMonths(hass, statistics) {
     return [];
   }
   const start = Date.now() - BY_MONTH.days_to_show * 24 * 3600 * 1000;
-  const months = await hass.callWS({
-    type: "recorder/statistics_during_period",
-    start_time: new Date(start).toISOString(),
-    statistic_ids: statistics.map(({ entity }) => entity),
-    period: "month",
-    types: ["change"],
-  });
+  const months = await hass
+    .callWS({
+      type: "recorder/statistics_during_period",
+      start_time: new Date(start).toISOString(),
+      statistic_ids: statistics.map(({ entity }) => entity),
+      period: "month",
+      types: ["change"],
+    })
+    .catch(() => ({}));
   return statistics.map((it) => ({ ...it, months: months[it.entity]?.length ?? 0 }));
 }
 
@@ -220,6 +222,7 @@ function accountHeading({ name, deviceId, entities }) {
     .map((entity) => ({
       type: "entity",
       entity,
+      name: { type: "entity" },
       state_content: "name",
       color: "red",
       visibility: [{ condition: "state", entity, state: "on" }],
@@ -254,6 +257,8 @@ function accountSections(hass, account, text) {
     ...present("other_models_monthly_spend").map((id) => [id, text("other_models")]),
   ];
   const highest = Math.max(...costs.map(([entity]) => numberOf(hass, entity) ?? 0));
+
+  const logged = hass.config.components.includes("logbook") ? present("alerts") : [];
 
   const sections = [
     {
@@ -334,7 +339,7 @@ function accountSections(hass, account, text) {
         { type: "markdown", content: text("add_access_key", { url: INTEGRATION }) },
       ],
     })),
-    ...present("alerts").map((entity) => ({
+    ...logged.map((entity) => ({
       title: "alerts",
       icon: "mdi:bell-outline",
       visibility: [{ condition: "state", entity, state_not: "unknown" }],
