@@ -8,6 +8,11 @@ from homeassistant.helpers.typing import ConfigType
 
 from .const import CONF_BASE_URL, DOMAIN, LOGGER, console_url
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+from .dashboard import (
+    async_add_dashboard,
+    async_remove_dashboard,
+    async_serve_dashboard,
+)
 from .failures import PollFailed
 from .history import async_remove_statistics
 from .repairs import async_follow_issues, async_withdraw_issues
@@ -21,6 +26,7 @@ PLATFORMS = [Platform.BINARY_SENSOR, Platform.EVENT, Platform.SENSOR]
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register the actions, which are there with or without an account."""
     async_setup_services(hass)
+    await async_serve_dashboard(hass)
     return True
 
 
@@ -42,6 +48,7 @@ async def async_setup_entry(
         )
         .id
     )
+    await async_add_dashboard(hass)
     await coordinator.store.async_load()
     await coordinator.async_first_refresh()
     if entry.disabled_by:
@@ -87,6 +94,8 @@ async def async_remove_entry(
             "The statistics of %s are left, because the database can't be read",
             entry.title,
         )
+    if not hass.config_entries.async_entries(DOMAIN):
+        await async_remove_dashboard(hass)
 
 
 async def async_remove_config_entry_device(

@@ -12,7 +12,6 @@ from .access_key import MODELS, base_url_of, form_of
 from .account import DOMAIN, LiveAccount
 from .browser import ENDPOINTS, fill_in_access_key, fill_in_account, open_page
 from .conftest import API_KEY, ExpectedLog
-from .dashboard import dashboard_of
 from .instance import HomeAssistant
 
 
@@ -155,22 +154,6 @@ async def test_access_key(
         ).to_be_visible()
         await expect(page.get_by_text("InvalidAccessKeyId")).to_be_visible()
         await page.screenshot(path=screenshots / "reauth_access_key.png")
-
-
-async def test_dashboard(account: LiveAccount) -> None:
-    """The dashboard of the documentation fits the account's entities."""
-    dashboard = await dashboard_of(account)
-    path = "a-dashboard"
-    await account.home_assistant.command(
-        "lovelace/dashboards/create", url_path=path, title="A dashboard"
-    )
-    await account.home_assistant.command(
-        "lovelace/config/save", url_path=path, config=dashboard
-    )
-    async with open_page(account.home_assistant) as page:
-        await page.goto(f"/{path}")
-        await expect(page.locator("hui-gauge-card")).to_have_count(5)
-        await expect(page.locator("hui-error-card")).to_have_count(0)
 
 
 async def expect_figures(
