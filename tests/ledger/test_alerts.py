@@ -178,11 +178,7 @@ def restarted(state: AlertState) -> AlertState:
 
 def written(alert: Alert) -> str:
     """Return what an alert says, without its id."""
-<<<<<<< HEAD
     content = {k: v for k, v in alert.as_dict().items() if v is not None}
-=======
-    content = alert.as_dict()
->>>>>>> ltests1
     assert re.fullmatch("[0-9a-f]{32}", content.pop("alert_id"))
     return f"{alert.kind.value} {json.dumps(content)}"
 
@@ -273,104 +269,6 @@ def test_unknown_changes_nothing(unknown: Look) -> None:
     assert [len(account.see(look)) for look in looks] == [0] * 5
 
 
-<<<<<<< HEAD
-def test_budget_that_becomes_known() -> None:
-    """What was reached before is alerted then."""
-    account = Account()
-    assert account.see(spent(85, limit=None)) == []
-    assert account.levels(spent(85)) == [50, 80]
-
-
-@pytest.mark.parametrize(
-    "look",
-    [
-        pytest.param(spent(85, levels=(80,), asked=(80, 82)), id="spend"),
-        pytest.param(used(m=85, levels=(80,), asked=(80, 82)), id="model"),
-    ],
-)
-def test_level_of_automations(look: Look) -> None:
-    """It is no option, unless it is in the options as well."""
-    assert [alert.is_option for alert in Account().see(look)] == [True, False]
-
-
-@pytest.mark.parametrize("name", ["levels", "asked"])
-def test_new_spend_level(name: str) -> None:
-    """It is alerted when it is reached, but not if it was passed already."""
-    account = Account()
-    assert account.levels(spent(60, levels=(30,), asked=(40,))) == [30, 40]
-    given: dict[str, Any] = {"levels": (30,), "asked": (40,)}
-    given[name] = (*given[name], 55, 70)
-    assert account.see(spent(60, **given)) == []
-    assert account.see(spent(69, **given)) == []
-    assert account.levels(spent(70, **given)) == [70]
-    assert account.levels(spent(70, **given, since=SEPTEMBER)) == [30, 40, 55, 70]
-
-
-def test_new_spend_level_while_the_spend_is_unknown() -> None:
-    account = Account()
-    account.see(spent(40))
-    assert account.ignores(spent(None, asked=(60,)))
-    assert account.levels(spent(65, asked=(60,))) == [50]
-
-
-def test_new_spend_level_as_the_period_begins() -> None:
-    account = Account()
-    account.see(spent(40))
-    assert account.levels(spent(65, asked=(60,), since=SEPTEMBER)) == [50]
-
-
-def test_removed_spend_level() -> None:
-    """It is remembered for the rest of the period only."""
-    account = Account()
-    assert account.levels(spent(85)) == [50, 80]
-    assert account.see(spent(85, levels=(50,))) == []
-    assert account.see(spent(85)) == []
-    account.see(spent(85, levels=(50,)))
-    account.see(spent(20, levels=(50,), since=SEPTEMBER))
-    assert account.state.spend_levels.keys() == {50}
-    assert account.levels(spent(85, since=SEPTEMBER)) == [50]
-
-
-@pytest.mark.parametrize(
-    "looks",
-    [
-        pytest.param([(60, 75, [80]), (75, 75, [100])], id="lowered"),
-        pytest.param([(60, 120, []), (95, 120, []), (96, 120, [80])], id="raised"),
-        pytest.param([(60, 150, []), (74, 150, []), (75, 150, [50])], id="raised more"),
-        pytest.param([(40, "1E+2", []), (60, "100.00", [])], id="the same"),
-        pytest.param([(None, 200, []), (60, 200, []), (100, 200, [50])], id="unseen"),
-        pytest.param([(40, None, []), (60, None, [50])], id="removed"),
-    ],
-)
-def test_new_budget_of_the_user(
-    looks: list[tuple[Amount | None, Amount | None, list[int]]],
-) -> None:
-    """It arms the levels that are not reached under it."""
-    account = Account()
-    assert account.levels(spent(60, budget=100)) == [50]
-    for spend, budget, due in looks:
-        assert account.levels(spent(spend, budget=budget)) == due
-
-
-def test_level_of_each_budget_has_an_id_of_its_own() -> None:
-    account = Account()
-    first = account.see_one(spent(50, budget=100))
-    assert account.see(spent(50, budget=200)) == []
-    assert account.see_one(spent(100, budget=200)).alert_id != first.alert_id
-
-
-@pytest.mark.parametrize(
-    ("look", "expected"),
-    [
-        pytest.param(spent("33.3"), True, id="exactly"),
-        pytest.param(spent("33.29999"), False, id="almost"),
-        pytest.param(spent(50, since=None), True, id="period unknown"),
-        pytest.param(spent(None), False, id="spend unknown"),
-        pytest.param(spent(50, limit=None), False, id="budget unknown"),
-        pytest.param(spent(50, limit_currency="CNY"), False, id="another currency"),
-    ],
-)
-=======
 @pytest.mark.parametrize(
     "look",
     [
@@ -464,7 +362,6 @@ def test_level_of_each_budget_has_an_id_of_its_own() -> None:
         pytest.param(spent(50, limit_currency="CNY"), False, id="another currency"),
     ],
 )
->>>>>>> ltests1
 def test_reaches(look: Look, expected: bool) -> None:
     assert reaches(look.seen.account, Decimal("33.3")) is expected
 
@@ -665,11 +562,6 @@ def test_failure_and_recovery() -> None:
         'recovered {"failure": "rate_limited"}',
         'recovered {"failure": "api_key_rejected"}',
     ]
-<<<<<<< HEAD
-
-
-LOOKS = st.one_of(
-=======
     assert len({alert.alert_id for alert in alerts}) == 4
 
 
@@ -682,7 +574,6 @@ def at_once(spend: Look, balance: Look, models: Look, poll: Look) -> Look:
 
 LOOKS = st.builds(
     at_once,
->>>>>>> ltests1
     st.builds(
         spent,
         st.integers(-50, 300),
@@ -690,21 +581,13 @@ LOOKS = st.builds(
         projected=st.none() | st.integers(0, 400),
         since=st.sampled_from((JULY, AUGUST, SEPTEMBER)),
     ),
-<<<<<<< HEAD
-    st.builds(left, st.integers(5, 15), currency=st.sampled_from(("CNY", "USD"))),
-=======
     st.builds(left, st.integers(5, 15)),
->>>>>>> ltests1
     st.builds(used, m=st.integers(65, 105), n=st.integers(65, 105)),
     st.builds(polled, st.sampled_from("RRKU.")),
 )
 
 
-<<<<<<< HEAD
-@given(looks=st.lists(LOOKS, max_size=30))
-=======
 @given(looks=st.lists(LOOKS, max_size=12))
->>>>>>> ltests1
 def test_ids_are_all_different(looks: list[Look]) -> None:
     """Also from those of another account with the same figures."""
     account, other = Account(), Account()
