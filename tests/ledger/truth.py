@@ -57,6 +57,7 @@ class Poll:
     """One look at the service."""
 
     minute: int
+    time: datetime
     clock: datetime
     """What the machine's clock says."""
     elapsed: timedelta | None
@@ -182,6 +183,7 @@ class History:
             )
             yield Poll(
                 minute=minute,
+                time=true,
                 clock=true + timedelta(minutes=offset),
                 elapsed=None if before is None else timedelta(minutes=minute - before),
                 said=None if out else self.say(minute, number),

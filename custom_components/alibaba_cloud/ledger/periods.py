@@ -570,5 +570,5 @@ def _since(before: Window, start: date, times: _Times) -> datetime:
     since = min(midnight(start), times.clock)
     if since <= before.since:
         since = times.clock
-    # By a clock that is behind, it has not begun yet; the order stays.
+    # By a clock that is behind, it began before the window before it.
     return max(since, before.since + timedelta(seconds=1))
