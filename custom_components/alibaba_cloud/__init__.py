@@ -1,6 +1,6 @@
 """Account usage, spend and limits of Alibaba Cloud Model Studio."""
 
-from homeassistant.const import Platform
+from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
@@ -40,6 +40,11 @@ async def async_setup_entry(
         .id
     )
     await coordinator.store.async_load()
+    entry.async_on_unload(
+        hass.bus.async_listen(
+            EVENT_HOMEASSISTANT_STOP, coordinator.store.async_save_at_stop
+        )
+    )
     await coordinator.async_first_refresh()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     async_follow_issues(hass, entry)
