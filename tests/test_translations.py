@@ -231,6 +231,7 @@ def test_exceptions(english: Any) -> None:
         "no_access_key",
         "no_such_model",
         "nothing_read",
+        "storage_not_readable",
         "stored_by_later_version",
     }
     assert english["exceptions"].keys() == wanted
