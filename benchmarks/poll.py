@@ -26,10 +26,10 @@ from typing import Any
 
 import orjson
 
+from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.components.recorder import get_instance
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.setup import async_setup_component
 
 from .common import (
@@ -256,7 +256,7 @@ async def check(hass: HomeAssistant, polls: dict[str, Poll], models: int) -> Non
 
 def floor(hass: HomeAssistant, base_url: str) -> Poll:
     """Return what fetches and decodes the answer, and no more."""
-    session = async_get_clientsession(hass)
+    session = async_get_session(hass)
 
     async def fetch() -> object:
         async with session.get(f"{base_url}/quotas", headers=HEADERS) as response:

@@ -10,6 +10,7 @@ import re
 from typing import Any
 from unittest.mock import patch
 
+from aiohttp import ClientSession
 from freezegun.api import FrozenDateTimeFactory
 from hypothesis import settings
 import pytest
@@ -33,6 +34,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_PROMETHEUS_URL,
     DOMAIN,
 )
+from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.const import CONF_API_KEY, CONF_REGION, Platform
 from homeassistant.core import HomeAssistant
@@ -119,6 +121,12 @@ def no_key_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the keys of whoever runs the tests out of them."""
     for name in (*API_KEY_VARIABLES, *BASE_URL_VARIABLES):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+async def session(hass: HomeAssistant, socket_enabled: None) -> ClientSession:
+    """Return the HTTP session that the integration uses, as Home Assistant makes it."""
+    return async_get_session(hass)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_PROMETHEUS_URL,
     DOMAIN,
 )
+from custom_components.alibaba_cloud.failures import escape_markdown
 from homeassistant.components.automation import automations_with_blueprint
 from homeassistant.core import HomeAssistant, ServiceCall
 from homeassistant.helpers import device_registry as dr
@@ -351,6 +352,26 @@ async def test_daily_digest_of_models_with_a_load(
         "- qwen-max: 82 % of its limit",
         f"- qwen-plus: {load:.0f} % of its limit",
     ]
+
+
+async def test_daily_digest_shows_names_as_they_are(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    automate: Automate,
+    poll: Poll,
+) -> None:
+    """A name is neither a link nor a picture, whatever is in it."""
+    await hass.config.async_set_time_zone("UTC")
+    name = r"![a](https://a.example/a.png) <b> \ www.a.example a@a.example"
+    simulator.body["data"]["models"] = [{"model": name, "used": 1, "limit": 2}]
+    await poll()
+    notifications = await automate(
+        "daily_digest", account=account.entry_id, time="12:01:00", models=1
+    )
+    _, lines = await digest(hass, notifications, poll)
+    assert lines[-1] == f"- {escape_markdown(name)}: 50 % of its limit"
+    assert lines[-1].startswith(r"- !\[a\](https\://a.example/a.png) \<b\> \\ www\.a")
 
 
 async def test_daily_digest_tells_the_forecast(

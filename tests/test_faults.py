@@ -31,18 +31,18 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.alibaba_cloud.const import CONF_BASE_URL, CONF_MODELS, DOMAIN
-from custom_components.alibaba_cloud.model_studio import transport
+from custom_components.alibaba_cloud.model_studio import plain_text, transport
+from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.config_entries import (
     SOURCE_USER,
     ConfigEntry,
     ConfigEntryState,
     ConfigFlowResult,
 )
-from homeassistant.const import CONF_API_KEY, STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.const import CONF_API_KEY, CONF_URL, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.util import dt as dt_util
 
@@ -73,6 +73,9 @@ STATUSES: Final = {
     "invalid_auth": "auth",
     "rate_limited": "limited",
     "free_quota_used_up": "limited",
+    "budget_exhausted": "limited",
+    "arrearage": "error",
+    "service_not_enabled": "error",
     "account_unavailable": "error",
     "not_found": "error",
     "cannot_connect": "error",
@@ -301,11 +304,63 @@ MANY_MODELS: Final = (*MODELS, *(f"model-{n}" for n in range(MANY - len(MODELS))
 
 ROWS: Final = (
     unavailable("400", Fault.BAD_REQUEST, "InvalidParameter: Required parameter"),
-    unavailable(
-        "400 `Arrearage`",
-        Fault.ARREARAGE,
-        "Arrearage: Access denied",
+    *(
+        fails(
+            f"{status} `{code}`" + (" in an error object" if nested else ""),
+            Fault.ERROR_OBJECT if nested else fault,
+            error,
+            f"{code}: ",
+            issue=error,
+            status=status,
+            code=code,
+        )
+        for fault, code, error in (
+            (Fault.ARREARAGE, "Arrearage", "arrearage"),
+            (Fault.NOT_ENABLED, "AccessDenied.Unpurchased", "service_not_enabled"),
+        )
+        for status, nested in ((400, False), (403, False), (403, True))
+    ),
+    *(
+        fails(
+            f"429 {name}",
+            Fault.BUDGET_EXHAUSTED,
+            "budget_exhausted",
+            message,
+            issue="budget_exhausted",
+            message=message,
+        )
+        for name, message in (
+            ('"budget … exhausted"', "The budget you set has been exhausted."),
+            ("“预算 … 已用尽”", "您设置的预算本月已用尽，请提升预算。"),
+        )
+    ),
+    fails(
+        "429 `insufficient_quota`",
+        Fault.THROTTLED,
+        "rate_limited",
+        "insufficient_quota: You exceeded your current quota",
+        code="insufficient_quota",
+        message="You exceeded your current quota, please check your plan.",
+    ),
+    fails(
+        "429 whose text says when to come back",
+        Fault.THROTTLED,
+        "rate_limited",
+        "Your 5-hour allowance returns at 2026-08-15 14:00:00 UTC+8",
+        message="Your 5-hour allowance returns at 2026-08-15 14:00:00 UTC+8.",
+    ),
+    fails(
+        "403 `Arrearage` in XML",
+        Fault.ERROR_XML,
+        "arrearage",
+        "Arrearage: The account's bill is overdue.",
         issue="arrearage",
+    ),
+    fails(
+        "400 `Throttling` in an event stream",
+        Fault.ERROR_EVENT,
+        "rate_limited",
+        "Throttling: Requests are throttled.",
     ),
     *(
         fails(
@@ -435,19 +490,19 @@ ROWS: Final = (
     *(
         fails(name, fault, "cannot_connect", words)
         for name, fault, words in (
-            ("Hang before the answer", Fault.HANG, "No answer within"),
-            ("Hang within the body", Fault.HANG_BODY, "No answer within"),
-            ("Slow trickle", Fault.TRICKLE, "No answer within"),
-            ("Reset", Fault.RESET, "Connection reset"),
-            ("Cut within the body", Fault.CUT, "payload is not completed"),
+            ("Hang before the answer", Fault.HANG, "did not answer in time"),
+            ("Hang within the body", Fault.HANG_BODY, "did not answer in time"),
+            ("Slow trickle", Fault.TRICKLE, "did not answer in time"),
+            ("Reset", Fault.RESET, " was lost"),
+            ("Cut within the body", Fault.CUT, " was lost"),
         )
     ),
     *(
         Row(name=name, way=way, error="cannot_connect", words=words)
         for name, way, words in (
-            ("Connection refused", Way.PORT, "Connect call failed"),
-            ("DNS failure", Way.NAME, "Domain name not found"),
-            ("TLS failure", Way.TLS, "SSL: "),
+            ("Connection refused", Way.PORT, "Connection refused by 127.0.0.1:"),
+            ("DNS failure", Way.NAME, "The host service.test:"),
+            ("TLS failure", Way.TLS, "No secure connection to service.test:"),
         )
     ),
     Row(
@@ -487,9 +542,8 @@ ROWS: Final = (
     ),
     read(
         "Models with slashes, quotes, emoji or 500 characters in their names",
-        data(models=usage(ODD_NAMES)),
-        figures=MODEL_GONE,
-        models=ODD_NAMES,
+        data(models=[*answer("account")["data"]["models"], *usage(ODD_NAMES)]),
+        models=(*MODELS, *ODD_NAMES),
     ),
     read("10,000 models", many_models, models=MANY_MODELS, chosen=True, flat=True),
 )
@@ -606,9 +660,7 @@ class Service:
             use_dns_cache=False,
             force_close=True,
         )
-        self._monkeypatch.setattr(
-            async_get_clientsession(hass), "_connector", connector
-        )
+        self._monkeypatch.setattr(async_get_session(hass), "_connector", connector)
         await self._open(_pre_shared(ssl.PROTOCOL_TLS_SERVER))
         yield
         await self._close()
@@ -820,7 +872,7 @@ def check(
         assert said is None
     assert len(reauth_flows(hass)) == (row.status == "auth")
     followed = row.followed(before)
-    assert devices(hass, entry) == followed
+    assert devices(hass, entry) == set(map(plain_text, followed))
     for model in followed:
         assert shown(hass, entry, "used", model) is not None
     assert issues(hass) == ([row.issue] if row.issue else [])
@@ -910,7 +962,8 @@ async def test_config_flow(
     form = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}
     )
-    typed = {CONF_API_KEY: API_KEY, CONF_BASE_URL: service.base_url}
+    typed = {CONF_URL: service.base_url}
+    form = await submit(hass, form, api_key=API_KEY, base_url="url")
     async with service.broken():
         result = await submit(hass, form, **typed)
         cell(Column.FLOW, await check_form(hass, result, row))
@@ -937,9 +990,8 @@ async def test_reauth(
     """Another key is taken once the service says that it is good."""
     simulator.api_keys |= {NEW_KEY}
     form = await running.start_reauth_flow(hass)
-    text = await mended(
-        hass, row, service, running, poll, form, {CONF_API_KEY: NEW_KEY}
-    )
+    typed = {CONF_API_KEY: NEW_KEY}
+    text = await mended(hass, row, service, running, poll, form, typed)
     cell(Column.REAUTH, text)
 
 
@@ -957,7 +1009,8 @@ async def test_reconfigure(
     simulator.api_keys |= {NEW_KEY}
     menu = await running.start_reconfigure_flow(hass)
     form = await submit(hass, menu, next_step_id="api_key")
-    typed = {CONF_API_KEY: NEW_KEY, CONF_BASE_URL: service.base_url}
+    form = await submit(hass, form, api_key=NEW_KEY, base_url="url")
+    typed = {CONF_URL: service.base_url}
     text = await mended(hass, row, service, running, poll, form, typed)
     cell(Column.RECONFIGURE, text)
 
@@ -989,7 +1042,7 @@ async def mended(
         result = await submit(hass, result, **typed)
     assert result["type"] is FlowResultType.ABORT
     assert result["reason"] in ("reauth_successful", "reconfigure_successful")
-    assert entry.data == before | typed
+    assert entry.data == before | {CONF_API_KEY: NEW_KEY}
     await poll(LONG)
     check_recovered(hass, entry, row)
     return text

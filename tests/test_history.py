@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 import json
+import logging
 import os
 from pathlib import Path
 import pwd
+from random import Random
 import shutil
 import subprocess
 import tempfile
+from threading import Event
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import quote
@@ -43,6 +46,7 @@ from custom_components.alibaba_cloud.const import (
 from custom_components.alibaba_cloud.history import (
     EMPTY_MONTHS,
     REVISED_DAYS,
+    Past,
     async_import_spend,
     statistic_id,
 )
@@ -54,20 +58,23 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelStudioError,
     RateLimitError,
 )
+from custom_components.alibaba_cloud.sources import Source, async_get_session
 from homeassistant.components.recorder import Recorder, get_instance
+from homeassistant.components.recorder.models import StatisticMeanType
 from homeassistant.components.recorder.statistics import (
     async_add_external_statistics,
     async_list_statistic_ids,
     statistics_during_period,
     valid_statistic_id,
 )
+from homeassistant.components.recorder.tasks import RecorderTask
 from homeassistant.components.recorder.util import session_scope
 from homeassistant.const import CONF_API_KEY, CONF_REGION
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
 
-from .conftest import API_KEY, setup
+from .conftest import API_KEY, answer, attributes, setup
 from .simulator import Account, Fault, Simulator
 from .simulator.billing import _items, total_on
 from .simulator.faults import Refusal
@@ -191,6 +198,7 @@ class World:
     simulator: Simulator
     entry_id: str = "account"
     imported: Collection[str] = ()
+    past: Past = field(default_factory=Past)
     amounts: dict[str | None, dict[date, Decimal]] = field(default_factory=dict)
     """What is to stand in the database, by model, with the account under None."""
 
@@ -211,7 +219,7 @@ class World:
         await async_import_spend(
             self.hass,
             BillingClient(
-                async_get_clientsession(self.hass),
+                async_get_session(self.hass),
                 endpoint=self.simulator.openapi_url,
                 access_key=AccessKey(id=access_key_id, secret=secret),
             ),
@@ -219,6 +227,7 @@ class World:
             title="Model Studio",
             models=models,
             imported=self.imported,
+            past=self.past,
         )
         self.imported = models
         return len(self.simulator.signed_requests) - before
@@ -375,8 +384,8 @@ async def test_all_of_the_past(hass: HomeAssistant, world: World) -> None:
     """Once, month by month; and again it is the same."""
     first = world.account.history_start = date(2025, 6, 17)
     requests = await world.run(*MODELS)
-    # The last weeks, then all months, then those that are too long ago.
-    assert requests == 2 + 15 + EMPTY_MONTHS
+    # The last weeks, then the months before, then those that are too long ago.
+    assert requests == 2 + 14 + EMPTY_MONTHS
     world.bill(*MODELS, first=first)
     await world.check()
     assert world.amounts[None][first] > 0
@@ -594,7 +603,7 @@ async def test_statistic_is_deleted(
     await delete(hass, statistic)
     before = await dump(hass)
     requests = await world.run(*MODELS)
-    assert requests == 2 + 3 + EMPTY_MONTHS
+    assert requests == 2 + 2 + EMPTY_MONTHS
     assert await dump(hass, without=statistic) == before
     world.bill(*MODELS)
     await world.check()
@@ -619,7 +628,7 @@ async def test_deleted_statistic_of_a_model_out_of_use(
 async def test_model_is_billed_for_the_first_time(world: World) -> None:
     """All is read once where that may have been before, and not for one without bills."""
     await world.run("other", "never")
-    for requests in (2, 2 + 3 + EMPTY_MONTHS, 2):
+    for requests in (2, 2 + 2 + EMPTY_MONTHS, 2):
         await async_wait_recording_done(world.hass)
         world.away(1)
         if requests > 2:
@@ -1018,7 +1027,7 @@ async def test_nothing_was_ever_billed(
     world.account.history_start = start
     if zeros:
         world.simulator.trend_body = partial(nothing_before, start)
-    assert await world.run(*models) == 2 + EMPTY_MONTHS
+    assert await world.run(*models) == 1 + EMPTY_MONTHS
     assert len(await dump(hass)) == zeros
     for _ in range(2):
         world.away(1)
@@ -1044,7 +1053,7 @@ async def test_service_that_knows_no_end(
     world.simulator.trend_body = lambda query: canned(
         {json.loads(query["timePeriod"])["start"]: {None: "1.00"}}, query
     )
-    assert await world.run() == 2 + 20
+    assert await world.run() == 1 + 20
     rows = await rows_of(world.hass, statistic_id("account", "CNY"))
     assert rows[0][0] == date(2025, 1, 1)
     assert rows[-1][2] == 20
@@ -1055,7 +1064,7 @@ async def test_service_that_knows_no_end(
         {"2026-08-14": {None: "1.00"}},
         {"timePeriod": '{"start": "2026-08-01", "end": "2026-08-31"}'},
     )
-    assert await world.run() == 2 + 1 + EMPTY_MONTHS
+    assert await world.run() == 1 + 1 + EMPTY_MONTHS
     rows = await rows_of(world.hass, statistic_id("other", "CNY"))
     assert rows == [(YESTERDAY, Decimal(1), Decimal(1))]
 
@@ -1135,3 +1144,311 @@ async def test_bill_that_cannot_be_read_is_asked_for_every_hour(
         await hass.async_block_till_done(wait_background_tasks=True)
     world.bill(*MODELS)
     await world.check()
+
+
+# --- A service that throttles
+
+
+@pytest.mark.parametrize("allowed", [1, 2, 5])
+async def test_throttled_import_goes_on_where_it_was(
+    world: World, allowed: int
+) -> None:
+    """Months that were read are not asked for again, but for the refused request."""
+    world.account.history_start = first = date(2025, 6, 17)
+    left = 0
+
+    def body(query: Mapping[str, str]) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Refusal(429, "Throttling.User", "?")
+
+    world.simulator.trend_body = body
+    left = attempts = 0
+    while True:
+        left = allowed
+        try:
+            await world.run(*MODELS)
+        except RateLimitError:
+            attempts += 1
+        else:
+            break
+    needed = 2 + 14 + EMPTY_MONTHS
+    assert attempts == (needed - 1) // allowed
+    assert len(world.simulator.signed_requests) == needed + attempts
+    world.bill(*MODELS, first=first)
+    await world.check()
+    # Nothing is kept once all is written.
+    assert world.past.months == {}
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_throttled_import_in_a_world_that_changes(
+    world: World, seed: int
+) -> None:
+    """Days pass between the attempts, bills are revised: what is written is true."""
+    random = Random(seed)
+    world.account.history_start = first = date(2026, 1, 5)
+    left = 0
+
+    def body(query: Mapping[str, str]) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise random.choice(
+                [
+                    Refusal(429, "Throttling.User", "?"),
+                    Refusal(500, "InternalError", "?"),
+                ]
+            )
+
+    world.simulator.trend_body = body
+    for _ in range(3):
+        for _ in range(5):
+            left = random.randrange(6)
+            with suppress(AccountError, RateLimitError):
+                await world.run(*MODELS)
+            world.away(random.choice([0, 1, 1, 3]))
+            day = world.yesterday - random.randrange(30) * DAY
+            world.account.adjust(day, random.choice(MODELS), "12.34")
+            assert len(world.past.months) < 30
+        left = 100
+        # What was read on the same day is a day old at most by the next.
+        world.away(1)
+        await world.run(*MODELS)
+        world.bill(*MODELS, first=first)
+        await world.check()
+
+
+# --- A database that fails
+
+
+DATABASE_FAILS = (
+    "ERROR custom_components.alibaba_cloud Error fetching Model Studio history data:"
+    " The recorder's database did not take the statistics of past spend"
+)
+
+
+@pytest.fixture
+def quiet_recorder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out of the log what the recorder itself says of its database."""
+    for name in ("components.recorder.util", "helpers.recorder"):
+        logger = logging.getLogger(f"homeassistant.{name}")
+        monkeypatch.setattr(logger, "disabled", True)
+
+
+async def execute(hass: HomeAssistant, statement: str) -> None:
+    """Do something to the database."""
+    await async_wait_recording_done(hass)
+
+    def run() -> None:
+        with session_scope(hass=hass) as session:
+            session.execute(text(statement))
+
+    await get_instance(hass).async_add_executor_job(run)
+
+
+@pytest.mark.parametrize(
+    "table",
+    # One is read and written, the other one is not read where nothing is known.
+    ["statistics_meta", "statistics"],
+)
+@pytest.mark.logs(DATABASE_FAILS)
+@pytest.mark.usefixtures("quiet_recorder")
+async def test_database_fails(
+    hass: HomeAssistant, world: World, entry: MockConfigEntry, table: str
+) -> None:
+    """It is tried again within the hour, and nothing that was read is asked for again."""
+    await execute(hass, f"ALTER TABLE {table} RENAME TO away")
+    await setup(hass, entry)
+    for _ in range(2):
+        [(source, message)] = attributes(hass, "status")["failed_sources"].items()
+        assert source == "history"
+        assert message == (
+            "The recorder's database did not take the statistics of past spend."
+            " They are tried again within the hour"
+        )
+        world.freezer.tick(timedelta(minutes=61))
+        async_fire_time_changed(hass)
+        await hass.async_block_till_done(wait_background_tasks=True)
+    registry = ir.async_get(hass)
+    assert {issue for domain, issue in registry.issues if domain == DOMAIN} == {
+        "statistics_not_written_account"
+    }
+    issue = registry.issues[DOMAIN, "statistics_not_written_account"]
+    assert issue.translation_placeholders is not None
+    assert "SELECT" not in str(issue.translation_placeholders)
+    assert issue.learn_more_url is None
+
+    await execute(hass, f"ALTER TABLE away RENAME TO {table}")
+    world.freezer.tick(timedelta(minutes=61))
+    async_fire_time_changed(hass)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    world.bill(*MODELS)
+    await world.check()
+    assert attributes(hass, "status")["failed_sources"] == {}
+    assert not [issue for domain, issue in registry.issues if domain == DOMAIN]
+
+
+@dataclass(slots=True)
+class Hold(RecorderTask):
+    """Holds the recorder up."""
+
+    event: Event
+
+    def run(self, instance: Recorder) -> None:
+        """Wait."""
+        self.event.wait(10)
+
+
+@pytest.mark.logs(DATABASE_FAILS)
+async def test_recorder_that_hangs(
+    hass: HomeAssistant, world: World, entry: MockConfigEntry
+) -> None:
+    """Polls and the other sources go on, and the import is tried again."""
+    release = Event()
+    try:
+        get_instance(hass).queue_task(Hold(release))
+        simulator = world.simulator
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        history_source = entry.runtime_data.sources[Source.HISTORY]
+        with patch(ADD, wraps=async_add_external_statistics) as add:
+            await until(lambda: add.call_count == 3)
+        await hass.async_block_till_done()
+        for _ in range(2):
+            world.freezer.tick(31)
+            async_fire_time_changed(hass)
+            await until(lambda: entry.runtime_data.read_at == dt_util.utcnow())
+            await hass.async_block_till_done()
+        assert attributes(hass, "status")["failed_sources"] == {}
+        world.freezer.tick(15 * 60)
+        simulator.signed_requests.clear()
+        async_fire_time_changed(hass)
+        await until(lambda: len(simulator.signed_requests) == 2)
+        await until(lambda: not history_source.last_update_success)
+    finally:
+        release.set()
+    await hass.async_block_till_done(wait_background_tasks=True)
+    world.freezer.tick(timedelta(minutes=61))
+    async_fire_time_changed(hass)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    world.bill(*MODELS)
+    await world.check()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that no event tells of."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+# --- Starts and ends
+
+
+@pytest.mark.parametrize("usage", [False, True], ids=["limits", "usage"])
+@pytest.mark.parametrize(
+    "partial_answer",
+    [
+        pytest.param(
+            False,
+            marks=pytest.mark.logs(*["Error fetching Model Studio data"] * 2),
+            id="fails",
+        ),
+        pytest.param(True, id="in part"),
+    ],
+)
+async def test_start_without_the_models(
+    hass: HomeAssistant,
+    world: World,
+    entry: MockConfigEntry,
+    usage: bool,
+    partial_answer: bool,
+) -> None:
+    """An API key that fails says nothing of the models: their past is not read again."""
+    simulator = world.simulator
+    body = answer("account")
+    if usage:
+        simulator.body = body
+    # A chosen model that is not listed is not followed.
+    options = {} if usage else {CONF_MODELS: [*MODELS, "gone"]}
+    hass.config_entries.async_update_entry(entry, options=options)
+    await setup(hass, entry)
+    known = list(entry.runtime_data.store.history)
+    assert set(MODELS) <= set(known)
+    await hass.config_entries.async_unload(entry.entry_id)
+
+    if partial_answer:
+        simulator.body = answer("account")
+        simulator.body["data"]["models"] = "?"
+    else:
+        simulator.fail(Fault.SERVER_ERROR)
+    for _ in range(2):
+        simulator.signed_requests.clear()
+        await setup(hass, entry)
+        asked = [
+            request.query["timePeriod"]
+            for request in simulator.signed_requests
+            if "timePeriod" in request.query
+        ]
+        # This month's bill, and what may have been revised.
+        assert len(asked) == 3
+        assert entry.runtime_data.store.history == known
+        await hass.config_entries.async_unload(entry.entry_id)
+        world.away(1)
+
+
+@ON_BOTH
+async def test_removed_account_takes_its_statistics_along(
+    hass: HomeAssistant, world: World, entry: MockConfigEntry
+) -> None:
+    """Also those that were only queued; another account's stay."""
+    other = World(
+        hass=hass, freezer=world.freezer, simulator=world.simulator, entry_id="01JOTHER"
+    )
+    await other.run(*MODELS)
+    await setup(hass, entry)
+    async_add_external_statistics(
+        hass,
+        {
+            "mean_type": StatisticMeanType.NONE,
+            "has_sum": True,
+            "name": None,
+            "source": DOMAIN,
+            "statistic_id": statistic_id("account", "USD"),
+            "unit_class": None,
+            "unit_of_measurement": "USD",
+        },
+        [],
+    )
+    await hass.config_entries.async_remove(entry.entry_id)
+    await async_wait_recording_done(hass)
+    left = await async_list_statistic_ids(hass, statistic_type="sum")
+    assert {row["statistic_id"] for row in left} == {
+        statistic_id("01JOTHER", "CNY", model) for model in (None, *MODELS)
+    }
+    other.bill(*MODELS)
+    await other.check()
+
+
+async def test_removal_of_an_account_without_statistics(
+    hass: HomeAssistant, world: World, entry: MockConfigEntry
+) -> None:
+    """There is nothing to remove, and another account's stay."""
+    world.entry_id = "01JOTHER"
+    await world.run(*MODELS)
+    await hass.config_entries.async_remove(entry.entry_id)
+    world.bill(*MODELS)
+    await world.check()
+
+
+@pytest.mark.logs("The statistics of Model Studio are left")
+@pytest.mark.usefixtures("quiet_recorder")
+async def test_removal_while_the_database_fails(
+    hass: HomeAssistant, world: World, entry: MockConfigEntry
+) -> None:
+    """The account is removed all the same."""
+    await setup(hass, entry)
+    await execute(hass, "ALTER TABLE statistics_meta RENAME TO away")
+    await hass.config_entries.async_remove(entry.entry_id)
+    assert hass.config_entries.async_entries(DOMAIN) == []
+    await execute(hass, "ALTER TABLE away RENAME TO statistics_meta")

@@ -9,8 +9,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.alibaba_cloud.const import CONF_BASE_URL, CONF_MODELS, DOMAIN
+from custom_components.alibaba_cloud.validation import CONF_ALL_MODELS
 from homeassistant.config_entries import SOURCE_USER, ConfigEntry
-from homeassistant.const import CONF_API_KEY, STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.const import CONF_API_KEY, CONF_URL, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, entity_registry as er
@@ -340,8 +341,10 @@ async def test_models_are_chosen_in_the_flow(
         DOMAIN, context={"source": SOURCE_USER}
     )
     result = await hass.config_entries.flow.async_configure(
-        result["flow_id"],
-        {CONF_API_KEY: API_KEY, CONF_BASE_URL: simulator.base_url},
+        result["flow_id"], {CONF_API_KEY: API_KEY, CONF_BASE_URL: "url"}
+    )
+    result = await hass.config_entries.flow.async_configure(
+        result["flow_id"], {CONF_URL: simulator.base_url}
     )
     assert result["step_id"] == "access_key"
     result = await hass.config_entries.flow.async_configure(result["flow_id"], {})
@@ -350,7 +353,8 @@ async def test_models_are_chosen_in_the_flow(
     assert len(options) > 100
     model = simulator.account.models[0]
     assert options[model.name] == f"{model.name} ({model.rpm:,} RPM, {model.tpm:,} TPM)"
-    assert result["description_placeholders"] == {"count": str(len(options))}
+    placeholders = result["description_placeholders"] or {}
+    assert placeholders["count"] == str(len(options))
 
     result = await hass.config_entries.flow.async_configure(
         result["flow_id"], {CONF_MODELS: CHOSEN}
@@ -371,7 +375,8 @@ async def test_no_model_need_be_chosen(
         DOMAIN, context={"source": SOURCE_USER}
     )
     for user_input in (
-        {CONF_API_KEY: API_KEY, CONF_BASE_URL: simulator.base_url},
+        {CONF_API_KEY: API_KEY, CONF_BASE_URL: "url"},
+        {CONF_URL: simulator.base_url},
         {},
         {},
     ):
@@ -400,7 +405,7 @@ async def test_options_of_an_account_with_limits(
 
     result = await open_options(hass, limited)
     await hass.config_entries.options.async_configure(
-        result["flow_id"], {CONF_MODELS: []}
+        result["flow_id"], {CONF_ALL_MODELS: True}
     )
     await hass.async_block_till_done(wait_background_tasks=True)
     assert devices(hass, limited) == set()
@@ -416,7 +421,7 @@ async def test_options_of_an_account_with_usage(
     ):
         result = await open_options(hass, account)
         await hass.config_entries.options.async_configure(
-            result["flow_id"], {CONF_MODELS: chosen}
+            result["flow_id"], {CONF_ALL_MODELS: not chosen, CONF_MODELS: chosen}
         )
         await hass.async_block_till_done(wait_background_tasks=True)
         assert devices(hass, account) == followed

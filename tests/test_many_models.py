@@ -3,6 +3,7 @@
 And what a Home Assistant that was killed has left of some of the models.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -233,3 +234,94 @@ async def test_model_that_returns_with_many_others(
     rows.append(row | {"used": 100})
     await poll()
     assert said(told) == model_levels(80, 100)
+
+
+def devices(hass: HomeAssistant) -> set[str | None]:
+    """Return the names of the models that have a device."""
+    return {
+        device.name
+        for device in dr.async_child_entries_for_config_entry(
+            dr.async_get(hass), "account"
+        )
+    }
+
+
+@pytest.fixture
+async def removing(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> MockConfigEntry:
+    """Return an account that has lost all its models but the last, and removes them."""
+    simulator.body = many_models()
+    await setup(hass, entry)
+    simulator.body = many_models()
+    del simulator.body["data"]["models"][:-1]
+    await entry.runtime_data.async_refresh()
+    assert 0 < len(MODELS) - len(devices(hass)) < 100
+    return entry
+
+
+async def test_models_are_removed_in_turns(
+    hass: HomeAssistant, removing: MockConfigEntry
+) -> None:
+    """Hundreds that vanish at once do not hold up everything else."""
+    left, turns = len(devices(hass)), 0
+    while left > 1:
+        before, left = left, len(devices(hass))
+        assert before - left < 20
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 10
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert devices(hass) == {MODELS[-1]}
+    assert {name for name in MODELS if entity_id(hass, "used", name)} == {MODELS[-1]}
+
+
+async def test_models_return_while_they_are_removed(
+    hass: HomeAssistant, removing: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Those whose turn has not come stay; those that are removed come back."""
+    simulator.body = many_models()
+    del simulator.body["data"]["models"][100:150]
+    await removing.runtime_data.async_refresh()
+    await hass.async_block_till_done(wait_background_tasks=True)
+    expected = {*MODELS[:100], *MODELS[150:]}
+    assert devices(hass) == expected
+    assert {name for name in MODELS if state(hass, "used", name) == "1"} == expected
+
+
+async def test_device_is_removed_by_hand_meanwhile(
+    hass: HomeAssistant, removing: MockConfigEntry
+) -> None:
+    """The others are removed all the same."""
+    registry = dr.async_get(hass)
+    for name in MODELS[100:102]:
+        device = registry.async_get_child_device_by_identifier(
+            (DOMAIN, f"account_model_{name}"), "account"
+        )
+        assert device is not None
+        registry.async_remove_device(device.id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert devices(hass) == {MODELS[-1]}
+
+
+async def test_unload_while_models_are_removed(
+    hass: HomeAssistant, removing: MockConfigEntry
+) -> None:
+    """The rest is removed after the next set-up."""
+    assert await hass.config_entries.async_unload(removing.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert len(devices(hass)) > 1
+    await setup(hass, removing)
+    assert devices(hass) == {MODELS[-1]}
+    assert {name for name in MODELS if entity_id(hass, "used", name)} == {MODELS[-1]}
+
+
+@pytest.mark.logs("ERROR .* Error fetching Model Studio data")
+async def test_outage_while_models_are_removed(
+    hass: HomeAssistant, removing: MockConfigEntry, simulator: Simulator
+) -> None:
+    """What a complete answer has said still holds."""
+    simulator.fail(Fault.SERVER_ERROR)
+    await removing.runtime_data.async_refresh()
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert devices(hass) == {MODELS[-1]}

@@ -18,11 +18,13 @@ from custom_components.alibaba_cloud.const import (
     CONF_SPEND_LEVELS,
     DOMAIN,
 )
+from custom_components.alibaba_cloud.validation import CONF_ALL_MODELS
 from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.const import STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers.translation import async_get_translations
+from homeassistant.loader import async_get_integration
 from homeassistant.setup import async_setup_component
 
 from .common import report
@@ -356,6 +358,60 @@ def units(form: ConfigFlowResult) -> set[str | None]:
         for key in schema.schema
         if key in AMOUNTS
     }
+
+
+async def test_models(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """The current choice is shown, and all models can be followed again."""
+    options = hass.config_entries.options
+    everything = {CONF_ALL_MODELS: True, CONF_MODELS: []}
+    chosen = {CONF_ALL_MODELS: False, CONF_MODELS: ["qwen-max"]}
+    for before, typed, after in (
+        (everything, everything, []),
+        (everything, {CONF_ALL_MODELS: True, CONF_MODELS: ["qwen-max"]}, ["qwen-max"]),
+        (chosen, chosen, ["qwen-max"]),
+        (chosen, {CONF_ALL_MODELS: True, CONF_MODELS: ["qwen-max"]}, []),
+        (everything, chosen, ["qwen-max"]),
+    ):
+        form = await open_options(hass, account)
+        assert {**shown(form), CONF_ALL_MODELS: default(form)} == before
+        result = await options.async_configure(form["flow_id"], typed)
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+        await hass.async_block_till_done(wait_background_tasks=True)
+        assert account.options == {CONF_MODELS: after}
+
+
+def default(form: ConfigFlowResult) -> bool:
+    """Return how the switch of all models stands."""
+    schema = form["data_schema"]
+    assert schema is not None
+    [switch] = [key for key in schema.schema if key == CONF_ALL_MODELS]
+    value: bool = switch.default()
+    return value
+
+
+async def test_no_models(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """Neither all nor some is an error, which leaves what was typed in."""
+    options = hass.config_entries.options
+    typed = {CONF_ALL_MODELS: False, CONF_MODELS: []}
+    form = await open_options(hass, account)
+    form = await options.async_configure(form["flow_id"], typed)
+    assert form["errors"] == {CONF_MODELS: "no_models_selected"}
+    assert shown(form) == typed
+    assert (await texts(hass))["no_models_selected"]
+    result = await options.async_configure(
+        form["flow_id"], {CONF_ALL_MODELS: False, CONF_MODELS: ["qwen-max"]}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert account.options == {CONF_MODELS: ["qwen-max"]}
+
+
+async def test_alerts_name_the_blueprints(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> None:
+    form = await open_options(hass, account, "alerts")
+    integration = await async_get_integration(hass, DOMAIN)
+    placeholders = form["description_placeholders"]
+    assert placeholders == {"blueprints": f"{integration.documentation}#blueprints"}
 
 
 @pytest.mark.logs("Error fetching")

@@ -25,6 +25,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_MODELS,
     DOMAIN,
 )
+from custom_components.alibaba_cloud.dashboard import MODULE, MODULE_URL
 from custom_components.alibaba_cloud.ledger import Alert, AlertKind
 from custom_components.alibaba_cloud.llm import GetAccountUsageTool
 from custom_components.alibaba_cloud.options_flow import AMOUNTS, LEVELS
@@ -170,9 +171,17 @@ async def test_automations_name_entities_that_exist(hass: HomeAssistant) -> None
     assert {name for name in named if hass.states.get(name) is None} == set()
 
 
-def test_dashboard_is_the_one_that_is_tried() -> None:
-    """It is shown to a browser in tests/live, where each entity must exist."""
-    assert (ROOT / "tests/live/dashboard.yaml").read_text() in section("A dashboard")
+def test_dashboard() -> None:
+    """What is pasted for the dashboard names what the module is and defines."""
+    own_view, resource_list = blocks("Dashboard")
+    [view] = own_view["views"]
+    module = MODULE.read_text(encoding="utf-8")
+    strategy = view["strategy"]
+    assert f'"{strategy.pop("type").removeprefix("custom:")}"' in module
+    assert all(f"options.{option}" in module for option in strategy)
+    [resource] = resource_list["lovelace"]["resources"]
+    assert resource["url"].partition("?")[0] == MODULE_URL
+    assert resource["type"] == "module"
 
 
 def test_every_entity_is_in_the_table() -> None:

@@ -22,7 +22,7 @@ from homeassistant.config_entries import (
     SOURCE_USER,
     ConfigFlowResult,
 )
-from homeassistant.const import CONF_API_KEY, CONF_REGION
+from homeassistant.const import CONF_API_KEY, CONF_REGION, CONF_URL
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers.translation import async_get_translations
@@ -73,9 +73,13 @@ def offered(form: Mapping[str, Any]) -> list[str]:
     return options
 
 
-def asked_for(form: Mapping[str, Any]) -> set[str]:
-    """Return the fields of a form."""
-    return {str(field) for field in form["data_schema"].schema}
+def suggested(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the fields of a form suggest."""
+    return {
+        str(field): field.description["suggested_value"]
+        for field in form["data_schema"].schema
+        if field.description
+    }
 
 
 async def test_key_of_another_region(
@@ -125,7 +129,10 @@ async def test_url_typed_in_is_all_that_is_asked(
     """A key entered for a host of the user's own goes to no other."""
     async with Simulator() as other:
         other.api_keys = set()
-        result = await enter(hass, other.base_url)
+        result = await enter(hass, "url")
+        result = await hass.config_entries.flow.async_configure(
+            result["flow_id"], {CONF_URL: other.base_url}
+        )
         assert result["errors"] == {"base": "invalid_auth"}
         assert len(other.requests) == 1
     assert asked(regions) == dict.fromkeys(REGIONS, 0)
@@ -170,7 +177,7 @@ async def test_reconfigure_to_the_wrong_region(
     result = await hass.config_entries.flow.async_configure(
         result["flow_id"], {"next_step_id": "api_key"}
     )
-    assert result["step_id"] == "api_key"
+    assert result["step_id"] == "reconfigure_api_key"
     result = await hass.config_entries.flow.async_configure(
         result["flow_id"], {CONF_BASE_URL: "cn-beijing"}
     )
@@ -184,9 +191,9 @@ async def test_reconfigure_to_the_wrong_region(
 async def test_the_forms_say_that_they_search(hass: HomeAssistant) -> None:
     """Nothing is sent to another region before the form has said so."""
     texts = await async_get_translations(hass, "en", "config", [DOMAIN])
-    for step in ("api_key", "environment"):
+    for step in ("api_key", "environment", "reconfigure_api_key"):
         text = texts[f"component.{DOMAIN}.config.step.{step}.description"]
-        assert "tried once in each of the other public regions" in text
+        assert "Home Assistant also tries it in the other public regions" in text
 
 
 @pytest.mark.parametrize(
@@ -234,7 +241,6 @@ async def test_workspace(
         workspace.body = answer("account")
         workspace.api_keys = set()
         monkeypatch.setattr(client, "WORKSPACE_BASE_URL", workspace.base_url)
-        assert CONF_API_KEY not in asked_for(result)
         for keys, error in ((set(), {"base": "invalid_auth"}), ({API_KEY}, None)):
             workspace.api_keys = keys
             result = await hass.config_entries.flow.async_configure(
@@ -250,24 +256,26 @@ async def test_workspace(
 
 
 @pytest.mark.parametrize("source", [SOURCE_USER, SOURCE_RECONFIGURE])
+@pytest.mark.parametrize("place", ["workspace", "url"])
 @pytest.mark.parametrize(
     ("key", "sent"), [(" sk-other ", "sk-other"), (" ", API_KEY)], ids=["other", "none"]
 )
-async def test_workspace_rejects_the_key(
+async def test_host_rejects_the_key(
     hass: HomeAssistant,
     enable_custom_integrations: None,
     simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
     source: str,
+    place: str,
     key: str,
     sent: str,
 ) -> None:
-    """Another can be entered there, or the same be tried again; it shows nowhere."""
+    """Another key can be entered there, and stays through a form error."""
     monkeypatch.setattr(client, "WORKSPACE_BASE_URL", simulator.base_url)
     simulator.api_keys = set()
     flows = hass.config_entries.flow
     if source == SOURCE_USER:
-        result = await enter(hass, "workspace")
+        result = await enter(hass, place)
     else:
         known = MockConfigEntry(
             domain=DOMAIN,
@@ -278,22 +286,22 @@ async def test_workspace_rejects_the_key(
         form = await flows.async_configure(
             menu["flow_id"], {"next_step_id": CONF_API_KEY}
         )
-        result = await flows.async_configure(
-            form["flow_id"], {CONF_BASE_URL: "workspace"}
-        )
-    typed = {CONF_WORKSPACE_ID: "llm-1", CONF_REGION: "eu-central-1"}
-    assert asked_for(result) == typed.keys()
+        result = await flows.async_configure(form["flow_id"], {CONF_BASE_URL: place})
+    assert result["step_id"] == place
+    # The key that was typed in before, or is stored, is not shown.
+    assert suggested(result).get(CONF_API_KEY) is None
+    typed = {CONF_URL: simulator.base_url}
+    if place == "workspace":
+        typed = {CONF_WORKSPACE_ID: "llm-1", CONF_REGION: "eu-central-1"}
     result = await flows.async_configure(result["flow_id"], typed)
     assert result["errors"] == {"base": "invalid_auth"}
-    assert asked_for(result) == {*typed, CONF_API_KEY}
+    assert suggested(result) == typed
 
     simulator.fail(Fault.THROTTLED)
-    result = await flows.async_configure(
-        result["flow_id"], {**typed, CONF_API_KEY: key}
-    )
+    typed[CONF_API_KEY] = key
+    result = await flows.async_configure(result["flow_id"], typed)
     assert result["errors"] == {"base": "rate_limited"}
-    assert asked_for(result) == typed.keys()
-    assert "sk-" not in str(result)
+    assert suggested(result) == typed
     simulator.recover()
     simulator.api_keys = {sent}
     result = await flows.async_configure(result["flow_id"], typed)

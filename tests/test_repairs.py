@@ -58,6 +58,25 @@ def changed(**data: Any) -> Any:
             {"error": "Arrearage: Overdue."},
         ),
         (
+            lambda simulator: simulator.fail(
+                Fault.ARREARAGE, status=403, message="See ![x](http://a.example/x.png)"
+            ),
+            "arrearage",
+            {"error": r"Arrearage: See !\[x\](http\://a.example/x.png)"},
+        ),
+        (
+            lambda simulator: simulator.fail(Fault.NOT_ENABLED, message="Activate it."),
+            "service_not_enabled",
+            {"error": "AccessDenied.Unpurchased: Activate it."},
+        ),
+        (
+            lambda simulator: simulator.fail(
+                Fault.BUDGET_EXHAUSTED, code="", message="Your budget is used up."
+            ),
+            "budget_exhausted",
+            {"error": "HTTP 429: Your budget is used up."},
+        ),
+        (
             lambda simulator: simulator.fail(Fault.FREE_TIER_ONLY, message="Used up."),
             "free_quota_used_up",
             {"error": "AllocationQuota.FreeTierOnly: Used up."},
@@ -93,7 +112,7 @@ async def test_issue(
 ) -> None:
     """It comes with its cause, outlasts an outage and a reload, and goes with it."""
     expected = {key: {"account": "Model Studio", **placeholders}}
-    failures = key in {"account_unavailable", "arrearage", "free_quota_used_up"}
+    failures = key not in {"no_models", "over_spend_limit"}
     request.node.add_marker(
         pytest.mark.logs(*["Error fetching"] * (4 if failures else 1))
     )
@@ -271,16 +290,29 @@ async def test_chosen_model_is_gone(
 
 
 async def test_names_of_models_that_are_gone(
-    hass: HomeAssistant, entry: MockConfigEntry, repairs: Repairs
+    hass: HomeAssistant, account: MockConfigEntry, repairs: Repairs
 ) -> None:
     """Whatever is in a name, it is that model and no other."""
-    gone = ["qwen-max, qwen-plus", 'the "best"', "通义\\千问"]
+    gone = [
+        "![a](https://a.example/a.png)",
+        "<img src=//a.example>",
+        "qwen-max, qwen-plus",
+        'the "best"',
+        "x\u202eexe.\x1b[31m",
+        "通义\\千问",
+    ]
     hass.config_entries.async_update_entry(
-        entry, options={CONF_MODELS: ["qwen-max", *gone, "qwen-plus"]}
+        account, options={CONF_MODELS: ["qwen-max", *gone, "qwen-plus"]}
     )
-    await setup(hass, entry)
-    await repairs.submit(await repairs.open(", ".join(gone)))
-    assert entry.options == {CONF_MODELS: ["qwen-max", "qwen-plus"]}
+    await hass.config_entries.async_reload(account.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    shown = (
+        r"!\[a\](https\://a.example/a.png), \<img src=//a.example\>, "
+        'qwen-max, qwen-plus, the "best", '
+        r"xexe.\[31m, 通义\\千问"
+    )
+    await repairs.submit(await repairs.open(shown))
+    assert account.options == {CONF_MODELS: ["qwen-max", "qwen-plus"]}
 
 
 async def stop(
@@ -353,12 +385,14 @@ async def test_every_issue_has_its_text(hass: HomeAssistant) -> None:
         "account_unavailable",
         "arrearage",
         "balance_failing",
+        "budget_exhausted",
         "environment_variable_missing",
         "free_quota_used_up",
         "history_failing",
         "model_gone",
         "no_models",
         "over_spend_limit",
+        "service_not_enabled",
         "spend_failing",
         "telemetry_failing",
     }

@@ -126,8 +126,8 @@ FAULTS = {
     Fault.NULL: "The answer ",
     Fault.LIST: "The answer ",
     Fault.TRUNCATED: "The answer does not come from Model Studio, or is damaged",
-    Fault.CUT: "The service did not answer",
-    Fault.RESET: "The service did not answer",
+    Fault.CUT: "The connection to 127.0.0.1",
+    Fault.RESET: "The connection to 127.0.0.1",
     Fault.REDIRECT: "The service answered, but not with the figures",
     Fault.THROTTLED: "The service is throttling this account",
 }
@@ -1130,7 +1130,7 @@ async def test_get_spend_without_an_access_key(
         ),
         (
             lambda simulator: simulator.fail(Fault.RESET, at="billing"),
-            "The service did not answer",
+            "The connection to 127.0.0.1:\\d+ was lost",
         ),
     ],
     ids=["denied", "rejected", "clock", "reset"],

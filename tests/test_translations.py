@@ -20,7 +20,10 @@ from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.event import AlibabaCloudAlerts
 from custom_components.alibaba_cloud.failures import FAILURES
 from custom_components.alibaba_cloud.ledger import Alert, AlertKind
-from custom_components.alibaba_cloud.model_studio import AccountSnapshot
+from custom_components.alibaba_cloud.model_studio import (
+    AccountSnapshot,
+    ConnectionFailure,
+)
 from custom_components.alibaba_cloud.sensor import (
     ACCOUNT_SENSORS,
     MODEL_SENSORS,
@@ -49,30 +52,55 @@ HALF_WIDTH_BRACKET = re.compile(r"(?<!\])\(")
 # The texts that read the same in English. The keys are the languages there must be.
 SAME_AS_ENGLISH: dict[str, set[str]] = {
     "de": {
+        "AccessKey",
+        "Alibaba Cloud Model Studio",
         "Assist",
         "Budget",
         "Credits",
         "Limits",
+        "Name",
         "OK",
         "Prometheus",
         "Region",
         "Status",
+        "URL",
         "Workspace",
     },
     "es": {
+        "AccessKey",
+        "Alibaba Cloud Model Studio",
         "Assist",
         "China (Hong Kong)",
         "Endpoints",
         "Error",
         "OK",
         "Prometheus",
+        "URL",
         "tokens",
         "tokens/min",
     },
-    "fr": {"Assist", "Budget", "Message", "OK", "Options", "Prometheus", "Quota"},
-    "ja": {"AccessKey ID", "OK", "Prometheus"},
-    "zh-Hans": {"AccessKey ID", "Prometheus"},
-    "zh-Hant": {"AccessKey ID", "Prometheus"},
+    "fr": {
+        "AccessKey",
+        "Alibaba Cloud Model Studio",
+        "Assist",
+        "Budget",
+        "Message",
+        "OK",
+        "Options",
+        "Prometheus",
+        "Quota",
+        "URL",
+    },
+    "ja": {
+        "AccessKey",
+        "AccessKey ID",
+        "Alibaba Cloud Model Studio",
+        "OK",
+        "Prometheus",
+        "URL",
+    },
+    "zh-Hans": {"AccessKey", "AccessKey ID", "Prometheus", "URL"},
+    "zh-Hant": {"AccessKey", "AccessKey ID", "Prometheus", "URL"},
 }
 
 DESCRIPTIONS: dict[str, tuple[EntityDescription, ...]] = {
@@ -90,13 +118,16 @@ ISSUES: dict[str, set[str]] = {
     "account_unavailable": {"error"},
     "arrearage": {"error"},
     "balance_failing": {"error", "permission"},
+    "budget_exhausted": {"error"},
     "environment_variable_missing": {"variable"},
     "free_quota_used_up": {"error"},
     "history_failing": {"error", "permission"},
     "model_gone": {"models"},
     "no_models": set(),
     "over_spend_limit": {"spend", "limit"},
+    "service_not_enabled": {"error"},
     "spend_failing": {"error", "permission"},
+    "statistics_not_written": set(),
     "telemetry_failing": {"error", "permission"},
 }
 
@@ -175,6 +206,13 @@ def test_english_has_no_empty_text(english: Any) -> None:
     assert [path for path, text in texts(english) if "'{" in text] == []
 
 
+@pytest.mark.parametrize("word", ["qwen", "dashscope", "bailian", "百炼", "阿里云"])
+def test_search_finds_the_integration(word: str) -> None:
+    """The frontend finds a word in the first 20 characters of the manifest's name."""
+    name = read(INTEGRATION / "manifest.json")["name"].lower()
+    assert 0 <= name.find(word) <= 20
+
+
 def test_entities(english: Any) -> None:
     named = english["entity"]
     icons = read(INTEGRATION / "icons.json")["entity"]
@@ -216,7 +254,11 @@ def test_alerts(english: Any) -> None:
 
 def test_activity(english: Any) -> None:
     """Each alert is a sentence, filled with what applies to it."""
-    said = english["common"]
+    said = {
+        key: text
+        for key, text in english["common"].items()
+        if not key.startswith("dashboard_")
+    }
     assert said.keys() == {f"alert_{kind}" for kind in AlertKind}
     assert {field for text in said.values() for field in placeholders(text)} <= (
         Alert(kind=AlertKind.RECOVERED, alert_id="").as_dict().keys()
@@ -224,13 +266,15 @@ def test_activity(english: Any) -> None:
 
 
 def test_exceptions(english: Any) -> None:
-    wanted = FAILURE_KEYS | {
+    wanted = (FAILURE_KEYS - {"cannot_connect"}) | {
+        *(f"connection_{failure}" for failure in ConnectionFailure),
         "environment_variable_missing",
         "invalid_access_key",
         "invalid_range",
         "no_access_key",
         "no_such_model",
         "nothing_read",
+        "statistics_not_written",
         "storage_not_readable",
         "stored_by_later_version",
     }
@@ -265,22 +309,27 @@ def test_form_errors(english: Any) -> None:
         "invalid_prometheus_url",
         "invalid_url",
         "invalid_workspace_id",
+        "no_models_selected",
         "not_found",
         "unknown",
+        "wrong_account",
     }
     assert english["config"]["error"].keys() == wanted
 
 
 @pytest.mark.parametrize("language", ["en", *SAME_AS_ENGLISH])
 def test_access_key(language: str) -> None:
-    """Both forms are the same but for what they are for; errors name their fields."""
+    """The forms differ in what they are for; errors name their fields."""
     config = read(TRANSLATIONS / f"{language}.json")["config"]
-    first, again = config["step"]["access_key"], config["step"]["reauth_access_key"]
-    assert first.keys() == again.keys()
-    assert {key for key in first if first[key] != again[key]} == {
-        "title",
-        "description",
-    }
+    first = config["step"]["access_key"]
+    for step in ("reconfigure_access_key", "reauth_access_key"):
+        again = config["step"][step]
+        assert first.keys() == again.keys()
+        assert {path for path, _ in {*texts(first)} ^ {*texts(again)}} == {
+            "title",
+            "description",
+            "data_description.access_key_secret",
+        }
     for field, label in first["sections"]["endpoints"]["data"].items():
         assert label in config["error"][f"invalid_{field}"]
 
@@ -293,8 +342,13 @@ async def test_options(
     assert isinstance(options, list)
     steps = english["options"]["step"]
     assert steps.keys() == {"init", *options}
-    assert steps["init"].keys() == {"title", "menu_options"}
+    assert steps["init"].keys() == {
+        "title",
+        "menu_options",
+        "menu_option_descriptions",
+    }
     assert steps["init"]["menu_options"].keys() == set(options)
+    assert steps["init"]["menu_option_descriptions"].keys() == set(options)
     for step in options:
         form = await open_options(hass, account, step)
         assert form["step_id"] == step
@@ -326,7 +380,10 @@ async def test_option_errors(
         "model_levels": "too_many_levels",
     }
     assert form["errors"] == errors
-    assert english["options"]["error"].keys() == set(errors.values())
+    assert english["options"]["error"].keys() == {
+        *errors.values(),
+        "no_models_selected",
+    }
 
 
 def test_issues(english: Any) -> None:

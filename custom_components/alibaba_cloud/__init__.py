@@ -3,10 +3,18 @@
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers.entity_platform import async_get_platforms
 from homeassistant.helpers.typing import ConfigType
 
-from .const import CONF_BASE_URL, DOMAIN, console_url
+from .const import CONF_BASE_URL, DOMAIN, LOGGER, console_url
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+from .dashboard import (
+    async_add_dashboard,
+    async_remove_dashboard,
+    async_serve_dashboard,
+)
+from .failures import PollFailed
+from .history import async_remove_statistics
 from .repairs import async_follow_issues, async_withdraw_issues
 from .services import async_setup_services
 from .storage import AccountStore
@@ -18,6 +26,7 @@ PLATFORMS = [Platform.BINARY_SENSOR, Platform.EVENT, Platform.SENSOR]
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register the actions, which are there with or without an account."""
     async_setup_services(hass)
+    await async_serve_dashboard(hass)
     return True
 
 
@@ -39,6 +48,7 @@ async def async_setup_entry(
         )
         .id
     )
+    await async_add_dashboard(hass)
     await coordinator.store.async_load()
     entry.async_on_unload(
         hass.bus.async_listen(
@@ -46,6 +56,10 @@ async def async_setup_entry(
         )
     )
     await coordinator.async_first_refresh()
+    if entry.disabled_by:
+        # It was disabled meanwhile, and its platforms would not be set up.
+        async_withdraw_issues(hass, entry)
+        return False
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     async_follow_issues(hass, entry)
     coordinator.alerts.async_start()
@@ -63,15 +77,30 @@ async def async_unload_entry(
     entry.runtime_data.alerts.async_stop()
     if entry.disabled_by:
         async_withdraw_issues(hass, entry)
-    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+    # A platform whose turn came after the entry was disabled has not been set up.
+    loaded = [
+        platform.domain
+        for platform in async_get_platforms(hass, DOMAIN)
+        if platform.config_entry is entry
+    ]
+    return await hass.config_entries.async_unload_platforms(entry, loaded)
 
 
 async def async_remove_entry(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
 ) -> None:
-    """Remove what an account leaves: its issues, and what it had stored."""
+    """Remove what an account leaves: its issues, what it had stored and imported."""
     async_withdraw_issues(hass, entry)
     await AccountStore(hass, entry.entry_id).async_remove()
+    try:
+        await async_remove_statistics(hass, entry.entry_id)
+    except PollFailed:
+        LOGGER.warning(
+            "The statistics of %s are left, because the database can't be read",
+            entry.title,
+        )
+    if not hass.config_entries.async_entries(DOMAIN):
+        await async_remove_dashboard(hass)
 
 
 async def async_remove_config_entry_device(

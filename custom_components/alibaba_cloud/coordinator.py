@@ -9,11 +9,10 @@ from itertools import batched
 import os
 from typing import Any, override
 
-from homeassistant.config_entries import ConfigEntry
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.event import async_track_utc_time_change
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
@@ -27,8 +26,16 @@ from .const import (
     DOMAIN,
     LOGGER,
 )
-from .failures import FAILURES, REJECTED_KEY_INTERVAL, Backoff, PollFailed, Status
-from .history import async_import_spend
+from .failures import (
+    FAILURES,
+    REJECTED_KEY_INTERVAL,
+    Backoff,
+    PollFailed,
+    Status,
+    describe,
+    poll_error,
+)
+from .history import Past, async_import_spend
 from .ledger import (
     Reports,
     billing_day,
@@ -40,6 +47,8 @@ from .ledger import (
 )
 from .model_studio import (
     AccountSnapshot,
+    ConnectionFailedError,
+    ConnectionFailure,
     ModelStudioClient,
     ModelStudioError,
     ModelUsage,
@@ -47,9 +56,18 @@ from .model_studio import (
     RateLimitError,
     Spend,
     SpendReport,
+    transport,
 )
 from .reauth import Reauth
-from .sources import SIGNED, Source, SourceCoordinator, billing_today, clients_of
+from .sources import (
+    SIGNED,
+    Source,
+    SourceCoordinator,
+    async_get_session,
+    billing_today,
+    clients_of,
+    refresh_debouncer,
+)
 from .storage import AccountStore
 
 UPDATE_INTERVAL = timedelta(seconds=30)
@@ -59,6 +77,8 @@ MIDNIGHT = 16
 _DAY = timedelta(days=1)
 _PORTION = 50
 """Listeners that are told at once; each may write a state."""
+_REMOVALS = 5
+"""Devices that are removed at once; with each go its entities."""
 
 type AlibabaCloudConfigEntry = ConfigEntry[AlibabaCloudCoordinator]
 
@@ -84,7 +104,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """Prepare the client with the entry's key."""
         self._api_key = api_key_of(entry.data)
         self.client = ModelStudioClient(
-            async_get_clientsession(hass),
+            async_get_session(hass),
             base_url=entry.data[CONF_BASE_URL],
             api_key=self._api_key,
         )
@@ -95,6 +115,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             config_entry=entry,
             name=entry.title,
             update_interval=UPDATE_INTERVAL,
+            request_refresh_debouncer=refresh_debouncer(hass),
             always_update=False,
         )
         self._backoff = Backoff()
@@ -102,9 +123,11 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self._access_key_reauth = Reauth(hass, entry, CONF_ACCESS_KEY_ID)
         self._notified: tuple[Any, ...] = ()
         self._models: KeysView[str] | None = None
+        self._removing: asyncio.Task[None] | None = None
         self._merged: tuple[Any, ...] = ()
         self._merged_by: tuple[Any, ...] = ()
         self._restored = False
+        self._past = Past()
         self.read_at: datetime | None = None
         """When the API key's figures were last read, None before this run did."""
         self.alerts = Alerts(self)
@@ -159,7 +182,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """What went wrong with the last poll."""
         if self.last_update_success or self.last_exception is None:
             return None
-        return str(self.last_exception)
+        return describe(self.hass, self.last_exception)
 
     @property
     def error(self) -> BaseException | None:
@@ -218,9 +241,9 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             return {}
         return {
             "failed_sources": {
-                source: str(s.last_exception)
+                source: describe(self.hass, s.last_exception)
                 for source, s in self.sources.items()
-                if not s.last_update_success
+                if not s.last_update_success and s.last_exception
             }
         }
 
@@ -274,8 +297,10 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         accounts = [
             entry.entry_id
             for entry in self.hass.config_entries.async_entries(
-                DOMAIN, include_ignore=False, include_disabled=False
+                DOMAIN, include_ignore=False
             )
+            # This one may have been disabled meanwhile.
+            if entry is self.config_entry or not entry.disabled_by
         ]
         place = accounts.index(self.config_entry.entry_id)
         self.update_interval = UPDATE_INTERVAL * (1 - place / len(accounts))
@@ -313,11 +338,11 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
     @callback
     def _source_told(self, source: SourceCoordinator[Any]) -> None:
         """Tell what a source reported, or that it can't be read."""
-        rejected = [other for other in self.sources.values() if other.rejected]
-        if not rejected:
-            self._access_key_reauth.withdraw()
-        elif source.source in SIGNED and source.report is not None:
-            # The AccessKey is accepted again, perhaps by the others too.
+        if source.source in SIGNED and source.report is not None:
+            # The AccessKey is accepted, perhaps by those too that rejected it before.
+            rejected = [other for other in self.sources.values() if other.rejected]
+            if not rejected:
+                self._access_key_reauth.withdraw()
             for other in rejected:
                 self.config_entry.async_create_background_task(
                     self.hass, other.async_request_refresh(), other.name
@@ -358,7 +383,13 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         Returns what was billed on the days that were read.
         """
         assert self.clients is not None
-        models = sorted(self.followed)
+        # Only a complete answer says which models are no longer followed.
+        models = self.followed
+        if self.data is None:
+            models = self.store.history or models
+        elif not self.data.models_complete:
+            models = {*models, *self.store.history}
+        models = sorted(models)
         days = await async_import_spend(
             self.hass,
             self.clients.billing,
@@ -366,6 +397,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             title=self.config_entry.title,
             models=models,
             imported=self.store.history,
+            past=self._past,
         )
         self._remember(days)
         if models != self.store.history:
@@ -462,7 +494,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """
         self.update_interval = UPDATE_INTERVAL
         try:
-            snapshot = await self.client.get_account()
+            snapshot = await self._read()
         except ModelStudioError as err:
             raise self._failed(err) from err
         if self._shutdown_requested:
@@ -474,10 +506,28 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         self.store.follow(snapshot, self.client.body, changed=snapshot != self.data)
         return snapshot
 
+    async def _read(self) -> AccountSnapshot:
+        """Read the account. Raises every error of the client's.
+
+        Set-up, and with it Home Assistant's start, waits one time-out at most, however
+        many requests there are to make.
+        """
+        limit = None
+        if self.config_entry.state is ConfigEntryState.SETUP_IN_PROGRESS:
+            # Less than a request's own: aiohttp may swallow one that ends with its own.
+            limit = 0.9 * transport.TIMEOUT
+        try:
+            async with asyncio.timeout(limit):
+                return await self.client.get_account()
+        except TimeoutError:
+            raise ConnectionFailedError(
+                ConnectionFailure.TIMED_OUT, self.client.host
+            ) from None
+
     def _failed(self, err: ModelStudioError) -> PollFailed:
         """Return what an error means, and when to poll next."""
-        status, translation_key = FAILURES[type(err)]
-        placeholders = {"error": str(err)}
+        status = FAILURES[type(err)][0]
+        translation_key, placeholders = poll_error(err)
         retry_after = None
         if isinstance(err, RateLimitError):
             retry_after = self._backoff.wait(err.retry_after)
@@ -505,7 +555,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """
         self.alerts.polled = True
         if self.last_update_success and self.data:
-            self._remove_gone_models(self.data)
+            self._follow_models(self.data)
         self._update_account()
         error = self.error
         told = (self.status, self.message, type(error), getattr(error, "status", None))
@@ -556,29 +606,50 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
                     LOGGER.exception("Unexpected error in a listener of %s", self.name)
 
     @callback
-    def _remove_gone_models(self, account: AccountSnapshot) -> None:
-        """Remove the devices of models that are gone, or not among those chosen.
-
-        Only a complete answer says that a model is gone.
-        """
+    def _follow_models(self, account: AccountSnapshot) -> None:
+        """Remove the devices of models that are gone, if there may be other ones now."""
         if account.models_complete and account.models.keys() == self._models:
             return
         self._models = account.models.keys() if account.models_complete else None
-        chosen = self.config_entry.options.get(CONF_MODELS)
-        if not (chosen or account.limits_only):
-            # An empty choice is one of all models that report usage.
-            chosen = None
+        if self._removing:
+            self._removing.cancel()
+        self._removing = self.config_entry.async_create_background_task(
+            self.hass, self._remove_gone_models(), f"{self.name} models"
+        )
+
+    async def _remove_gone_models(self) -> None:
+        """Remove the devices of models that are gone, and let others have their turn.
+
+        What is not removed before an unload is removed after the next set-up.
+        """
         registry = dr.async_get(self.hass)
         prefix = self.identifier("")
+        removed = 0
         for device in dr.async_child_entries_for_config_entry(
             registry, self.config_entry.entry_id
         ):
-            for _, identifier in device.identifiers:
-                name = identifier.removeprefix(prefix)
-                if (account.models_complete and name not in account.models) or (
-                    chosen is not None and name not in chosen
-                ):
-                    registry.async_remove_device(device.id)
+            if registry.async_get(device.id) and any(
+                self._is_gone(identifier.removeprefix(prefix))
+                for _, identifier in device.identifiers
+            ):
+                registry.async_remove_device(device.id)
+                removed += 1
+                if removed % _REMOVALS == 0:
+                    await asyncio.sleep(0)
+
+    def _is_gone(self, model: str) -> bool:
+        """Return whether a model is gone by now, or not among those chosen.
+
+        Only a complete answer says that a model is gone.
+        """
+        assert self.data is not None
+        if self.data.models_complete and model not in self.data.models:
+            return True
+        # An empty choice is one of all models that report usage.
+        by_choice = self.chosen_models or (
+            self.data.limits_only and CONF_MODELS in self.config_entry.options
+        )
+        return bool(by_choice) and model not in self.chosen_models
 
     @override
     async def async_shutdown(self) -> None:

@@ -17,7 +17,7 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import DOMAIN
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
-from .model_studio import AccountSnapshot
+from .model_studio import AccountSnapshot, plain_text
 from .sources import Source
 
 _PORTION = 10
@@ -74,7 +74,7 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
             if model is None
             else ChildDeviceInfo(
                 identifiers={(DOMAIN, identifier)},
-                name=model,
+                name=plain_text(model) or None,
                 parent_device_id=coordinator.device_id,
             )
         )

@@ -4,23 +4,30 @@ from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
+import re
 
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.translation import async_get_cached_translations
 from homeassistant.helpers.update_coordinator import UpdateFailed
 
 from .const import DOMAIN
 from .model_studio import (
     AccountError,
     AuthenticationError,
+    BudgetExhaustedError,
     ClockSkewError,
     ConnectionFailedError,
+    FreeQuotaUsedUpError,
     InvalidAnswerError,
     ModelStudioError,
+    OverduePaymentError,
     PermissionDeniedError,
     RateLimitError,
+    ServiceNotEnabledError,
+    plain_text,
 )
 
-FREE_QUOTA_USED_UP = "AllocationQuota.FreeTierOnly"
-"""How the service's code starts where a limit does not end by waiting."""
 REJECTED_KEY_INTERVAL = timedelta(minutes=5)
 SHORTEST_WAIT = timedelta(seconds=30)
 FIRST_BACKOFF = timedelta(minutes=1)
@@ -42,11 +49,18 @@ FAILURES: Mapping[type[ModelStudioError], tuple[Status, str]] = {
     PermissionDeniedError: (Status.ERROR, "missing_permission"),
     ClockSkewError: (Status.ERROR, "clock_skew"),
     RateLimitError: (Status.LIMITED, "rate_limited"),
+    FreeQuotaUsedUpError: (Status.LIMITED, "free_quota_used_up"),
+    BudgetExhaustedError: (Status.LIMITED, "budget_exhausted"),
     AccountError: (Status.ERROR, "account_unavailable"),
+    OverduePaymentError: (Status.ERROR, "arrearage"),
+    ServiceNotEnabledError: (Status.ERROR, "service_not_enabled"),
     ConnectionFailedError: (Status.ERROR, "cannot_connect"),
     InvalidAnswerError: (Status.ERROR, "invalid_answer"),
 }
 """What each error means: a status, and a text in the translations."""
+
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>&#~@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+"""What makes links, pictures, HTML and formatting of Markdown; addresses too."""
 
 
 def form_error(err: ModelStudioError) -> str:
@@ -54,12 +68,40 @@ def form_error(err: ModelStudioError) -> str:
 
     It is that of `FAILURES`, but where something else is to be done about it.
     """
-    code = err.code or ""
-    if isinstance(err, RateLimitError) and code.startswith(FREE_QUOTA_USED_UP):
-        return "free_quota_used_up"
-    if isinstance(err, AccountError) and err.status == HTTPStatus.NOT_FOUND:
+    if type(err) is AccountError and err.status == HTTPStatus.NOT_FOUND:
         return "not_found"
     return FAILURES[type(err)][1]
+
+
+def poll_error(err: ModelStudioError) -> tuple[str, dict[str, str]]:
+    """Return the text in which a poll says what went wrong, and what stands in it."""
+    if isinstance(err, ConnectionFailedError):
+        return f"connection_{err.failure}", {"host": err.host}
+    return FAILURES[type(err)][1], {"error": str(err)}
+
+
+@callback
+def describe(hass: HomeAssistant, err: BaseException) -> str:
+    """Return what went wrong in Home Assistant's language, or the service's own words.
+
+    It is plain text.
+    """
+    if isinstance(err, ConnectionFailedError):
+        key, placeholders = poll_error(err)
+    elif isinstance(err, HomeAssistantError) and err.translation_key:
+        key, placeholders = err.translation_key, err.translation_placeholders or {}
+    else:
+        return str(err)
+    texts = async_get_cached_translations(
+        hass, hass.config.language, "exceptions", DOMAIN
+    )
+    text = texts.get(f"component.{DOMAIN}.exceptions.{key}.message")
+    return text.format(**placeholders) if text else str(err)
+
+
+def escape_markdown(text: str) -> str:
+    """Return Markdown that shows a text as it is, without links, pictures or HTML."""
+    return _MARKDOWN.sub(r"\\\g<0>", plain_text(text))
 
 
 class PollFailed(UpdateFailed):

@@ -1,8 +1,6 @@
-"""What can be chosen of an account that is set up."""
+"""Options flow: the models to follow, the budget and alerts, and Assist."""
 
-from collections.abc import Collection, Mapping
-from decimal import Decimal, InvalidOperation
-import re
+from collections.abc import Mapping
 from typing import Any, override
 
 import voluptuous as vol
@@ -13,11 +11,11 @@ from homeassistant.helpers.selector import (
     NumberSelector,
     NumberSelectorConfig,
     NumberSelectorMode,
-    SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
     SelectSelectorMode,
 )
+from homeassistant.loader import async_get_integration
 
 from .alerting import DEFAULTS
 from .const import (
@@ -28,23 +26,22 @@ from .const import (
     CONF_MODELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
-    HIGHEST_LEVEL,
+    DOMAIN,
 )
 from .coordinator import AlibabaCloudCoordinator
 from .model_studio import ModelUsage
+from .schemas import models_schema
+from .validation import InvalidInput, validate_alerts, validate_models
 
 AMOUNTS = (CONF_MONTHLY_BUDGET, CONF_LOW_BALANCE)
 LEVELS = {
     CONF_SPEND_LEVELS: DEFAULTS.spend_levels,
     CONF_MODEL_LEVELS: DEFAULTS.model_levels,
 }
-MOST_LEVELS = 10
-_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}$)")
-"""Not one between thousands."""
 
 
 class AnyNumberSelector(NumberSelector):
-    """A number field whose content is judged by the step: its errors are translated."""
+    """A number field that accepts anything: the step validates it, with translations."""
 
     @override
     def __call__(self, data: Any) -> Any:
@@ -53,7 +50,7 @@ class AnyNumberSelector(NumberSelector):
 
 
 class AnyLevelsSelector(SelectSelector):
-    """A list of numbers that can be added to, judged by the step likewise."""
+    """A list of numbers that accepts anything: the step validates it likewise."""
 
     @override
     def __call__(self, data: Any) -> Any:
@@ -62,12 +59,12 @@ class AnyLevelsSelector(SelectSelector):
 
 
 class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
-    """Chooses the models that get a device, and what is worth an alert."""
+    """Handle the options of an account."""
 
     async def async_step_init(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Let the user choose what to change."""
+        """Offer the groups of options."""
         return self.async_show_menu(
             step_id="init", menu_options=["models", "alerts", "assistant"]
         )
@@ -78,7 +75,7 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
         return getattr(self.config_entry, "runtime_data", None)
 
     def _save(self, options: Mapping[str, Any]) -> ConfigFlowResult:
-        """Keep the options, without those that are None, beside those of other steps."""
+        """Store options without those that are None; those of other steps stay."""
         kept = {**self.config_entry.options, **options}
         return self.async_create_entry(
             data={key: value for key, value in kept.items() if value is not None}
@@ -87,61 +84,66 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
     async def async_step_models(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Let the user choose; without a choice it is all models that report usage."""
-        if user_input is not None:
-            return self._save(user_input)
+        """Ask for the models to follow."""
         coordinator = self._coordinator
-        if coordinator is None or (account := coordinator.data) is None:
+        if coordinator is None or coordinator.data is None:
             return self.async_abort(reason="nothing_read")
-        chosen = coordinator.chosen_models
-        gone = {name: ModelUsage(name=name) for name in chosen}
+        chosen = self.config_entry.options.get(CONF_MODELS, [])
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            try:
+                return self._save({CONF_MODELS: validate_models(user_input, chosen)})
+            except InvalidInput as err:
+                errors = err.errors
+        models = coordinator.data.models
+        used = {m.name for m in coordinator.account.models.values() if _is_used(m)}
+        schema = models_schema(models, used=used, chosen=chosen)
         return self.async_show_form(
             step_id="models",
-            data_schema=self.add_suggested_values_to_schema(
-                models_schema({**gone, **account.models}), {CONF_MODELS: chosen}
-            ),
-            description_placeholders={"count": str(len(account.models))},
+            data_schema=self.add_suggested_values_to_schema(schema, user_input),
+            errors=errors,
+            description_placeholders={"count": str(len(models))},
         )
 
     async def async_step_alerts(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Let the user set a budget, and say what is worth an alert."""
+        """Ask for a budget and for the levels that alert."""
         errors: dict[str, str] = {}
         options = self.config_entry.options
-        if user_input is None:
-            shown = {
+        suggested = user_input
+        if user_input is not None:
+            try:
+                return self._save(validate_alerts(user_input))
+            except InvalidInput as err:
+                errors = err.errors
+        else:
+            suggested = {
                 **{key: options.get(key) for key in AMOUNTS},
                 **{
-                    key: [str(number) for number in options.get(key, levels)]
+                    key: [str(level) for level in options.get(key, levels)]
                     for key, levels in LEVELS.items()
                 },
                 CONF_FORECAST_ALERT: options.get(
                     CONF_FORECAST_ALERT, DEFAULTS.forecast_alert
                 ),
             }
-        else:
-            shown, entered = user_input, dict(user_input)
-            for keys, parse in ((AMOUNTS, _amount), (LEVELS, _levels)):
-                for key in keys:
-                    try:
-                        entered[key] = parse(user_input.get(key))
-                    except vol.Invalid as err:
-                        errors[key] = err.msg
-            if not errors:
-                return self._save(entered)
+        integration = await async_get_integration(self.hass, DOMAIN)
         return self.async_show_form(
             step_id="alerts",
             data_schema=self.add_suggested_values_to_schema(
-                _alerts_schema(self._currency), shown
+                _alerts_schema(self._currency), suggested
             ),
             errors=errors,
+            description_placeholders={
+                "blueprints": f"{integration.documentation}#blueprints"
+            },
         )
 
     async def async_step_assistant(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Let the user open the figures to Assist."""
+        """Ask whether Assist may read the account."""
         if user_input is not None:
             return self._save(user_input)
         return self.async_show_form(
@@ -162,37 +164,17 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
         return money.currency if money else None
 
 
-def models_schema(models: Mapping[str, ModelUsage]) -> vol.Schema:
-    """Return the form that offers models, each with its limits."""
-    return vol.Schema(
-        {
-            vol.Optional(CONF_MODELS, default=[]): SelectSelector(
-                SelectSelectorConfig(
-                    options=[
-                        SelectOptionDict(value=name, label=_label(model))
-                        for name, model in models.items()
-                    ],
-                    multiple=True,
-                    mode=SelectSelectorMode.DROPDOWN,
-                    sort=True,
-                )
-            )
-        }
+def _is_used(model: ModelUsage) -> bool:
+    """Return whether a model was billed or used in this period."""
+    spend = model.monthly_spend
+    return bool(
+        (spend and spend.amount)
+        or model.used
+        or model.tokens
+        or model.requests
+        or model.tokens_per_minute
+        or model.requests_per_minute
     )
-
-
-def _label(model: ModelUsage) -> str:
-    """Return a model's name with its limits."""
-    limits = [
-        f"{value:,} {unit}".rstrip()
-        for value, unit in (
-            (model.limit, ""),
-            (model.rate_limit.rpm, "RPM"),
-            (model.rate_limit.tpm, "TPM"),
-        )
-        if value is not None
-    ]
-    return f"{model.name} ({', '.join(limits)})" if limits else model.name
 
 
 def _alerts_schema(currency: str | None) -> vol.Schema:
@@ -230,49 +212,3 @@ def _levels_selector(key: str) -> SelectSelector:
 def _offered(key: str) -> list[str]:
     """Return the usual levels."""
     return [str(level) for level in LEVELS[key]]
-
-
-def _amount(entered: Any) -> int | float | None:
-    """Return an amount of money, None for an empty field.
-
-    Raises `vol.Invalid` with the key of a text.
-    """
-    if entered in (None, ""):
-        return None
-    if (amount := _number(entered)) is None or amount <= 0:
-        raise vol.Invalid("invalid_amount")
-    return amount
-
-
-def _levels(entered: Any) -> list[int | float]:
-    """Return levels in order, each once; none for an empty field.
-
-    Raises `vol.Invalid` with the key of a text.
-    """
-    if entered is None:
-        entered = []
-    elif isinstance(entered, str) or not isinstance(entered, Collection):
-        entered = [entered]
-    levels = set()
-    for item in entered:
-        level = _number(item)
-        if level is None or not 0 < level <= HIGHEST_LEVEL:
-            raise vol.Invalid("invalid_level")
-        levels.add(level)
-    if len(levels) > MOST_LEVELS:
-        raise vol.Invalid("too_many_levels")
-    return sorted(levels)
-
-
-def _number(entered: Any) -> int | float | None:
-    """Return a number, whole where it is; None for anything else."""
-    if isinstance(entered, bool) or not isinstance(entered, int | float | str):
-        return None
-    text = _DECIMAL_COMMA.sub(".", str(entered).rstrip(" %"))
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return None
-    if not number.is_finite() or abs(number.adjusted()) > 15:
-        return None
-    return int(number) if number == number.to_integral_value() else float(number)

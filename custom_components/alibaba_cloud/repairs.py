@@ -17,8 +17,19 @@ from homeassistant.util.json import json_loads_array
 
 from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
-from .failures import FREE_QUOTA_USED_UP
-from .model_studio import AccountError, AuthenticationError, Money, RateLimitError
+from .failures import describe, escape_markdown
+from .history import STATISTICS_NOT_WRITTEN
+from .model_studio import (
+    AccountError,
+    AuthenticationError,
+    BudgetExhaustedError,
+    FreeQuotaUsedUpError,
+    ModelStudioError,
+    Money,
+    OverduePaymentError,
+    RateLimitError,
+    ServiceNotEnabledError,
+)
 from .sources import PERMISSIONS, Source
 
 MODEL_GONE = "model_gone"
@@ -29,8 +40,16 @@ SOURCE_ISSUES: Mapping[str, tuple[Source, ...]] = {
     "balance_failing": (Source.BALANCE,),
     "telemetry_failing": (Source.RATES, Source.TOTALS),
     "history_failing": (Source.HISTORY,),
+    STATISTICS_NOT_WRITTEN: (Source.HISTORY,),
 }
 """The sources that an issue is about."""
+ERROR_ISSUES: Mapping[str, type[ModelStudioError]] = {
+    "arrearage": OverduePaymentError,
+    "service_not_enabled": ServiceNotEnabledError,
+    "free_quota_used_up": FreeQuotaUsedUpError,
+    "budget_exhausted": BudgetExhaustedError,
+}
+"""The errors of the API key that have an issue of their own."""
 ABOUT_THE_ACCOUNT = (200, 400, 404)
 """HTTP statuses under which the service's own code speaks of the account."""
 
@@ -59,7 +78,7 @@ def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> 
                     data=data,
                     is_fixable=key == MODEL_GONE,
                     learn_more_url=None
-                    if key == MODEL_GONE
+                    if key in (MODEL_GONE, STATISTICS_NOT_WRITTEN)
                     else console_url(entry.data[CONF_BASE_URL]),
                     severity=ir.IssueSeverity.WARNING,
                     translation_key=key,
@@ -85,30 +104,30 @@ def _issues(
 ) -> Iterator[tuple[str, bool, dict[str, str]]]:
     """Say of each issue whether it stands; what can't be told now is left out."""
     err = coordinator.error
-    code = getattr(err, "code", None) or ""
-    said = {"error": str(err)}
+    said = {"error": escape_markdown(str(err))}
     variable = coordinator.missing_variable
     yield (
         "environment_variable_missing",
         variable is not None,
         {"variable": variable or ""},
     )
+    own_issue = isinstance(err, tuple(ERROR_ISSUES.values()))
     # Anything else says nothing of the account, such as a time-out.
-    about_account = (
-        isinstance(err, AccountError)
-        and err.status in ABOUT_THE_ACCOUNT
-        and not code.startswith("HTTP ")
+    about_account = isinstance(err, AccountError) and (
+        own_issue
+        or (
+            err.status in ABOUT_THE_ACCOUNT and not (err.code or "").startswith("HTTP ")
+        )
     )
     if err is None or about_account:
-        overdue = code.startswith("Arrearage")
-        yield "arrearage", overdue, said
-        yield "account_unavailable", about_account and not overdue, said
-    if err is None or about_account or isinstance(err, RateLimitError):
-        yield (
-            "free_quota_used_up",
-            code.startswith(FREE_QUOTA_USED_UP),
-            said,
-        )
+        yield "account_unavailable", about_account and not own_issue, said
+    for key, kind in ERROR_ISSUES.items():
+        if (
+            err is None
+            or about_account
+            or (isinstance(err, RateLimitError) and issubclass(kind, RateLimitError))
+        ):
+            yield key, isinstance(err, kind), said
     if err is None and (account := coordinator.data):
         yield "no_models", account.models_complete and not account.models, {}
         yield (
@@ -121,7 +140,8 @@ def _issues(
         )
         if account.models_complete:
             gone = _gone(coordinator)
-            yield MODEL_GONE, bool(gone), {"models": ", ".join(gone)}
+            names = ", ".join(map(escape_markdown, gone))
+            yield MODEL_GONE, bool(gone), {"models": names}
     yield from _source_issues(coordinator)
 
 
@@ -142,12 +162,19 @@ def _source_issues(
             and source.failing_since
             and now - source.failing_since >= LASTING
             and not (rejected and isinstance(source.error, AuthenticationError))
+            # Where it is Home Assistant's database, no permission is missing.
+            and (key == STATISTICS_NOT_WRITTEN)
+            is (
+                getattr(source.error, "translation_key", None) == STATISTICS_NOT_WRITTEN
+            )
         ]
         yield (
             key,
             bool(lasting),
             {
-                "error": str(lasting[0].error) if lasting else "",
+                "error": escape_markdown(describe(coordinator.hass, lasting[0].error))
+                if lasting and lasting[0].error
+                else "",
                 "permission": PERMISSIONS[about[0]],
             },
         )

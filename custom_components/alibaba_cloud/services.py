@@ -24,7 +24,7 @@ from .binary_sensor import ACCOUNT_BINARY_SENSORS
 from .const import DOMAIN
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .entity import FigureDescription
-from .failures import FAILURES
+from .failures import poll_error
 from .model_studio import (
     AccountSnapshot,
     AuthenticationError,
@@ -122,14 +122,14 @@ async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
             group_by=GROUPS[call.data[ATTR_GROUP_BY]],
         )
     except ModelStudioError as err:
-        key = FAILURES[type(err)][1]
+        key, placeholders = poll_error(err)
         if isinstance(err, AuthenticationError):
             key = INVALID_ACCESS_KEY
         raise HomeAssistantError(
             translation_domain=DOMAIN,
             translation_key=key,
             translation_placeholders={
-                "error": str(err),
+                **placeholders,
                 "permission": PERMISSIONS[Source.SPEND],
             },
         ) from err

@@ -4,18 +4,26 @@ Each is polled at its own pace and fails by itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, override
 
+from aiohttp import ClientSession, DummyCookieJar
+
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.const import CONF_REGION
-from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
-from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
+from homeassistant.const import CONF_REGION, EVENT_HOMEASSISTANT_CLOSE
+from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.helpers.aiohttp_client import async_create_clientsession
+from homeassistant.helpers.debounce import Debouncer
+from homeassistant.helpers.update_coordinator import (
+    REQUEST_REFRESH_DEFAULT_COOLDOWN,
+    REQUEST_REFRESH_DEFAULT_IMMEDIATE,
+    DataUpdateCoordinator,
+)
 from homeassistant.util import dt as dt_util
+from homeassistant.util.hass_dict import HassKey
 
 from .const import (
     CONF_ACCESS_KEY_ID,
@@ -23,9 +31,17 @@ from .const import (
     CONF_BALANCE_ENDPOINT,
     CONF_BILLING_ENDPOINT,
     CONF_PROMETHEUS_URL,
+    DOMAIN,
     LOGGER,
 )
-from .failures import FAILURES, REJECTED_KEY_INTERVAL, Backoff, PollFailed, Status
+from .failures import (
+    FAILURES,
+    REJECTED_KEY_INTERVAL,
+    Backoff,
+    PollFailed,
+    Status,
+    poll_error,
+)
 from .ledger import billing_day
 from .model_studio import (
     BILLING_ENDPOINT,
@@ -40,6 +56,14 @@ from .model_studio import (
     balance_endpoints,
 )
 
+DATA_SESSION: HassKey[ClientSession] = HassKey(f"{DOMAIN}_session")
+DATA_BALANCE_ENDPOINTS: HassKey[dict[tuple[str, tuple[str, ...]], list[str]]] = HassKey(
+    f"{DOMAIN}_balance_endpoints"
+)
+"""Where an AccessKey's balance may be asked for, of the endpoints there are.
+
+A service blocks who asks at the wrong site again and again, so it outlasts reloads.
+"""
 INVALID_ACCESS_KEY = "invalid_access_key"
 
 
@@ -90,16 +114,37 @@ class Clients:
     """None where no Prometheus is named."""
 
 
+@callback
+def async_get_session(hass: HomeAssistant) -> ClientSession:
+    """Return the HTTP session of all accounts, which neither sends nor keeps cookies.
+
+    It lasts as long as Home Assistant runs, as flows need it too.
+    """
+    if session := hass.data.get(DATA_SESSION):
+        return session
+    session = hass.data[DATA_SESSION] = async_create_clientsession(
+        hass, auto_cleanup=False, cookie_jar=DummyCookieJar()
+    )
+
+    @callback
+    def detach(event: Event) -> None:
+        session.detach()
+
+    hass.bus.async_listen_once(EVENT_HOMEASSISTANT_CLOSE, detach)
+    return session
+
+
 def clients_of(hass: HomeAssistant, data: Mapping[str, Any]) -> Clients | None:
     """Return the clients of an entry, None without an AccessKey."""
     if not data.get(CONF_ACCESS_KEY_ID):
         return None
-    session = async_get_clientsession(hass)
+    session = async_get_session(hass)
     access_key = AccessKey(
         id=data[CONF_ACCESS_KEY_ID], secret=data[CONF_ACCESS_KEY_SECRET]
     )
     region = data.get(CONF_REGION, DEFAULT_REGION)
     endpoint = data.get(CONF_BALANCE_ENDPOINT)
+    endpoints = (endpoint,) if endpoint else balance_endpoints(region)
     url = data.get(CONF_PROMETHEUS_URL)
     return Clients(
         billing=BillingClient(
@@ -110,7 +155,9 @@ def clients_of(hass: HomeAssistant, data: Mapping[str, Any]) -> Clients | None:
         ),
         balance=BalanceClient(
             session,
-            endpoints=[endpoint] if endpoint else balance_endpoints(region),
+            endpoints=hass.data.setdefault(DATA_BALANCE_ENDPOINTS, {}).setdefault(
+                (access_key.id, endpoints), list(endpoints)
+            ),
             access_key=access_key,
         ),
         telemetry=TelemetryClient(session, url=url, access_key=access_key)
@@ -153,6 +200,20 @@ def permissions(sources: Mapping[Source, object]) -> str:
     return ", ".join(dict.fromkeys(PERMISSIONS[source] for source in sources))
 
 
+def refresh_debouncer(hass: HomeAssistant) -> Debouncer[Coroutine[Any, Any, None]]:
+    """Return Home Assistant's own debouncer, but with its polls in the background.
+
+    A poll that somebody asked for must not hold up Home Assistant's start or stop.
+    """
+    return Debouncer(
+        hass,
+        LOGGER,
+        cooldown=REQUEST_REFRESH_DEFAULT_COOLDOWN,
+        immediate=REQUEST_REFRESH_DEFAULT_IMMEDIATE,
+        background=True,
+    )
+
+
 class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
     """One optional source: what it reported last, and how the last poll ended."""
 
@@ -179,6 +240,7 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
             config_entry=entry,
             name=f"{entry.title} {source}",
             update_interval=INTERVALS[source],
+            request_refresh_debouncer=refresh_debouncer(hass),
         )
         self.source = source
         self._read = read
@@ -222,7 +284,8 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
 
     def _failed(self, err: ModelStudioError) -> PollFailed:
         """Return what an error means, and when to poll next."""
-        status, translation_key = FAILURES[type(err)]
+        status = FAILURES[type(err)][0]
+        translation_key, placeholders = poll_error(err)
         retry_after = None
         if isinstance(err, RateLimitError):
             retry_after = self._backoff.wait(err.retry_after)
@@ -238,7 +301,7 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
         return PollFailed(
             status,
             translation_key,
-            {"error": str(err), "permission": PERMISSIONS[self.source]},
+            {**placeholders, "permission": PERMISSIONS[self.source]},
             retry_after,
         )
 

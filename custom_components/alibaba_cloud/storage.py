@@ -172,7 +172,8 @@ class AccountStore:
                 else timedelta(seconds=followed_at - self._followed_at),
             )
             self._followed_at = followed_at
-            self.days = self.days.follow(self.periods)
+            if daily:
+                self.days = self.days.follow(self.periods)
         if _starts(self.periods) != _starts(before):
             self._save_within(0)
         elif changed:

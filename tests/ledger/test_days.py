@@ -5,16 +5,13 @@ from decimal import Decimal
 import json
 from typing import Any, Self
 
+from hypothesis import given
 import pytest
 
-from custom_components.alibaba_cloud.ledger import SpendDays
-from custom_components.alibaba_cloud.model_studio import (
-    AccountSnapshot,
-    BillingPeriod,
-    Money,
-    SpendWindow,
-    follow_account,
-)
+from custom_components.alibaba_cloud.ledger import Answer, Periods, SpendDays, follow
+from custom_components.alibaba_cloud.model_studio import BillingPeriod, Money
+
+from .damage import damaged
 
 DAY = timedelta(days=1)
 
@@ -47,31 +44,34 @@ def kept(days: SpendDays) -> SpendDays:
 class Account:
     """An account whose spend is looked at, with a restart after each look."""
 
-    def __init__(self, period_start: str | None = None) -> None:
+    def __init__(self, period_start: str | None = None, currency: str = "USD") -> None:
         """Begin with nothing known."""
         self.period = BillingPeriod(start=day(period_start) if period_start else None)
-        self.windows: dict[str, SpendWindow] = {}
+        self.currency = currency
+        self.periods = Periods()
         self.days = SpendDays()
 
     def look(
         self,
         when: str | datetime,
-        daily: Amount | Money | None,
-        monthly: Amount | Money | None = None,
+        daily: Amount | None,
+        monthly: Amount | None = None,
+        *,
+        elapsed: timedelta | None = None,
     ) -> Self:
         """Look at the figures."""
-        now = at(when) if isinstance(when, str) else when
-        figures = [
-            figure if isinstance(figure, Money | None) else money(figure)
-            for figure in (daily, monthly)
-        ]
-        account = AccountSnapshot(
-            daily_spend=figures[0],
-            monthly_spend=figures[1],
-            billing_period=self.period,
+        self.periods = follow(
+            self.periods,
+            Answer(
+                daily=None if daily is None else Decimal(daily),
+                monthly=None if monthly is None else Decimal(monthly),
+                period=self.period,
+            ),
+            currency=self.currency,
+            now=at(when) if isinstance(when, str) else when,
+            elapsed=elapsed,
         )
-        self.windows = follow_account(self.windows, account, now)
-        self.days = kept(self.days.follow(account, self.windows, now))
+        self.days = kept(self.days.follow(self.periods))
         return self
 
     def bill(
@@ -159,8 +159,8 @@ def test_last_look_counts() -> None:
         ),
         pytest.param(
             ("08-15 14:00", 5, 105),
-            ("08-16 09:00", 0, 101),
-            {"08-15": "1"},
+            ("08-16 09:00", 0, 104),
+            {"08-15": "4"},
             id="a refund since",
         ),
         pytest.param(
@@ -260,41 +260,34 @@ def test_days_of_the_billing_zone() -> None:
     assert days.totals(over) == {day("08-15"): Decimal(5)}
 
 
-@pytest.mark.parametrize(
-    "account",
-    [
-        pytest.param(AccountSnapshot(monthly_spend=money(9)), id="unknown"),
-        pytest.param(AccountSnapshot(), id="nothing known"),
-    ],
-)
-def test_spend_of_the_day_unknown(account: AccountSnapshot) -> None:
-    """What is known stays as it is."""
-    before = Account().look("08-15 23:30", 5, 105)
-    now = at("08-15 23:45")
-    windows = follow_account(before.windows, account, now)
-    assert before.days.follow(account, windows, now) is before.days
+@pytest.mark.parametrize("monthly", [None, 9])
+def test_spend_of_the_day_unknown(monthly: Amount | None) -> None:
+    """Without one, there is nothing to note."""
+    days = Account().look("08-15 23:30", None, monthly).days
+    assert days == SpendDays()
 
 
-def test_without_a_window() -> None:
-    """What the spend is of is not known."""
+def test_nothing_seen_yet() -> None:
     days = SpendDays()
-    account = AccountSnapshot(daily_spend=money(5))
-    assert days.follow(account, {}, at("08-15 23:30")) is days
+    assert days.follow(Periods()) is days
 
 
 def test_currency_changed() -> None:
     """What was spent in another one is forgotten."""
     account = Account().look("08-14 23:30", 5).bill(d08_13=4)
-    account.look("08-15 23:30", money(30, "CNY"))
+    account.currency = "CNY"
+    account.look("08-15 23:30", 30)
     assert account.days.currency == "CNY"
     assert account.totals("08-16 12:00") == {"08-15": "30"}
 
 
-def test_month_in_another_currency() -> None:
-    """It says nothing of the day's."""
-    account = Account().look("08-15 14:00", 5, money(105, "CNY"))
-    account.look("08-16 14:00", 5, money(115, "CNY"))
-    assert account.totals("08-17 00:00") == {}
+def test_month_that_is_not_clear() -> None:
+    """It says nothing of the day before."""
+    account = Account("08-01").look("08-31 23:30", 5, 105)
+    account.look("09-01 00:00", 0, 105, elapsed=timedelta(minutes=30))
+    account.look("09-01 00:01", None, 1, elapsed=timedelta(minutes=1))
+    assert account.periods.monthly_is_held
+    assert account.totals("09-02 00:00") == {"08-31": "5"}
 
 
 # As billed
@@ -326,8 +319,8 @@ def test_noon_of_the_billing_zone() -> None:
 def test_bill_of_days_not_seen() -> None:
     """What was seen fills what is not billed, and the other way round."""
     account = Account().bill(when="08-17 11:59", d08_12=2, d08_13=3, d08_16=6)
-    account.look("08-13 23:30", 9).look("08-14 23:30", 4)
-    account.look("08-15 23:30", 5)
+    account.look("08-13 23:30", 9, 90).look("08-14 23:30", 4, 94)
+    account.look("08-15 23:30", 5, 99)
     expected = {"08-12": "2", "08-13": "3", "08-14": "4", "08-15": "5"}
     assert account.totals("08-17 11:59") == expected
     account.bill(when="08-17 12:00", d08_16=6, d08_17=7)
@@ -384,10 +377,12 @@ def test_bill_in_another_currency() -> None:
 
 def test_eight_weeks_of_looks() -> None:
     """What no forecast looks at any more is not kept."""
-    account = Account()
+    account = Account("06-01")
     first = at("06-01 23:30")
+    spent = 0
     for number in range(70):
-        account.look(first + number * DAY, number)
+        spent += number
+        account.look(first + number * DAY, number, spent)
     oldest, last = first.date() + 12 * DAY, first.date() + 69 * DAY
     assert sorted(account.days.looks) == [oldest + n * DAY for n in range(58)]
     assert max(account.days.looks) == last
@@ -405,13 +400,63 @@ def test_eight_weeks_of_bills() -> None:
     assert sorted(days.billed) == [first + n * DAY for n in range(14, 71)]
 
 
-def test_clock_that_was_ahead() -> None:
-    """What was seen in years to come keeps out nothing once the clock is right."""
-    account = Account().look(at("08-15 12:00").replace(year=2099), 6, 56)
-    account.look("08-15 12:30", 7, 57).look("08-16 00:10", 1, 58)
-    assert list(account.days.looks) == [day("08-16")]
-    account.look("08-17 00:10", 2, 62)
-    assert account.totals("08-17 12:00") == {"08-16": "3"}
+@pytest.mark.parametrize("ahead", ["2026-09-30 12:00:30", "2099-08-15 12:00:30"])
+@pytest.mark.parametrize("daily", [2, 3])
+def test_clock_that_is_ahead_once(ahead: str, daily: int) -> None:
+    """It forgets no day."""
+    account = Account().look("08-13 23:30", 3, 3).look("08-14 23:30", 4, 7)
+    account.bill(when="08-15 12:00", d08_12=2).look("08-15 12:00", 2, 9)
+    before = account.days
+    seconds = timedelta(seconds=30)
+    account.look(
+        datetime.fromisoformat(f"{ahead}+08:00"),
+        daily,
+        7 + daily,
+        elapsed=seconds,
+    )
+    assert account.days.looks.keys() == before.looks.keys()
+    account.look("08-15 12:01", daily, 7 + daily, elapsed=seconds)
+    assert account.days.billed == before.billed
+    expected = {"08-12": "2", "08-13": "3", "08-14": "4"}
+    assert account.totals("08-15 12:01") == expected
+    account.look("08-15 23:30", 6, 13).look("08-16 00:30", 0, 13)
+    assert account.totals("08-16 00:30") == {**expected, "08-15": "6"}
+
+
+def test_clock_that_is_behind_after_a_restart() -> None:
+    """It takes nothing from the days that were seen."""
+    account = Account().look("08-14 23:30", 4, 7).look("08-15 12:00", 2, 9)
+    account.look("08-01 00:00", 2, 9)
+    account.look("08-15 12:10", 3, 10, elapsed=timedelta(minutes=1))
+    assert account.days.looks.keys() == {day("08-14"), day("08-15")}
+    assert account.totals("08-16 00:00") == {"08-14": "4"}
+
+
+@pytest.mark.parametrize(
+    ("daily", "monthly"),
+    [
+        pytest.param(8, None, id="the month"),
+        pytest.param(None, 108, id="the day"),
+        pytest.param(None, None, id="both"),
+    ],
+)
+def test_answer_that_lacks_a_figure(daily: int | None, monthly: int | None) -> None:
+    """It leaves what the period cost before the day."""
+    account = Account().look("08-15 14:00", 5, 105)
+    account.look("08-15 15:00", daily, monthly)
+    account.look("08-16 09:00", 2, 111)
+    assert account.totals("08-17 00:00") == {"08-15": "9"}
+
+
+def test_figures_of_which_the_day_is_not_clear() -> None:
+    """They are left out until one that tells."""
+    account = Account().look("08-15 23:30", 5, 105)
+    before = account.days
+    account.look("08-16 00:10", 1, None)
+    assert account.periods.daily_is_held
+    assert account.days == before
+    account.look("08-16 00:11", 1, 106)
+    assert account.totals("08-17 00:00") == {"08-15": "5"}
 
 
 def test_long_gap() -> None:
@@ -426,13 +471,13 @@ STORED: dict[str, Any] = {
         "2026-08-14": {
             "seen": "2026-08-14T14:00:00+08:00",
             "daily": "5.10",
-            "monthly": "105.10",
-            "month": "2026-08-01",
+            "monthly": None,
+            "month": "2026-08-14",
         },
         "2026-08-15": {
             "seen": "2026-08-15T23:30:00+08:00",
             "daily": "2",
-            "monthly": None,
+            "monthly": "107.10",
             "month": "2026-08-01",
         },
     },
@@ -442,19 +487,22 @@ STORED: dict[str, Any] = {
 
 def test_stored() -> None:
     """What an earlier version stored is understood, to the letter."""
-    account = Account().bill(d08_13="4.00").look("08-14 14:00", "5.10", "105.10")
-    account.look(datetime(2026, 8, 15, 15, 30, tzinfo=UTC), 2)
+    account = Account().bill(d08_13="4.00").look("08-14 14:00", "5.10")
+    account.look(datetime(2026, 8, 15, 15, 30, tzinfo=UTC), 2, "107.10")
     assert account.days.as_dict() == STORED
     read = SpendDays.from_dict(json.loads(json.dumps(STORED)))
     assert read == account.days
     assert read.totals(at("08-16 12:00")) == account.days.totals(at("08-16 12:00"))
 
 
-def test_stored_without_a_month() -> None:
-    """The period is then taken to be the day's."""
-    account = Account().look("08-15 14:00", 5)
-    (look,) = account.days.as_dict()["looks"].values()
-    assert (look["monthly"], look["month"]) == (None, "2026-08-15")
+@given(value=damaged(STORED))
+def test_stored_and_damaged(value: Any) -> None:
+    """It is read as it was written, or not at all."""
+    try:
+        days = SpendDays.from_dict(value)
+    except ValueError:
+        return
+    assert kept(days) == days
 
 
 def test_nothing_stored() -> None:

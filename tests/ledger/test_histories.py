@@ -64,9 +64,11 @@ class Account:
         if poll.killed:
             # The last alerts could not be written.
             self.alerts = self.stored_alerts
-        # What is kept goes through the disk each time.
+        if poll.elapsed is None:
+            self.periods = Periods.from_dict(self.periods.as_dict())
+            self.alerts = AlertState.from_dict(self.alerts.as_dict())
         self.periods = follow(
-            Periods.from_dict(self.periods.as_dict()),
+            self.periods,
             Answer(
                 daily=said.daily,
                 monthly=said.monthly,
@@ -97,7 +99,7 @@ class Account:
         )
         self.stored_alerts = self.alerts
         self.alerts, alerts = decide(
-            AlertState.from_dict(self.alerts.as_dict()),
+            self.alerts,
             Observation(
                 account_id="account",
                 account=account,

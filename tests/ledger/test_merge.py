@@ -1,8 +1,8 @@
-"""One account of what several sources say."""
+"""One account, made up of what several sources say."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +10,12 @@ from typing import Any
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.alibaba_cloud.ledger import Reports, merge
+from custom_components.alibaba_cloud.ledger import (
+    Reports,
+    ShownSpend,
+    merge as merge_reports,
+    midnight,
+)
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     Balance,
@@ -18,6 +23,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelUsage,
     Money,
     RateLimit,
+    Spend,
     SpendReport,
     UsageTotals,
 )
@@ -28,6 +34,8 @@ from custom_components.alibaba_cloud.model_studio.telemetry import ModelTotals
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 
 TODAY = date(2026, 8, 15)
+AUGUST = date(2026, 8, 1)
+NOW = midnight(TODAY) + timedelta(hours=12)
 FOLLOWED = ("qwen-max", "qwen-plus")
 
 
@@ -41,12 +49,32 @@ def cny(amount: int) -> Money:
     return Money(amount=Decimal(amount), currency="CNY")
 
 
+def of_day(amount: Money) -> Spend:
+    """Return an amount as the spend of today."""
+    return spent(amount, TODAY)
+
+
+def of_month(amount: Money) -> Spend:
+    """Return an amount as the spend of the month."""
+    return spent(amount, AUGUST)
+
+
+def spent(amount: Money, start: date) -> Spend:
+    """Return an amount as the spend since a day."""
+    return Spend(
+        amount=amount.amount,
+        currency=amount.currency,
+        since=midnight(start),
+        start=start,
+    )
+
+
 ACCOUNT = AccountSnapshot(
     credit_balance=usd(1),
     available_balance=usd(2),
     spend_limit=usd(3),
-    daily_spend=usd(4),
-    monthly_spend=usd(5),
+    daily_spend=of_day(usd(4)),
+    monthly_spend=of_month(usd(5)),
     tokens_used=6,
     requests_used=7,
     rate_limit=RateLimit(rpm=8, tpm=9),
@@ -119,6 +147,26 @@ def figures(account: AccountSnapshot) -> dict[str, Any]:
     return {name: getattr(account, name) for name in names}
 
 
+def merge(
+    reports: Reports,
+    *,
+    reports_usage: bool = False,
+    followed: Collection[str] = FOLLOWED,
+    by_month: bool = True,
+    before: AccountSnapshot | None = None,
+) -> AccountSnapshot:
+    """Return the figures of an account that is looked at for the first time."""
+    return merge_reports(
+        reports,
+        followed=followed,
+        reports_usage=reports_usage,
+        shown=ShownSpend(),
+        now=NOW,
+        by_month=by_month,
+        before=before,
+    )
+
+
 OWN = figures(ACCOUNT)
 UNKNOWN = dict.fromkeys(OWN)
 
@@ -128,8 +176,8 @@ def money_of(currency: str) -> dict[str, Any]:
     return {
         "available_balance": balance(currency).available,
         "credit_balance": balance(currency).credit,
-        "daily_spend": spend(currency).daily,
-        "monthly_spend": spend(currency).monthly,
+        "daily_spend": of_day(Money(amount=Decimal(10), currency=currency)),
+        "monthly_spend": of_month(Money(amount=Decimal(100), currency=currency)),
     }
 
 
@@ -172,7 +220,6 @@ def test_precedence(
             rates=RATES,
             totals=TOTALS,
         ),
-        followed=FOLLOWED,
         reports_usage=reports_usage,
     )
     assert figures(merged) == expected
@@ -181,16 +228,18 @@ def test_precedence(
         assert getattr(merged, name) == getattr(base, name)
     # What is only in the bill is told in the bill's currency.
     rest = Money(amount=Decimal(4), currency=currency)
-    assert merged.other_models_daily_spend == rest
-    assert merged.other_models_monthly_spend == replace(rest, amount=Decimal(40))
+    assert merged.other_models_daily_spend == of_day(rest)
+    assert merged.other_models_monthly_spend == of_month(
+        replace(rest, amount=Decimal(40))
+    )
 
 
 @pytest.mark.parametrize(
     ("reports_usage", "by_month", "monthly"),
     [
-        (True, True, spend("USD").monthly),
+        (True, True, of_month(usd(100))),
         (True, False, None),
-        (False, False, spend("USD").monthly),
+        (False, False, of_month(usd(100))),
     ],
 )
 def test_month_of_the_bill(
@@ -199,12 +248,11 @@ def test_month_of_the_bill(
     """It steps in for the account's own if that is of the calendar's month as well."""
     merged = merge(
         Reports(spend=spend("USD")),
-        followed=FOLLOWED,
         reports_usage=reports_usage,
         by_month=by_month,
     )
     assert merged.monthly_spend == monthly
-    assert merged.daily_spend == spend("USD").daily
+    assert merged.daily_spend == of_day(usd(10))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +274,7 @@ def test_month_of_the_bill(
 )
 def test_available_data(reports: Reports, available: str | None) -> None:
     """It is what the sources report now."""
-    merged = merge(reports, followed=FOLLOWED, reports_usage=False)
+    merged = merge(reports)
     assert merged.available_data == available
 
 
@@ -238,10 +286,12 @@ def test_one_figure_that_is_missing() -> None:
             spend=spend("USD"),
             balance=Balance(available=cny(70), credit=cny(80)),
         ),
-        followed=FOLLOWED,
         reports_usage=True,
     )
-    assert figures(merged) == OWN | {"daily_spend": usd(10), "credit_balance": None}
+    assert figures(merged) == OWN | {
+        "daily_spend": of_day(usd(10)),
+        "credit_balance": None,
+    }
 
 
 def test_models() -> None:
@@ -250,7 +300,6 @@ def test_models() -> None:
         Reports(
             account=ACCOUNT, spend=spend(), rates=RATES, totals=TOTALS, balance=None
         ),
-        followed=FOLLOWED,
         reports_usage=True,
     )
     assert merged.models == {
@@ -262,12 +311,14 @@ def test_models() -> None:
             requests_per_minute=50,
             tokens=900,
             requests=15,
-            daily_spend=cny(6),
-            monthly_spend=cny(60),
+            daily_spend=of_day(cny(6)),
+            monthly_spend=of_month(cny(60)),
         ),
         # It stands in no answer; but the bill is complete.
         "qwen-plus": ModelUsage(
-            name="qwen-plus", daily_spend=cny(0), monthly_spend=cny(0)
+            name="qwen-plus",
+            daily_spend=of_day(cny(0)),
+            monthly_spend=of_month(cny(0)),
         ),
         "qwen-vl": ACCOUNT.models["qwen-vl"],
     }
@@ -281,9 +332,7 @@ def test_unknown_stays_unknown(
     account: AccountSnapshot | None, reports_usage: bool
 ) -> None:
     """Of what no source says, there is no figure, not even 0."""
-    merged = merge(
-        Reports(account=account), followed=FOLLOWED, reports_usage=reports_usage
-    )
+    merged = merge(Reports(account=account), reports_usage=reports_usage)
     base = account or AccountSnapshot()
     assert figures(merged) == figures(base)
     assert merged.other_models_daily_spend is None
@@ -296,11 +345,9 @@ def test_model_in_an_incomplete_bill_is_unknown() -> None:
     """It may be among those that are merged, which keep what it spent."""
     merged = merge(
         Reports(spend=spend(complete=False), totals=UsageTotals(models={})),
-        followed=FOLLOWED,
-        reports_usage=False,
     )
     assert merged.models["qwen-plus"] == ModelUsage(name="qwen-plus")
-    assert merged.other_models_monthly_spend == cny(40)
+    assert merged.other_models_monthly_spend == of_month(cny(40))
     assert merged.tokens_used is None
 
 
@@ -311,11 +358,11 @@ def test_day_without_a_bill() -> None:
         daily=None,
         models={"qwen-max": ModelSpend(monthly=cny(60), daily=None)},
     )
-    merged = merge(Reports(spend=report), followed=FOLLOWED, reports_usage=False)
+    merged = merge(Reports(spend=report))
     assert (merged.daily_spend, merged.other_models_daily_spend) == (None, None)
     for name, amount in (("qwen-max", 60), ("qwen-plus", 0)):
         assert merged.models[name].daily_spend is None
-        assert merged.models[name].monthly_spend == cny(amount)
+        assert merged.models[name].monthly_spend == of_month(cny(amount))
 
 
 @pytest.mark.parametrize(
@@ -350,7 +397,6 @@ def test_nearest_limit(
             rates={"qwen-max": rate},
         ),
         followed=["qwen-max"],
-        reports_usage=False,
     )
     assert merged.models["qwen-max"].load_pct == load_pct
     assert merged.models["qwen-max"].level_pct == load_pct
@@ -360,11 +406,9 @@ def test_nearest_limit(
 def test_what_has_not_changed_is_the_same() -> None:
     """Most of what a poll brings is nothing new."""
     reports = Reports(account=LIMITS, spend=spend(), rates=RATES, totals=TOTALS)
-    before = merge(reports, followed=FOLLOWED, reports_usage=False)
+    before = merge(reports)
     again = merge(
         replace(reports, spend=spend(), rates=dict(RATES)),
-        followed=FOLLOWED,
-        reports_usage=False,
         before=before,
     )
     assert again == before
@@ -374,8 +418,6 @@ def test_what_has_not_changed_is_the_same() -> None:
     rates = RATES | {"qwen-plus": ModelRate(tokens_per_minute=1)}
     changed = merge(
         replace(reports, rates=rates),
-        followed=FOLLOWED,
-        reports_usage=False,
         before=again,
     )
     assert changed.models["qwen-max"] is before.models["qwen-max"]
@@ -429,7 +471,7 @@ def test_all_parts_add_up(
         reports_usage=reports_usage,
     )
     models = [merged.models[name] for name in set(followed)]
-    for rest, spent, total in (
+    for rest, parts_of, total in (
         (
             merged.other_models_monthly_spend,
             [m.monthly_spend for m in models],
@@ -443,7 +485,7 @@ def test_all_parts_add_up(
     ):
         assert (rest is None) is (total is None)
         if rest and total:
-            known = [amount for amount in spent if amount]
+            known = [amount for amount in parts_of if amount]
             assert {amount.currency for amount in known} <= {rest.currency}
             amounts = sum((amount.amount for amount in known), Decimal())
             assert rest.amount + amounts == total.amount

@@ -7,12 +7,19 @@ from typing import Any
 
 import pytest
 
-from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE, outlook
+from custom_components.alibaba_cloud.ledger import (
+    BILLING_TIME_ZONE,
+    Periods,
+    midnight,
+    outlook,
+)
+from custom_components.alibaba_cloud.ledger.periods import Window
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     BillingPeriod,
     Money,
     Outlook,
+    Spend,
 )
 
 DAY = timedelta(days=1)
@@ -24,12 +31,29 @@ def at(text: str) -> datetime:
 
 
 NOW = at("2026-08-21T12:00")
-SINCE = at("2026-08-01T00:00")
+AUGUST = date(2026, 8, 1)
 
 
 def money(amount: str | int | None, currency: str = "USD") -> Money | None:
     """Return an amount, if there is one."""
     return None if amount is None else Money(amount=Decimal(amount), currency=currency)
+
+
+def followed(
+    start: date, period: BillingPeriod | None = None, *, exclusive: bool | None = None
+) -> Periods:
+    """Return what is known of a monthly spend that begins with a day."""
+    return Periods(
+        monthly=Window(
+            amount=Decimal(),
+            since=midnight(start),
+            start=start,
+            earliest=start,
+            latest=start,
+        ),
+        period=period or BillingPeriod(),
+        end_is_exclusive=exclusive,
+    )
 
 
 def view(
@@ -38,34 +62,40 @@ def view(
     budget: str | int | None = None,
     limit: Money | None = None,
     balance: Money | None = None,
-    period: BillingPeriod | None = None,
     per_day: str | int = 10,
     days: int = 20,
-    since: datetime | None = SINCE,
+    start: date | None = AUGUST,
+    periods: Periods | None = None,
     now: datetime = NOW,
 ) -> Outlook:
     """Return the outlook of an account that spent the same on each of some days."""
     today = now.astimezone(BILLING_TIME_ZONE).date()
+    if spend and start:
+        spend = Spend(
+            amount=spend.amount,
+            currency=spend.currency,
+            since=midnight(start),
+            start=start,
+        )
     return outlook(
         AccountSnapshot(
-            monthly_spend=spend,
-            spend_limit=limit,
-            available_balance=balance,
-            billing_period=period or BillingPeriod(),
+            monthly_spend=spend, spend_limit=limit, available_balance=balance
         ),
         budget=None if budget is None else Decimal(budget),
         daily={today - age * DAY: Decimal(per_day) for age in range(1, days + 1)},
-        since=since,
+        periods=periods or Periods(),
         now=now,
     )
 
 
-def projected(
-    since: str, now: str, period: BillingPeriod | None = None
-) -> Decimal | None:
-    """Return how many more days the period lasts that began at a time."""
+def days_left(start: str, now: str, periods: Periods | None = None) -> Decimal | None:
+    """Return how many more days the period lasts that began on a day."""
     made = view(
-        money(0), per_day=1, since=at(since), now=at(now), period=period
+        money(0),
+        per_day=1,
+        start=date.fromisoformat(start),
+        now=at(now),
+        periods=periods,
     ).projected
     return made.amount if made else None
 
@@ -126,7 +156,7 @@ def test_budget_while_the_spend_is_unknown(figure: str) -> None:
             replace(AccountSnapshot(), **figures),
             budget=Decimal(20),
             daily={},
-            since=SINCE,
+            periods=Periods(),
             now=NOW,
         )
 
@@ -160,16 +190,16 @@ def test_spend_unknown() -> None:
     ],
 )
 def test_share_of_the_budget(spend: str, budget: str, usage: float, left: str) -> None:
-    made = view(money(spend), budget=budget, since=None)
+    made = view(money(spend), budget=budget, start=None)
     assert made == Outlook(budget=money(budget), usage_pct=usage, remaining=money(left))
 
 
 # What is to come
 
 
-def test_since_unknown() -> None:
+def test_period_unknown() -> None:
     """Without a start there is no end to forecast."""
-    made = view(money(205), budget=250, balance=money(105), since=None)
+    made = view(money(205), budget=250, balance=money(105), start=None)
     assert made == Outlook(budget=money(250), usage_pct=82, remaining=money(45))
 
 
@@ -259,67 +289,73 @@ def test_nothing_is_spent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("since", "now", "days"),
-    [
-        pytest.param("2026-08-01T00:00", "2026-08-21T00:00", 11, id="August"),
-        pytest.param("2026-09-01T00:00", "2026-09-21T00:00", 10, id="September"),
-        pytest.param("2026-12-01T00:00", "2026-12-21T00:00", 11, id="December"),
-        pytest.param("2026-02-01T00:00", "2026-02-21T00:00", 8, id="February"),
-        pytest.param("2028-02-01T00:00", "2028-02-21T00:00", 9, id="leap year"),
-        pytest.param("2026-08-01T00:00", "2026-08-31T18:00", "0.25", id="last hours"),
-        pytest.param("2026-08-15T13:00", "2026-08-21T00:00", 11, id="revised"),
-        pytest.param("2026-08-02T00:00", "2026-08-21T00:00", 11, id="begun late"),
-        pytest.param("2026-07-01T00:00", "2026-08-01T00:00", 0, id="over"),
-        pytest.param("2026-07-01T00:00", "2026-08-03T12:00", 0, id="over for days"),
-    ],
-)
-def test_end_of_the_period(since: str, now: str, days: int | str) -> None:
-    """It lasts for the month; where the next one is late, nothing is to come."""
-    assert projected(since, now) == Decimal(days)
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "days"),
-    [
-        pytest.param(date(2026, 8, 1), date(2026, 8, 25), 5, id="whole"),
-        pytest.param(date(2026, 7, 31), date(2026, 9, 4), 15, id="begun before"),
-        pytest.param(None, date(2026, 8, 25), 5, id="no start"),
-        pytest.param(date(2026, 8, 1), None, 11, id="no end"),
-        pytest.param(date(2026, 8, 2), date(2026, 9, 1), 11, id="begun later"),
-        pytest.param(date(2026, 8, 1), date(2026, 8, 21), 1, id="ends today"),
-        pytest.param(date(2026, 8, 1), date(2026, 8, 20), 0, id="ended yesterday"),
-    ],
-)
-def test_reported_period(start: date | None, end: date | None, days: int) -> None:
-    """Its end is what was reported, if that is of the period the spend is of."""
-    period = BillingPeriod(start=start, end=end)
-    assert projected("2026-08-01T00:00", "2026-08-21T00:00", period) == days
-
-
-@pytest.mark.parametrize(
     ("start", "now", "days"),
     [
+        pytest.param("2026-08-01", "2026-08-21T00:00", 11, id="August"),
+        pytest.param("2026-09-01", "2026-09-21T00:00", 10, id="September"),
+        pytest.param("2026-12-01", "2026-12-21T00:00", 11, id="December"),
+        pytest.param("2026-02-01", "2026-02-21T00:00", 8, id="February"),
+        pytest.param("2028-02-01", "2028-02-21T00:00", 9, id="leap year"),
+        pytest.param("2026-08-01", "2026-08-31T18:00", "0.25", id="last hours"),
         pytest.param("2026-08-15", "2026-08-21T00:00", 25, id="from the 15th"),
         pytest.param("2026-08-15", "2026-09-14T00:00", 1, id="to the 14th"),
-        pytest.param("2026-08-15", "2026-09-15T00:00", 0, id="over"),
         pytest.param("2026-12-15", "2026-12-21T00:00", 25, id="over New Year"),
         pytest.param("2026-01-31", "2026-02-21T00:00", 7, id="from the 31st"),
         pytest.param("2026-01-28", "2026-02-21T00:00", 7, id="from the 28th"),
         pytest.param("2028-01-30", "2028-02-21T00:00", 8, id="in a leap year"),
         pytest.param("2026-03-31", "2026-04-21T00:00", 9, id="to the 29th"),
+        pytest.param("2026-07-01", "2026-08-01T00:00", 0, id="over"),
+        pytest.param("2026-07-01", "2026-08-03T12:00", 0, id="over for days"),
     ],
 )
-def test_period_without_an_end(start: str, now: str, days: int) -> None:
-    """It lasts for a month from the day that was reported."""
+def test_period_without_an_end(start: str, now: str, days: int | str) -> None:
+    """It is a month long; where the next one is late, nothing is to come."""
+    assert days_left(start, now) == Decimal(days)
     period = BillingPeriod(start=date.fromisoformat(start))
-    assert projected(f"{start}T00:00", now, period) == days
+    known = followed(date.fromisoformat(start), period)
+    assert days_left(start, now, known) == Decimal(days)
 
 
-def test_period_begins_in_the_billing_zone() -> None:
-    """It is August there while it is July elsewhere."""
-    since = SINCE.astimezone(UTC)
-    assert since.date() == date(2026, 7, 31)
-    assert view(money(0), per_day=1, since=since).projected == money("10.5")
+@pytest.mark.parametrize(
+    ("start", "end", "exclusive", "days"),
+    [
+        pytest.param("2026-08-01", "2026-08-25", None, 5, id="inclusive"),
+        pytest.param("2026-08-01", "2026-09-04", None, 15, id="longer than a month"),
+        pytest.param("2026-08-01", "2026-08-21", None, 1, id="ends today"),
+        pytest.param("2026-08-01", "2026-08-20", None, 0, id="ended yesterday"),
+        # Whole months do not end on the day on which they begin.
+        pytest.param("2026-08-01", "2026-08-31", None, 11, id="last of the month"),
+        pytest.param("2026-08-01", "2026-09-01", None, 11, id="first of the next"),
+        pytest.param("2026-08-15", "2026-09-14", None, 25, id="to the 14th"),
+        pytest.param("2026-08-15", "2026-09-15", None, 25, id="15th to 15th"),
+        # What two periods have shown is better than that.
+        pytest.param("2026-08-01", "2026-09-01", False, 12, id="known as inclusive"),
+        pytest.param("2026-08-18", "2026-08-25", True, 4, id="known as exclusive"),
+    ],
+)
+def test_reported_end(start: str, end: str, exclusive: bool | None, days: int) -> None:
+    """It may be the last day of the period, or the first of the next one."""
+    first = date.fromisoformat(start)
+    period = BillingPeriod(start=first, end=date.fromisoformat(end))
+    known = followed(first, period, exclusive=exclusive)
+    assert days_left(start, "2026-08-21T00:00", known) == days
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "of"),
+    [
+        pytest.param(None, "2026-08-25", "2026-08-01", id="no start"),
+        pytest.param("2026-08-02", "2026-08-25", "2026-08-01", id="another period"),
+        pytest.param("2026-08-21", "2026-08-25", "2026-08-21", id="another source"),
+    ],
+)
+def test_end_of_another_period(start: str | None, end: str, of: str) -> None:
+    """The end counts if it was reported for the period that the spend is of."""
+    period = BillingPeriod(
+        start=date.fromisoformat(start) if start else None, end=date.fromisoformat(end)
+    )
+    known = followed(date.fromisoformat(of), period)
+    assert days_left("2026-08-01", "2026-08-21T00:00", known) == 11
 
 
 def test_last_day_is_that_of_the_billing_zone() -> None:

@@ -10,7 +10,7 @@ from tests.prometheus import MINUTE, Prometheus, Series, Usage
 from tests.simulator import Account, Model, Simulator
 from tests.simulator.account import BILLING_ZONE, DAY, WORKSPACE_ID
 
-from .account import DOMAIN, WITHIN, LiveAccount
+from .account import DOMAIN, WITHIN, LiveAccount, enter_account
 from .instance import HomeAssistant, eventually
 
 HOST = "localhost"
@@ -115,11 +115,12 @@ async def set_up(
 ) -> LiveAccount:
     """Set the account up, with the chosen models."""
     [api_key] = simulator.api_keys
-    step = await home_assistant.start_flow(DOMAIN)
+    step = await enter_account(
+        home_assistant, api_key=api_key, base_url=base_url_of(simulator)
+    )
     for answer in (
-        {"api_key": api_key, "base_url": base_url_of(simulator)},
         form_of(simulator, prometheus_url),
-        {"models": list(MODELS)},
+        {"all_models": False, "models": list(MODELS)},
     ):
         step = await home_assistant.continue_flow(step["flow_id"], **answer)
     assert step["type"] == "create_entry", step

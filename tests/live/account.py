@@ -27,10 +27,7 @@ class LiveAccount:
         cls, home_assistant: HomeAssistant, *, api_key: str, base_url: str
     ) -> Self:
         """Set up an account with a key that is good."""
-        form = await home_assistant.start_flow(DOMAIN)
-        step = await home_assistant.continue_flow(
-            form["flow_id"], api_key=api_key, base_url=base_url
-        )
+        step = await enter_account(home_assistant, api_key=api_key, base_url=base_url)
         assert step["type"] == "create_entry", step
         return cls(home_assistant, step["result"]["entry_id"])
 
@@ -141,6 +138,16 @@ class LiveAccount:
         ]
         assert len(flows) < 2
         return flows[0] if flows else None
+
+
+async def enter_account(
+    home_assistant: HomeAssistant, *, api_key: str, base_url: str
+) -> dict[str, Any]:
+    """Start to set up an account with its own URL; return the step that follows."""
+    step = await home_assistant.start_flow(DOMAIN)
+    for answer in ({"api_key": api_key, "base_url": "url"}, {"url": base_url}):
+        step = await home_assistant.continue_flow(step["flow_id"], **answer)
+    return step
 
 
 def is_state(shown: str | None, wanted: str | float) -> bool:

@@ -92,14 +92,16 @@ async def fill_in_account(
 ) -> None:
     """Fill in the form of an account, and submit it.
 
-    base_url: None leaves what is there.
+    base_url: None if it was filled in before.
     """
     await page.get_by_role("textbox", name="API key").fill(api_key)
+    submit = page.get_by_role("button", name="Submit")
     if base_url:
-        await page.get_by_role("button", name="Region or URL").click()
-        await page.get_by_placeholder("Search | Add custom item").fill(base_url)
-        await page.get_by_role("option", name=base_url).click()
-    await page.get_by_role("button", name="Submit").click()
+        await page.get_by_role("button", name="Region").first.click()
+        await page.get_by_text("Other URL", exact=True).last.click()
+        await submit.click()
+        await page.get_by_role("textbox", name="URL").fill(base_url)
+    await submit.click()
 
 
 async def fill_in_access_key(page: Page, form: Mapping[str, Any]) -> None:

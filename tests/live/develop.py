@@ -25,7 +25,7 @@ from tests.prometheus import Prometheus, PrometheusError
 from tests.simulator import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET, Simulator
 
 from . import access_key
-from .account import DOMAIN
+from .account import DOMAIN, enter_account
 from .instance import (
     HOST,
     PASSWORD,
@@ -226,23 +226,28 @@ async def set_up(home_assistant: HomeAssistant, simulators: Simulators | None) -
         DevelopError: the key is refused.
 
     """
-    step = await home_assistant.start_flow(DOMAIN)
     if simulators:
         await access_key.set_up(
             home_assistant, simulators.with_access_key, simulators.prometheus_url
         )
-        data = {"api_key": SIMULATOR_KEY, "base_url": simulators.plain.base_url}
-    else:
-        data = {"base_url": os.environ.get(URL_VARIABLE) or DEFAULT_BASE_URL}
-        step = await home_assistant.continue_flow(
-            step["flow_id"], next_step_id="environment"
+        base_url = simulators.plain.base_url
+        step = await enter_account(
+            home_assistant, api_key=SIMULATOR_KEY, base_url=base_url
         )
-    step = await home_assistant.continue_flow(step["flow_id"], **data)
+    else:
+        base_url = os.environ.get(URL_VARIABLE) or DEFAULT_BASE_URL
+        step = await home_assistant.start_flow(DOMAIN)
+        for answer in (
+            {"next_step_id": "environment"},
+            {"base_url": "url"},
+            {"url": base_url},
+        ):
+            step = await home_assistant.continue_flow(step["flow_id"], **answer)
     if step.get("step_id") == "access_key":
         # A key that reads limits only: an AccessKey can be added, and models chosen,
         # in the frontend.
         step = await home_assistant.continue_flow(step["flow_id"])
-        step = await home_assistant.continue_flow(step["flow_id"], models=[])
+        step = await home_assistant.continue_flow(step["flow_id"], all_models=True)
     if step["type"] == "create_entry":
         return
     translations = await home_assistant.command(
@@ -254,7 +259,7 @@ async def set_up(home_assistant: HomeAssistant, simulators: Simulators | None) -
     [error] = step["errors"].values()
     text: str = translations["resources"][f"component.{DOMAIN}.config.error.{error}"]
     raise DevelopError(
-        f"No account could be set up at {data['base_url']}: "
+        f"No account could be set up at {base_url}: "
         + text.format(**step["description_placeholders"])
     )
 

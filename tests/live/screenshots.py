@@ -7,14 +7,13 @@ on the present day; it brings a past of its own.
 
 import argparse
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 import sys
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from PIL import Image
 from playwright.async_api import FloatRect, Page, expect
@@ -25,7 +24,6 @@ from tests.simulator import Account, Fault, Simulator
 from . import access_key
 from .account import LiveAccount
 from .browser import fill_in_account, open_page
-from .dashboard import dashboard_of
 from .instance import ROOT, HomeAssistant, eventually
 
 API_KEY = "sk-simulator"
@@ -94,9 +92,12 @@ async def take_account(folder: Path) -> None:
             await expect(page.get_by_text("Monthly spend").first).to_be_visible()
             await picture(page, folder / "account.png")
 
-            await show_dashboard(home_assistant, page, await dashboard_of(live))
-            await expect(page.locator("canvas")).to_have_count(2)
+            await show_dashboard(home_assistant, page, height=1070)
+            await expect(page.locator("hui-gauge-card")).to_have_count(
+                1 + len(account.models)
+            )
             await picture(page, folder / "dashboard.png")
+            await page.set_viewport_size({"width": 1280, "height": 900})
 
             simulator.api_keys = {"sk-another"}
             await live.refresh()
@@ -145,112 +146,20 @@ async def take_access_key(folder: Path) -> None:
             await picture(page, folder / "access_key.png", of="dialog[open]")
 
             live = await access_key.set_up(home_assistant, simulator, prometheus_url)
-            await live.has("available_balance", *spend_by_model(), *use_by_model())
-            await show_dashboard(home_assistant, page, await spend_dashboard_of(live))
-            await expect(page.locator("canvas")).to_have_count(2)
+            await live.has("available_balance", *spend_and_load_of_models())
+            await call_by_name(live)
+            await access_key.past_spend(live)
+            await show_dashboard(home_assistant, page, height=1290)
+            # Spend by day, by month, and by model and day.
+            await expect(page.locator("canvas")).to_have_count(3)
             await picture(page, folder / "spend.png")
 
 
-def spend_by_model() -> dict[str, str]:
-    """Return what the parts of this month's spend are called, by key."""
-    return {
-        **{f"model_{model}_monthly_spend": model for model in access_key.MODELS},
-        "other_models_monthly_spend": "Other models",
-    }
-
-
-def use_by_model() -> dict[str, str]:
-    """Return what the use of the limits is called, by key."""
-    return {f"model_{model}_load_pct": model for model in access_key.MODELS}
-
-
-async def spend_dashboard_of(account: LiveAccount) -> dict[str, Any]:
-    """Return a dashboard of what an AccessKey reads."""
-    entity_ids = await account.entity_ids()
-    half, wide = {"columns": 6}, {"columns": 12, "rows": 5}
-    severity = {"green": 0, "yellow": 70, "red": 90}
-    past = await access_key.past_spend(account)
-
-    def heading(text: str, icon: str) -> dict[str, Any]:
-        return {"type": "heading", "heading": text, "icon": f"mdi:{icon}"}
-
-    def cards(kind: str, names: Mapping[str, str], **more: Any) -> list[dict[str, Any]]:
-        return [
-            {"type": kind, "entity": entity_ids[key], "name": name, **more}
-            for key, name in names.items()
-        ]
-
-    def graph(names: Mapping[str, str], **more: Any) -> dict[str, Any]:
-        return {
-            "type": "statistics-graph",
-            "entities": [{"entity": key, "name": name} for key, name in names.items()],
-            "stat_types": "change",
-            "chart_type": "bar",
-            "grid_options": wide,
-            **more,
-        }
-
-    return {
-        "views": [
-            {
-                "title": NAME,
-                "path": "account",
-                "type": "sections",
-                "max_columns": 3,
-                "sections": [
-                    {
-                        "cards": [
-                            heading("Money", "cash-multiple"),
-                            *cards(
-                                "tile",
-                                {
-                                    "status": "Status",
-                                    "available_balance": "Available",
-                                    "daily_spend": "Spent today",
-                                    "monthly_spend": "Spent this month",
-                                },
-                            ),
-                            heading("This month by model", "robot-outline"),
-                            *cards("tile", spend_by_model(), grid_options=half),
-                        ]
-                    },
-                    {
-                        "cards": [
-                            heading("Live use of the limits", "gauge"),
-                            *cards(
-                                "gauge",
-                                use_by_model(),
-                                severity=severity,
-                                grid_options=half,
-                            ),
-                        ]
-                    },
-                    {
-                        "cards": [
-                            heading("A year of spend", "chart-bar"),
-                            graph(
-                                {past.pop(""): "Spend"},
-                                period="month",
-                                days_to_show=365,
-                                hide_legend=True,
-                            ),
-                        ]
-                    },
-                    {
-                        "cards": [
-                            heading("A month by model", "chart-bar-stacked"),
-                            graph(
-                                {key: model for model, key in past.items()},
-                                chart_type="bar-stack",
-                                period="day",
-                                days_to_show=30,
-                            ),
-                        ]
-                    },
-                ],
-            }
-        ]
-    }
+def spend_and_load_of_models() -> Iterator[str]:
+    """Yield the keys of what is read of the models, some later than the rest."""
+    for model in access_key.MODELS:
+        yield f"model_{model}_monthly_spend"
+        yield f"model_{model}_load_pct"
 
 
 async def add_integration(page: Page) -> None:
@@ -262,9 +171,10 @@ async def add_integration(page: Page) -> None:
 
 
 async def show_dashboard(
-    home_assistant: HomeAssistant, page: Page, dashboard: dict[str, Any]
+    home_assistant: HomeAssistant, page: Page, *, height: int
 ) -> None:
-    """Add a dashboard, and go to its view of the account."""
+    """Add the dashboard, and go there with a window of this height."""
+    await page.set_viewport_size({"width": 1280, "height": height})
     await home_assistant.command(
         "lovelace/dashboards/create",
         url_path=DASHBOARD_PATH,
@@ -272,9 +182,11 @@ async def show_dashboard(
         icon="mdi:cloud-outline",
     )
     await home_assistant.command(
-        "lovelace/config/save", url_path=DASHBOARD_PATH, config=dashboard
+        "lovelace/config/save",
+        url_path=DASHBOARD_PATH,
+        config={"strategy": {"type": "custom:alibaba-cloud"}},
     )
-    await page.goto(f"/{DASHBOARD_PATH}/account")
+    await page.goto(f"/{DASHBOARD_PATH}")
 
 
 def ahead(now: datetime) -> timedelta:
@@ -303,49 +215,38 @@ async def call_by_name(account: LiveAccount) -> str:
 
 
 async def give_history(account: LiveAccount, now: datetime, offset: timedelta) -> None:
-    """Give Home Assistant the statistics of the account's last weeks.
+    """Give Home Assistant the statistics of what was spent in the last weeks.
 
     offset: by how much the account is ahead of the clock.
     """
-    states = await account.states()
+    sensor = (await account.states())["monthly_spend"]
     first = (now - HISTORY).replace(minute=0, second=0, microsecond=0)
     hours = [first + number * HOUR for number in range(HISTORY // HOUR)]
-    past = [figures_at(hour + offset) for hour in hours]
-    for key in past[0]:
-        is_sum = key == "monthly_spend"
-        await account.home_assistant.command(
-            "recorder/import_statistics",
-            metadata={
-                "statistic_id": states[key]["entity_id"],
-                "source": "recorder",
-                "name": None,
-                "mean_type": int(not is_sum),
-                "has_sum": is_sum,
-                "unit_class": None if is_sum else "unitless",
-                "unit_of_measurement": states[key]["attributes"]["unit_of_measurement"],
-            },
-            stats=[
-                {"start": hour.isoformat()} | statistic(figures[key], is_sum=is_sum)
-                for hour, figures in zip(hours, past, strict=True)
-            ],
-        )
+    spends = [spend_at(hour + offset) for hour in hours]
+    await account.home_assistant.command(
+        "recorder/import_statistics",
+        metadata={
+            "statistic_id": sensor["entity_id"],
+            "source": "recorder",
+            "name": None,
+            "mean_type": 0,
+            "has_sum": True,
+            "unit_class": None,
+            "unit_of_measurement": sensor["attributes"]["unit_of_measurement"],
+        },
+        stats=[
+            {"start": hour.isoformat(), "state": spend, "sum": spend - spends[0]}
+            for hour, spend in zip(hours, spends, strict=True)
+        ],
+    )
 
 
-def figures_at(moment: datetime) -> dict[str, float]:
-    """Return what the account reports at a moment, as far as the dashboard graphs it."""
-    data = Account(clock=lambda: moment).respond({}, "")["data"]
-    figures: dict[str, float] = {"monthly_spend": data["monthly_spend"]}
-    for model in data["models"]:
-        percentage = 100 * model["used"] / model["limit"]
-        figures[f"model_{model['model']}_usage_pct"] = percentage
-    return figures
-
-
-def statistic(figure: float, *, is_sum: bool) -> dict[str, float]:
-    """Return the statistics of an hour in which a figure was what it was."""
-    if is_sum:
-        return {"state": figure, "sum": figure}
-    return {"mean": figure, "min": figure, "max": figure}
+def spend_at(moment: datetime) -> float:
+    """Return what the account has spent in its month at a moment."""
+    spend: float = Account(clock=lambda: moment).respond({}, "")["data"][
+        "monthly_spend"
+    ]
+    return spend
 
 
 async def picture(page: Page, path: Path, *, of: str | None = None) -> None:

@@ -14,7 +14,7 @@ from tests.simulator.billing import balance, total_on, trend
 
 from . import access_key
 from .access_key import MODELS, base_url_of, form_of
-from .account import DOMAIN, WITHIN, LiveAccount
+from .account import DOMAIN, WITHIN, LiveAccount, enter_account
 from .conftest import API_KEY, ExpectedLog
 from .instance import HomeAssistant, States, eventually
 
@@ -247,9 +247,8 @@ async def test_set_up(
     usage: Usage,
 ) -> None:
     """From the API key to all figures, which are those that are billed and counted."""
-    form = await home_assistant.start_flow(DOMAIN)
-    form = await home_assistant.continue_flow(
-        form["flow_id"], api_key=API_KEY, base_url=base_url_of(simulator)
+    form = await enter_account(
+        home_assistant, api_key=API_KEY, base_url=base_url_of(simulator)
     )
     assert form["step_id"] == "access_key"
     assert [field["name"] for field in form["data_schema"]] == [
@@ -267,16 +266,20 @@ async def test_set_up(
     assert form["step_id"] == "access_key"
     assert form["errors"] == {"base": "invalid_access_key"}
     assert "SignatureDoesNotMatch" in form["description_placeholders"]["error"]
-    assert wrong not in str(form)
+    # What was typed in can be corrected.
+    secret = form["data_schema"][1]
+    assert secret["description"] == {"suggested_value": wrong}
 
     form = await home_assistant.continue_flow(form["flow_id"], **right)
     assert form["step_id"] == "models"
-    (field,) = form["data_schema"]
+    _, field = form["data_schema"]
     assert field["description"]["suggested_value"] == sorted(
         simulator.account.model_names
     )
     before = datetime.now(UTC)
-    step = await home_assistant.continue_flow(form["flow_id"], models=list(MODELS))
+    step = await home_assistant.continue_flow(
+        form["flow_id"], all_models=False, models=list(MODELS)
+    )
     assert step["type"] == "create_entry"
     assert step["title"] == "Model Studio (localhost)"
     account = LiveAccount(home_assistant, step["result"]["entry_id"])
@@ -322,22 +325,23 @@ async def test_permission_missing(
     """It is named, the rest is used, and what lacked it joins."""
     simulator.denied = {"QueryAccountBalance"}
     log.expect(LOGGER)
-    form = await home_assistant.start_flow(DOMAIN)
-    form = await home_assistant.continue_flow(
-        form["flow_id"], api_key=API_KEY, base_url=base_url_of(simulator)
+    form = await enter_account(
+        home_assistant, api_key=API_KEY, base_url=base_url_of(simulator)
     )
     menu = await home_assistant.continue_flow(
         form["flow_id"], **form_of(simulator, prometheus_url)
     )
     assert menu["step_id"] == "partial_access"
-    [failed] = menu["description_placeholders"]["failed"].splitlines()
-    assert failed.startswith("- AliyunBSSReadOnlyAccess: ")
-    assert "NotAuthorized" in failed
+    placeholders = menu["description_placeholders"]
+    assert placeholders["balance"].startswith("✗ NotAuthorized")
+    assert placeholders["spend"] == placeholders["rates"] == "✓"
     form = await home_assistant.continue_flow(
         menu["flow_id"], next_step_id="accept_access_key"
     )
     assert form["step_id"] == "models"
-    step = await home_assistant.continue_flow(form["flow_id"], models=list(MODELS))
+    step = await home_assistant.continue_flow(
+        form["flow_id"], all_models=False, models=list(MODELS)
+    )
     account = LiveAccount(home_assistant, step["result"]["entry_id"])
 
     missing = balances(simulator.account)

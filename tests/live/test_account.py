@@ -9,7 +9,7 @@ import pytest
 
 from tests.simulator import Account, Fault, Simulator
 
-from .account import DOMAIN, WITHIN, LiveAccount
+from .account import DOMAIN, WITHIN, LiveAccount, enter_account
 from .conftest import API_KEY, ExpectedLog
 from .instance import HomeAssistant, States, eventually
 
@@ -73,15 +73,20 @@ def attributes(states: States) -> dict[str, dict[str, Any]]:
 async def test_set_up(home_assistant: HomeAssistant, simulator: Simulator) -> None:
     form = await home_assistant.start_flow(DOMAIN)
     assert form["step_id"] == "api_key"
-    assert [field["name"] for field in form["data_schema"]] == ["api_key", "base_url"]
+    assert [field["name"] for field in form["data_schema"]] == [
+        "name",
+        "api_key",
+        "base_url",
+    ]
 
     form = await home_assistant.continue_flow(
-        form["flow_id"], api_key="sk-wrong", base_url=simulator.base_url
+        form["flow_id"], api_key="sk-wrong", base_url="url"
     )
+    form = await home_assistant.continue_flow(form["flow_id"], url=simulator.base_url)
     assert form["errors"] == {"base": "invalid_auth"}
 
     step = await home_assistant.continue_flow(
-        form["flow_id"], api_key=API_KEY, base_url=f"{simulator.base_url}/"
+        form["flow_id"], api_key=API_KEY, url=f"{simulator.base_url}/"
     )
     assert step["type"] == "create_entry"
     account = LiveAccount(home_assistant, step["result"]["entry_id"])
@@ -99,9 +104,8 @@ async def test_set_up(home_assistant: HomeAssistant, simulator: Simulator) -> No
         devices[entry["title"]]["id"]
     }
 
-    again = await home_assistant.start_flow(DOMAIN)
-    again = await home_assistant.continue_flow(
-        again["flow_id"], api_key=API_KEY, base_url=simulator.base_url
+    again = await enter_account(
+        home_assistant, api_key=API_KEY, base_url=simulator.base_url
     )
     assert again["reason"] == "already_configured"
 
@@ -270,9 +274,8 @@ async def test_key_in_environment(
     form = await home_assistant.continue_flow(
         menu["flow_id"], next_step_id="environment"
     )
-    step = await home_assistant.continue_flow(
-        form["flow_id"], base_url=simulator.base_url
-    )
+    form = await home_assistant.continue_flow(form["flow_id"], base_url="url")
+    step = await home_assistant.continue_flow(form["flow_id"], url=simulator.base_url)
 
     account = LiveAccount(home_assistant, step["result"]["entry_id"])
     await account.shows(**HEALTHY, **figures(simulator.account))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulator import Account, Request, Simulator
 
-from .account import DOMAIN, WITHIN, LiveAccount
+from .account import WITHIN, LiveAccount, enter_account
 from .conftest import API_KEY
 from .instance import HomeAssistant, eventually
 
@@ -35,15 +35,14 @@ async def test_ten_models_of_hundreds(
     home_assistant: HomeAssistant, simulator: Simulator, limits: Account
 ) -> None:
     """The flow asks which; those have their limits, and a poll is one small request."""
-    form = await home_assistant.start_flow(DOMAIN)
-    form = await home_assistant.continue_flow(
-        form["flow_id"], api_key=API_KEY, base_url=simulator.base_url
+    form = await enter_account(
+        home_assistant, api_key=API_KEY, base_url=simulator.base_url
     )
     # Without an AccessKey.
     assert form["step_id"] == "access_key"
     form = await home_assistant.continue_flow(form["flow_id"])
     assert form["step_id"] == "models"
-    (field,) = form["data_schema"]
+    _, field = form["data_schema"]
     offered = [option["value"] for option in field["selector"]["select"]["options"]]
     rows: dict[str, list[dict[str, Any]]] = {}
     for page in range(1, 6):

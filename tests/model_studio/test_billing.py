@@ -36,6 +36,7 @@ from custom_components.alibaba_cloud.model_studio import (
     Money,
     PermissionDeniedError,
     RateLimitError,
+    SpendReport,
     SpendTrend,
     balance_endpoints,
     daily_totals,
@@ -43,13 +44,13 @@ from custom_components.alibaba_cloud.model_studio import (
 )
 from custom_components.alibaba_cloud.model_studio.billing import (
     BALANCE_ENDPOINTS,
-    _amount,
     month_report,
     parse_balance,
     parse_openapi,
     parse_trend,
 )
 from custom_components.alibaba_cloud.model_studio.models import ModelSpend
+from custom_components.alibaba_cloud.model_studio.parsing import amount_of
 from custom_components.alibaba_cloud.model_studio.transport import Answer
 from tests.simulator import Account, Fault, Simulator
 from tests.simulator.billing import _items, total_on, trend
@@ -65,16 +66,6 @@ AUGUST = date(2026, 8, 1)
 DAY = timedelta(days=1)
 SECRET = "0123456789abcdefghijABCDEFGHIJ"
 """One that no other text holds by chance."""
-
-
-@pytest.fixture
-async def session(socket_enabled: None) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a client that takes a new connection each time and repeats no request."""
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        # Else the requests of the client itself could not be counted.
-        session._retry_connection = False
-        yield session
 
 
 @pytest.fixture
@@ -566,9 +557,9 @@ def test_vendor_reads_the_same_trend(answer: Any) -> None:
         ({"amount": "1"}, None),
     ],
 )
-def test_amount(value: Any, amount: str | None) -> None:
+def testamount_of(value: Any, amount: str | None) -> None:
     """To the cent, or not at all."""
-    assert str(_amount(value)) == str(amount)
+    assert str(amount_of(value)) == str(amount)
 
 
 def test_groups_have_names() -> None:
@@ -739,8 +730,7 @@ def test_month_in_two_currencies() -> None:
 def test_month_without_a_total() -> None:
     """Which no sum can stand for, where nobody knows what is missing."""
     told = parse_trend(bill(period("20260815", "30.00", a="30.00"), total=None))
-    with pytest.raises(InvalidAnswerError, match="no total"):
-        month_report(told, TODAY)
+    assert month_report(told, TODAY) == SpendReport(day=TODAY)
 
 
 async def test_currency_changes_from_month_to_month(
@@ -795,7 +785,7 @@ async def test_days_that_were_not_asked_for(
         {"data": None},
         {"data": {}},
         {"data": {"resultByTime": None}},
-        {"success": True, "data": []},
+        {"success": True, "data": [1]},
         {"success": True, "data": "none"},
         {"success": True, "data": {"resultByTime": {"20260815": "1.00"}}},
         {"success": "yes", "Data": {"resultByTime": []}},
@@ -808,14 +798,23 @@ def test_answer_without_spend(answer: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [None, {}, {"resultByTime": None}, {"costTotals": None, "resultByTime": []}]
+    "data",
+    [
+        None,
+        [],
+        {},
+        {"resultByTime": None},
+        {"costTotals": None, "resultByTime": []},
+        {"costTotals": {"amount": "0.00"}, "resultByTime": []},
+        {"costTotals": {}, "resultByTime": [{"period": "20260815", "total": {}}]},
+        {"resultByTime": [{"period": "20260815", "total": {"amount": "0E-8"}}]},
+    ],
 )
 def test_answer_without_a_bill(data: Any) -> None:
     """A service that has none may well put it so; what a month came to is not told."""
     told = parse_trend({"code": "200", "success": True, "data": data})
     assert told == SpendTrend(total=None, periods=(), names={})
-    with pytest.raises(InvalidAnswerError, match="no total"):
-        month_report(told, TODAY)
+    assert month_report(told, TODAY) == SpendReport(day=TODAY)
 
 
 JSON = st.recursive(
@@ -863,9 +862,8 @@ def test_any_trend_adds_up(data: Any) -> None:
     for p in told.periods:
         assert sum(p.groups.values(), Decimal()) == p.total.amount
         assert p.complete <= (OTHERS not in told.names)
-    assert {m.monthly.currency for m in report.models.values()} <= {
-        report.monthly.currency
-    }
+    currency = report.monthly and report.monthly.currency
+    assert {m.monthly.currency for m in report.models.values()} <= {currency}
 
 
 # --- A month as of a day
@@ -948,9 +946,10 @@ async def test_month_is_asked_from_the_first(
     assert report.daily == Money(
         amount=total_on(simulator.account, TODAY), currency="CNY"
     )
-    assert report.monthly.amount == sum(
-        total_on(simulator.account, day) for day in days(AUGUST, TODAY)
+    spent = sum(
+        (total_on(simulator.account, day) for day in days(AUGUST, TODAY)), Decimal()
     )
+    assert report.monthly == Money(amount=spent, currency="CNY")
     first = await billing.get_month(AUGUST)
     assert first.daily == first.monthly
     assert ranges(simulator) == [
@@ -1273,7 +1272,6 @@ async def test_refused(
         (Fault.NULL, InvalidAnswerError, 1),
         (Fault.LIST, InvalidAnswerError, 1),
         (Fault.WRONG_TYPES, InvalidAnswerError, 1),
-        (Fault.NOT_FINITE, InvalidAnswerError, 1),
         (Fault.BAD_GATEWAY, AccountError, 1),
         (Fault.SERVER_ERROR, AccountError, 1),
         (Fault.ERROR_CODE, AccountError, 1),
@@ -1445,11 +1443,15 @@ async def answering(raw: bytes | None) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
+LOST = "Connection to {} lost"
+NOT_VALID = "No valid answer from {}"
+
+
 async def reason(session: aiohttp.ClientSession, origin: str) -> str:
     """Return why an answer from a secret URL fails, which nothing else of it tells."""
     url = URL(f"{origin}/h1dden/api/v1/query?query=h1dden&time=1785600000")
     with pytest.raises(ConnectionFailedError) as caught:
-        await transport.request(session, "GET", url, headers={}, secret=SECRET)
+        await transport.request(session, "GET", url, headers={}, secrets=(SECRET,))
     told = "".join(traceback.format_exception(caught.value, chain=True))
     assert "h1dden" not in f"{told}{caught.value!r}{vars(caught.value)}"
     assert caught.value.__context__ is caught.value.__cause__ is None
@@ -1459,24 +1461,18 @@ async def reason(session: aiohttp.ClientSession, origin: str) -> str:
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
-        (b"", "ServerDisconnectedError"),
-        (b"HTTP/1.1 200 OK\r\nX-Path: ECHO", "ServerDisconnectedError"),
-        (b"500 No such command: GET ECHO\r\n", "Bad status line"),
-        (http("banana"), "Bad status line"),
-        (http("200 OK", "ECHO"), "Invalid header token"),
-        (http("200 OK", "Content-Length: ECHO"), "Invalid character in Content-Length"),
-        (http("200 OK", f"X-Path: {'ECHO' * 300}"), "Got more than 8190 bytes"),
-        (
-            http("200 OK", "Transfer-Encoding: chunked", body=b"ECHO\r\n"),
-            "Invalid character in chunk size",
-        ),
-        (
-            http("200 OK", "Content-Length: 1000", body=b"ECHO"),
-            "Response payload is not completed",
-        ),
+        (b"", LOST),
+        (b"HTTP/1.1 200 OK\r\nX-Path: ECHO", LOST),
+        (b"500 No such command: GET ECHO\r\n", NOT_VALID),
+        (http("banana"), NOT_VALID),
+        (http("200 OK", "ECHO"), NOT_VALID),
+        (http("200 OK", "Content-Length: ECHO"), NOT_VALID),
+        (http("200 OK", f"X-Path: {'ECHO' * 3000}"), NOT_VALID),
+        (http("200 OK", "Transfer-Encoding: chunked", body=b"ECHO\r\n"), NOT_VALID),
+        (http("200 OK", "Content-Length: 1000", body=b"ECHO"), LOST),
         (
             http("200 OK", "Content-Encoding: gzip", "Content-Length: 4", body=b"ECHO"),
-            "Can not decode content-encoding: gzip",
+            LOST,
         ),
     ],
     ids=lambda value: ascii(value[:60]),
@@ -1485,27 +1481,25 @@ async def test_answer_that_is_none_does_not_tell_the_url(
     session: aiohttp.ClientSession, raw: bytes, told: str
 ) -> None:
     async with answering(raw) as origin:
-        assert told in await reason(session, origin)
+        assert await reason(session, origin) == told.format(URL(origin).authority)
 
 
 async def test_service_that_is_not_reached_tells_its_host_alone(
     session: aiohttp.ClientSession, simulator: Simulator
 ) -> None:
     origin = simulator.openapi_url
-    assert "SSL" in (await reason(session, origin.replace("http", "https"))).upper()
+    host = URL(origin).authority
+    told = await reason(session, origin.replace("http", "https"))
+    assert told == f"No secure connection to {host}"
     await simulator.stop()
-    assert await reason(session, origin) == (
-        f"Cannot connect to host {origin.removeprefix('http://')} ssl:default"
-        f" [Connect call failed ('127.0.0.1', {URL(origin).port})]"
-    )
-    assert "Cannot connect to host a..b:80" in await reason(session, "http://a..b")
+    assert await reason(session, origin) == f"Connection refused by {host}"
 
 
 @pytest.mark.parametrize(
     ("origin", "told"),
     [
-        ("http://", "InvalidUrlClientError"),
-        ("ftp://127.0.0.1", "NonHttpUrlClientError"),
+        ("http://", "No valid answer from "),
+        ("ftp://127.0.0.1", "No valid answer from 127.0.0.1"),
     ],
 )
 async def test_url_that_is_none_is_not_told(
@@ -1519,4 +1513,5 @@ async def test_slow_service_does_not_tell_the_url(
 ) -> None:
     monkeypatch.setattr(transport, "TIMEOUT", 0.1)
     async with answering(None) as origin:
-        assert await reason(session, origin) == "No answer within 0.1 s"
+        told = await reason(session, origin)
+        assert told == f"No answer from {URL(origin).authority} in time"

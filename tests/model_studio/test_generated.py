@@ -4,9 +4,9 @@
 each time) or `nightly` (100,000).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 import json
 import logging
@@ -24,8 +24,6 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelUsage,
     Money,
     RateLimit,
-    SpendWindow,
-    follow_account,
 )
 from custom_components.alibaba_cloud.model_studio.models import LimitsPage, Number
 from custom_components.alibaba_cloud.model_studio.parsing import (
@@ -34,10 +32,6 @@ from custom_components.alibaba_cloud.model_studio.parsing import (
     parse_answer,
     parse_failure,
     seconds_to_wait,
-)
-from custom_components.alibaba_cloud.model_studio.spend import (
-    BILLING_TIME_ZONE,
-    follow_spend,
 )
 
 # Hypothesis's own, of the generator it keeps.
@@ -156,14 +150,21 @@ def maybe(field: st.SearchStrategy[Field]) -> st.SearchStrategy[Field]:
     return st.one_of(st.just((None, None)), st.just((ABSENT, None)), field)
 
 
+def _rounded(exact: Decimal) -> Decimal:
+    """Return a number with the places that are kept of what is written."""
+    places = exact.as_tuple().exponent
+    assert isinstance(places, int)
+    return round(exact, 12) if places < -12 else exact
+
+
 def _usd(amount: Decimal) -> Money:
-    return Money(amount=amount, currency="USD")
+    return Money(amount=_rounded(amount), currency="USD")
 
 
 def _count_in_text(number: Number) -> Field:
-    """Return a count as a text, which is exact."""
-    exact = Decimal(repr(number))
-    return f" {number!r}\n", int(exact) if exact == int(exact) else number
+    """Return a count as a text."""
+    exact = _rounded(Decimal(repr(number)))
+    return f" {number!r}\n", int(exact) if exact == int(exact) else float(exact)
 
 
 NUMBERS: Final = st.one_of(
@@ -183,6 +184,8 @@ MONEY: Final = maybe(
         ),
         AMOUNTS.map(lambda it: (str(it), _usd(it))),
         AMOUNTS.map(lambda it: (f" {it:f}\n", _usd(it))),
+        AMOUNTS.map(lambda it: (f"{it:,f}\r\n", _usd(it))),
+        st.integers(-999_999, -13).map(lambda it: (f"1e{it}", _usd(Decimal()))),
     )
 )
 DAYS: Final = maybe(
@@ -226,6 +229,9 @@ def _account_answers(draw: st.DrawFn) -> AccountAnswers:
     tokens, requests, rpm, tpm = (draw(COUNTS) for _ in range(4))
     start, end = draw(DAYS), draw(DAYS)
     models = draw(MODELS)
+    if (limit := money["spend_limit"][1]) and limit.amount < 0:
+        # There is none.
+        money["spend_limit"] = (money["spend_limit"][0], None)
     data = present(
         **{key: field[0] for key, field in money.items()},
         tokens_used=tokens[0],
@@ -580,64 +586,3 @@ def test_more_use_is_no_lower_percentage(used: list[Number], limit: Number) -> N
     less, more = (ModelUsage(name="m", used=it, limit=limit).usage_pct for it in used)
     # There is none for want of a limit, or because it would be beyond all numbers.
     assert more is None or (less is not None and 0 <= less <= more < inf)
-
-
-GAPS: Final = st.one_of(
-    st.timedeltas(timedelta(), timedelta(hours=2)),
-    st.timedeltas(timedelta(), timedelta(days=70)),
-)
-SPEND: Final = st.one_of(
-    st.decimals(0, 1000, places=2, allow_nan=False, allow_infinity=False), AMOUNTS
-)
-MOMENTS: Final = st.integers(0, 10**10).map(
-    lambda seconds: datetime.fromtimestamp(10**9 + seconds, UTC)
-)
-
-
-@given(
-    now=MOMENTS,
-    looks=st.lists(
-        st.tuples(GAPS, SPEND, st.timedeltas(timedelta(), timedelta(days=40))),
-        max_size=8,
-    ),
-)
-def test_window_of_a_figure_never_goes_back(
-    now: datetime, looks: list[tuple[timedelta, Decimal, timedelta]]
-) -> None:
-    """Whatever the figure does, and whenever its day or month should have begun."""
-    window: SpendWindow | None = None
-    for gap, amount, age in looks:
-        now += gap
-        before, window = window, follow_spend(window, amount, now=now, start=now - age)
-        assert (window.amount, window.seen) == (amount, now)
-        assert window.since <= now
-        if before:
-            assert before.since <= window.since
-
-
-@given(
-    now=MOMENTS,
-    with_period=st.booleans(),
-    looks=st.lists(
-        st.tuples(GAPS, st.one_of(st.none(), SPEND), st.one_of(st.none(), SPEND)),
-        max_size=8,
-    ),
-)
-def test_windows_of_an_account_never_go_back(
-    now: datetime,
-    with_period: bool,
-    looks: list[tuple[timedelta, Decimal | None, Decimal | None]],
-) -> None:
-    """Whatever the account reports and leaves out, and whether it names its month."""
-    windows: Mapping[str, SpendWindow] = {}
-    for gap, daily, monthly in looks:
-        now += gap
-        month = now.astimezone(BILLING_TIME_ZONE).date().replace(day=1)
-        account = AccountSnapshot(
-            daily_spend=None if daily is None else _usd(daily),
-            monthly_spend=None if monthly is None else _usd(monthly),
-            billing_period=BillingPeriod(start=month if with_period else None),
-        )
-        before, windows = windows, follow_account(windows, account, now)
-        for key, window in before.items():
-            assert window.since <= windows[key].since <= now

@@ -19,6 +19,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelUsage,
     Money,
     RateLimit,
+    Spend,
 )
 from custom_components.alibaba_cloud.model_studio.models import (
     LimitsListing,
@@ -29,7 +30,6 @@ from custom_components.alibaba_cloud.model_studio.parsing import (
     limits_account,
     parse_answer,
 )
-from custom_components.alibaba_cloud.model_studio.spend import SpendWindow
 from tests.conftest import FIXTURES
 
 PACKAGE = Path(model_studio.__file__).parent
@@ -170,7 +170,7 @@ def test_nothing_is_known_of_an_empty_snapshot() -> None:
         *answers(),
         LimitsPage(rows=(), limits=(), total=0),
         LimitsListing(account=AccountSnapshot(), pages=1, rows=0, total=0),
-        SpendWindow(amount=Decimal(1), seen=NOON, since=NOON),
+        Spend(amount=Decimal(1), currency="USD", since=NOON, start=NOON.date()),
     ],
     ids=lambda value: type(value).__name__,
 )

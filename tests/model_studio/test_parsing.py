@@ -9,7 +9,10 @@ from math import isfinite
 from random import Random
 from types import MappingProxyType
 from typing import Any, Final
+import unicodedata
+from xml.sax.saxutils import escape
 
+from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.alibaba_cloud.model_studio import (
@@ -17,12 +20,17 @@ from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     AuthenticationError,
     BillingPeriod,
+    BudgetExhaustedError,
+    FreeQuotaUsedUpError,
     InvalidAnswerError,
     ModelStudioError,
     ModelUsage,
     Money,
+    OverduePaymentError,
     RateLimit,
     RateLimitError,
+    ServiceNotEnabledError,
+    plain_text,
 )
 from custom_components.alibaba_cloud.model_studio.models import LimitsPage, Number
 from custom_components.alibaba_cloud.model_studio.parsing import (
@@ -179,7 +187,8 @@ def test_list_and_map_of_models_are_equal() -> None:
         "",
         " ",
         "a few",
-        "1,000",
+        "1,00",
+        ",100",
         "1_000",
         "0x10",
         "5 USD",
@@ -237,10 +246,10 @@ def test_negative_count(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [-3.21, "-3.21", " -3.21 "])
 def test_negative_amount(value: Any) -> None:
-    """A refund, or an account in the red."""
+    """A refund, or an account in the red. A limit that is negative is none."""
     for place, figure in MONEY.items():
-        expected = changed(ACCOUNT, figure, usd("-3.21"))
-        assert account_with(place, value) == expected, place
+        amount = None if figure == "spend_limit" else usd("-3.21")
+        assert account_with(place, value) == changed(ACCOUNT, figure, amount), place
 
 
 @pytest.mark.parametrize(
@@ -262,7 +271,10 @@ def test_negative_amount(value: Any) -> None:
         ("-0", 0),
         (10**18 - 1, 10**18 - 1),
         (str(10**18 - 1), 10**18 - 1),
-        ("1e-400", 0.0),
+        ("1e-400", 0),
+        ("1,000", 1000),
+        ("1,234,567.5\n", 1_234_567.5),
+        ("0E-8", 0),
     ],
 )
 def test_count(value: Any, count: Number) -> None:
@@ -282,7 +294,13 @@ def test_count(value: Any, count: Number) -> None:
         ("0.3", "0.3"),
         ("1e3", "1000.0"),
         ("123456789012.34", "123456789012.34"),
-        ("-0.07", "-0.07"),
+        ('"1,234.50\\r\\n"', "1234.50"),
+        ('"+1,234,567"', "1234567"),
+        ('"0E-8"', "0"),
+        ('"-0.00"', "0.00"),
+        ('"1e-999990"', "0"),
+        ("1e-300", "0"),
+        ('"0.1234567890123456"', "0.123456789012"),
         ('"0"', "0"),
         ('"0.1"', "0.1"),
         ('"12.50"', "12.50"),
@@ -295,6 +313,8 @@ def test_count(value: Any, count: Number) -> None:
 def test_amount(literal: str, text: str) -> None:
     """An amount is the decimal that was written, in US dollars."""
     for place, figure in MONEY.items():
+        if figure == "spend_limit" and text.startswith("-"):
+            continue
         body = body_with(place, "@").replace(b'"@"', literal.encode())
         money = at(account_of(body), figure)
         assert isinstance(money.amount, Decimal), place
@@ -587,7 +607,16 @@ HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
     ("status", "code", "kind"),
     [
         (400, "InvalidParameter", AccountError),
-        (400, "Arrearage", AccountError),
+        *(
+            (status, code, kind)
+            for status in (400, 401, 403, 404, 429, 500)
+            for code, kind in (
+                ("Arrearage", OverduePaymentError),
+                ("arrearage", OverduePaymentError),
+                ("Arrearage.Postpaid", OverduePaymentError),
+                ("AccessDenied.Unpurchased", ServiceNotEnabledError),
+            )
+        ),
         (400, "Throttling", RateLimitError),
         (400, "Throttling.RateQuota", RateLimitError),
         (400, "Throttling.AllocationQuota", RateLimitError),
@@ -597,14 +626,15 @@ HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
         (401, "AllocationQuota", AuthenticationError),
         (402, "PaymentRequired", AccountError),
         (403, "AccessDenied", AuthenticationError),
-        (403, "Arrearage", AuthenticationError),
         (403, "AllocationQuota", RateLimitError),
-        (403, "AllocationQuota.FreeTierOnly", RateLimitError),
+        (403, "AllocationQuota.FreeTierOnly", FreeQuotaUsedUpError),
         (403, "Throttling.RateQuota", RateLimitError),
         (403, "Model.AllocationQuota", AuthenticationError),
         (404, "NotFound", AccountError),
         (408, "RequestTimeOut", AccountError),
         (429, "LimitRequests", RateLimitError),
+        (429, "insufficient_quota", RateLimitError),
+        (429, "AllocationQuota.FreeTierOnly", FreeQuotaUsedUpError),
         (429, "InvalidApiKey", RateLimitError),
         (500, "InternalError", AccountError),
         (500, "Throttling.RateQuota", RateLimitError),
@@ -634,7 +664,8 @@ def test_failure(
     [
         ("Throttling", RateLimitError),
         ("Throttling.RateQuota", RateLimitError),
-        ("Arrearage", AccountError),
+        ("Arrearage", OverduePaymentError),
+        ("AccessDenied.Unpurchased", ServiceNotEnabledError),
         ("InvalidApiKey", AccountError),
         ("AllocationQuota.FreeTierOnly", AccountError),
     ],
@@ -1344,3 +1375,164 @@ def test_any_junk_is_parsed_or_refused(name: str, seed: int) -> None:
             assert money is None or money.amount.is_finite()
         for place in DATES:
             assert isinstance(at(parsed, place), date | None)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The configured budget has been exhausted.",
+        "Budget used up for workspace llm-1; raise it or wait.",
+        "You have used up your monthly budget.",
+        "您配置的预算已用尽，请提升预算或等待重置。",
+        "本月预算额度已耗尽",
+        "您設定的預算已用盡",
+    ],
+)
+@pytest.mark.parametrize("code", ["", "Throttling.Budget", "LimitExceeded"])
+def test_budget_that_is_used_up(message: str, code: str) -> None:
+    """The text alone says so: its code is not documented."""
+    body = json.dumps({"code": code, "message": message}).encode()
+    err = parse_failure(429, body)
+    assert type(err) is BudgetExhaustedError
+    assert err.message == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "You exceeded your current quota, please check your plan and billing details.",
+        "Requests rate limit exceeded. Budget your calls.",
+        "Your free quota is exhausted.",
+        "请求过于频繁，请稍后再试",
+        "额度已用尽",
+        "The 5-hour allowance returns at 14:00.",
+        None,
+    ],
+)
+def test_throttling_is_no_budget(message: str | None) -> None:
+    body = json.dumps({"code": "insufficient_quota", "message": message}).encode()
+    err = parse_failure(429, body)
+    assert type(err) is RateLimitError
+    assert err.message == message
+
+
+WORDS: Final = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp", "Zs"]),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(code=WORDS, message=WORDS, status=st.sampled_from([400, 404, 500]))
+def test_error_in_any_form(code: str, message: str, status: int) -> None:
+    """JSON, nested or not, an event stream and XML tell the same."""
+    plain = {"code": code, "message": message}
+    written = json.dumps(plain, ensure_ascii=False)
+    xml = f"<Code>{escape(code)}</Code><Message>\n {escape(message)}\n</Message>"
+    bodies = [
+        written,
+        json.dumps({"error": plain}),
+        f"id:1\nevent:error\ndata:{written}\n\n",
+        f"event: error\r\ndata: {json.dumps({'error': plain})}\r\n\r\n",
+        f"<?xml version='1.0'?>\n<Error>{xml}</Error>",
+    ]
+    if "]]>" not in message:
+        bodies.append(
+            f"<Error><Message><![CDATA[{message}]]></Message>"
+            f"<Code>{escape(code)}</Code></Error>"
+        )
+    told = [parse_failure(status, body.encode()) for body in bodies]
+    assert {str(err) for err in told} == {str(told[0])}
+    assert {type(err) for err in told} == {type(told[0])}
+    assert told[0].message == message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<?xml version='1.0'?><Error/>",
+        "<Error><Code></Code></Error>",
+        "<html><Code>A</Code></html>",
+        "data: none\n\n",
+        "event: error\n\n",
+        "<Error><Code>A<b/></Code></Error>",
+    ],
+)
+def test_no_error_in_other_words(body: str) -> None:
+    assert str(parse_failure(400, body.encode())) == "HTTP 400"
+
+
+def test_entities_of_xml_do_not_grow() -> None:
+    entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 12))
+    body = f'<?xml version="1.0"?><!DOCTYPE Error [<!ENTITY e0 "x">{entities}]>'
+    err = parse_failure(400, f"{body}<Error><Code>&e11;</Code></Error>".encode())
+    assert err.code == "&e11;"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (" a\n\tb\u2028c ", "a b c"),
+        ("\x1b[31mred\x00", "[31mred"),
+        ("gnp.\u202eexe\u2066\u200b\ufeff", "gnp.exe"),
+        ("\ud800x", "x"),
+        ("通义千问 🦄", "通义千问 🦄"),
+        ("x" * 5000, "x" * 300),
+        ("\u202e" * 20, ""),
+    ],
+)
+def test_plain_text(value: str, shown: str) -> None:
+    assert plain_text(value) == shown
+
+
+@given(st.text())
+def test_any_plain_text(value: str) -> None:
+    """It is one printable line, and stays what it is."""
+    shown = plain_text(value)
+    assert len(shown) <= 300
+    assert plain_text(shown) == shown
+    assert not any(unicodedata.category(it) in ("Cc", "Cf", "Cs") for it in shown)
+    assert len(shown.splitlines()) <= 1
+
+
+def test_workspace_limit_without_a_period_has_that_of_the_model() -> None:
+    page = parse_answer(
+        json.dumps(
+            {
+                "output": {
+                    "quotas": [
+                        {
+                            "model": "qwen-max",
+                            "model_limit": {
+                                "request_limit": 10,
+                                "request_limit_period": 1,
+                                "usage_limit": 1000,
+                                "usage_limit_field": "total_tokens",
+                                "usage_limit_period": 60,
+                            },
+                            "workspace_limit": {
+                                "request_limit": 5,
+                                "usage_limit": 100,
+                                "usage_limit_field": "total_tokens",
+                            },
+                        }
+                    ]
+                }
+            }
+        ).encode()
+    )
+    assert isinstance(page, LimitsPage)
+    assert page.limits == (("qwen-max", RateLimit(rpm=300, tpm=100)),)
+
+
+@pytest.mark.parametrize("none", [-1, "-1", "unlimited", 2**63 - 1, str(2**63 - 1)])
+def test_limit_that_is_none(none: Any) -> None:
+    data = {
+        "spend_limit": none,
+        "rate_limit": {"rpm": none, "tpm": none},
+        "models": [{"model": "a", "limit": none, "rpm": none, "used": 3}],
+    }
+    account = account_of(json.dumps({"data": data}).encode())
+    assert account.spend_limit is None
+    assert account.rate_limit == NOTHING
+    assert account.models["a"] == ModelUsage(name="a", used=3)

@@ -21,6 +21,7 @@ from custom_components.alibaba_cloud.model_studio.errors import (
     ConnectionFailedError,
     InvalidAnswerError,
     ModelStudioError,
+    OverduePaymentError,
     PermissionDeniedError,
     RateLimitError,
 )
@@ -127,16 +128,6 @@ async def served(
         pytest_socket.disable_socket(allow_unix_socket=True)
     async with server:
         yield Served(url=server.url, usage=usage)
-
-
-@pytest.fixture
-async def session(socket_enabled: None) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a client that takes a new connection each time and repeats no request."""
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        # Else the requests of the client itself could not be counted.
-        session._retry_connection = False
-        yield session
 
 
 @pytest.fixture
@@ -557,7 +548,17 @@ async def test_invalid_answers(
         (
             403,
             {"code": "Forbidden", "message": "No permission"},
-            PermissionDeniedError("No permission", code="HTTP 403"),
+            PermissionDeniedError("No permission", code="Forbidden"),
+        ),
+        (
+            403,
+            {"error": {"code": "Arrearage", "message": "Overdue"}},
+            OverduePaymentError("Overdue", code="Arrearage", status=403),
+        ),
+        (
+            403,
+            b"<?xml version='1.0'?><Error><Code>Forbidden</Code></Error>",
+            PermissionDeniedError(code="Forbidden"),
         ),
         (429, b"", RateLimitError(code="HTTP 429")),
     ],

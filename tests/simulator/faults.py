@@ -15,6 +15,7 @@ import re
 import socket
 import struct
 from typing import Any, Never
+from xml.sax.saxutils import escape
 
 from aiohttp import web
 
@@ -32,7 +33,9 @@ class Fault(StrEnum):
     FREE_TIER_ONLY = "free_tier_only"
     THROTTLED = "throttled"
     THROTTLING_CODE = "throttling_code"
+    BUDGET_EXHAUSTED = "budget_exhausted"
     ARREARAGE = "arrearage"
+    NOT_ENABLED = "not_enabled"
     BAD_REQUEST = "bad_request"
     NOT_FOUND = "not_found"
     REQUEST_TIMEOUT = "request_timeout"
@@ -41,6 +44,8 @@ class Fault(StrEnum):
     UNAVAILABLE = "unavailable"
     ERROR_CODE = "error_code"
     ERROR_OBJECT = "error_object"
+    ERROR_XML = "error_xml"
+    ERROR_EVENT = "error_event"
     HTML = "html"
     EMPTY = "empty"
     NULL = "null"
@@ -87,6 +92,19 @@ _ERRORS = {
         "Arrearage",
         "Access denied, please make sure your account is in good standing.",
     ),
+    Fault.BUDGET_EXHAUSTED: (
+        429,
+        "BudgetExceeded",
+        (
+            "The configured budget has been exhausted. Calls are refused until the budget"
+            " is raised or reset."
+        ),
+    ),
+    Fault.NOT_ENABLED: (
+        403,
+        "AccessDenied.Unpurchased",
+        "Access to the service is denied, please make sure it is activated.",
+    ),
     Fault.BAD_REQUEST: (400, "InvalidParameter", "Required parameter is missing."),
     Fault.NOT_FOUND: (404, "NotFound", "The requested resource is not found."),
     Fault.REQUEST_TIMEOUT: (
@@ -104,6 +122,8 @@ _ERRORS = {
         "SystemError",
         "A system error has occurred, please try again later.",
     ),
+    Fault.ERROR_XML: (403, "Arrearage", "The account's bill is overdue."),
+    Fault.ERROR_EVENT: (400, "Throttling", "Requests are throttled."),
     Fault.ERROR_OBJECT: (
         200,
         "SystemError",
@@ -329,6 +349,23 @@ class Failure:
         if self.fault is Fault.ERROR_OBJECT:
             return web.json_response(
                 {"error": {"code": code, "message": message}},
+                status=status,
+                headers=headers,
+            )
+        if self.fault is Fault.ERROR_XML:
+            return web.Response(
+                text="<?xml version='1.0' encoding='UTF-8'?><Error>"
+                f"<RequestId>{request_id}</RequestId><Code>{escape(code)}</Code>"
+                f"<Message>{escape(message)}</Message></Error>",
+                content_type="text/xml",
+                status=status,
+                headers=headers,
+            )
+        if self.fault is Fault.ERROR_EVENT:
+            body = json_bytes({"code": code, "message": message}).decode()
+            return web.Response(
+                text=f"id:1\nevent:error\n:HTTP_STATUS/{status}\ndata:{body}\n\n",
+                content_type="text/event-stream",
                 status=status,
                 headers=headers,
             )

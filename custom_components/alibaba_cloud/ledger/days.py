@@ -49,11 +49,12 @@ class SpendDays:
         day, month = periods.daily, periods.monthly
         if day is None or periods.daily_is_held or periods.time is None:
             return self
-        is_clear = month and not periods.monthly_is_held and periods.before_today
+        # Not the month's last amount: an answer may have lacked it.
+        before = None if periods.monthly_is_held else periods.before_today
         look = _Look(
             seen=periods.time.astimezone(BILLING_TIME_ZONE),
             daily=day.amount,
-            monthly=month.amount if month and is_clear is not None else None,
+            monthly=None if before is None else before + day.amount,
             month=(month or day).start,
         )
         days = self._in(periods.currency)

@@ -122,20 +122,24 @@ def _billed(spend: Money | None, start: date) -> Spend | None:
 
 
 def _latest(
-    spends: Iterable[Spend | None], shown: Shown | None, now: datetime
+    own: Spend | None, billed: Spend | None, shown: Shown | None, now: datetime
 ) -> Spend | None:
     """Return the first spend that is not of an earlier day or period than shown before.
 
-    Two sources may disagree on when a day began: what was shown first stays. A spend
-    that begins in the future, by a clock that is behind, is unknown until then.
+    The account's own may begin anew within a day, the bill does not: where the two
+    disagree on when a day began, what was shown first stays. A spend that begins in the
+    future, by a clock that is behind, is unknown until then.
     """
-    for spend in spends:
+    for spend in (own, billed):
         if spend is None:
             continue
         if shown and spend.since != shown.since:
             if spend.start < shown.start:
                 continue
-            spend = replace(spend, since=max(spend.since, shown.since))
+            since = max(spend.since, shown.since)
+            if spend is billed and spend.start == shown.start:
+                since = shown.since
+            spend = replace(spend, since=since)
         if spend.since <= now:
             return spend
     return None
@@ -187,10 +191,11 @@ def merge(
         credit_balance=account.credit_balance
         or usable(balance.credit if balance else None),
         daily_spend=_latest(
-            (_as_spend(account.daily_spend), usable(day)), shown.daily, now
+            _as_spend(account.daily_spend), usable(day), shown.daily, now
         ),
         monthly_spend=_latest(
-            (_as_spend(account.monthly_spend), usable(other_months)),
+            _as_spend(account.monthly_spend),
+            usable(other_months),
             shown.monthly,
             now,
         ),
@@ -217,7 +222,7 @@ def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
         if spend := report.models.get(model.name):
             daily, monthly = spend.daily, spend.monthly
         elif report.complete:
-            monthly = replace(report.monthly, amount=Decimal())
+            monthly = report.monthly and replace(report.monthly, amount=Decimal())
             daily = report.daily and replace(report.daily, amount=Decimal())
         daily = _billed(daily, report.day)
         monthly = _billed(monthly, report.day.replace(day=1))

@@ -31,12 +31,17 @@ from .client import (
 from .errors import (
     AccountError,
     AuthenticationError,
+    BudgetExhaustedError,
     ClockSkewError,
     ConnectionFailedError,
+    ConnectionFailure,
+    FreeQuotaUsedUpError,
     InvalidAnswerError,
     ModelStudioError,
+    OverduePaymentError,
     PermissionDeniedError,
     RateLimitError,
+    ServiceNotEnabledError,
 )
 from .models import (
     AccessKey,
@@ -51,7 +56,7 @@ from .models import (
     Spend,
     SpendReport,
 )
-from .parsing import parse_answer
+from .parsing import parse_answer, plain_text
 from .telemetry import ModelRate, TelemetryClient, UsageTotals
 
 __all__ = [
@@ -71,9 +76,12 @@ __all__ = [
     "BalanceClient",
     "BillingClient",
     "BillingPeriod",
+    "BudgetExhaustedError",
     "ClockSkewError",
     "ConnectionFailedError",
+    "ConnectionFailure",
     "Dimension",
+    "FreeQuotaUsedUpError",
     "Granularity",
     "InvalidAnswerError",
     "InvalidURLError",
@@ -84,9 +92,11 @@ __all__ = [
     "ModelUsage",
     "Money",
     "Outlook",
+    "OverduePaymentError",
     "PermissionDeniedError",
     "RateLimit",
     "RateLimitError",
+    "ServiceNotEnabledError",
     "Spend",
     "SpendReport",
     "SpendTrend",
@@ -96,5 +106,6 @@ __all__ = [
     "daily_totals",
     "normalize_base_url",
     "parse_answer",
+    "plain_text",
     "workspace_base_url",
 ]

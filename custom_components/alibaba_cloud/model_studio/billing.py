@@ -31,9 +31,18 @@ from .errors import (
     RateLimitError,
 )
 from .models import AccessKey, Balance, ModelSpend, Money, SpendReport
-from .parsing import decimal, decode_json, mapping, number, seconds_to_wait, text
+from .parsing import (
+    amount_of,
+    code_and_message,
+    common_error,
+    decode_answer,
+    mapping,
+    number,
+    seconds_to_wait,
+    text,
+)
 from .signing import signed_headers
-from .transport import Answer, request, retried
+from .transport import Answer, Poll, request
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -52,17 +61,21 @@ OTHERS = "DIMENSION_GROUP_OTHERS_VALUE"
 """The key of the groups that are merged."""
 NULL_GROUP = "DIMENSION_FILTER_NULL_VALUE"
 """The key of what belongs to no group."""
+_NO_GROUP = frozenset({OTHERS, NULL_GROUP, "-"})
+"""Keys and names of groups that are no model."""
 
 _ROUNDING = Decimal("0.005")
 """What an amount may be off that is told in cents."""
 
-_WITH_THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d*)?")
 _CURRENCY = re.compile("[A-Z]{3}")
+_OTHER_SITE = "NotApplicable"
 _REJECTED = (
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "IncompleteSignature",
     "InvalidSecurityToken",
+    # Asked for with a temporary AccessKey, whose token nobody enters.
+    "MissingSecurityToken",
 )
 _CLOCK = ("InvalidTimeStamp", "IllegalTimestamp")
 _FORBIDDEN = ("NoPermission", "NotAuthorized", "Forbidden", "AccessDenied")
@@ -143,8 +156,9 @@ class BillingClient:
         `RateLimitError`, `AccountError`, `ConnectionFailedError` or
         `InvalidAnswerError`.
         """
+        poll = Poll()
         trends = [
-            await self._get_range(first, last, granularity, group_by)
+            await self._get_range(poll, first, last, granularity, group_by)
             for first, last in _ranges(start, end, granularity)
         ]
         currencies = {trend.total.currency for trend in trends if trend.total}
@@ -165,12 +179,17 @@ class BillingClient:
     async def get_month(self, day: date) -> SpendReport:
         """Return what was spent in the month up to a day, and on that day, by model.
 
-        Raises as `get_trend` does, and `InvalidAnswerError` where there is no total.
+        Raises as `get_trend` does.
         """
         return month_report(await self.get_trend(day.replace(day=1), day), day)
 
     async def _get_range(
-        self, start: date, end: date, granularity: Granularity, group_by: Dimension
+        self,
+        poll: Poll,
+        start: date,
+        end: date,
+        granularity: Granularity,
+        group_by: Dimension,
     ) -> SpendTrend:
         """Return the spend of a range that one request may name, with all groups."""
         query = {
@@ -181,7 +200,7 @@ class BillingClient:
             ),
             "topNum": str(MOST_GROUPS),
         }
-        trend = parse_trend(await self._call(query))
+        trend = parse_trend(await self._call(poll, query))
         for _ in range(_MOST_ANSWERS - 1):
             known = trend.names.keys() - {OTHERS}
             if OTHERS not in trend.names or not known:
@@ -197,7 +216,7 @@ class BillingClient:
             }
             try:
                 more = parse_trend(
-                    await self._call({**query, "filter": _compact(leave_out)})
+                    await self._call(poll, {**query, "filter": _compact(leave_out)})
                 )
             except AccountError as err:
                 if not is_refused(err):
@@ -212,9 +231,10 @@ class BillingClient:
             trend, periods=tuple(p for p in trend.periods if first <= p.start <= end)
         )
 
-    async def _call(self, query: Mapping[str, str]) -> Mapping[str, Any]:
-        """Ask once."""
+    async def _call(self, poll: Poll, query: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return an answer to a query."""
         return await _call(
+            poll,
             self._session,
             self._access_key,
             method="GET",
@@ -231,35 +251,49 @@ class BalanceClient:
         self,
         session: aiohttp.ClientSession,
         *,
-        endpoints: Sequence[str],
+        endpoints: list[str],
         access_key: AccessKey,
     ) -> None:
-        """Keep where to ask; where an account is not of a site, the next is asked."""
+        """Keep where to ask; where an account is not of a site, the next is asked.
+
+        `endpoints` loses those that are of another site: whoever keeps the list sees to
+        it that none of them is ever asked again.
+        """
         self._session = session
-        self._endpoints = list(endpoints)
+        self._endpoints = endpoints
         self._access_key = access_key
 
     async def get_balance(self) -> Balance:
         """Return the balance. Raises as `BillingClient.get_trend` does."""
-        while True:
+        poll = Poll()
+        other_site = AccountError(
+            "The account belongs to another site", code=_OTHER_SITE
+        )
+        while self._endpoints:
+            endpoint = self._endpoints[0]
             try:
                 answer = await _call(
+                    poll,
                     self._session,
                     self._access_key,
                     method="POST",
-                    url=URL(self._endpoints[0]) / "",
+                    url=URL(endpoint) / "",
                     action="QueryAccountBalance",
                     version="2017-12-14",
                 )
             except AccountError as err:
-                if err.code != "NotApplicable" or len(self._endpoints) == 1:
+                if err.code != _OTHER_SITE:
                     raise
-                self._endpoints.pop(0)
+                other_site = err
+                if endpoint in self._endpoints:
+                    self._endpoints.remove(endpoint)
             else:
                 return parse_balance(answer)
+        raise other_site
 
 
 async def _call(
+    poll: Poll,
     session: aiohttp.ClientSession,
     access_key: AccessKey,
     *,
@@ -268,9 +302,9 @@ async def _call(
     action: str,
     version: str,
 ) -> Mapping[str, Any]:
-    """Return a signed request's answer; a connection that fails is tried once more.
+    """Return a signed request's answer.
 
-    Each try has a signature of its own, as none is taken twice.
+    Each attempt has a signature of its own, as none is accepted twice.
     """
     if not access_key.is_possible:
         raise AuthenticationError("This can't be an AccessKey")
@@ -289,10 +323,10 @@ async def _call(
                 now=datetime.now(UTC),
                 nonce=uuid4().hex,
             ),
-            secret=access_key.secret,
+            secrets=(access_key.secret,),
         )
 
-    answer = await retried(ask)
+    answer = await poll.ask(ask)
     try:
         return parse_openapi(answer)
     except ModelStudioError as err:
@@ -306,12 +340,12 @@ def parse_openapi(answer: Answer) -> Mapping[str, Any]:
     Raises what it stands for otherwise.
     """
     try:
-        body = mapping(decode_json(answer.body))
+        body = mapping(decode_answer(answer.body))
     except InvalidAnswerError:
         if answer.status == 200:
             raise
         body = {}
-    code = text(body.get("code")) or text(body.get("Code"))
+    code, message = code_and_message(body)
     success = body.get("success", body.get("Success"))
     if answer.status == 200 and (
         success in (True, "true")
@@ -320,17 +354,16 @@ def parse_openapi(answer: Answer) -> Mapping[str, Any]:
         return body
     if code in (None, "200", "Success"):
         code = f"HTTP {answer.status}"
-    message = text(body.get("message")) or text(body.get("Message"))
-    if answer.status == 429 or code.startswith("Throttling"):
-        throttled = RateLimitError(message, code=code)
-        # The vendor's own header counts in milliseconds.
-        if milliseconds := number(answer.headers.get("x-acs-retry-after")):
-            throttled.retry_after = milliseconds / 1000
-        else:
-            throttled.retry_after = seconds_to_wait(
-                answer.headers.get("Retry-After"), datetime.now(UTC)
-            )
-        raise throttled
+    if err := common_error(answer.status, code, message):
+        if isinstance(err, RateLimitError):
+            # The vendor's own header counts in milliseconds.
+            if milliseconds := number(answer.headers.get("x-acs-retry-after")):
+                err.retry_after = milliseconds / 1000
+            else:
+                err.retry_after = seconds_to_wait(
+                    answer.headers.get("Retry-After"), datetime.now(UTC)
+                )
+        raise err
     if code.startswith(_CLOCK):
         raise ClockSkewError(message, code=code)
     if code.startswith(_REJECTED) or answer.status == 401:
@@ -360,12 +393,17 @@ def parse_trend(answer: Mapping[str, Any]) -> SpendTrend:
     """
     data = answer.get("data")
     told = mapping(data).get("resultByTime")
-    if told is None and isinstance(data, dict | None) and answer.get("success") is True:
-        # Without a bill, there may be no list of them.
+    if (
+        told is None
+        and (isinstance(data, dict | None) or data == [])
+        and answer.get("success") in (True, "true")
+    ):
+        # Without a bill, there may be no list of them, or an empty one in its place.
         told = []
-    if not isinstance(told, list):
+    rows = list(map(mapping, told)) if isinstance(told, list) else []
+    starts = [_period_start(row.get("period")) for row in rows]
+    if told != [] and not any(starts):
         raise InvalidAnswerError("The answer holds no spend")
-    rows = list(map(mapping, told))
     whole = mapping(mapping(data).get("costTotals"))
     totals = [mapping(row.get("total")) for row in rows]
     currencies = {_currency(total) for total in (whole, *totals)} - {None}
@@ -373,20 +411,20 @@ def parse_trend(answer: Mapping[str, Any]) -> SpendTrend:
     currency = currencies.pop() if len(currencies) == 1 else None
     names: dict[str, str] = {}
     billed = []
-    for row, total in zip(rows, totals, strict=True):
-        start, spent = _period_start(row.get("period")), _money(total, currency)
+    for start, row, total in zip(starts, rows, totals, strict=True):
+        spent = _money(total, currency)
         if start is None or spent is None:
             _LOGGER.debug("Skipped a period of the bill without a date or an amount")
             continue
         details = row.get("periodDetails")
         groups: dict[str, Decimal] = {}
         for detail in map(mapping, details if isinstance(details, list) else ()):
-            if (part := _amount(detail.get("amount"))) is None:
+            if (part := amount_of(detail.get("amount"))) is None:
                 _LOGGER.debug("Skipped a part of the bill without an amount")
                 continue
-            key = text(detail.get("key")) or NULL_GROUP
+            key = _name(detail.get("key")) or NULL_GROUP
             groups[key] = groups.get(key, Decimal()) + part
-            names[key] = text(detail.get("name")) or key
+            names[key] = _name(detail.get("name")) or key
         billed.append((start, spent, groups))
     return SpendTrend(
         total=_money(whole, currency),
@@ -422,10 +460,10 @@ def month_report(trend: SpendTrend, day: date) -> SpendReport:
     """Return what a trend from the first of the month to a day says of both.
 
     A model that has no part in the bill has spent nothing, if the bill names all parts.
-    Raises `InvalidAnswerError` where there is no total.
+    Without a bill, nothing is known.
     """
     if (monthly := trend.total) is None:
-        raise InvalidAnswerError("The answer holds no total of the spend")
+        return SpendReport(day=day)
     currency = monthly.currency
     months: dict[str, Decimal] = {}
     days: Mapping[str, Decimal] | None = None
@@ -451,7 +489,7 @@ def month_report(trend: SpendTrend, day: date) -> SpendReport:
                     else Money(amount=days.get(key, zero), currency=currency),
                 )
                 for key, amount in months.items()
-                if key not in (OTHERS, NULL_GROUP)
+                if _NO_GROUP.isdisjoint((key, trend.names.get(key)))
             }
         ),
         complete=all(period.complete for period in periods)
@@ -466,10 +504,10 @@ def parse_balance(answer: Mapping[str, Any]) -> Balance:
     """
     data = mapping(answer.get("Data"))
     currency = _currency(data, "Currency")
-    available = _amount(data.get("AvailableAmount"))
+    available = amount_of(data.get("AvailableAmount"))
     if currency is None or available is None:
         raise InvalidAnswerError("The answer holds no balance")
-    credit = _amount(data.get("CreditAmount"))
+    credit = amount_of(data.get("CreditAmount"))
     return Balance(
         available=Money(amount=available, currency=currency),
         credit=None if credit is None else Money(amount=credit, currency=currency),
@@ -553,7 +591,7 @@ def _period_start(value: Any) -> date | None:
 
 def _money(total: Mapping[str, Any], default: str | None) -> Money | None:
     """Return an amount with its currency, or the one it has by default."""
-    amount, currency = _amount(total.get("amount")), _currency(total) or default
+    amount, currency = amount_of(total.get("amount")), _currency(total) or default
     if amount is None or currency is None:
         return None
     return Money(amount=amount, currency=currency)
@@ -565,14 +603,11 @@ def _currency(total: Mapping[str, Any], name: str = "currency") -> str | None:
     return currency if _CURRENCY.fullmatch(currency) else None
 
 
-def _amount(value: Any) -> Decimal | None:
-    """Return an amount, whose thousands may be separated."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+def _name(value: Any) -> str | None:
+    """Return a key or name of a group as it is written, None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    digits = str(value).strip()
-    if _WITH_THOUSANDS.fullmatch(digits):
-        digits = digits.replace(",", "")
-    return decimal(digits)
+    return str(value) if str(value).strip() else None
 
 
 def _compact(value: Any) -> str:

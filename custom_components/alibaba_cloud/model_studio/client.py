@@ -6,7 +6,7 @@ service, the key and the number of rows are what they were.
 """
 
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 import re
 import time
 
@@ -21,7 +21,7 @@ from .errors import (
 )
 from .models import AccountSnapshot, LimitsListing, LimitsPage, RateLimit
 from .parsing import AnswerParser, limits_account, parse_failure, seconds_to_wait
-from .transport import Answer, request, retried
+from .transport import Answer, Poll, request
 
 REGIONS = {
     "cn-beijing": "https://dashscope.aliyuncs.com/api/v1",
@@ -41,6 +41,28 @@ PAGE_SIZE = 100
 MOST_PAGES = 100
 
 WORKSPACE_BASE_URL = "https://{workspace_id}.{region}.maas.aliyuncs.com/api/v1"
+_LOCAL_NETWORKS = tuple(
+    map(
+        ip_network,
+        (
+            "127.0.0.0/8",
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "169.254.0.0/16",
+            "::1/128",
+            "fc00::/7",
+            "fe80::/10",
+        ),
+    )
+)
+"""Loopback, private (RFC 1918, RFC 4193) and link-local addresses.
+
+`is_private` also covers addresses that lead elsewhere, such as 0.0.0.0 and 240.0.0.0/4.
+"""
+_VENDOR = ".aliyuncs.com"
+_COMPATIBLE_PATH = re.compile("/compatible-mode/v1(/.*)?")
+"""The OpenAI-compatible API, which has no quotas."""
 _API_KEY = re.compile(r"[!-~]+")
 _WORKSPACE_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -70,13 +92,19 @@ class ModelStudioClient:
         self.body: bytes | None = None
         """The last answer as it came, if it was an account's, to be parsed again."""
 
+    @property
+    def host(self) -> str:
+        """Who is asked, with the port unless it is the usual one."""
+        return self._url.host_port_subcomponent or ""
+
     async def get_account(self) -> AccountSnapshot:
         """Return the account's figures as of now.
 
         Raises `AuthenticationError`, `RateLimitError`, `AccountError`,
         `ConnectionFailedError` or `InvalidAnswerError`.
         """
-        answer = await self._get_quotas(page=1, size=1 if self.listing else None)
+        poll = Poll()
+        answer = await self._get_quotas(poll, page=1, size=1 if self.listing else None)
         if isinstance(answer, AccountSnapshot):
             self.listing = None
             return answer
@@ -85,7 +113,7 @@ class ModelStudioClient:
             or self.listing.total != answer.total
             or time.monotonic() - self._listed > LISTING_INTERVAL
         ):
-            self.listing = await self._list_limits()
+            self.listing = await self._list_limits(poll)
             self._listed = time.monotonic()
         return self.listing.account
 
@@ -93,17 +121,18 @@ class ModelStudioClient:
         """Ask once whether the key is accepted. Raises as `get_account` does."""
         await self._get(self._url)
 
-    async def _list_limits(self) -> LimitsListing:
+    async def _list_limits(self, poll: Poll) -> LimitsListing:
         """Read all pages of the limits answer.
 
         Raises `InvalidAnswerError` unless that is as many rows as the service says
-        there are: a list is whole or none.
+        there are: a list is whole or none. A service that does not say ends the list
+        with a page that is empty or brings nothing new.
         """
         seen: set[bytes] = set()
         limits: list[tuple[str, RateLimit]] = []
         total = None
         for number in range(1, MOST_PAGES + 1):
-            page = await self._get_quotas(page=number, size=PAGE_SIZE)
+            page = await self._get_quotas(poll, page=number, size=PAGE_SIZE)
             if not isinstance(page, LimitsPage) or (number > 1 and page.total != total):
                 raise InvalidAnswerError("The quotas changed while they were listed")
             total = page.total
@@ -114,7 +143,7 @@ class ModelStudioClient:
             ]
             seen.update(page.rows)
             limits += new
-            if not page.rows if total is None else len(limits) == total:
+            if not new if total is None else len(limits) == total:
                 return LimitsListing(
                     account=limits_account(limits),
                     pages=number,
@@ -128,16 +157,13 @@ class ModelStudioClient:
         )
 
     async def _get_quotas(
-        self, *, page: int, size: int | None
+        self, poll: Poll, *, page: int, size: int | None
     ) -> AccountSnapshot | LimitsPage:
-        """Ask once, and once more at once if the connection fails.
-
-        Without a size there is no paging in the request.
-        """
+        """Return a page; without a size there is no paging in the request."""
         url = self._url
         if size is not None:
             url = url.with_query(page_no=page, page_size=size)
-        return await retried(lambda: self._get(url))
+        return await poll.ask(lambda: self._get(url))
 
     async def _get(self, url: URL) -> AccountSnapshot | LimitsPage:
         """Ask once."""
@@ -148,7 +174,7 @@ class ModelStudioClient:
             "GET",
             url,
             headers={"Authorization": f"Bearer {self._api_key}"},
-            secret=self._api_key,
+            secrets=(self._api_key,),
         )
         return self._parse(answer)
 
@@ -172,14 +198,19 @@ class ModelStudioClient:
 def normalize_base_url(text: str) -> str:
     """Return the base URL that a user meant, without the slash or `/quotas` at its end.
 
-    Raises `InvalidURLError` unless it is https (http for loopback and private
-    addresses alone) and free of credentials, query and fragment.
+    On the vendor's own hosts, the URL of the OpenAI-compatible API stands for that of
+    the API. Raises `InvalidURLError` unless the URL is https (http for this machine and
+    private addresses alone) and free of credentials, query and fragment.
     """
     text = text.strip()
     try:
         url = URL(text)
         host = url.host or ""
         host.encode("idna")
+        if host.endswith("."):
+            # The same host as without it.
+            host = host.removesuffix(".")
+            url = url.with_host(host)
     except ValueError as err:
         raise InvalidURLError("Not a URL") from err
     allowed = ("https", "http") if _is_local(host) else ("https",)
@@ -195,6 +226,8 @@ def normalize_base_url(text: str) -> str:
     ):
         raise InvalidURLError("Not a base URL")
     path = url.raw_path.rstrip("/").removesuffix("/quotas").rstrip("/")
+    if host.endswith(_VENDOR) and _COMPATIBLE_PATH.fullmatch(path):
+        path = "/api/v1"
     return f"{url.origin()}{path}"
 
 
@@ -215,4 +248,6 @@ def _is_local(host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return host == "localhost"
-    return address.is_loopback or address.is_private
+    # An IPv4 address in an IPv6 one is what is connected to.
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in network for network in _LOCAL_NETWORKS)

@@ -1,5 +1,8 @@
 """What a caller of the client can tell apart."""
 
+from collections.abc import Callable
+from enum import StrEnum
+
 REDACTED = "**REDACTED**"
 
 
@@ -27,6 +30,14 @@ class ModelStudioError(Exception):
             self.code = self.code.replace(secret, REDACTED)
         if self.message:
             self.message = self.message.replace(secret, REDACTED)
+        self.args = (self.message, self.code)
+
+    def withhold(self, is_secret: Callable[[str], bool]) -> None:
+        """Drop what the service said where a secret can't be taken out of it."""
+        if self.code and is_secret(self.code):
+            self.code = REDACTED
+        if self.message and is_secret(self.message):
+            self.message = REDACTED
         self.args = (self.message, self.code)
 
 
@@ -66,6 +77,17 @@ class RateLimitError(ModelStudioError):
     retry_after: float | None = None
 
 
+class FreeQuotaUsedUpError(RateLimitError):
+    """The free quota is used up, and paid use is not allowed."""
+
+
+class BudgetExhaustedError(RateLimitError):
+    """The budget set in the console is used up.
+
+    Requests are refused until the budget is raised or its next period begins.
+    """
+
+
 class AccountError(ModelStudioError):
     """The service answered, but not with success.
 
@@ -81,8 +103,48 @@ class AccountError(ModelStudioError):
         self.status = status
 
 
+class OverduePaymentError(AccountError):
+    """The service has stopped the account because of an overdue payment."""
+
+
+class ServiceNotEnabledError(AccountError):
+    """The account has not activated the service, or a model of it."""
+
+
+class ConnectionFailure(StrEnum):
+    """Why there was no answer."""
+
+    REFUSED = "refused"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+    """The connection was closed or reset before the answer was complete."""
+    HOST_NOT_FOUND = "host_not_found"
+    TLS = "tls"
+    OTHER = "other"
+
+
+_FAILURES = {
+    ConnectionFailure.REFUSED: "Connection refused by {host}",
+    ConnectionFailure.TIMED_OUT: "No answer from {host} in time",
+    ConnectionFailure.LOST: "Connection to {host} lost",
+    ConnectionFailure.HOST_NOT_FOUND: "Host {host} not found",
+    ConnectionFailure.TLS: "No secure connection to {host}",
+    ConnectionFailure.OTHER: "No valid answer from {host}",
+}
+
+
 class ConnectionFailedError(ModelStudioError):
-    """No answer: time-out, reset, DNS or TLS failure."""
+    """No answer.
+
+    `failure` says why, and `host` who was asked, with the port unless it is the usual
+    one. Nothing else of the URL is kept: that of a Prometheus may be a secret.
+    """
+
+    def __init__(self, failure: ConnectionFailure, host: str) -> None:
+        """Keep why there is no answer."""
+        super().__init__(_FAILURES[failure].format(host=host))
+        self.failure = failure
+        self.host = host
 
 
 class InvalidAnswerError(ModelStudioError):

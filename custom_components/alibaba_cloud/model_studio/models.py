@@ -152,16 +152,21 @@ class ModelSpend:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpendReport:
-    """The bill of a month up to a day, both of the billing time zone."""
+    """The bill of a month up to a day, both of the billing time zone.
+
+    Before the first bill of a month, nothing of it is known.
+    """
 
     day: date
-    monthly: Money
-    daily: Money | None
-    days: Mapping[date, Money]
+    monthly: Money | None = None
+    daily: Money | None = None
+    days: Mapping[date, Money] = field(default_factory=lambda: MappingProxyType({}))
     """What was billed on each day of the month, as far as that is known."""
-    models: Mapping[str, ModelSpend]
+    models: Mapping[str, ModelSpend] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     """By name."""
-    complete: bool
+    complete: bool = False
     """Whether a model that is missing has spent nothing."""
 
 

@@ -8,19 +8,26 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from html import unescape
 import json
 import logging
+import re
 from types import MappingProxyType
 from typing import Any
+import unicodedata
 
 import orjson
 
 from .errors import (
     AccountError,
     AuthenticationError,
+    BudgetExhaustedError,
+    FreeQuotaUsedUpError,
     InvalidAnswerError,
     ModelStudioError,
+    OverduePaymentError,
     RateLimitError,
+    ServiceNotEnabledError,
 )
 from .models import (
     AccountSnapshot,
@@ -39,7 +46,25 @@ CURRENCY = "USD"
 
 _BEYOND_ANY_FIGURE = 10**18
 _MOST_DIGITS = 400
+_MOST_PLACES = 12
+_WITH_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
 _LONGEST_MESSAGE = 300
+
+_BUDGET_EXHAUSTED = re.compile(
+    r"\bbudget\b.*\b(exhausted|used up|depleted)\b"
+    r"|\b(exhausted|used up|depleted)\b.*\bbudget\b"
+    "|[预預]算.*(用尽|用盡|耗尽|耗盡|用完)|(用尽|用盡|耗尽|耗盡|用完).*[预預]算",
+    re.IGNORECASE | re.DOTALL,
+)
+"""The gist of what the service says; the code of such an answer is not documented."""
+
+_PERIODS = ("request_limit_period", "usage_limit_period")
+
+_XML_ELEMENT = re.compile(
+    r"<(Code|Message)>\s*(?:<!\[CDATA\[(.*?)]]>|([^<]*?))\s*</\1>", re.DOTALL
+)
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
+"""Categories of characters that control how text is shown, such as its direction."""
 
 
 def parse_answer(body: bytes) -> AccountSnapshot | LimitsPage:
@@ -65,10 +90,10 @@ class AnswerParser:
 
     def parse(self, body: bytes) -> AccountSnapshot | LimitsPage:
         """Return what `parse_answer` returns, and raise what it raises."""
-        answer = decode_json(body)
+        answer = decode_answer(body)
         if not isinstance(answer, dict):
             raise InvalidAnswerError("The answer is not a JSON object")
-        code, message = _code_and_message(answer)
+        code, message = code_and_message(answer)
         if code and code.casefold() == "success":
             code = None
         if code or answer.get("error"):
@@ -90,7 +115,7 @@ class AnswerParser:
         return AccountSnapshot(
             credit_balance=_money(data.get("credits")),
             available_balance=_money(data.get("available")),
-            spend_limit=_money(data.get("spend_limit")),
+            spend_limit=_limit(data.get("spend_limit")),
             daily_spend=_money(data.get("daily_spend")),
             monthly_spend=_money(data.get("monthly_spend")),
             tokens_used=number(data.get("tokens_used")),
@@ -136,11 +161,11 @@ class AnswerParser:
 def parse_failure(status: int, body: bytes) -> ModelStudioError:
     """Return the error that an answer other than HTTP 200 stands for."""
     try:
-        answer = decode_json(body)
+        answer = decode_answer(body)
     except InvalidAnswerError:
         answer = None
     code, message = (
-        _code_and_message(answer) if isinstance(answer, dict) else (None, None)
+        code_and_message(answer) if isinstance(answer, dict) else (None, None)
     )
     return _error(status, code, message)
 
@@ -148,15 +173,55 @@ def parse_failure(status: int, body: bytes) -> ModelStudioError:
 def _error(status: int, code: str | None, message: str | None) -> ModelStudioError:
     """Return what a status and a code mean; the vendor's own codes refine the status."""
     code = code or f"HTTP {status}"
-    if (
+    if err := common_error(status, code, message):
+        return err
+    if status in (401, 403):
+        return AuthenticationError(message, code=code)
+    return AccountError(message, code=code, status=status)
+
+
+def common_error(
+    status: int, code: str, message: str | None
+) -> AccountError | RateLimitError | None:
+    """Return what status and code mean with any of the services, None if nothing."""
+    folded = code.casefold()
+    if folded.startswith("arrearage"):
+        return OverduePaymentError(message, code=code, status=status)
+    if folded.startswith("accessdenied.unpurchased"):
+        return ServiceNotEnabledError(message, code=code, status=status)
+    if not (
         status == 429
         or code.startswith("Throttling")
         or (status == 403 and code.startswith("AllocationQuota"))
     ):
-        return RateLimitError(message, code=code)
-    if status in (401, 403):
-        return AuthenticationError(message, code=code)
-    return AccountError(message, code=code, status=status)
+        return None
+    if code.startswith("AllocationQuota.FreeTierOnly"):
+        return FreeQuotaUsedUpError(message, code=code)
+    if _BUDGET_EXHAUSTED.search(message or ""):
+        return BudgetExhaustedError(message, code=code)
+    return RateLimitError(message, code=code)
+
+
+def decode_answer(body: bytes) -> Any:
+    """Return the decoded JSON; of an event stream or XML, the error that it tells.
+
+    Raises `InvalidAnswerError` for anything else.
+    """
+    try:
+        return decode_json(body)
+    except InvalidAnswerError:
+        words = body.decode(errors="replace")
+        for line in words.splitlines():
+            if line.startswith("data:"):
+                return decode_json(line.removeprefix("data:").encode())
+        if words.lstrip("\ufeff \t\r\n").startswith(("<?xml", "<Error")):
+            # Nothing is parsed, so no entity can grow.
+            if error := {
+                name.lower(): unescape(cdata or plain)
+                for name, cdata, plain in _XML_ELEMENT.findall(words)
+            }:
+                return error
+        raise
 
 
 def decode_json(body: bytes) -> Any:
@@ -191,23 +256,40 @@ def _int(digits: str) -> int | None:
     return int(digits) if len(digits) < _MOST_DIGITS else None
 
 
-def _code_and_message(answer: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def code_and_message(answer: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Return an answer's code and message, which may stand in an `error` beside it."""
-    code, message = text(answer.get("code")), text(answer.get("message"))
+
+    def words(fields: Mapping[str, Any], name: str) -> str | None:
+        return text(fields.get(name)) or text(fields.get(name.capitalize()))
+
+    code, message = words(answer, "code"), words(answer, "message")
     if not (error := answer.get("error")):
         return code, message
     inner = mapping(error)
     return (
-        text(inner.get("code")) or code,
-        text(inner.get("message")) or text(error) or message,
+        words(inner, "code") or code,
+        words(inner, "message") or text(error) or message,
     )
 
 
 def text(value: Any) -> str | None:
-    """Return a short line of text, None for what is none."""
+    """Return a short line of plain text, None for what is none."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return " ".join(str(value).split())[:_LONGEST_MESSAGE] or None
+    return plain_text(str(value)) or None
+
+
+def plain_text(value: str) -> str:
+    """Return one short line without invisible characters, to show what others wrote.
+
+    These could end a line of the log, or change the direction of what follows.
+    """
+    shown = "".join(
+        character
+        for character in value[: 4 * _LONGEST_MESSAGE]
+        if character.isspace() or unicodedata.category(character) not in _INVISIBLE
+    )
+    return " ".join(shown.split())[:_LONGEST_MESSAGE].rstrip()
 
 
 def seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
@@ -258,15 +340,13 @@ def _limits_page(output: Mapping[str, Any]) -> LimitsPage:
         if not isinstance(name, str) or not name.strip():
             raise InvalidAnswerError("A row of the quotas names no model")
         rows.append(_fingerprint(row))
-        # Where a workspace limit is set, it binds below the model's own.
+        model = mapping(row.get("model_limit"))
+        workspace = mapping(row.get("workspace_limit"))
+        # Where a workspace limit is set, it binds below the model's own. Without a
+        # period, it has the model limit's.
+        periods = {key: model.get(key) for key in _PERIODS if not workspace.get(key)}
         limits.append(
-            (
-                name,
-                _tighter(
-                    _per_minute(mapping(row.get("model_limit"))),
-                    _per_minute(mapping(row.get("workspace_limit"))),
-                ),
-            )
+            (name, _tighter(_per_minute(model), _per_minute({**workspace, **periods})))
         )
     return LimitsPage(
         rows=tuple(rows), limits=tuple(limits), total=number(output.get("total"))
@@ -336,26 +416,51 @@ def number(value: Any) -> Number | None:
     return whole if whole == value else float(value)
 
 
+def _limit(value: Any) -> Money | None:
+    """Return an amount that is a limit; a negative one stands for none."""
+    limit = _money(value)
+    return limit if limit and limit.amount >= 0 else None
+
+
 def _money(value: Any) -> Money | None:
     """Return an amount, which may be negative, with its currency."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    if (amount := decimal(str(value))) is None:
+    if (amount := amount_of(value)) is None:
         return None
     return Money(amount=amount, currency=CURRENCY)
 
 
+def amount_of(value: Any) -> Decimal | None:
+    """Return an amount, which may be negative, and come as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    return decimal(str(value))
+
+
 def decimal(text: str) -> Decimal | None:
-    """Return the number a text is, in at most 28 digits and without an exponent."""
+    """Return the number a text is, whose thousands may be separated.
+
+    It has at most 28 digits, and 12 of them behind the point.
+    """
+    text = text.strip()
+    if len(text) > _MOST_DIGITS or "_" in text:
+        return None
+    if _WITH_THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
     try:
-        value = Decimal(text.strip())
-        # Comparing refuses a NaN; adding 0 rounds to the context's precision and
-        # writes out an exponent.
-        if "_" in text or not abs(value) < _BEYOND_ANY_FIGURE:
+        value = Decimal(text)
+        # Comparing refuses a NaN.
+        if not abs(value) < _BEYOND_ANY_FIGURE:
             return None
-        return value + 0
+        # Adding 0 rounds to the context's precision and writes out an exponent.
+        value += 0
+        # A text as short as 1E-999990 would be written out with a million digits.
+        exponent = value.as_tuple().exponent
+        if isinstance(exponent, int) and exponent < -_MOST_PLACES:
+            value = round(value, _MOST_PLACES)
     except ArithmeticError:
         return None
+    # What is written 0E-8 is to be shown as 0.
+    return value if value or "E" not in str(value) else Decimal()
 
 
 def _date(value: Any) -> date | None:

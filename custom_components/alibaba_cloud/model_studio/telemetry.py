@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import logging
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote
 
 import aiohttp
 from yarl import URL
@@ -25,13 +26,28 @@ from .errors import (
     RateLimitError,
 )
 from .models import AccessKey, Number
-from .parsing import decode_json, mapping, number, seconds_to_wait, text
-from .transport import Answer, request, retried
+from .parsing import (
+    code_and_message,
+    common_error,
+    decode_answer,
+    mapping,
+    number,
+    plain_text,
+    seconds_to_wait,
+    text,
+)
+from .transport import Answer, Poll, request
 
 _LOGGER = logging.getLogger(__name__)
 
 DELAY = timedelta(minutes=2)
 """After which a minute is complete for all series."""
+
+_SHORTEST_PART = 4
+"""Characters of a segment of a path; a shorter one stands in any text by chance."""
+_LONGEST_PART = 8
+_USUAL_PART = "prometheus"
+"""Is in the path of every instance, and in many an error."""
 
 _TOKENS = 'model_usage{usage_type="total_tokens"}'
 _REQUESTS = "model_call_count"
@@ -87,6 +103,7 @@ class TelemetryClient:
         url: what `/api/v1/query` is appended to.
         """
         self._session = session
+        self._path = URL(url).raw_path
         self._url = URL(url) / "api/v1/query"
         self._access_key = access_key
 
@@ -97,8 +114,11 @@ class TelemetryClient:
         `AccountError`, `ConnectionFailedError` or `InvalidAnswerError`.
         """
         minute = _whole_minute(now) - DELAY
-        tokens = await self._query(_RATES.format(series=_TOKENS), minute)
-        requests = await self._query(_RATES.format(series=_REQUESTS), minute)
+        poll = Poll()
+        tokens, requests = [
+            await self._query(poll, _RATES.format(series=series), minute)
+            for series in (_TOKENS, _REQUESTS)
+        ]
         return MappingProxyType(
             {
                 name: ModelRate(
@@ -122,9 +142,12 @@ class TelemetryClient:
         milliseconds = (end - start) // timedelta(milliseconds=1) - 1
         if milliseconds <= 0:
             return UsageTotals(models=MappingProxyType({}))
+        poll = Poll()
         tokens, requests = [
             await self._query(
-                _TOTALS.format(series=series, milliseconds=milliseconds), end
+                poll,
+                _TOTALS.format(series=series, milliseconds=milliseconds),
+                end,
             )
             for series in (_TOKENS, _REQUESTS)
         ]
@@ -142,8 +165,10 @@ class TelemetryClient:
             ),
         )
 
-    async def _query(self, query: str, time: datetime) -> dict[str, Number | None]:
-        """Return the answer by model; a connection that fails is tried once more."""
+    async def _query(
+        self, poll: Poll, query: str, time: datetime
+    ) -> dict[str, Number | None]:
+        """Return the answer by model."""
         key_id, secret = self._access_key.id, self._access_key.secret
         if not self._access_key.is_possible:
             raise AuthenticationError("This can't be an AccessKey")
@@ -156,16 +181,38 @@ class TelemetryClient:
                 "GET",
                 url,
                 headers={"Authorization": f"Basic {encoded}"},
-                secret=secret,
+                secrets=(secret, encoded),
             )
 
-        answer = await retried(ask)
+        answer = await poll.ask(ask)
         try:
             return parse_vector(answer)
         except ModelStudioError as err:
             err.redact(secret)
             err.redact(encoded)
+            err.withhold(lambda words: repeats_path(words, self._path))
             raise
+
+
+def repeats_path(words: str, path: str) -> bool:
+    """Return whether words repeat part of a URL's path, which may hold a token.
+
+    A part is a segment, or some characters of a longer one.
+    """
+    words = _decoded(words)
+    return any(
+        part[start : start + _LONGEST_PART] in words
+        for part in _decoded(path).split("/")
+        if len(part) >= _SHORTEST_PART and part != _USUAL_PART
+        for start in range(max(1, len(part) - _LONGEST_PART + 1))
+    )
+
+
+def _decoded(text: str) -> str:
+    """Return a text without percent-encoding, however often that was applied."""
+    while (decoded := unquote(text)) != text:
+        text = decoded
+    return text.casefold()
 
 
 def parse_vector(answer: Answer) -> dict[str, Number | None]:
@@ -175,7 +222,7 @@ def parse_vector(answer: Answer) -> dict[str, Number | None]:
     `InvalidAnswerError`, or what the answer stands for.
     """
     try:
-        body = mapping(decode_json(answer.body))
+        body = mapping(decode_answer(answer.body))
     except InvalidAnswerError:
         if answer.status == 200:
             raise
@@ -191,19 +238,19 @@ def parse_vector(answer: Answer) -> dict[str, Number | None]:
 
 def _failure(answer: Answer, body: Mapping[str, Any]) -> ModelStudioError:
     """Return the error that an answer stands for."""
-    message = text(body.get("error")) or text(body.get("message"))
-    code = text(body.get("errorType")) or f"HTTP {answer.status}"
+    code, message = code_and_message(body)
+    code = text(body.get("errorType")) or code or f"HTTP {answer.status}"
+    if err := common_error(answer.status, code, message):
+        if isinstance(err, RateLimitError):
+            err.retry_after = seconds_to_wait(
+                answer.headers.get("Retry-After"), datetime.now(UTC)
+            )
+        return err
     match answer.status:
         case 401:
             return AuthenticationError(message, code=code)
         case 403:
             return PermissionDeniedError(message, code=code)
-        case 429:
-            throttled = RateLimitError(message, code=code)
-            throttled.retry_after = seconds_to_wait(
-                answer.headers.get("Retry-After"), datetime.now(UTC)
-            )
-            return throttled
     return AccountError(message, code=code, status=answer.status)
 
 
@@ -220,7 +267,7 @@ def _row(row: Any) -> tuple[str, Number | None]:
     if not isinstance(name, str):
         raise InvalidAnswerError("A model of the answer has no name")
     if (amount := number(value[1])) is None:
-        _LOGGER.debug("What %s has used is no count", name)
+        _LOGGER.debug("What %s has used is no count", plain_text(name))
     return name, amount
 
 

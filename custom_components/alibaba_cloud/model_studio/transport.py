@@ -1,12 +1,20 @@
 """One HTTP request: no redirects, no secret in what comes back, bounded in all."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+import errno
+import re
+import ssl
 from typing import NamedTuple
 
 import aiohttp
 from yarl import URL
 
-from .errors import REDACTED, ConnectionFailedError, InvalidAnswerError
+from .errors import (
+    REDACTED,
+    ConnectionFailedError,
+    ConnectionFailure,
+    InvalidAnswerError,
+)
 
 TIMEOUT = 10
 """Seconds for a request in all."""
@@ -17,6 +25,15 @@ _SHORTEST_SECRET = 8
 """Characters; what is shorter stands in any answer by chance."""
 
 
+_BY_ERRNO: Mapping[int | None, ConnectionFailure] = {
+    errno.ECONNREFUSED: ConnectionFailure.REFUSED,
+    errno.ETIMEDOUT: ConnectionFailure.TIMED_OUT,
+    errno.ECONNRESET: ConnectionFailure.LOST,
+    errno.ECONNABORTED: ConnectionFailure.LOST,
+    errno.EPIPE: ConnectionFailure.LOST,
+}
+
+
 class Answer(NamedTuple):
     """What a service answered."""
 
@@ -25,64 +42,117 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class Poll:
+    """The requests of one poll, of which one may be sent again.
+
+    A service that drops connections is asked once more in a poll, however many requests
+    the poll takes.
+    """
+
+    def __init__(self) -> None:
+        """Start with the retry unused."""
+        self._retried = False
+
+    async def ask[AnswerT](self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+        """Ask, and once more at once if the connection fails."""
+        try:
+            return await ask()
+        except ConnectionFailedError:
+            if self._retried:
+                raise
+        self._retried = True
+        return await ask()
+
+
+class _Interrupted(aiohttp.ClientError):
+    """Hides an error after which aiohttp would send the request again by itself."""
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Send a request, and let `Poll` decide whether it is sent again.
+
+    What aiohttp repeats has the same signature, which a service takes once.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as err:
+        raise _Interrupted from err
+
+
 async def request(
     session: aiohttp.ClientSession,
     method: str,
     url: URL,
     *,
     headers: Mapping[str, str],
-    secret: str,
+    secrets: Iterable[str],
 ) -> Answer:
-    """Ask once; the secret is taken out of the answer and of what went wrong.
+    """Send one request; secrets are taken out of the answer.
 
     The body of an answer other than 200 is empty where it can't be read. Raises
-    `ConnectionFailedError`, which tells no more of the URL than host and port, or
-    `InvalidAnswerError`.
+    `ConnectionFailedError` or `InvalidAnswerError`.
     """
     failure = None
     try:
         async with session.request(
             method,
             url,
-            headers=headers,
+            headers={"Accept": "application/json", **headers},
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+            middlewares=(_send_once,),
         ) as response:
             if response.status == 200:
                 body = await _read(response, LARGEST_BODY)
             else:
                 body = await _read_failure(response)
-    except TimeoutError:
-        failure = ConnectionFailedError(f"No answer within {TIMEOUT} s")
+    except _Interrupted as err:
+        failure = _failure(err.__cause__)
     except (aiohttp.ClientError, OSError) as err:
-        failure = ConnectionFailedError(_reason(err) or type(err).__name__)
+        failure = _failure(err)
     if failure is not None:
         # Raised here, so that nothing hangs on it that has the request's headers.
-        failure.redact(secret)
-        raise failure
-    # Services have been seen to repeat a secret they refuse.
-    if len(secret) >= _SHORTEST_SECRET:
-        body = body.replace(secret.encode(), REDACTED.encode())
+        raise ConnectionFailedError(failure, url.host_port_subcomponent or "")
+    for secret in secrets:
+        body = _redacted(body, secret)
     return Answer(response.status, response.headers, body)
 
 
-async def retried[AnswerT](ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
-    """Ask, and once more at once if the connection fails."""
-    try:
-        return await ask()
-    except ConnectionFailedError:
-        return await ask()
+def _failure(err: BaseException | None) -> ConnectionFailure:
+    """Return why there is no answer."""
+    if isinstance(err, aiohttp.ClientConnectorDNSError):
+        return ConnectionFailure.HOST_NOT_FOUND
+    if isinstance(err, aiohttp.ClientConnectorError):
+        err = err.os_error
+    if isinstance(err, TimeoutError):
+        return ConnectionFailure.TIMED_OUT
+    if isinstance(err, ssl.SSLError):
+        return ConnectionFailure.TLS
+    if isinstance(
+        err,
+        aiohttp.ServerDisconnectedError
+        | aiohttp.ClientPayloadError
+        | ConnectionResetError,
+    ):
+        return ConnectionFailure.LOST
+    return _BY_ERRNO.get(getattr(err, "errno", None), ConnectionFailure.OTHER)
 
 
-def _reason(err: aiohttp.ClientError | OSError) -> str:
-    """Return what went wrong, empty where the text may hold the URL.
+def _redacted(body: bytes, secret: str) -> bytes:
+    """Return a body without the secret: services have been seen to repeat it.
 
-    A URL may be a secret, too: that of a Prometheus lets in whoever knows it.
+    JSON, XML and URLs can write each character in another way, too.
     """
-    if isinstance(err, aiohttp.ClientResponseError):
-        # Behind the colon stands what came back, which may repeat the URL.
-        return err.message.partition(":")[0]
-    return str(err) if isinstance(err, OSError | aiohttp.ClientPayloadError) else ""
+    if len(secret) < _SHORTEST_SECRET:
+        return body
+    spellings = "".join(
+        rf"(?:\\?{re.escape(character)}|(?i:(?:\\u00|%){code:02x}|&\#x0*{code:x};)"
+        rf"|&\#0*{code};)"
+        for character, code in zip(secret, secret.encode(), strict=True)
+    )
+    return re.sub(spellings.encode(), REDACTED.encode(), body)
 
 
 async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:

@@ -1,0 +1,284 @@
+"""Steps of the config flow that follow a good API key: the AccessKey and the models."""
+
+from collections.abc import Iterable, Mapping
+from itertools import count
+from typing import Any
+
+import voluptuous as vol
+
+from homeassistant.config_entries import (
+    SOURCE_REAUTH,
+    SOURCE_RECONFIGURE,
+    ConfigFlow,
+    ConfigFlowResult,
+)
+from homeassistant.const import CONF_REGION
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import AbortFlow
+
+from .const import (
+    CONF_ACCESS_KEY_ID,
+    CONF_ACCESS_KEY_SECRET,
+    CONF_BASE_URL,
+    CONF_MODELS,
+    CONSOLES,
+    RAM_CONSOLES,
+)
+from .coordinator import AlibabaCloudConfigEntry
+from .failures import describe, escape_markdown
+from .model_studio import (
+    BALANCE_ENDPOINTS,
+    BILLING_ENDPOINT,
+    REGIONS,
+    AccountSnapshot,
+    SpendReport,
+)
+from .schemas import access_key_schema, default_title, models_schema, region_of
+from .sources import Source, SourceCoordinator
+from .validation import (
+    CONF_ENDPOINTS,
+    ENDPOINTS,
+    AccessKeyResults,
+    InvalidInput,
+    async_validate_access_key,
+    check_currency,
+    failed_sources,
+    is_same_account,
+    validate_access_key,
+    validate_models,
+)
+
+ACCESS_KEY_DATA = (CONF_ACCESS_KEY_ID, CONF_ACCESS_KEY_SECRET, CONF_REGION, *ENDPOINTS)
+"""The part of an entry's data that belongs to the AccessKey."""
+WORKS, FAILS, NOT_USED = "✓", "✗", "–"
+PLACEHOLDERS = {
+    **CONSOLES,
+    **RAM_CONSOLES,
+    "billing_example": BILLING_ENDPOINT.format(region="ap-southeast-1"),
+    "balance_example": BALANCE_ENDPOINTS[0],
+    "url_example": REGIONS["cn-beijing"],
+}
+
+
+class AccessKeyFlow(ConfigFlow):
+    """Handle the AccessKey and the models of an account."""
+
+    _account: AccountSnapshot
+    """What the API key reads."""
+
+    def __init__(self) -> None:
+        """Start with nothing entered."""
+        self._name = ""
+        self._data: dict[str, str] = {}
+        self._access_key: dict[str, str] = {}
+        self._access_key_input: Mapping[str, Any] = {}
+        self._results: AccessKeyResults = {}
+
+    async def async_step_access_key(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask for an AccessKey, which is optional."""
+        if self.source == SOURCE_REAUTH:
+            return await self.async_step_reauth_access_key()
+        if self.source == SOURCE_RECONFIGURE:
+            return await self.async_step_reconfigure_access_key()
+        return await self._async_ask_access_key("access_key", user_input)
+
+    async def async_step_reauth_access_key(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask for another AccessKey of the same account."""
+        return await self._async_ask_access_key("reauth_access_key", user_input)
+
+    async def async_step_reconfigure_access_key(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask for another AccessKey; a secret that is left empty stays as it is."""
+        return await self._async_ask_access_key("reconfigure_access_key", user_input)
+
+    async def async_step_partial_access(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Show what an AccessKey can and can't read."""
+        return self.async_show_menu(
+            step_id="partial_access",
+            menu_options=["accept_access_key", "access_key"],
+            description_placeholders=PLACEHOLDERS
+            | describe_access(self.hass, self._results),
+        )
+
+    async def async_step_accept_access_key(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Continue with an AccessKey that can't read everything."""
+        return await self._async_accept_access_key(self._access_key)
+
+    async def async_step_models(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask for the models to follow; those that were billed are selected."""
+        models = self._account.models
+        billed = sorted(billed_models(self._results) & models.keys())
+        error = None
+        if user_input is not None:
+            try:
+                selected = validate_models(user_input, billed)
+                return self._create_entry({CONF_MODELS: selected} if selected else {})
+            except InvalidInput as err:
+                error = err
+        return self._show_form(
+            "models",
+            models_schema(models, used=used_models(self._results), chosen=billed),
+            user_input,
+            error,
+            count=str(len(models)),
+        )
+
+    async def _async_ask_access_key(
+        self, step_id: str, user_input: dict[str, Any] | None
+    ) -> ConfigFlowResult:
+        """Ask for an AccessKey and where to use it."""
+        data = self._entry.data if self._entry else self._data
+        error = None
+        if user_input is not None:
+            self._access_key_input = user_input
+            try:
+                return await self._async_try_access_key(
+                    validate_access_key(user_input, data)
+                )
+            except InvalidInput as err:
+                error = err
+        suggested = self._access_key_input or {
+            **{
+                key: data[key]
+                for key in (CONF_ACCESS_KEY_ID, CONF_REGION)
+                if key in data
+            },
+            CONF_ENDPOINTS: {key: data[key] for key in ENDPOINTS if key in data},
+        }
+        return self._show_form(
+            step_id,
+            access_key_schema(
+                region_of(data[CONF_BASE_URL]),
+                endpoints_open=bool(suggested.get(CONF_ENDPOINTS)),
+            ),
+            suggested,
+            error,
+            rejection=escape_markdown(
+                next((str(s.error) for s in self._sources if s.rejected), "")
+            ),
+        )
+
+    async def _async_try_access_key(
+        self, access_key: dict[str, str]
+    ) -> ConfigFlowResult:
+        """Try an AccessKey, if there is one, and go to the next step.
+
+        Raises `InvalidInput`.
+        """
+        self._results = {}
+        if access_key:
+            self._results = await async_validate_access_key(self.hass, access_key)
+            if self.source == SOURCE_REAUTH:
+                check_currency((s.data for s in self._sources), self._results)
+            self._access_key = access_key
+            if failed_sources(self._results):
+                return await self.async_step_partial_access()
+        return await self._async_accept_access_key(access_key)
+
+    async def _async_accept_access_key(
+        self, access_key: dict[str, str]
+    ) -> ConfigFlowResult:
+        """Store an AccessKey, or none, or keep it until the account is set up."""
+        if (entry := self._entry) is None:
+            self._data |= access_key
+            return await self.async_step_models()
+        kept = {k: v for k, v in entry.data.items() if k not in ACCESS_KEY_DATA}
+        return self.async_update_reload_and_abort(entry, data={**kept, **access_key})
+
+    @property
+    def _entry(self) -> AlibabaCloudConfigEntry | None:
+        """The account that is changed, None while one is set up."""
+        if self.source == SOURCE_REAUTH:
+            return self._get_reauth_entry()
+        if self.source == SOURCE_RECONFIGURE:
+            return self._get_reconfigure_entry()
+        return None
+
+    @property
+    def _sources(self) -> Iterable[SourceCoordinator[Any]]:
+        """The sources of the account that is changed, while it is set up."""
+        coordinator = getattr(self._entry, "runtime_data", None)
+        return coordinator.sources.values() if coordinator else ()
+
+    def _show_form(
+        self,
+        step_id: str,
+        schema: vol.Schema,
+        suggested: Mapping[str, Any] | None,
+        error: InvalidInput | None,
+        **placeholders: str,
+    ) -> ConfigFlowResult:
+        """Show a form, with the error if there is one."""
+        return self.async_show_form(
+            step_id=step_id,
+            data_schema=self.add_suggested_values_to_schema(schema, suggested),
+            errors=error.errors if error else {},
+            description_placeholders=PLACEHOLDERS
+            | placeholders
+            | (error.placeholders if error else {}),
+        )
+
+    def _create_entry(self, options: dict[str, Any]) -> ConfigFlowResult:
+        """Create the entry of an account."""
+        self._abort_if_same_account(self._data)
+        return self.async_create_entry(
+            title=self._name or self._unique_title(self._data[CONF_BASE_URL]),
+            data=self._data,
+            options=options,
+        )
+
+    def _unique_title(self, base_url: str) -> str:
+        """Return a title for an account that no other account has."""
+        taken = {entry.title for entry in self._async_current_entries()}
+        title = default_title(base_url)
+        return next(
+            name
+            for number in count(1)
+            if (name := title if number == 1 else f"{title} {number}") not in taken
+        )
+
+    def _abort_if_same_account(self, data: Mapping[str, Any]) -> None:
+        """Abort if another entry has the same key at the same host."""
+        for entry in self._async_current_entries(include_ignore=False):
+            if entry.entry_id != self.context.get("entry_id") and is_same_account(
+                data, entry.data
+            ):
+                raise AbortFlow("already_configured", {"account": entry.title})
+
+
+def billed_models(results: AccessKeyResults) -> set[str]:
+    """Return the models that cost money this month."""
+    report = results.get(Source.SPEND)
+    if not isinstance(report, SpendReport):
+        return set()
+    return {name for name, spend in report.models.items() if spend.monthly.amount}
+
+
+def used_models(results: AccessKeyResults) -> set[str]:
+    """Return the models that were billed this month or used just now."""
+    rates = results.get(Source.RATES)
+    return billed_models(results) | {
+        name
+        for name, rate in (rates.items() if isinstance(rates, Mapping) else ())
+        if rate.tokens_per_minute or rate.requests_per_minute
+    }
+
+
+def describe_access(hass: HomeAssistant, results: AccessKeyResults) -> dict[str, str]:
+    """Return for each source whether an AccessKey reads it, and if not, why."""
+    access = {Source.SPEND: NOT_USED, Source.BALANCE: NOT_USED, Source.RATES: NOT_USED}
+    access |= dict.fromkeys(results, WORKS)
+    for source, error in failed_sources(results).items():
+        access[source] = f"{FAILS} {escape_markdown(describe(hass, error))}"
+    return {source.value: text for source, text in access.items()}

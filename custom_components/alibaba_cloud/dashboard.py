@@ -1,0 +1,64 @@
+"""The dashboard: a strategy for the frontend, loaded as a Lovelace resource."""
+
+import hashlib
+from pathlib import Path
+
+from homeassistant.components.http import StaticPathConfig
+from homeassistant.components.lovelace.const import CONF_RESOURCE_TYPE_WS, LOVELACE_DATA
+from homeassistant.components.lovelace.resources import ResourceStorageCollection
+from homeassistant.const import CONF_ID, CONF_URL
+from homeassistant.core import HomeAssistant
+
+from .const import DOMAIN
+
+MODULE = Path(__file__).parent / "frontend" / "dashboard.js"
+MODULE_URL = f"/{DOMAIN}/{MODULE.name}"
+
+
+async def async_serve_dashboard(hass: HomeAssistant) -> None:
+    """Serve the module, also to a dashboard in YAML mode that lists it itself."""
+    if "http" in hass.config.components:
+        await hass.http.async_register_static_paths(
+            [StaticPathConfig(MODULE_URL, str(MODULE))]
+        )
+
+
+async def async_add_dashboard(hass: HomeAssistant) -> None:
+    """Add the module to the resources, or update its version there."""
+    if (resources := _stored_resources(hass)) is None:
+        return
+    content = await hass.async_add_executor_job(MODULE.read_bytes)
+    # Browsers keep a module for weeks; another URL makes them load the new one.
+    url = f"{MODULE_URL}?v={hashlib.sha256(content).hexdigest()[:8]}"
+    resource = await _async_find(resources)
+    if resource is None:
+        await resources.async_create_item(
+            {CONF_RESOURCE_TYPE_WS: "module", CONF_URL: url}
+        )
+    elif resource[CONF_URL] != url:
+        await resources.async_update_item(resource[CONF_ID], {CONF_URL: url})
+
+
+async def async_remove_dashboard(hass: HomeAssistant) -> None:
+    """Remove the module from the resources."""
+    resources = _stored_resources(hass)
+    if resources and (resource := await _async_find(resources)):
+        await resources.async_delete_item(resource[CONF_ID])
+
+
+def _stored_resources(hass: HomeAssistant) -> ResourceStorageCollection | None:
+    """Return the resources, None if they are written in YAML or there are none."""
+    lovelace = hass.data.get(LOVELACE_DATA)
+    if lovelace and isinstance(lovelace.resources, ResourceStorageCollection):
+        return lovelace.resources
+    return None
+
+
+async def _async_find(resources: ResourceStorageCollection) -> dict[str, str] | None:
+    """Return the resource of the module, None if there is none."""
+    # Loads the resources, if nothing else has yet.
+    await resources.async_get_info()
+    for resource in resources.async_items():
+        if resource[CONF_URL].partition("?")[0] == MODULE_URL:
+            return resource
+    return None

@@ -1,0 +1,201 @@
+"""Forms of the config flow and the options, and how they name a host."""
+
+from collections.abc import Collection, Iterable, Mapping
+import re
+
+import voluptuous as vol
+from yarl import URL
+
+from homeassistant.const import CONF_API_KEY, CONF_NAME, CONF_REGION, CONF_URL
+from homeassistant.data_entry_flow import section
+from homeassistant.helpers.selector import (
+    BooleanSelector,
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
+    TextSelector,
+    TextSelectorConfig,
+    TextSelectorType,
+)
+
+from .const import (
+    CONF_ACCESS_KEY_ID,
+    CONF_ACCESS_KEY_SECRET,
+    CONF_BASE_URL,
+    CONF_MODELS,
+    CONF_WORKSPACE_ID,
+)
+from .model_studio import (
+    DEFAULT_REGION,
+    REGIONS,
+    WORKSPACE_REGIONS,
+    ModelUsage,
+    plain_text,
+)
+from .validation import CONF_ALL_MODELS, CONF_ENDPOINTS, ENDPOINTS
+
+PLACE_WORKSPACE = "workspace"
+PLACE_URL = "url"
+"""What the select of the regions offers besides them."""
+_WORKSPACE_HOST = re.compile(
+    rf"https://([^./]+)\.({'|'.join(WORKSPACE_REGIONS)})\.maas\.aliyuncs\.com/api/v1"
+)
+
+PASSWORD_SELECTOR = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD))
+URL_SELECTOR = TextSelector(TextSelectorConfig(type=TextSelectorType.URL))
+BASE_URL_SELECTOR = SelectSelector(
+    SelectSelectorConfig(
+        options=[*REGIONS, PLACE_WORKSPACE, PLACE_URL],
+        mode=SelectSelectorMode.DROPDOWN,
+        translation_key="base_url",
+    )
+)
+REGION_SELECTOR = SelectSelector(
+    SelectSelectorConfig(
+        options=list(WORKSPACE_REGIONS),
+        mode=SelectSelectorMode.DROPDOWN,
+        translation_key="region",
+    )
+)
+
+API_KEY_SCHEMA = vol.Schema(
+    {
+        vol.Optional(CONF_NAME): TextSelector(),
+        vol.Required(CONF_API_KEY): PASSWORD_SELECTOR,
+        vol.Required(CONF_BASE_URL): BASE_URL_SELECTOR,
+    }
+)
+ENVIRONMENT_SCHEMA = vol.Schema(
+    {
+        vol.Optional(CONF_NAME): TextSelector(),
+        vol.Required(CONF_BASE_URL): BASE_URL_SELECTOR,
+    }
+)
+RECONFIGURE_SCHEMA = vol.Schema(
+    {
+        vol.Optional(CONF_API_KEY): PASSWORD_SELECTOR,
+        vol.Required(CONF_BASE_URL): BASE_URL_SELECTOR,
+    }
+)
+REAUTH_SCHEMA = vol.Schema({vol.Required(CONF_API_KEY): PASSWORD_SELECTOR})
+URL_SCHEMA = vol.Schema(
+    {
+        vol.Required(CONF_URL): URL_SELECTOR,
+        vol.Optional(CONF_API_KEY): PASSWORD_SELECTOR,
+    }
+)
+WORKSPACE_SCHEMA = vol.Schema(
+    {
+        vol.Required(CONF_WORKSPACE_ID): TextSelector(),
+        vol.Required(CONF_REGION, default=DEFAULT_REGION): REGION_SELECTOR,
+        vol.Optional(CONF_API_KEY): PASSWORD_SELECTOR,
+    }
+)
+
+
+def region_schema(region: str) -> vol.Schema:
+    """Return the form that offers one region."""
+    return vol.Schema(
+        {
+            vol.Required(CONF_REGION, default=region): SelectSelector(
+                SelectSelectorConfig(
+                    options=[region],
+                    mode=SelectSelectorMode.LIST,
+                    translation_key="region",
+                )
+            )
+        }
+    )
+
+
+def access_key_schema(region: str, *, endpoints_open: bool) -> vol.Schema:
+    """Return the form of an AccessKey."""
+    return vol.Schema(
+        {
+            vol.Optional(CONF_ACCESS_KEY_ID): TextSelector(),
+            vol.Optional(CONF_ACCESS_KEY_SECRET): PASSWORD_SELECTOR,
+            vol.Required(CONF_REGION, default=region): REGION_SELECTOR,
+            # With a default, the frontend would show that instead of suggestions.
+            vol.Optional(CONF_ENDPOINTS): section(
+                vol.Schema({vol.Optional(name): URL_SELECTOR for name in ENDPOINTS}),
+                {"collapsed": not endpoints_open},
+            ),
+        }
+    )
+
+
+def models_schema(
+    models: Mapping[str, ModelUsage], *, used: Collection[str], chosen: Iterable[str]
+) -> vol.Schema:
+    """Return the form that offers all models that report usage, or a selection.
+
+    Models that are used come first, then those of the Qwen family, then the others.
+    """
+    chosen = list(chosen)
+    names = sorted(
+        {*models, *chosen},
+        key=lambda name: (name not in used, not name.startswith("qw"), name),
+    )
+    return vol.Schema(
+        {
+            vol.Required(CONF_ALL_MODELS, default=not chosen): BooleanSelector(),
+            vol.Optional(
+                CONF_MODELS, default=[], description={"suggested_value": chosen}
+            ): SelectSelector(
+                SelectSelectorConfig(
+                    options=[
+                        SelectOptionDict(value=name, label=_label(name, models))
+                        for name in names
+                    ],
+                    multiple=True,
+                    mode=SelectSelectorMode.DROPDOWN,
+                )
+            ),
+        }
+    )
+
+
+def _label(name: str, models: Mapping[str, ModelUsage]) -> str:
+    """Return a model's name with its limits."""
+    if (model := models.get(name)) is None:
+        return name
+    limits = [
+        f"{value:,} {unit}".rstrip()
+        for value, unit in (
+            (model.limit, ""),
+            (model.rate_limit.rpm, "RPM"),
+            (model.rate_limit.tpm, "TPM"),
+        )
+        if value is not None
+    ]
+    name = plain_text(name)
+    return f"{name} ({', '.join(limits)})" if limits else name
+
+
+def place_of(base_url: str) -> tuple[str, dict[str, str]]:
+    """Return the option of the select that stands for a base URL.
+
+    And what the step that follows this option asks for.
+    """
+    for region, url in REGIONS.items():
+        if url == base_url:
+            return region, {}
+    if match := _WORKSPACE_HOST.fullmatch(base_url):
+        workspace_id, region = match.groups()
+        return PLACE_WORKSPACE, {CONF_WORKSPACE_ID: workspace_id, CONF_REGION: region}
+    return PLACE_URL, {CONF_URL: base_url}
+
+
+def region_of(base_url: str) -> str:
+    """Return the region of a base URL, the default region if it has none."""
+    place, details = place_of(base_url)
+    return place if place in REGIONS else details.get(CONF_REGION, DEFAULT_REGION)
+
+
+def default_title(base_url: str) -> str:
+    """Return the first title of an account: its region or workspace, else its host."""
+    place, _ = place_of(base_url)
+    if place not in REGIONS:
+        place = (URL(base_url).host or base_url).removesuffix(".maas.aliyuncs.com")
+    return f"Model Studio ({place})"

@@ -1,0 +1,363 @@
+"""Checks of what a user enters in the config flow and in the options."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+import re
+from typing import Any
+
+from yarl import URL
+
+from homeassistant.const import CONF_API_KEY, CONF_BASE, CONF_REGION, CONF_URL
+from homeassistant.core import HomeAssistant
+
+from .const import (
+    CONF_ACCESS_KEY_ID,
+    CONF_ACCESS_KEY_SECRET,
+    CONF_API_KEY_ENV,
+    CONF_BALANCE_ENDPOINT,
+    CONF_BASE_URL,
+    CONF_BILLING_ENDPOINT,
+    CONF_LOW_BALANCE,
+    CONF_MODEL_LEVELS,
+    CONF_MODELS,
+    CONF_MONTHLY_BUDGET,
+    CONF_PROMETHEUS_URL,
+    CONF_SPEND_LEVELS,
+    CONF_WORKSPACE_ID,
+    HIGHEST_LEVEL,
+    LOGGER,
+)
+from .coordinator import api_key_of
+from .failures import FAILURES, describe, form_error
+from .model_studio import (
+    REGIONS,
+    AccountSnapshot,
+    AuthenticationError,
+    Balance,
+    ClockSkewError,
+    InvalidURLError,
+    InvalidWorkspaceError,
+    ModelStudioClient,
+    ModelStudioError,
+    PermissionDeniedError,
+    SpendReport,
+    normalize_base_url,
+    workspace_base_url,
+)
+from .sources import (
+    INVALID_ACCESS_KEY,
+    SIGNED,
+    Source,
+    async_get_session,
+    async_try_clients,
+    clients_of,
+    permissions,
+)
+
+CONF_ALL_MODELS = "all_models"
+CONF_ENDPOINTS = "endpoints"
+ENDPOINTS = (CONF_BILLING_ENDPOINT, CONF_BALANCE_ENDPOINT, CONF_PROMETHEUS_URL)
+CREDENTIALS = (CONF_API_KEY, CONF_API_KEY_ENV)
+MOST_LEVELS = 10
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}$)")
+"""Not one between thousands."""
+
+type AccessKeyResults = Mapping[Source, object | ModelStudioError]
+"""What each source reported with an AccessKey, or what went wrong."""
+
+
+class InvalidInput(Exception):
+    """What the user entered can't be used.
+
+    `errors` holds the key of a text for a field, or for the whole form (`base`).
+    `placeholders` fill in these texts.
+    """
+
+    def __init__(self, errors: Mapping[str, str], **placeholders: str) -> None:
+        """Keep what the form shows; the message has no placeholders in it."""
+        super().__init__(", ".join(errors.values()))
+        self.errors = dict(errors)
+        self.placeholders = placeholders
+
+
+def is_same_account(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether the data of two entries have the same key at the same host."""
+
+    def identity(data: Mapping[str, Any]) -> tuple[str, str]:
+        return (URL(data[CONF_BASE_URL]).host or "").rstrip("."), api_key_of(data)
+
+    return bool(api_key_of(one)) and identity(one) == identity(other)
+
+
+def validate_url(text: str) -> str:
+    """Return the base URL in a form's field `url`. Raises `InvalidInput`."""
+    try:
+        return normalize_base_url(text)
+    except InvalidURLError as err:
+        raise InvalidInput({CONF_URL: "invalid_url"}) from err
+
+
+def validate_workspace(workspace_id: str, region: str) -> str:
+    """Return the base URL of a workspace. Raises `InvalidInput`."""
+    try:
+        return workspace_base_url(workspace_id, region)
+    except InvalidWorkspaceError as err:
+        raise InvalidInput({CONF_WORKSPACE_ID: "invalid_workspace_id"}) from err
+
+
+def validate_credentials(
+    user_input: Mapping[str, Any], current: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the API key that was entered, else the current one, as it is stored.
+
+    Raises `InvalidInput` if the environment variable of the current key is not set.
+    """
+    if key := user_input.get(CONF_API_KEY, "").strip():
+        return {CONF_API_KEY: key}
+    if not api_key_of(current) and (variable := current.get(CONF_API_KEY_ENV)):
+        raise InvalidInput(
+            {CONF_API_KEY: "environment_variable_missing"}, variable=variable
+        )
+    return {key: current[key] for key in CREDENTIALS if key in current}
+
+
+async def async_validate_api_key(
+    hass: HomeAssistant, data: Mapping[str, Any]
+) -> AccountSnapshot:
+    """Return the account that an API key reads. Raises `InvalidInput`."""
+    try:
+        return await _client(hass, data).get_account()
+    except ModelStudioError as err:
+        raise InvalidInput(
+            {CONF_BASE: form_error(err)},
+            error=describe(hass, err),
+            url=data[CONF_BASE_URL],
+        ) from err
+    except Exception as err:
+        LOGGER.exception("Unexpected error while trying the API key")
+        raise InvalidInput({CONF_BASE: "unknown"}) from err
+
+
+async def async_find_region(
+    hass: HomeAssistant, credentials: Mapping[str, str], rejected_by: str
+) -> str | None:
+    """Return another public region that accepts an API key, with one request to each."""
+    regions = [region for region in REGIONS if region != rejected_by]
+    results = await asyncio.gather(
+        *(
+            _client(hass, {CONF_BASE_URL: REGIONS[region], **credentials}).try_key()
+            for region in regions
+        ),
+        return_exceptions=True,
+    )
+    return next(
+        (
+            region
+            for region, result in zip(regions, results, strict=True)
+            if result is None
+        ),
+        None,
+    )
+
+
+def _client(hass: HomeAssistant, data: Mapping[str, Any]) -> ModelStudioClient:
+    """Return a client for an API key."""
+    return ModelStudioClient(
+        async_get_session(hass),
+        base_url=data[CONF_BASE_URL],
+        api_key=api_key_of(data),
+    )
+
+
+def check_models(known: AccountSnapshot | None, account: AccountSnapshot) -> None:
+    """Raise `InvalidInput` if none of the account's known models is listed any more.
+
+    The service does not name the account of a key: this is what tells two apart.
+    """
+    if (
+        known
+        and known.models
+        and account.models
+        and known.models.keys().isdisjoint(account.models)
+    ):
+        raise InvalidInput({CONF_BASE: "wrong_account"})
+
+
+def validate_access_key(
+    user_input: Mapping[str, Any], current: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return an AccessKey as it is stored, empty if the user enters none.
+
+    A secret that is left empty stays as it is, if the ID does. Raises `InvalidInput`.
+    """
+    key_id = user_input.get(CONF_ACCESS_KEY_ID, "").strip()
+    secret = user_input.get(CONF_ACCESS_KEY_SECRET, "").strip()
+    if not secret and key_id and key_id == current.get(CONF_ACCESS_KEY_ID):
+        secret = current[CONF_ACCESS_KEY_SECRET]
+    if not (key_id or secret):
+        return {}
+    if not (key_id and secret):
+        missing = CONF_ACCESS_KEY_SECRET if key_id else CONF_ACCESS_KEY_ID
+        raise InvalidInput({missing: "access_key_incomplete"})
+    data = {
+        CONF_ACCESS_KEY_ID: key_id,
+        CONF_ACCESS_KEY_SECRET: secret,
+        CONF_REGION: user_input[CONF_REGION],
+    }
+    for name, url in user_input.get(CONF_ENDPOINTS, {}).items():
+        if url.strip():
+            try:
+                data[name] = normalize_base_url(url)
+            except InvalidURLError as err:
+                # The frontend shows an error at a section, but none within.
+                raise InvalidInput({CONF_ENDPOINTS: f"invalid_{name}"}) from err
+    return data
+
+
+async def async_validate_access_key(
+    hass: HomeAssistant, data: Mapping[str, Any]
+) -> AccessKeyResults:
+    """Try an AccessKey with each source; return what they report.
+
+    Raises `InvalidInput` if the AccessKey is rejected or reads nothing.
+    """
+    try:
+        clients = clients_of(hass, data)
+        results = await async_try_clients(clients) if clients else {}
+    except Exception as err:
+        LOGGER.exception("Unexpected error while trying the AccessKey")
+        raise InvalidInput({CONF_BASE: "unknown"}) from err
+    failed = failed_sources(results)
+    denied = {s: e for s, e in failed.items() if isinstance(e, PermissionDeniedError)}
+    error = _rejection(failed)
+    if error is None and failed and len(failed) == len(results):
+        error = next(iter([*denied.values(), *failed.values()]))
+    if error is None:
+        return results
+    key = FAILURES[type(error)][1]
+    if isinstance(error, AuthenticationError):
+        key = INVALID_ACCESS_KEY
+    raise InvalidInput(
+        {CONF_BASE: key},
+        error=describe(hass, error),
+        permission=permissions(denied),
+    ) from error
+
+
+def failed_sources(results: AccessKeyResults) -> dict[Source, ModelStudioError]:
+    """Return what went wrong with an AccessKey."""
+    return {s: e for s, e in results.items() if isinstance(e, ModelStudioError)}
+
+
+def _rejection(failed: Mapping[Source, ModelStudioError]) -> ModelStudioError | None:
+    """Return the error that makes an AccessKey unusable, whatever else it reads."""
+    signed = [failed[source] for source in SIGNED if source in failed]
+    for kind in (AuthenticationError, ClockSkewError):
+        for error in signed:
+            if isinstance(error, kind):
+                return error
+    return None
+
+
+def check_currency(known: Iterable[object], results: AccessKeyResults) -> None:
+    """Raise `InvalidInput` if an AccessKey reads money of another currency.
+
+    An account has one currency, that of its site. `known` are earlier reports.
+    """
+    before, now = _currencies(known), _currencies(results.values())
+    if before and now and before.isdisjoint(now):
+        raise InvalidInput({CONF_BASE: "wrong_account"})
+
+
+def _currencies(reports: Iterable[object]) -> set[str]:
+    """Return the currencies of bills and balances."""
+    amounts = {
+        report.monthly if isinstance(report, SpendReport) else report.available
+        for report in reports
+        if isinstance(report, SpendReport | Balance)
+    }
+    return {amount.currency for amount in amounts if amount}
+
+
+def validate_models(
+    user_input: Mapping[str, Any], current: Collection[str]
+) -> list[str]:
+    """Return the models to follow, none for all that report usage.
+
+    Whoever turns the switch on wants all models. Whoever finds it on and selects models
+    wants these. Raises `InvalidInput` if no choice is left.
+    """
+    models: list[str] = user_input.get(CONF_MODELS, [])
+    if user_input[CONF_ALL_MODELS]:
+        return [] if current else models
+    if not models:
+        raise InvalidInput({CONF_MODELS: "no_models_selected"})
+    return models
+
+
+def validate_alerts(user_input: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the alerts. Raises `InvalidInput`, with all errors."""
+    options, errors = dict(user_input), {}
+    for key, parse in _ALERT_OPTIONS.items():
+        try:
+            options[key] = parse(user_input.get(key))
+        except ValueError as err:
+            errors[key] = str(err)
+    if errors:
+        raise InvalidInput(errors)
+    return options
+
+
+def _amount(entered: Any) -> int | float | None:
+    """Return an amount of money, None for an empty field.
+
+    Raises `ValueError` with the key of a text.
+    """
+    if entered in (None, ""):
+        return None
+    if (amount := _number(entered)) is None or amount <= 0:
+        raise ValueError("invalid_amount")
+    return amount
+
+
+def _levels(entered: Any) -> list[int | float]:
+    """Return levels (in %) in order, each once; none for an empty field.
+
+    Raises `ValueError` with the key of a text.
+    """
+    if entered is None:
+        entered = []
+    elif isinstance(entered, str) or not isinstance(entered, Collection):
+        entered = [entered]
+    levels = set()
+    for item in entered:
+        level = _number(item)
+        if level is None or not 0 < level <= HIGHEST_LEVEL:
+            raise ValueError("invalid_level")
+        levels.add(level)
+    if len(levels) > MOST_LEVELS:
+        raise ValueError("too_many_levels")
+    return sorted(levels)
+
+
+def _number(entered: Any) -> int | float | None:
+    """Return a number, as an integer if it is whole; None for anything else."""
+    if isinstance(entered, bool) or not isinstance(entered, int | float | str):
+        return None
+    text = _DECIMAL_COMMA.sub(".", str(entered).rstrip(" %"))
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or abs(number.adjusted()) > 15:
+        return None
+    return int(number) if number == number.to_integral_value() else float(number)
+
+
+_ALERT_OPTIONS: Mapping[str, Callable[[Any], object]] = {
+    CONF_MONTHLY_BUDGET: _amount,
+    CONF_SPEND_LEVELS: _levels,
+    CONF_LOW_BALANCE: _amount,
+    CONF_MODEL_LEVELS: _levels,
+}

@@ -1,0 +1,180 @@
+"""The dashboard that builds itself, in the frontend of a whole Home Assistant."""
+
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Page, expect
+
+from tests.simulator import Fault, Simulator
+
+from . import access_key
+from .account import DOMAIN, LiveAccount
+from .browser import open_page
+from .conftest import API_KEY, ExpectedLog
+from .instance import HomeAssistant
+
+LOGGER = "custom_components.alibaba_cloud"
+MODULE_URL = f"/{DOMAIN}/dashboard.js"
+STRATEGY = "custom:alibaba-cloud"
+ANOTHER_KEY = "sk-another"
+
+HEADINGS = "hui-heading-card .title"
+GAUGES = "hui-gauge-card"
+PROBLEMS = "hui-error-card, hui-warning"
+"""What stands in the place of a card that can't be drawn."""
+
+
+async def test_dashboard(
+    account: LiveAccount, simulator: Simulator, screenshots: Path, log: ExpectedLog
+) -> None:
+    """It is there after two clicks, and shows what there is of each account."""
+    home_assistant = account.home_assistant
+    models = len(simulator.account.models)
+    async with open_page(home_assistant) as page:
+        await page.goto("/config/lovelace/dashboards")
+        await page.get_by_role("button", name="Add dashboard").click()
+        await page.get_by_role("button", name="Alibaba Cloud Model Studio").click()
+        await page.screenshot(path=screenshots / "new_dashboard.png")
+        await page.get_by_role("button", name="Create").click()
+        await page.get_by_role("link", name="Model Studio").click()
+
+        await expect_card(page, "Monthly spend", f"${simulator.account.monthly_spend}")
+        await expect_card(page, "Budget", "$500.00")
+        await expect(page.locator(GAUGES)).to_have_count(1 + models)
+        await expect(page.locator(PROBLEMS)).to_have_count(0)
+        await page.screenshot(path=screenshots / "dashboard.png")
+
+        # Without a figure there is no gauge, and no warning in its place.
+        log.expect(LOGGER)
+        simulator.fail(Fault.SERVER_ERROR)
+        await account.refresh()
+        await expect_card(page, "Monthly spend", "Unavailable")
+        await expect(page.locator(GAUGES)).to_have_count(0)
+        await expect(page.locator(PROBLEMS)).to_have_count(0)
+        await page.screenshot(path=screenshots / "unavailable.png")
+        simulator.recover()
+        await account.refresh()
+        await expect(page.locator(GAUGES)).to_have_count(1 + models)
+
+        # A disabled entity is left out.
+        entity_ids = await account.entity_ids()
+        await home_assistant.command(
+            "config/entity_registry/update",
+            entity_id=entity_ids["budget"],
+            disabled_by="user",
+        )
+        await expect(card(page, "Budget")).to_have_count(0)
+        await expect(page.locator(PROBLEMS)).to_have_count(0)
+
+        simulator.api_keys.add(ANOTHER_KEY)
+        another = await LiveAccount.set_up(
+            home_assistant, api_key=ANOTHER_KEY, base_url=simulator.base_url
+        )
+        await expect(page.get_by_text((await another.entry())["title"])).to_be_visible()
+        await expect(page.locator(GAUGES)).to_have_count(1 + 2 * models)
+
+        # As a view of a dashboard of one's own, of one account and model.
+        view = {
+            "type": STRATEGY,
+            "accounts": [another.entry_id],
+            "models": ["qwen-max"],
+        }
+        await show_views(home_assistant, page, [{"strategy": view}])
+        await expect(page.locator(GAUGES)).to_have_count(2)
+        await expect_card(page, "qwen-max", "%")
+
+
+async def test_limits_only(
+    home_assistant: HomeAssistant, simulator: Simulator, screenshots: Path
+) -> None:
+    """An account without money and usage has its limits, and how to get more."""
+    simulator.account.answer = "limits"
+    step = await home_assistant.start_flow(DOMAIN)
+    base_url = access_key.base_url_of(simulator)
+    for answer in (
+        {"api_key": API_KEY, "base_url": base_url},
+        {},
+        {"models": ["qwen-max"]},
+    ):
+        step = await home_assistant.continue_flow(step["flow_id"], **answer)
+    assert step["type"] == "create_entry"
+    async with open_page(home_assistant) as page:
+        await show_views(home_assistant, page, [{"strategy": {"type": STRATEGY}}])
+        await expect_card(page, "RPM limit", "1,200 requests/min")
+        await expect(page.get_by_text("add an AccessKey")).to_be_visible()
+        await expect(page.locator(PROBLEMS)).to_have_count(0)
+        await page.screenshot(path=screenshots / "limits.png")
+
+
+async def test_update_and_removal(account: LiveAccount) -> None:
+    """A browser that has an earlier module loads the new one, and none at the end."""
+    home_assistant = account.home_assistant
+    [resource] = await resources(home_assistant)
+    async with open_page(home_assistant) as page:
+        loaded: list[str] = []
+        errors: list[str] = []
+        page.on("request", lambda request: loaded.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+
+        earlier = f"{MODULE_URL}?v=earlier"
+        await home_assistant.command(
+            "lovelace/resources/update", resource_id=resource["id"], url=earlier
+        )
+        await show_views(home_assistant, page, [{"strategy": {"type": STRATEGY}}])
+        await expect_card(page, "Monthly spend", "$")
+        assert f"{home_assistant.url}{earlier}" in loaded
+
+        await account.reload()
+        assert await resources(home_assistant) == [resource]
+        # One that a user listed by hand stays, which loads the module twice.
+        await home_assistant.command(
+            "lovelace/resources/create", res_type="module", url=earlier
+        )
+        [_, by_hand] = await resources(home_assistant)
+        await page.reload()
+        await expect_card(page, "Monthly spend", "$")
+        assert f"{home_assistant.url}{resource['url']}" in loaded
+        await home_assistant.command(
+            "lovelace/resources/delete", resource_id=by_hand["id"]
+        )
+
+        await home_assistant.request(
+            "DELETE", f"/api/config/config_entries/entry/{account.entry_id}"
+        )
+        await expect(page.get_by_text("There is nothing to show yet")).to_be_visible()
+        assert await resources(home_assistant) == []
+        assert errors == []
+
+
+async def show_views(
+    home_assistant: HomeAssistant, page: Page, views: list[dict[str, Any]]
+) -> None:
+    """Show views in a dashboard of their own."""
+    path = "a-dashboard"
+    dashboards = await home_assistant.command("lovelace/dashboards/list")
+    if path not in {dashboard["url_path"] for dashboard in dashboards}:
+        await home_assistant.command(
+            "lovelace/dashboards/create", url_path=path, title="A dashboard"
+        )
+    await home_assistant.command(
+        "lovelace/config/save", url_path=path, config={"views": views}
+    )
+    await page.goto(f"/{path}")
+
+
+async def resources(home_assistant: HomeAssistant) -> list[dict[str, Any]]:
+    """Return the resources of the frontend."""
+    items: list[dict[str, Any]] = await home_assistant.command("lovelace/resources")
+    return items
+
+
+def card(page: Page, name: str) -> Any:
+    """Return the card with a name."""
+    return page.locator("hui-tile-card, hui-gauge-card").filter(
+        has=page.get_by_text(name, exact=True)
+    )
+
+
+async def expect_card(page: Page, name: str, figure: str) -> None:
+    """Expect the only card with a name to show a figure."""
+    await expect(card(page, name).filter(visible=True)).to_contain_text(figure)

@@ -1,0 +1,234 @@
+"""The dashboard's module: how it is served, its place among the resources, its names.
+
+What it draws is tested in a browser, in tests/live.
+"""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+import json
+from pathlib import Path
+import re
+from typing import Any
+
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import (
+    ClientSessionGenerator,
+    WebSocketGenerator,
+)
+
+from custom_components.alibaba_cloud import dashboard
+from custom_components.alibaba_cloud.binary_sensor import (
+    ACCOUNT_BINARY_SENSORS,
+    STATUS_BINARY_SENSORS,
+)
+from custom_components.alibaba_cloud.const import CONF_BASE_URL, DOMAIN
+from custom_components.alibaba_cloud.dashboard import MODULE, MODULE_URL
+from custom_components.alibaba_cloud.sensor import (
+    ACCOUNT_SENSORS,
+    MODEL_SENSORS,
+    STATUS,
+)
+from homeassistant.components.lovelace.const import LOVELACE_DATA
+from homeassistant.components.lovelace.resources import ResourceStorageCollection
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import CONF_API_KEY
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity import EntityDescription
+from homeassistant.setup import async_setup_component
+
+from .conftest import setup
+from .simulator import Simulator
+
+ANOTHER = {"id": "another", "type": "module", "url": "/local/another-card.js?v=1"}
+"""A resource that the integration has nothing to do with."""
+
+SOURCE = MODULE.read_text(encoding="utf-8")
+USED = ("usage_pct", "load_pct")
+"""Keys of what models use, which are keys of texts, too."""
+
+type Resources = Callable[[], Awaitable[list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def stored(hass_storage: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the resources that are stored before Home Assistant starts."""
+    items = [ANOTHER]
+    hass_storage["lovelace_resources"] = {"version": 1, "data": {"items": items}}
+    return items
+
+
+@pytest.fixture
+async def resources(
+    hass: HomeAssistant,
+    stored: list[dict[str, Any]],
+    hass_ws_client: WebSocketGenerator,
+) -> Resources:
+    """Return a function that returns what the frontend is told to load."""
+    assert await async_setup_component(hass, "lovelace", {})
+
+    async def resources() -> list[dict[str, Any]]:
+        client = await hass_ws_client(hass)
+        await client.send_json_auto_id({"type": "lovelace/resources"})
+        items: list[dict[str, Any]] = (await client.receive_json())["result"]
+        return items
+
+    return resources
+
+
+def second_entry(hass: HomeAssistant, simulator: Simulator) -> MockConfigEntry:
+    """Return another account, not yet set up."""
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        title="Another",
+        entry_id="another",
+        data={CONF_API_KEY: "sk-another", CONF_BASE_URL: simulator.base_url},
+    )
+    entry.add_to_hass(hass)
+    simulator.api_keys = {"sk-simulator", "sk-another"}
+    return entry
+
+
+async def test_module_is_served(
+    hass: HomeAssistant,
+    resources: Resources,
+    entry: MockConfigEntry,
+    hass_client: ClientSessionGenerator,
+) -> None:
+    """The frontend is told to load the module, and gets it."""
+    await setup(hass, entry)
+    [another, own] = await resources()
+    assert another == ANOTHER
+    assert own["type"] == "module"
+    assert own["url"].startswith(f"{MODULE_URL}?v=")
+    answer = await (await hass_client()).get(own["url"])
+    assert answer.status == HTTPStatus.OK
+    assert answer.content_type in {"text/javascript", "application/javascript"}
+    assert await answer.text() == MODULE.read_text(encoding="utf-8")
+
+
+async def test_resource_comes_and_goes_with_the_accounts(
+    hass: HomeAssistant,
+    resources: Resources,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """There is one for all accounts, and none after the last of them."""
+    await setup(hass, entry)
+    with_account = await resources()
+    assert len(with_account) == 2
+    another = second_entry(hass, simulator)
+    await setup(hass, another)
+    await hass.config_entries.async_reload(entry.entry_id)
+    assert await resources() == with_account
+
+    await hass.config_entries.async_remove(entry.entry_id)
+    assert await resources() == with_account
+    await hass.config_entries.async_remove(another.entry_id)
+    assert await resources() == [ANOTHER]
+
+
+async def test_accounts_set_up_at_once(
+    hass: HomeAssistant,
+    resources: Resources,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """Accounts do not each add a resource when Home Assistant starts."""
+    second_entry(hass, simulator)
+    assert await async_setup_component(hass, DOMAIN, {})
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert len(await resources()) == 2
+
+
+async def test_update(
+    hass: HomeAssistant,
+    stored: list[dict[str, Any]],
+    resources: Resources,
+    entry: MockConfigEntry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A new version changes the URL, and nothing else of the resource."""
+    earlier = {"id": "own", "type": "module", "url": MODULE_URL}
+    stored.insert(0, earlier)
+    await setup(hass, entry)
+    [own, another] = await resources()
+    assert own["url"] != earlier["url"]
+    assert own | {"url": earlier["url"]} == earlier
+    assert another == ANOTHER
+
+    update = tmp_path / MODULE.name
+    update.write_text("// Another version")
+    monkeypatch.setattr(dashboard, "MODULE", update)
+    await hass.config_entries.async_reload(entry.entry_id)
+    [updated, another] = await resources()
+    assert updated["url"] not in {earlier["url"], own["url"]}
+    assert updated | {"url": own["url"]} == own
+    assert another == ANOTHER
+
+
+async def test_resource_that_the_user_removed(
+    hass: HomeAssistant, resources: Resources, entry: MockConfigEntry
+) -> None:
+    """An account can be removed after its resource."""
+    await setup(hass, entry)
+    [_, own] = await resources()
+    collection = hass.data[LOVELACE_DATA].resources
+    assert isinstance(collection, ResourceStorageCollection)
+    await collection.async_delete_item(own["id"])
+    await hass.config_entries.async_remove(entry.entry_id)
+    assert await resources() == [ANOTHER]
+
+
+async def test_resources_in_yaml(
+    hass: HomeAssistant, entry: MockConfigEntry, hass_client: ClientSessionGenerator
+) -> None:
+    """Resources in YAML are the user's; the module is there to be listed."""
+    yaml = {
+        "resource_mode": "yaml",
+        "resources": [{"type": "module", "url": MODULE_URL}],
+    }
+    assert await async_setup_component(hass, "lovelace", {"lovelace": yaml})
+    await setup(hass, entry)
+    client = await hass_client()
+    assert (await client.get(MODULE_URL)).status == HTTPStatus.OK
+    assert await hass.config_entries.async_remove(entry.entry_id)
+
+
+async def test_without_a_frontend(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """An account needs neither dashboards nor a web server."""
+    await setup(hass, entry)
+    assert not {"http", "lovelace"} & hass.config.components
+    assert entry.state is ConfigEntryState.LOADED
+    assert await hass.config_entries.async_remove(entry.entry_id)
+
+
+def test_texts() -> None:
+    """The module asks for all texts that there are for it, and for no others."""
+    asked_for = re.findall(r'(?:text\(|title: )"(\w+)"', SOURCE)
+    translations = MODULE.parents[1] / "translations" / "en.json"
+    common = json.loads(translations.read_text(encoding="utf-8"))["common"]
+    texts = {key for key in common if key.startswith("dashboard_")}
+    assert texts == {f"dashboard_{key}" for key in {*asked_for, *USED}}
+
+
+def test_keys() -> None:
+    """The module shows entities that there are."""
+    descriptions: tuple[EntityDescription, ...] = (
+        STATUS,
+        *ACCOUNT_SENSORS,
+        *MODEL_SENSORS,
+        *ACCOUNT_BINARY_SENSORS,
+        *STATUS_BINARY_SENSORS,
+    )
+    shown = {
+        key
+        for arguments in re.findall(r"(?:present|tiles)\(([^.)]+)\)", SOURCE)
+        for key in re.findall(r'"(\w+)"', arguments)
+    }
+    shown |= {*re.findall(r"\b(?:entities|of)\.(\w+)", SOURCE), *USED}
+    for keys in re.findall(r'\[("\w+"(?:, "\w+")+)\]\s*\.flatMap', SOURCE):
+        shown |= {*re.findall(r"\w+", keys)}
+    assert len(shown) >= 20
+    assert shown <= {"alerts", *(description.key for description in descriptions)}
