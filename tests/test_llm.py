@@ -23,14 +23,14 @@ from homeassistant.helpers.llm import (
 )
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, NOW, Poll, answer, setup, state
+from .common import noon, report, spend_alike
+from .conftest import API_KEY, NOW, Poll, answer, give_access_key, setup, state
 from .simulator import (
     DEFAULT_ACCESS_KEY_ID,
     DEFAULT_ACCESS_KEY_SECRET,
     Fault,
     Simulator,
 )
-from .test_alerts import give_access_key, noon, report, spend_alike
 
 TOOL = "alibaba_cloud__get_account_usage"
 OPENED = {CONF_ASSISTANT: True}
@@ -279,12 +279,16 @@ async def test_failing_source(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """It is named, with what went wrong; its figures are those last read, but the day's."""
+    """It is named, with what went wrong; its figures are those last read.
+
+    The day's spend is left out once the day is over.
+    """
     freezer.move_to(NOW)
     give_access_key(hass, entry, simulator)
     await open_account(hass, entry, models=["qwen-max"])
     account = (await ask(hass))["Model Studio"]
     assert "failed_sources" not in account
+    daily_spend = account["figures"]["daily_spend"]
     assert "daily_spend" in account["models"]["qwen-max"]
     simulator.fail(Fault.SERVER_ERROR, at="billing")
     simulator.fail(Fault.SERVER_ERROR, at="balance")
@@ -292,6 +296,10 @@ async def test_failing_source(
     account = (await ask(hass))["Model Studio"]
     assert account["failed_sources"].keys() == {"spend", "balance"}
     assert account["figures"]["monthly_spend"]["value"] == 886.53
+    assert account["figures"]["daily_spend"] == daily_spend
+    assert "daily_spend" in account["models"]["qwen-max"]
+    await poll(24 * 60 * 60)
+    account = (await ask(hass))["Model Studio"]
     assert "daily_spend" not in account["figures"]
     assert "daily_spend" not in account["models"]["qwen-max"]
 

@@ -275,6 +275,7 @@ def test_exceptions(english: Any) -> None:
         "no_such_model",
         "nothing_read",
         "statistics_not_written",
+        "storage_not_readable",
         "stored_by_later_version",
     }
     assert english["exceptions"].keys() == wanted
