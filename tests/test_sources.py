@@ -289,6 +289,34 @@ async def test_lasting_failure_is_an_issue(
     assert issues(hass) == set()
 
 
+@pytest.mark.logs(*["Error fetching Model Studio balance"] * 2)
+async def test_wrong_site_is_asked_once(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Not again in later polls, nor after a reload."""
+    simulator.balance_applicable = False
+    await poll(15 * 60 + 1)
+    simulator.signed_requests.clear()
+    for _ in range(3):
+        await poll(15 * 60 + 1)
+    assert await hass.config_entries.async_reload(account.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert state(hass, "available_balance") == "unavailable"
+    assert "/" not in {request.path for request in simulator.signed_requests}
+
+
+async def test_month_without_a_bill_is_unknown(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Nothing has failed, and nothing is known."""
+    simulator.trend_body = {"success": True, "code": "200", "data": {}}
+    await poll(15 * 60 + 1)
+    for key in SPEND:
+        assert state(hass, key) == "unknown"
+        assert state(hass, key, FOLLOWED[0]) == "unknown"
+    assert failed_sources(hass) == {}
+
+
 @pytest.mark.logs(*(f"Error fetching Model Studio {s}" for s in ("rates", "totals")))
 async def test_lasting_failure_of_prometheus_is_one_issue(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
