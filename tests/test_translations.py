@@ -269,6 +269,19 @@ def test_groups_without_a_key(english: Any) -> None:
     assert named == set(GROUPS_WITHOUT_KEY.values())
 
 
+def test_statistics(english: Any) -> None:
+    """Their names are never those of a sensor, which begin with the account."""
+    named = {
+        key: placeholders(text)
+        for key, text in english["common"].items()
+        if key.startswith("statistic_")
+    }
+    assert named == {
+        "statistic_spend": ["account"],
+        "statistic_model_spend": ["account", "model"],
+    }
+
+
 def test_exceptions(english: Any) -> None:
     wanted = (FAILURE_KEYS - {"cannot_connect"}) | {
         *(f"connection_{failure}" for failure in ConnectionFailure),
