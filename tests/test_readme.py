@@ -1,6 +1,8 @@
 """What the README tells people to paste works, and what it names exists."""
 
 from collections.abc import Callable, Iterable
+import csv
+from decimal import Decimal
 from pathlib import Path
 import re
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     async_capture_events,
+    async_mock_service,
 )
 import yaml
 
@@ -34,6 +37,12 @@ from custom_components.alibaba_cloud.sensor import (
     MODEL_SENSORS,
     STATUS,
 )
+from custom_components.alibaba_cloud.services import (
+    GET_SPEND_SCHEMA,
+    GET_USAGE_SCHEMA,
+    SERVICE_GET_SPEND,
+    SERVICE_GET_USAGE,
+)
 from custom_components.alibaba_cloud.trigger import TRIGGERS, AlertTrigger
 from homeassistant.components.automation import EVENT_AUTOMATION_TRIGGERED
 from homeassistant.const import CONF_API_KEY, EVENT_CALL_SERVICE
@@ -43,6 +52,7 @@ from homeassistant.setup import async_setup_component
 
 from .conftest import API_KEY, NOW, Poll, setup
 from .simulator import Fault, Simulator
+from .test_alerts import give_access_key
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -182,6 +192,47 @@ def test_dashboard() -> None:
     [resource] = resource_list["lovelace"]["resources"]
     assert resource["url"].partition("?")[0] == MODULE_URL
     assert resource["type"] == "module"
+
+
+def test_actions_are_in_the_tables() -> None:
+    """Each action lists its fields, and no other ones."""
+    for action, schema in (
+        (SERVICE_GET_USAGE, GET_USAGE_SCHEMA),
+        (SERVICE_GET_SPEND, GET_SPEND_SCHEMA),
+    ):
+        title = f"### Action: {action.replace('_', ' ')}"
+        rows = README.partition(title)[2].partition("\n#")[0].splitlines()
+        assert first_columns(rows) == {str(field) for field in schema.schema}
+
+
+async def test_csv_script(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """The script sends a row for each day and model, which add up to the spend."""
+    freezer.move_to(NOW)
+    give_access_key(hass, entry, simulator)
+    await setup(hass, entry)
+    [script] = [
+        block
+        for block in blocks("Devices and entities")
+        if block.get("alias") == "Send spend as CSV"
+    ]
+    script["sequence"][0]["data"]["config_entry_id"] = entry.entry_id
+    sent = async_mock_service(hass, "notify", "send_message")
+    assert await async_setup_component(hass, "script", {"script": {"csv": script}})
+    await hass.services.async_call("script", "csv", blocking=True)
+
+    [message] = [call.data["message"] for call in sent]
+    rows = list(csv.DictReader(message.splitlines()))
+    assert {row["date"] for row in rows} == {
+        f"2026-08-{day:02}" for day in range(1, 16)
+    }
+    assert {"qwen-max", "qwen-plus"} <= {row["model"] for row in rows}
+    assert {row["currency"] for row in rows} == {"CNY"}
+    assert sum(Decimal(row["amount"]) for row in rows) == Decimal("886.53")
 
 
 def test_every_entity_is_in_the_table() -> None:
