@@ -50,9 +50,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, NOW, Poll, setup
+from .conftest import API_KEY, NOW, Poll, give_access_key, setup
 from .simulator import Fault, Simulator
-from .test_alerts import give_access_key
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
