@@ -901,7 +901,7 @@ async def test_key_that_the_service_repeats_is_not_shown(
     form = await flows.open(step, entry)
     simulator.fail(Fault.ARREARAGE, code=f"Bad.{NEW_KEY}", message=f"Pay for {NEW_KEY}")
     form = await flows.submit(form, **typed(step, simulator.base_url))
-    assert form["errors"] == {"base": "arrearage"}
+    assert form["errors"] == {"base": "account_unavailable"}
     assert placeholder(form, "error") == "Bad.**REDACTED**: Pay for **REDACTED**"
 
 
@@ -1243,7 +1243,7 @@ async def test_reconfigure_where_the_variable_is_gone(
 
     simulator.fail(Fault.ARREARAGE)
     form = await flows.submit(form, api_key=API_KEY, base_url=simulator.base_url)
-    assert form["errors"] == {"base": "account_unavailable"}
+    assert form["errors"] == {"base": "arrearage"}
     form = await flows.submit(form, base_url=simulator.base_url)
     assert form["errors"] == {"api_key": "environment_variable_missing"}
     assert placeholder(form, "error") == ""
