@@ -124,6 +124,7 @@ ISSUES: dict[str, set[str]] = {
     "free_quota_used_up": {"error"},
     "history_failing": {"error", "permission"},
     "model_gone": {"models"},
+    "no_access_key": set(),
     "no_models": set(),
     "over_spend_limit": {"spend", "limit"},
     "service_not_enabled": {"error"},
