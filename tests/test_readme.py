@@ -279,9 +279,8 @@ def test_there_is_an_example_of_each_with_a_target(
     for example in examples_of(kind):
         name = example[kind].removeprefix(f"{DOMAIN}.")
         assert example.keys() <= {kind, "target", "options"}
-        assert (
-            example.get("options", {}).keys() <= (offered[name]["fields"] or {}).keys()
-        )
+        options = example.get("options", {}).keys()
+        assert options <= offered[name].get("fields", {}).keys()
         if "target" in example:
             with_target.add(name)
     assert with_target == existing.keys()
@@ -311,7 +310,7 @@ def test_triggers_and_conditions_are_in_their_tables(kind: str, title: str) -> N
     }
     assert table.keys() == offered.keys()
     for name, cells in table.items():
-        options = {*(offered[name].get("fields") or {})} - {"device_id"}
+        options = {*offered[name].get("fields", {})} - {"device_id"}
         assert {*names(cells[3:])} == options
         assert cells[1] == TEXTS[f"{kind}s"][name]["name"]
         if kind == "trigger":
