@@ -45,7 +45,7 @@ from homeassistant.components.automation import EVENT_AUTOMATION_TRIGGERED
 from homeassistant.components.sensor import SensorEntityDescription
 from homeassistant.const import CONF_API_KEY, EVENT_CALL_SERVICE, EntityCategory
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import condition, trigger
+from homeassistant.helpers import condition, config_validation as cv, trigger
 from homeassistant.setup import async_setup_component
 
 from .conftest import API_KEY, NOW, Poll, setup
@@ -110,9 +110,12 @@ def pasted(text: str) -> list[Any]:
 
 
 def fields(file: str) -> dict[str, Any]:
-    """Return what a YAML file of the integration offers in the editor, by name."""
-    offered: dict[str, Any] = yaml.safe_load((INTEGRATION / file).read_text())
-    return offered
+    """Return what a YAML file of the integration offers in the editor, by name.
+
+    A name that begins with a dot is an anchor.
+    """
+    offered = yaml.safe_load((INTEGRATION / file).read_text())
+    return {name: it for name, it in offered.items() if not name.startswith(".")}
 
 
 # Automations
@@ -292,10 +295,11 @@ def test_there_is_an_example_of_each_with_a_target(
     reason="Triggers take no target yet",
 )
 async def test_examples_are_valid(hass: HomeAssistant) -> None:
-    triggers = list(examples_of("trigger"))
+    triggers = cv.TRIGGER_SCHEMA(list(examples_of("trigger")))
     await trigger.async_validate_trigger_config(hass, triggers)
     for example in examples_of("condition"):
-        await condition.async_validate_condition_config(hass, example)
+        checked = cv.CONDITION_SCHEMA(example)
+        await condition.async_validate_condition_config(hass, checked)
 
 
 @pytest.mark.parametrize(
