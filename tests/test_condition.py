@@ -27,9 +27,9 @@ from homeassistant.helpers.condition import (
 )
 from homeassistant.setup import async_setup_component
 
+from .common import LONG, report
 from .conftest import API_KEY, Poll, answer, setup, state
 from .simulator import Fault, Simulator
-from .test_alerts import LONG, report
 from .test_trigger import device
 
 OVER, LIMITED, REJECTED = "is_over_budget", "is_rate_limited", "is_api_key_rejected"

@@ -1,6 +1,8 @@
 """What the documents tell people to paste works, and what they name exists."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+import csv
+from decimal import Decimal
 import json
 from pathlib import Path
 import re
@@ -11,6 +13,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     async_capture_events,
+    async_mock_service,
 )
 import yaml
 
@@ -48,7 +51,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import condition, config_validation as cv, trigger
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, NOW, Poll, setup
+from .conftest import API_KEY, NOW, Poll, give_access_key, setup
 from .simulator import Fault, Simulator
 
 ROOT = Path(__file__).parent.parent
@@ -453,9 +456,36 @@ def test_actions_are_in_the_tables(name: str, action: Mapping[str, Any]) -> None
         [field] = names(cells[:1])
         required = action["fields"][field].get("required", False)
         assert cells[1].startswith("Optional.") is not required
-    [example] = pasted(section("docs/actions.md", title))
+    example, *_ = pasted(section("docs/actions.md", title))
     assert example["action"] == f"{DOMAIN}.{name}"
     assert example["data"].keys() <= action["fields"].keys()
+
+
+async def test_csv_script(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """The script sends a row for each day and model, which add up to the spend."""
+    freezer.move_to(NOW)
+    give_access_key(hass, entry, simulator)
+    await setup(hass, entry)
+    title = "Example: the spend of the month as CSV"
+    [script] = pasted(section("docs/actions.md", title))
+    script["sequence"][0]["data"]["config_entry_id"] = entry.entry_id
+    sent = async_mock_service(hass, "notify", "send_message")
+    assert await async_setup_component(hass, "script", {"script": {"csv": script}})
+    await hass.services.async_call("script", "csv", blocking=True)
+
+    [message] = [call.data["message"] for call in sent]
+    lines = list(csv.DictReader(message.splitlines()))
+    assert {line["date"] for line in lines} == {
+        f"2026-08-{day:02}" for day in range(1, 16)
+    }
+    assert {"qwen-max", "qwen-plus"} <= {line["model"] for line in lines}
+    assert {line["currency"] for line in lines} == {"CNY"}
+    assert sum(Decimal(line["amount"]) for line in lines) == Decimal("886.53")
 
 
 def test_permissions_are_in_the_table() -> None:

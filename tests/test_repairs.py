@@ -290,7 +290,7 @@ async def test_chosen_model_is_gone(
 
 
 async def test_names_of_models_that_are_gone(
-    hass: HomeAssistant, entry: MockConfigEntry, repairs: Repairs
+    hass: HomeAssistant, account: MockConfigEntry, repairs: Repairs
 ) -> None:
     """Whatever is in a name, it is that model and no other."""
     gone = [
@@ -302,16 +302,17 @@ async def test_names_of_models_that_are_gone(
         "通义\\千问",
     ]
     hass.config_entries.async_update_entry(
-        entry, options={CONF_MODELS: ["qwen-max", *gone, "qwen-plus"]}
+        account, options={CONF_MODELS: ["qwen-max", *gone, "qwen-plus"]}
     )
-    await setup(hass, entry)
+    await hass.config_entries.async_reload(account.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
     shown = (
         r"!\[a\](https\://a.example/a.png), \<img src=//a.example\>, "
         'qwen-max, qwen-plus, the "best", '
         r"xexe.\[31m, 通义\\千问"
     )
     await repairs.submit(await repairs.open(shown))
-    assert entry.options == {CONF_MODELS: ["qwen-max", "qwen-plus"]}
+    assert account.options == {CONF_MODELS: ["qwen-max", "qwen-plus"]}
 
 
 async def stop(

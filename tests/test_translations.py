@@ -32,6 +32,7 @@ from custom_components.alibaba_cloud.sensor import (
 from custom_components.alibaba_cloud.services import (
     GET_SPEND_SCHEMA,
     GET_USAGE_SCHEMA,
+    GROUPS_WITHOUT_KEY,
     SERVICE_GET_SPEND,
     SERVICE_GET_USAGE,
 )
@@ -255,9 +256,7 @@ def test_alerts(english: Any) -> None:
 def test_activity(english: Any) -> None:
     """Each alert is a sentence, filled with what applies to it."""
     said = {
-        key: text
-        for key, text in english["common"].items()
-        if not key.startswith("dashboard_")
+        key: text for key, text in english["common"].items() if key.startswith("alert_")
     }
     assert said.keys() == {f"alert_{kind}" for kind in AlertKind}
     assert {field for text in said.values() for field in placeholders(text)} <= (
@@ -265,16 +264,37 @@ def test_activity(english: Any) -> None:
     )
 
 
+def test_groups_without_a_key(english: Any) -> None:
+    named = {key for key in english["common"] if key.startswith("group_")}
+    assert named == set(GROUPS_WITHOUT_KEY.values())
+
+
+def test_statistics(english: Any) -> None:
+    """Their names are never those of a sensor, which begin with the account."""
+    named = {
+        key: placeholders(text)
+        for key, text in english["common"].items()
+        if key.startswith("statistic_")
+    }
+    assert named == {
+        "statistic_spend": ["account"],
+        "statistic_model_spend": ["account", "model"],
+    }
+
+
 def test_exceptions(english: Any) -> None:
     wanted = (FAILURE_KEYS - {"cannot_connect"}) | {
         *(f"connection_{failure}" for failure in ConnectionFailure),
         "environment_variable_missing",
         "invalid_access_key",
-        "invalid_range",
         "no_access_key",
+        "no_followed_model",
         "no_such_model",
         "nothing_read",
+        "range_too_long",
+        "start_after_end",
         "statistics_not_written",
+        "storage_not_readable",
         "stored_by_later_version",
     }
     assert english["exceptions"].keys() == wanted

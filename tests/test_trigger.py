@@ -28,19 +28,21 @@ from homeassistant.helpers import (
 from homeassistant.helpers.trigger import async_validate_trigger_config
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, Poll, answer, entity_id, setup
-from .simulator import Fault, Simulator
-from .test_alerts import (
+from .common import (
     EVERY_TRIGGER,
     KINDS,
     LONG,
     NOTHING,
     arm,
+    model_levels,
     noon,
     report,
     said,
     spend_alike,
+    spend_levels,
 )
+from .conftest import API_KEY, Poll, answer, entity_id, setup
+from .simulator import Fault, Simulator
 
 OPTIONS = {CONF_LOW_BALANCE: 50, CONF_MONTHLY_BUDGET: 300}
 """With which an account has all kinds of alerts."""
@@ -125,6 +127,8 @@ async def everything(
 
 EVERYTHING = [
     ("forecast_over_budget", None),
+    ("spend_level_reached", 50),
+    ("spend_level_reached", 80),
     ("spend_level_reached", 100),
     ("balance_low", None),
     ("model_level_reached", 80),
@@ -234,27 +238,27 @@ async def test_model_removed_and_back(
     assert told == []
     simulator.body["data"]["models"].insert(0, {**row, "used": 1000})
     await poll()
-    assert said(told) == [("model_level_reached", 100)]
+    assert said(told) == model_levels(80, 100)
 
 
 async def test_level(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Only alerts at or above it fire; without one, all."""
+    """Only alerts at this level fire; without one, those at the levels of the options."""
     hass.config_entries.async_update_entry(
         account,
         options={**OPTIONS, **{key: [50, 80, 99.9, 100] for key in BOTH_LEVELS}},
     )
     await hass.config_entries.async_reload(account.entry_id)
-    expected: dict[Any, tuple[list[float], list[float]]] = {
-        None: ([50, 80, 99.9, 100], [80, 99.9, 100]),
-        50: ([50, 80, 99.9, 100], [80, 99.9, 100]),
-        50.5: ([80, 99.9, 100], [80, 99.9, 100]),
-        "80": ([80, 99.9, 100], [80, 99.9, 100]),
-        80.1: ([99.9, 100], [99.9, 100]),
-        99.9: ([99.9, 100], [99.9, 100]),
-        100: ([100], [100]),
-        101: ([], []),
+    expected: dict[Any, list[float]] = {
+        None: [50, 80, 99.9, 100],
+        50: [50],
+        50.5: [50.5],
+        "80": [80],
+        80.1: [80.1],
+        99.9: [99.9],
+        100: [100],
+        101: [],
     }
     told = await arm(
         hass,
@@ -268,26 +272,14 @@ async def test_level(
             for level in expected
         ),
     )
-    for spent, used in ((150, 100), (240, 800), (299.7, 999), (300, 1000)):
+    for spent, used in ((150, 500), (240, 800), (299.7, 999), (300, 1000)):
         report(simulator, monthly_spend=spent, used=used)
         await poll()
-    for level, by_key in expected.items():
+    for level, levels in expected.items():
         mine = [event for event in told if event.data["trigger"]["id"] == f"at {level}"]
         alerts = said(mine)
-        for key, levels in zip(LEVELS, by_key, strict=True):
+        for key in LEVELS:
             assert [reached for told, reached in alerts if told == key] == levels, level
-
-
-async def test_level_that_was_jumped_over(
-    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
-) -> None:
-    """Of levels crossed at once the highest is told; it is above the lower ones."""
-    told = await arm(
-        hass, {"trigger": f"{DOMAIN}.spend_level_reached", "options": {"level": 50}}
-    )
-    report(simulator, monthly_spend=300)
-    await poll()
-    assert said(told) == [("spend_level_reached", 100)]
 
 
 async def test_variables(
@@ -304,8 +296,7 @@ async def test_variables(
     )
     report(simulator, monthly_spend=250.5)
     await poll()
-    (event,) = told
-    trigger = event.data["trigger"]
+    trigger = told[-1].data["trigger"]
     event_entity = hass.states.get(entity_id(hass, "alerts") or "")
     assert event_entity is not None
     assert trigger == {
@@ -320,6 +311,7 @@ async def test_variables(
         "spend": 250.5,
         "budget": 300,
         "currency": "USD",
+        "usage_pct": 83.5,
         "period": "2026-08-01",
         "alert_id": event_entity.attributes["alert_id"],
     }
@@ -425,7 +417,7 @@ async def test_automation_before_the_account(
     told = await arm(hass)
     report(simulator, monthly_spend=400)
     await setup(hass, entry)
-    assert said(told) == [("spend_level_reached", 80)]
+    assert said(told) == spend_levels(50, 80)
 
 
 async def test_offered_in_the_editor(

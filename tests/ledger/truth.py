@@ -57,6 +57,7 @@ class Poll:
     """One look at the service."""
 
     minute: int
+    time: datetime
     clock: datetime
     """What the machine's clock says."""
     elapsed: timedelta | None
@@ -182,6 +183,7 @@ class History:
             )
             yield Poll(
                 minute=minute,
+                time=true,
                 clock=true + timedelta(minutes=offset),
                 elapsed=None if before is None else timedelta(minutes=minute - before),
                 said=None if out else self.say(minute, number),
@@ -216,7 +218,8 @@ def histories(draw: st.DrawFn) -> History:
     What cannot: anything spent between two regular answers between which a figure started
     again (half an hour here, 30 seconds in truth); a refund in an outage in which a figure
     started again; a refund on the first day, and anything spent in an outage in which the
-    month started again, unless a reported period of some days tells.
+    month started again, unless a reported period of some days tells; and a start with a
+    clock that is ahead.
     """
     days = draw(st.integers(1, 6))
     lengths = tuple(draw(st.lists(st.integers(1, 8) | st.integers(1, 45), max_size=7)))
@@ -290,11 +293,15 @@ def histories(draw: st.DrawFn) -> History:
     if draw(st.booleans()):
         at = draw(st.integers(12 * 60, last))
         if draw(st.booleans()):
-            # Ahead for a while.
+            # Ahead for a while; a start in it looks like one after a long time.
             wrong = (
                 at,
                 at + draw(st.integers(STEP, 8 * 60)),
                 draw(st.integers(5, 5 * DAY)),
+            )
+            restarts, kills = (
+                tuple(t for t in times if not at - STEP <= t <= wrong[1] + STEP)
+                for times in (restarts, kills)
             )
         else:
             # Behind, after a restart.

@@ -186,6 +186,8 @@ class _Times:
     latest: datetime
     clock: datetime
     """What the machine's clock says, right or wrong."""
+    likely: datetime
+    """The time by which a new day or period is named."""
     gap: bool
     """Whether the figures were not seen for so long that anything may have been spent."""
 
@@ -267,7 +269,7 @@ def _read_clock(
     possible until they agree again, or for a day.
     """
     if (before := known.time) is None:
-        times = _Times(earliest=now, latest=now, clock=now, gap=False)
+        times = _Times(earliest=now, latest=now, clock=now, likely=now, gap=False)
         return replace(known, time=now, settled=now), times
     expected = before + (elapsed or timedelta())
     doubted_since = None
@@ -282,6 +284,7 @@ def _read_clock(
         earliest=min(now, expected) if doubted_since or elapsed is None else now,
         latest=expected + _UNSEEN if doubted_since and now < expected else now,
         clock=now,
+        likely=min(now, expected) if doubted_since else now,
         gap=believed - (known.settled or before) > EARLY
         or (elapsed is None and now < before),
     )
@@ -302,7 +305,10 @@ def _take_period(known: Periods, period: BillingPeriod, times: _Times) -> Period
     if month is None:
         return known
     if month.earliest <= period.start <= month.latest:
-        # The figure started again before the period was reported.
+        # The figure started again before the period was reported; one of nothing did so
+        # unseen, and begins only now.
+        if not month.amount and period.start > month.start:
+            month = replace(month, since=_since(month, period.start, times))
         month = replace(month, start=period.start, latest=period.start)
     elif before.start is None:
         # The start was a guess, while no period was reported.
@@ -470,7 +476,7 @@ def _follow_day(
     day: Window | None, amount: Decimal, times: _Times, *, rolled: bool
 ) -> Window:
     """Return the window of a daily figure."""
-    today = billing_day(times.earliest)
+    today = billing_day(times.likely)
     first, last = billing_day(times.earliest - LATE), billing_day(times.latest + EARLY)
     if day is None:
         return Window(
@@ -482,7 +488,8 @@ def _follow_day(
         )
     if rolled:
         first = max(first, day.earliest + _DAY)
-        start = max(first, min(today, last), day.start)
+        # A day that begins early is the next one already.
+        start = max(first, min(max(today, day.start + _DAY), last), day.start)
         return Window(
             amount=amount,
             since=_since(day, start, times),
@@ -550,8 +557,8 @@ def _new_start(known: Periods, starts: list[date], times: _Times) -> date:
         preferred += [following, end + _DAY, end]
     if times.gap:
         # Without a reported period, it is most likely one of the calendar.
-        preferred.append(billing_day(times.earliest).replace(day=1))
-    preferred += [billing_day(times.earliest + EARLY)]
+        preferred.append(billing_day(times.likely).replace(day=1))
+    preferred += [billing_day(times.likely + EARLY)]
     return next((day for day in preferred if day in starts), starts[-1])
 
 
@@ -563,5 +570,5 @@ def _since(before: Window, start: date, times: _Times) -> datetime:
     since = min(midnight(start), times.clock)
     if since <= before.since:
         since = times.clock
-    # By a clock that is behind, it has not begun yet; the order stays.
+    # By a clock that is behind, it began before the window before it.
     return max(since, before.since + timedelta(seconds=1))
