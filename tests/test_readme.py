@@ -110,8 +110,7 @@ async def test_spend_automation(simulator: Simulator, poll: Poll, told: Told) ->
         simulator.body["data"]["monthly_spend"] = spend
         await poll()
     assert told("Model Studio spend") == [
-        (NAME, "80 % of the budget: 400 of 500 USD are spent."),
-        (NAME, "100 % of the budget: 500 of 500 USD are spent."),
+        (NAME, "80 % of the budget: 400.00 of 500.00 USD are spent."),
     ]
 
 
@@ -160,7 +159,7 @@ async def test_older_habits(simulator: Simulator, poll: Poll, told: Told) -> Non
         == [("Model Studio", "410 USD of 500 USD are spent.")] * 2
     )
     assert told("Model Studio spend") == [
-        (NAME, "80 % of the budget: 400 of 500 USD are spent.")
+        (NAME, "80 % of the budget: 400.00 of 500.00 USD are spent.")
     ]
 
 
