@@ -304,7 +304,7 @@ async def test_key_that_the_service_repeats_is_not_shown(
     step = await open_step(name, flows, simulator, entry)
     simulator.fail(Fault.ARREARAGE, code=f"Bad.{NEW_KEY}", message=f"Pay for {NEW_KEY}")
     form = await flows.submit(step.form, **step.typed)
-    assert form["errors"] == {"base": "arrearage"}
+    assert form["errors"] == {"base": "account_unavailable"}
     assert placeholder(form, "error") == "Bad.**REDACTED**: Pay for **REDACTED**"
 
 

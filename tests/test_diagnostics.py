@@ -14,7 +14,7 @@ from custom_components.alibaba_cloud.diagnostics import (
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.json import json_dumps
 
-from .conftest import API_KEY, NOW, Poll, setup
+from .conftest import API_KEY, NOW, Poll, give_access_key, setup
 from .simulator import (
     DEFAULT_ACCESS_KEY_ID,
     DEFAULT_ACCESS_KEY_SECRET,
@@ -22,7 +22,6 @@ from .simulator import (
     Fault,
     Simulator,
 )
-from .test_alerts import give_access_key
 
 
 async def diagnostics(hass: HomeAssistant, entry: MockConfigEntry) -> dict[str, object]:

@@ -22,9 +22,8 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, NOW, Poll, answer, setup
+from .conftest import API_KEY, NOW, Poll, answer, give_access_key, setup
 from .simulator import Fault, Simulator
-from .test_alerts import give_access_key
 
 
 def issues(hass: HomeAssistant) -> dict[str, dict[str, str] | None]:
