@@ -285,7 +285,6 @@ async def test_failing_source(
     await open_account(hass, entry, models=["qwen-max"])
     account = (await ask(hass))["Model Studio"]
     assert "failed_sources" not in account
-    daily_spend = account["figures"]["daily_spend"]
     assert "daily_spend" in account["models"]["qwen-max"]
     simulator.fail(Fault.SERVER_ERROR, at="billing")
     simulator.fail(Fault.SERVER_ERROR, at="balance")

@@ -223,7 +223,7 @@ async def test_model_that_returns_with_many_others(
         hass,
         {
             "trigger": f"{DOMAIN}.model_level_reached",
-            "options": {"device_id": [device.id]},
+            "target": {"device_id": [device.id]},
         },
     )
     rows = simulator.body["data"]["models"]

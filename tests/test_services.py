@@ -12,9 +12,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.json import json_dumps
 
-from .conftest import API_KEY, NOW, Poll, setup
+from .conftest import API_KEY, NOW, Poll, give_access_key, setup
 from .simulator import Fault, Simulator
-from .test_alerts import give_access_key
 
 
 async def get_usage(hass: HomeAssistant, **data: Any) -> dict[str, Any]:

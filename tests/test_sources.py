@@ -267,7 +267,7 @@ async def test_failing_source_takes_its_own_figures_alone(
 async def test_lasting_failure_is_an_issue(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """One names the permission that is missing; both go when it is there."""
+    """Each names the missing permission, and disappears once it is granted."""
     simulator.denied = {"GetBillingTrend", "QueryAccountBalance"}
     for _ in range(4):
         await poll(15 * 60 + 1)
@@ -277,13 +277,29 @@ async def test_lasting_failure_is_an_issue(
     )
     await poll(15 * 60 + 1)
     assert issues(hass) == {"spend_failing", "balance_failing"}
-    issue = ir.async_get(hass).async_get_issue(DOMAIN, "balance_failing_account")
-    assert issue is not None
-    assert issue.translation_placeholders == {
-        "account": "Model Studio",
-        "error": "NotAuthorized: This API is not authorized for caller.",
-        "permission": "AliyunBSSReadOnlyAccess",
-    }
+    for key, error, permission in (
+        (
+            "balance_failing",
+            "NotAuthorized: This API is not authorized for caller.",
+            "AliyunBSSReadOnlyAccess",
+        ),
+        (
+            "spend_failing",
+            (
+                "NoPermission: You are not authorized to perform"
+                " modelstudio:GetBillingTrend."
+            ),
+            "modelstudio:GetBillingTrend",
+        ),
+    ):
+        issue = ir.async_get(hass).async_get_issue(DOMAIN, f"{key}_account")
+        assert issue is not None
+        assert issue.learn_more_url == "https://ram.console.alibabacloud.com/users"
+        assert issue.translation_placeholders == {
+            "account": "Model Studio",
+            "error": error,
+            "permission": permission,
+        }
     simulator.denied = set()
     await poll(15 * 60 + 1)
     assert issues(hass) == set()
@@ -325,6 +341,12 @@ async def test_lasting_failure_of_prometheus_is_one_issue(
     for _ in range(6):
         await poll(15 * 60 + 1)
     assert issues(hass) == {"telemetry_failing"}
+    issue = ir.async_get(hass).async_get_issue(DOMAIN, "telemetry_failing_account")
+    assert issue is not None
+    assert issue.translation_placeholders is not None
+    assert issue.translation_placeholders["permission"] == (
+        "AliyunPrometheusMetricReadAccess"
+    )
     simulator.denied = set()
     await poll(15 * 60 + 1)
     assert issues(hass) == set()

@@ -62,7 +62,7 @@ async def test_removed_account(
 ) -> None:
     """Nothing is left of it on the disk; automations on it stay valid and silent."""
     device_id = account.runtime_data.device_id
-    trigger = {**EVERY_TRIGGER[0], "options": {"device_id": device_id}}
+    trigger = {**EVERY_TRIGGER[0], "target": {"device_id": [device_id]}}
     told = await arm(hass, trigger)
     report(simulator, monthly_spend=400)
     await poll()
@@ -81,7 +81,7 @@ async def test_removed_account(
         )
     assert hass.states.is_state("automation.tell", STATE_ON)
     result = await async_validate_trigger_config(hass, cv.TRIGGER_SCHEMA([trigger]))
-    assert result[0]["options"] == {"device_id": [device_id]}
+    assert result[0]["target"] == {"device_id": [device_id]}
 
 
 async def test_removed_in_the_middle_of_a_poll(

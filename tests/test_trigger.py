@@ -21,6 +21,7 @@ from homeassistant.components.automation import DOMAIN as AUTOMATION
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import (
+    area_registry as ar,
     config_validation as cv,
     device_registry as dr,
     entity_registry as er,
@@ -182,8 +183,8 @@ async def test_each_trigger_by_device(
     triggers: list[dict[str, Any]] = []
     for name, (choose, _, _) in CHOICES.items():
         chosen = choose(hass, account, other)
-        options = {} if chosen is None else {"options": {"device_id": chosen}}
-        triggers += [{**trigger, "id": name, **options} for trigger in EVERY_TRIGGER]
+        target = {} if chosen is None else {"target": {"device_id": chosen}}
+        triggers += [{**trigger, "id": name, **target} for trigger in EVERY_TRIGGER]
     told = await arm(hass, *triggers)
     await everything(simulator, freezer, poll)
     assert {event.data["trigger"]["account"] for event in told} == {"Model Studio"}
@@ -213,7 +214,7 @@ async def test_device_of_another_integration(
     told = await arm(
         hass,
         *(
-            {**trigger, "options": {"device_id": [device_id]}}
+            {**trigger, "target": {"device_id": [device_id]}}
             for trigger in EVERY_TRIGGER
         ),
     )
@@ -228,7 +229,7 @@ async def test_model_removed_and_back(
     """A model whose device is gone is silent and does no harm; when it is back it fires."""
     trigger = {
         "trigger": f"{DOMAIN}.model_level_reached",
-        "options": {"device_id": [device(hass, account, "qwen-max")]},
+        "target": {"device_id": [device(hass, account, "qwen-max")]},
     }
     told = await arm(hass, trigger)
     row = simulator.body["data"]["models"].pop(0)
@@ -355,7 +356,7 @@ async def test_bad_options(
     """They are refused where the automation is written, not when it should fire."""
     refused: list[tuple[dict[str, Any], str]] = [
         ({"levels": 80}, UNKNOWN_OPTION),
-        ({"device_id": [{}]}, "value should be a string"),
+        ({"device_id": ["account"]}, UNKNOWN_OPTION),
     ]
     if key in LEVELS:
         refused += [({"level": bad}, "expected float") for bad in ("high", None, [80])]
@@ -437,23 +438,49 @@ async def test_offered_in_the_editor(
         if key.startswith(f"{DOMAIN}.")
     }
     assert ours.keys() == set(KINDS.values())
-    registry = dr.async_get(hass)
-    account_device = registry.async_get(device(hass, account))
-    assert isinstance(account_device, dr.DeviceEntry)
     for key, description in ours.items():
-        fields = description["fields"]
-        assert fields.keys() == (
-            {"device_id", "level"} if key in LEVELS else {"device_id"}
+        fields = description.get("fields", {})
+        assert fields.keys() == ({"level"} if key in LEVELS else set())
+
+
+@pytest.mark.parametrize("with_entities", [True, False])
+async def test_offered_by_target(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    hass_ws_client: WebSocketGenerator,
+    with_entities: bool,
+) -> None:
+    """The device page and *By target* offer each where it is of use."""
+    assert await async_setup_component(hass, AUTOMATION, {})
+    client = await hass_ws_client(hass)
+    area = ar.async_get(hass).async_create("Office")
+    registry = dr.async_get(hass)
+    registry.async_update_device(device(hass, account), area_id=area.id)
+    if not with_entities:
+        # All but the diagnostic ones.
+        entities = er.async_get(hass)
+        for entity in er.async_entries_for_config_entry(entities, account.entry_id):
+            if entity.domain == "sensor" and entity.entity_category is None:
+                entities.async_remove(entity.entity_id)
+        await hass.async_block_till_done()
+    model = {"model_level_reached"}
+    offers: list[tuple[dict[str, Any], set[str]]] = [
+        ({"device_id": [device(hass, account)]}, set(KINDS.values())),
+        ({"entity_id": [entity_id(hass, "alerts")]}, set(KINDS.values())),
+        ({"area_id": [area.id]}, set(KINDS.values())),
+        (
+            {"device_id": [device(hass, account, "qwen-max")]},
+            model if with_entities else set(),
+        ),
+    ]
+    for target, expected in offers:
+        await client.send_json_auto_id(
+            {"type": "get_triggers_for_target", "target": target}
         )
-        selector = fields["device_id"]["selector"]["device"]
-        assert selector["multiple"]
-        (chosen,) = selector["filter"]
-        assert chosen["integration"] == DOMAIN
-        if key == "model_level_reached":
-            assert "model" not in chosen
-        else:
-            assert chosen["model"] == account_device.model
-            # That of a model is a child of it, which has none.
+        result = (await client.receive_json())["result"]
+        assert {
+            key.removeprefix(f"{DOMAIN}.") for key in result if key.startswith(DOMAIN)
+        } == expected
 
 
 async def test_editor_validates(
@@ -470,10 +497,8 @@ async def test_editor_validates(
                 "triggers": [
                     {
                         "trigger": f"{DOMAIN}.spend_level_reached",
-                        "options": {
-                            "level": level,
-                            "device_id": [device(hass, account)],
-                        },
+                        "target": {"device_id": [device(hass, account)]},
+                        "options": {"level": level},
                     }
                 ],
             }
@@ -497,7 +522,7 @@ async def test_no_entity_is_needed(
         hass,
         {
             "trigger": f"{DOMAIN}.model_level_reached",
-            "options": {"device_id": device(hass, account, "qwen-max")},
+            "target": {"device_id": device(hass, account, "qwen-max")},
         },
     )
     assert hass.states.async_all("sensor") == []

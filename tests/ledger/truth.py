@@ -219,7 +219,7 @@ def histories(draw: st.DrawFn) -> History:
     again (half an hour here, 30 seconds in truth); a refund in an outage in which a figure
     started again; a refund on the first day, and anything spent in an outage in which the
     month started again, unless a reported period of some days tells; and a start with a
-    clock that is ahead.
+    clock that is ahead; and a period that costs nothing but on its last day.
     """
     days = draw(st.integers(1, 6))
     lengths = tuple(draw(st.lists(st.integers(1, 8) | st.integers(1, 45), max_size=7)))
@@ -264,6 +264,13 @@ def histories(draw: st.DrawFn) -> History:
         if _unclear(at, changes, ()) or (not tells and _unclear(at, months, outages)):
             continue
         event = Event(at=at, amount=_amount(cents, number))
+        day = FIRST_DAY + timedelta(days=at // DAY)
+        if blank.period_of(day) != blank.period_of(day + timedelta(days=1)) and not any(
+            blank.period_of(FIRST_DAY + timedelta(days=e.at // DAY))
+            == blank.period_of(day)
+            for e in events
+        ):
+            continue
         is_first_day = not tells and not any(
             blank.month_of(e) == blank.month_of(event)
             for e in events

@@ -415,10 +415,17 @@ def _by_one(old: Decimal, new: Decimal, gap: bool, overdue: bool) -> bool:
     return abs(new) < abs(new - old) or (gap and new < old)
 
 
+def _has_new_period(known: Periods, month: Window) -> bool:
+    """Return whether a period is reported that is later than the month's figure."""
+    return known.period.start is not None and known.period.start > month.latest
+
+
 def _is_month_overdue(known: Periods, month: Window, now: datetime) -> bool:
     """Return whether a new period began, and the month should have started by now."""
     start = known.period.start
-    return bool(start and start > month.latest and now >= midnight(start) + LATE)
+    return bool(
+        start and _has_new_period(known, month) and now >= midnight(start) + LATE
+    )
 
 
 def _by_both(
@@ -450,7 +457,8 @@ def _by_both(
         # Both changed by the same amount: none started again, or both did, at the first
         # midnight after the first day of a period.
         possible = {rolled: p for rolled, p in possible.items() if len({*rolled}) == 1}
-        if midnight(day.start + _DAY) - EARLY > times.latest:
+        is_new = _has_new_period(known, month)
+        if not is_new and midnight(day.start + _DAY) - EARLY > times.latest:
             return False, False
     if not any(before_now in expected for expected in possible.values()):
         # Once the longest delay is over, it is another day or period.
