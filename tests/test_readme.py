@@ -293,10 +293,6 @@ def test_there_is_an_example_of_each_with_a_target(
 
 
 @pytest.mark.usefixtures("automated")
-@pytest.mark.skipif(
-    "target" not in fields("triggers.yaml")["spend_level_reached"],
-    reason="Triggers take no target yet",
-)
 async def test_examples_are_valid(hass: HomeAssistant) -> None:
     triggers = cv.TRIGGER_SCHEMA(list(examples_of("trigger")))
     await trigger.async_validate_trigger_config(hass, triggers)
@@ -317,7 +313,7 @@ def test_triggers_and_conditions_are_in_their_tables(kind: str, title: str) -> N
     }
     assert table.keys() == offered.keys()
     for name, cells in table.items():
-        options = {*offered[name].get("fields", {})} - {"device_id"}
+        options = {*offered[name].get("fields", {})}
         assert {*names(cells[3:])} == options
         assert cells[1] == TEXTS[f"{kind}s"][name]["name"]
         if kind == "trigger":
@@ -538,6 +534,17 @@ def test_both_readmes_have_the_same_content() -> None:
             pattern, chinese, re.MULTILINE
         )
     assert pasted(english) == pasted(chinese)
+
+
+def test_architecture_names_every_module() -> None:
+    """And no file that does not exist."""
+    text = DOCUMENTS["docs/architecture.md"]
+    modules = {path.name for path in INTEGRATION.glob("*.py")}
+    table = names(cells[1] for cells in rows("docs/architecture.md", "Where is what"))
+    named = {name for name in table if name.endswith(".py")}
+    assert named - {"model_studio/errors.py"} == modules - {"__init__.py", "const.py"}
+    for path in re.findall(r"`((?:model_studio|ledger)/\w+\.py)`", text):
+        assert (INTEGRATION / path).is_file()
 
 
 # Links
