@@ -347,7 +347,8 @@ async def test_days_of_the_past(
         if statistic["source"] == DOMAIN
     }
     assert imported == {
-        f"Model Studio {of}" for of in ("Daily spend", "qwen-max", "qwen-plus")
+        f"{what} (Model Studio)"
+        for what in ("Spend", "qwen-max spend", "qwen-plus spend")
     }
     assert "unit_of_measurement" in recorded.attributes
     await unload(hass, with_access_key)

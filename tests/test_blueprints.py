@@ -395,7 +395,7 @@ async def test_daily_digest_tells_the_forecast(
     _, lines = await digest(hass, notifications, poll)
     assert [line.partition(":")[0] for line in lines[-2:]] == [
         "- Projected for this billing period",
-        "- The balance runs out on 2026-08-29",
+        "- The balance runs out on 2026-08-28",
     ]
 
 

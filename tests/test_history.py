@@ -1287,7 +1287,7 @@ async def test_database_fails(
         assert source == "history"
         assert message == (
             "The recorder's database did not take the statistics of past spend."
-            " They are tried again within the hour."
+            " They are tried again within the hour"
         )
         world.freezer.tick(timedelta(minutes=61))
         async_fire_time_changed(hass)

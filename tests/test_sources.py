@@ -31,7 +31,13 @@ from custom_components.alibaba_cloud.const import (
 from custom_components.alibaba_cloud.sources import Source
 from homeassistant.components.recorder import Recorder
 from homeassistant.config_entries import SOURCE_REAUTH
-from homeassistant.const import CONF_API_KEY, CONF_REGION, STATE_UNAVAILABLE, Platform
+from homeassistant.const import (
+    CONF_API_KEY,
+    CONF_REGION,
+    STATE_UNAVAILABLE,
+    STATE_UNKNOWN,
+    Platform,
+)
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
@@ -646,12 +652,11 @@ async def test_bill_that_steps_in_is_of_the_same_day_and_month(
     )
     simulator.body["data"] |= {"daily_spend": 0.5, "monthly_spend": 0.5}
     await poll(60)
-    since = "2026-09-01T00:30:00+08:00"
+    since = "2026-09-01T00:00:00+08:00"
     for key in keys:
         assert attributes(hass, key)["last_reset"] == since
         # What a model costs is of the bill alone.
-        of_model = attributes(hass, key, "qwen-max")["last_reset"]
-        assert of_model == "2026-09-01T00:00:00+08:00"
+        assert attributes(hass, key, "qwen-max")["last_reset"] == since
     await poll(4 * 60 * 60)
     simulator.fail(Fault.SERVER_ERROR, at="quotas")
     await poll()
@@ -674,14 +679,14 @@ async def test_bill_that_steps_in_is_of_the_same_day_and_month(
 
 
 @pytest.mark.logs("Error fetching Model Studio data")
-async def test_bill_of_yesterday_is_of_yesterday(
+async def test_bill_of_yesterday_does_not_step_in(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
     entry: MockConfigEntry,
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """Also where today had begun before it stepped in."""
+    """Once today has begun, its spend is unavailable until the bill has it too."""
     freezer.move_to("2026-08-15 23:59:00+08:00")
     simulator.account.currency = "USD"
     simulator.body = answer("account")
@@ -691,7 +696,10 @@ async def test_bill_of_yesterday_is_of_yesterday(
     assert attributes(hass, "daily_spend")["last_reset"] == "2026-08-16T00:00:00+08:00"
     simulator.fail(Fault.SERVER_ERROR, at="quotas")
     await poll()
-    assert attributes(hass, "daily_spend")["last_reset"] == "2026-08-15T00:00:00+08:00"
+    assert state(hass, "daily_spend") == STATE_UNAVAILABLE
+    await poll(15 * 60)
+    assert state(hass, "daily_spend") != STATE_UNAVAILABLE
+    assert attributes(hass, "daily_spend")["last_reset"] == "2026-08-16T00:00:00+08:00"
 
 
 async def test_models_that_are_the_same_stay_the_same(

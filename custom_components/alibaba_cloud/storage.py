@@ -127,8 +127,7 @@ class AccountStore:
         When the figures were last seen changes with each poll, and is written only then:
         it tells the next run what it may have missed.
         """
-        if self.unsaved or self._followed_at is not None:
-            self._store.async_delay_save(self._to_store)
+        self._store.async_delay_save(self._to_store)
 
     async def async_remove(self) -> None:
         """Remove what is stored."""

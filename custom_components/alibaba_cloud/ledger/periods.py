@@ -184,8 +184,6 @@ class _Times:
 
     earliest: datetime
     latest: datetime
-    clock: datetime
-    """What the machine's clock says, right or wrong."""
     likely: datetime
     """The time by which a new day or period is named."""
     gap: bool
@@ -271,7 +269,7 @@ def _read_clock(
     possible until they agree again, or for a day.
     """
     if (before := known.time) is None:
-        times = _Times(earliest=now, latest=now, clock=now, likely=now, gap=False)
+        times = _Times(earliest=now, latest=now, likely=now, gap=False)
         return replace(known, time=now, settled=now), times
     expected = before + (elapsed or timedelta())
     doubted_since = None
@@ -285,7 +283,6 @@ def _read_clock(
     times = _Times(
         earliest=min(now, expected) if doubted_since or elapsed is None else now,
         latest=expected + _UNSEEN if doubted_since and now < expected else now,
-        clock=now,
         likely=min(now, expected) if doubted_since else now,
         gap=believed - (known.settled or before) > EARLY
         or (elapsed is None and now < before),
@@ -494,7 +491,7 @@ def _follow_day(
     if day is None:
         return Window(
             amount=amount,
-            since=min(midnight(today), times.clock),
+            since=min(midnight(today), times.likely),
             start=today,
             earliest=first,
             latest=last,
@@ -529,7 +526,7 @@ def _follow_month(
         start = reported or billing_day(times.earliest).replace(day=1)
         return Window(
             amount=amount,
-            since=min(midnight(start), times.clock),
+            since=min(midnight(start), times.likely),
             start=start,
             earliest=_earliest_start(start, times),
             latest=start,
@@ -580,8 +577,8 @@ def _since(before: Window, start: date, times: _Times) -> datetime:
 
     It is now, where that is still to come, or began the window before.
     """
-    since = min(midnight(start), times.clock)
+    since = min(midnight(start), times.likely)
     if since <= before.since:
-        since = times.clock
+        since = times.likely
     # By a clock that is behind, it began before the window before it.
     return max(since, before.since + timedelta(seconds=1))
