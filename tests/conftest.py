@@ -25,17 +25,23 @@ from custom_components.alibaba_cloud import PLATFORMS
 from custom_components.alibaba_cloud.const import (
     API_KEY_VARIABLES,
     BASE_URL_VARIABLES,
+    CONF_ACCESS_KEY_ID,
+    CONF_ACCESS_KEY_SECRET,
+    CONF_BALANCE_ENDPOINT,
     CONF_BASE_URL,
+    CONF_BILLING_ENDPOINT,
+    CONF_MODELS,
+    CONF_PROMETHEUS_URL,
     DOMAIN,
 )
 from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.config_entries import ConfigFlowResult
-from homeassistant.const import CONF_API_KEY, Platform
+from homeassistant.const import CONF_API_KEY, CONF_REGION, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity import Entity
 
-from .simulator import DEFAULT_ACCESS_KEY_SECRET, Simulator
+from .simulator import DEFAULT_ACCESS_KEY_SECRET, Account, Simulator
 
 FIXTURES = Path(__file__).parent / "fixtures"
 API_KEY = "sk-simulator"
@@ -170,6 +176,19 @@ async def account(
 
 
 @pytest.fixture
+def with_access_key(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    entry: MockConfigEntry,
+    freezer: FrozenDateTimeFactory,
+) -> MockConfigEntry:
+    """Return an account whose bill is read, with a budget of 1,000."""
+    freezer.move_to(NOW)
+    give_access_key(hass, entry, simulator, monthly_budget=1000, forecast_alert=False)
+    return entry
+
+
+@pytest.fixture
 def poll(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> Poll:
     """Return a function that lets time pass, and with it the polls due."""
 
@@ -185,6 +204,31 @@ async def setup(hass: HomeAssistant, entry: MockConfigEntry) -> None:
     """Set an account up, polls and all."""
     assert await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
+
+
+def give_access_key(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, **options: Any
+) -> None:
+    """Let the API key of an account read limits only, and an AccessKey its bill.
+
+    By `NOW`, 886.53 CNY are billed, and 2,353.47 CNY are left.
+    """
+    simulator.body = None
+    simulator.account = Account(answer="limits")
+    [(key_id, secret)] = simulator.access_keys.items()
+    hass.config_entries.async_update_entry(
+        entry,
+        data={
+            **entry.data,
+            CONF_ACCESS_KEY_ID: key_id,
+            CONF_ACCESS_KEY_SECRET: secret,
+            CONF_REGION: "cn-beijing",
+            CONF_BILLING_ENDPOINT: simulator.openapi_url,
+            CONF_BALANCE_ENDPOINT: simulator.openapi_url,
+            CONF_PROMETHEUS_URL: simulator.prometheus_url,
+        },
+        options={CONF_MODELS: ["qwen-max", "qwen-plus"], **options},
+    )
 
 
 async def open_options(

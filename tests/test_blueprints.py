@@ -171,7 +171,7 @@ async def test_spend_level_does_more(
     switched_off = async_mock_service(hass, "homeassistant", "turn_off")
     notifications = await automate(
         "spend_level",
-        accounts=[device_id(hass, account)],
+        accounts={"device_id": [device_id(hass, account)]},
         level=100,
         notify=[
             {"action": "persistent_notification.create", "data": {"message": "{{ 1 }}"}}
@@ -199,7 +199,9 @@ async def test_other_accounts_are_not_told(
     automate: Automate,
     poll: Poll,
 ) -> None:
-    notifications = await automate("spend_level", accounts=["of-another-account"])
+    notifications = await automate(
+        "spend_level", accounts={"device_id": ["of-another-account"]}
+    )
     simulator.body["data"]["monthly_spend"] = 500
     await poll()
     assert not notifications

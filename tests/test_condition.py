@@ -27,17 +27,24 @@ from homeassistant.helpers.condition import (
 )
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, Poll, answer, setup, state
+from .common import LONG, report
+from .conftest import API_KEY, Poll, answer, entity_id, setup, state
 from .simulator import Fault, Simulator
-from .test_alerts import LONG, report
 from .test_trigger import device
 
 OVER, LIMITED, REJECTED = "is_over_budget", "is_rate_limited", "is_api_key_rejected"
 
 
-async def holds(hass: HomeAssistant, condition: str, **options: Any) -> bool | None:
+async def holds(
+    hass: HomeAssistant,
+    condition: str,
+    target: dict[str, Any] | None = None,
+    **options: Any,
+) -> bool | None:
     """Return what a condition comes to now."""
     config: dict[str, Any] = {"condition": f"{DOMAIN}.{condition}"}
+    if target is not None:
+        config["target"] = target
     if options:
         config["options"] = options
     checker = await async_from_config(
@@ -49,9 +56,9 @@ async def holds(hass: HomeAssistant, condition: str, **options: Any) -> bool | N
         checker.async_unload()
 
 
-async def all_that_hold(hass: HomeAssistant, **options: Any) -> set[str]:
+async def all_that_hold(hass: HomeAssistant, **target: Any) -> set[str]:
     """Return the conditions that are true now; none is ever anything but true or false."""
-    values = {key: await holds(hass, key, **options) for key in CONDITIONS}
+    values = {key: await holds(hass, key, target or None) for key in CONDITIONS}
     assert set(values.values()) <= {True, False}
     return {key for key, value in values.items() if value}
 
@@ -285,7 +292,7 @@ async def test_bad_options(
     unknown = "not a valid option|extra keys"
     refused: list[tuple[dict[str, Any], str]] = [
         ({"levels": 80}, unknown),
-        ({"device_id": [{}]}, "value should be a string"),
+        ({"device_id": ["account"]}, unknown),
     ]
     if key == OVER:
         refused += [({"level": bad}, "expected float") for bad in ("high", None, [80])]
@@ -298,29 +305,35 @@ async def test_bad_options(
             await async_validate_condition_config(hass, cv.CONDITION_SCHEMA(config))
 
 
-@pytest.mark.usefixtures("account")
 async def test_offered_in_the_editor(
-    hass: HomeAssistant, hass_ws_client: WebSocketGenerator
+    hass: HomeAssistant, account: MockConfigEntry, hass_ws_client: WebSocketGenerator
 ) -> None:
-    """Each is described with its fields."""
+    """Each is described with its fields, and offered for accounts."""
     assert await async_setup_component(hass, AUTOMATION, {})
     client = await hass_ws_client(hass)
     await client.send_json_auto_id({"type": "condition_platforms/subscribe"})
     assert (await client.receive_json())["success"]
     described = (await client.receive_json())["event"]
     fields = {
-        key.removeprefix(f"{DOMAIN}."): description["fields"]
+        key.removeprefix(f"{DOMAIN}."): description.get("fields", {})
         for key, description in described.items()
         if key.startswith(f"{DOMAIN}.")
     }
     assert fields.keys() == {OVER, LIMITED, REJECTED}
     for key, offered in fields.items():
-        assert offered.keys() == (
-            {"device_id", "level"} if key == OVER else {"device_id"}
+        assert offered.keys() == ({"level"} if key == OVER else set())
+    for target, expected in (
+        ({"device_id": [device(hass, account)]}, {OVER, LIMITED, REJECTED}),
+        ({"entity_id": [entity_id(hass, "alerts")]}, {OVER, LIMITED, REJECTED}),
+        ({"device_id": [device(hass, account, "qwen-max")]}, set()),
+    ):
+        await client.send_json_auto_id(
+            {"type": "get_conditions_for_target", "target": target}
         )
-        selector = offered["device_id"]["selector"]["device"]
-        assert selector["multiple"]
-        assert selector["filter"] == [{"integration": DOMAIN, "model": "Model Studio"}]
+        result = (await client.receive_json())["result"]
+        assert {
+            key.removeprefix(f"{DOMAIN}.") for key in result if key.startswith(DOMAIN)
+        } == expected
 
 
 async def test_editor_tests_a_condition(
@@ -336,7 +349,8 @@ async def test_editor_tests_a_condition(
                 "type": "test_condition",
                 "condition": {
                     "condition": f"{DOMAIN}.is_over_budget",
-                    "options": {"level": level, "device_id": [device(hass, account)]},
+                    "target": {"device_id": [device(hass, account)]},
+                    "options": {"level": level},
                 },
             }
         )

@@ -102,7 +102,7 @@ FAILURES: Final = {
     ),
     "arrearage": Failure(
         Fault.ARREARAGE,
-        "account_unavailable",
+        "arrearage",
         "Arrearage: Access denied, please make sure your account is in good standing.",
     ),
     "404": Failure(

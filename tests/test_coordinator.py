@@ -214,10 +214,9 @@ async def test_one_hiccup_is_retried_at_once(
 ) -> None:
     """A connection that breaks once is tried again within the poll: nobody notices."""
     changed = async_capture_events(hass, EVENT_STATE_CHANGED)
-    # aiohttp itself repeats a GET once whose connection was reset.
-    simulator.fail(Fault.RESET, times=2)
+    simulator.fail(Fault.RESET, times=1)
     await poll()
-    assert len(simulator.requests) == 1 + 3
+    assert len(simulator.requests) == 1 + 2
     assert changed == []
 
 

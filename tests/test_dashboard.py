@@ -8,6 +8,8 @@ from http import HTTPStatus
 import json
 from pathlib import Path
 import re
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from custom_components.alibaba_cloud.binary_sensor import (
 )
 from custom_components.alibaba_cloud.const import CONF_BASE_URL, DOMAIN
 from custom_components.alibaba_cloud.dashboard import MODULE, MODULE_URL
+from custom_components.alibaba_cloud.history import statistic_id
 from custom_components.alibaba_cloud.sensor import (
     ACCOUNT_SENSORS,
     MODEL_SENSORS,
@@ -232,3 +235,36 @@ def test_keys() -> None:
         shown |= {*re.findall(r"\w+", keys)}
     assert len(shown) >= 20
     assert shown <= {"alerts", *(description.key for description in descriptions)}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+def test_statistics_of_models() -> None:
+    """The module finds the statistics of each model by their IDs, and no other ones."""
+    models = [
+        "qwen-max",
+        "qwen-max-latest",
+        "qwen3.5-plus",
+        "qwen3-5-plus",
+        "模型",
+        "A_b",
+    ]
+    prefix = statistic_id("account", "CNY").removesuffix("cny_spend")
+    ends = [
+        statistic_id("account", "CNY", model).removeprefix(prefix) for model in models
+    ]
+    functions = re.findall(
+        r"^function (?:modelStatistics|checksum)\(.*?^}$",
+        SOURCE,
+        re.MULTILINE | re.DOTALL,
+    )
+    assert len(functions) == 2
+    script = "\n".join(functions) + (
+        f"\nconst ends = {json.dumps(ends)};"
+        f"\nconst found = {json.dumps(models)}.map((model) =>"
+        " ends.filter((end) => modelStatistics(model).test(end)));"
+        "\nconsole.log(JSON.stringify(found));"
+    )
+    node = subprocess.run(
+        ["node", "--eval", script], capture_output=True, check=True, text=True
+    )
+    assert json.loads(node.stdout) == [[end] for end in ends]

@@ -14,7 +14,7 @@ from custom_components.alibaba_cloud.diagnostics import (
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.json import json_dumps
 
-from .conftest import API_KEY, NOW, Poll, setup
+from .conftest import API_KEY, NOW, Poll, give_access_key, setup
 from .simulator import (
     DEFAULT_ACCESS_KEY_ID,
     DEFAULT_ACCESS_KEY_SECRET,
@@ -90,3 +90,53 @@ async def test_diagnostics_with_an_access_key(
     assert downloaded["failed_sources"].keys() == {"balance"}
     assert "**REDACTED** is overdue" in downloaded["failed_sources"]["balance"]
     assert downloaded["account"]["monthly_spend"]["currency"] == "CNY"
+
+
+@pytest.mark.logs("Error fetching Model Studio data", "Error fetching .* balance data")
+async def test_diagnostics_without_ids(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    snapshot: SnapshotAssertion,
+) -> None:
+    """The IDs of the account and its workspaces are redacted, wherever they stand."""
+    freezer.move_to(NOW)
+    give_access_key(hass, entry, simulator)
+    simulator.account = Account(answer="limits", catalogue_rows=0)
+    simulator.fail(
+        Fault.ERROR_CODE,
+        code="NoSuchWorkspace",
+        message="Workspace Home-1 of account 1234567890123456 is not on"
+        " home-1.cn-beijing.maas.aliyuncs.com",
+    )
+    simulator.fail(
+        Fault.ARREARAGE,
+        message="Workspace llm-8q2v5kx0r7t1m3zc is overdue at prometheus.example",
+        at="balance",
+    )
+    await setup(hass, entry)
+    hass.config_entries.async_update_entry(
+        entry,
+        data={
+            **entry.data,
+            "base_url": "https://home-1.cn-beijing.maas.aliyuncs.com/api/v1",
+            "billing_endpoint": "https://modelstudio.cn-beijing.aliyuncs.com",
+            "balance_endpoint": "https://business.aliyuncs.com",
+            "prometheus_url": "https://prometheus.example/secret/path",
+        },
+    )
+    text = json_dumps(await async_get_config_entry_diagnostics(hass, entry))
+    for secret in (
+        "home-1",
+        "1234567890123456",
+        "llm-8q2v5kx0r7t1m3zc",
+        "prometheus.example",
+        "secret/path",
+        API_KEY,
+        DEFAULT_ACCESS_KEY_ID,
+        DEFAULT_ACCESS_KEY_SECRET,
+    ):
+        assert secret.lower() not in text.lower()
+    assert json.loads(text) == snapshot

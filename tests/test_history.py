@@ -396,9 +396,17 @@ async def test_all_of_the_past(hass: HomeAssistant, world: World) -> None:
         (row["statistic_id"], row["name"], row["statistics_unit_of_measurement"])
         for row in listed
     } == {
-        ("alibaba_cloud:account_cny_spend", "Model Studio Daily spend", "CNY"),
-        ("alibaba_cloud:account_cny_spend_qwen_max", "Model Studio qwen-max", "CNY"),
-        ("alibaba_cloud:account_cny_spend_qwen_plus", "Model Studio qwen-plus", "CNY"),
+        ("alibaba_cloud:account_cny_spend", "Spend (Model Studio)", "CNY"),
+        (
+            "alibaba_cloud:account_cny_spend_qwen_max",
+            "qwen-max spend (Model Studio)",
+            "CNY",
+        ),
+        (
+            "alibaba_cloud:account_cny_spend_qwen_plus",
+            "qwen-plus spend (Model Studio)",
+            "CNY",
+        ),
     }
 
     before = await dump(hass)
@@ -408,6 +416,19 @@ async def test_all_of_the_past(hass: HomeAssistant, world: World) -> None:
         assert await world.run(*MODELS) == requests
     add.assert_not_called()
     assert await dump(hass) == before
+
+
+@ON_BOTH
+async def test_names_in_another_language(hass: HomeAssistant, world: World) -> None:
+    """The names are in Home Assistant's language."""
+    hass.config.language = "de"
+    await world.run("qwen-max")
+    await async_wait_recording_done(hass)
+    listed = await async_list_statistic_ids(hass, statistic_type="sum")
+    assert {row["name"] for row in listed} == {
+        "Ausgaben (Model Studio)",
+        "Ausgaben für qwen-max (Model Studio)",
+    }
 
 
 @contextmanager
@@ -1266,7 +1287,7 @@ async def test_database_fails(
         assert source == "history"
         assert message == (
             "The recorder's database did not take the statistics of past spend."
-            " They are tried again within the hour"
+            " They are tried again within the hour."
         )
         world.freezer.tick(timedelta(minutes=61))
         async_fire_time_changed(hass)

@@ -243,7 +243,7 @@ async def test_spend_windows_are_stored(
     """They are written at a roll-over, else every 15 minutes at most, and at the end."""
 
     def amount() -> Any:
-        return hass_storage[STORED]["data"]["spend"]["daily_spend"]["amount"]
+        return hass_storage[STORED]["data"]["periods"]["daily"]["amount"]
 
     await poll()
     assert amount() == "12.34"

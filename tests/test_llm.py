@@ -23,14 +23,14 @@ from homeassistant.helpers.llm import (
 )
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, NOW, Poll, answer, setup, state
+from .common import noon, report, spend_alike
+from .conftest import API_KEY, NOW, Poll, answer, give_access_key, setup, state
 from .simulator import (
     DEFAULT_ACCESS_KEY_ID,
     DEFAULT_ACCESS_KEY_SECRET,
     Fault,
     Simulator,
 )
-from .test_alerts import give_access_key, noon, report, spend_alike
 
 TOOL = "alibaba_cloud__get_account_usage"
 OPENED = {CONF_ASSISTANT: True}
@@ -172,29 +172,29 @@ async def test_figures(
             "requests_used": {"value": 33777, "unit": "requests"},
             "rpm": {"value": 1200, "unit": "requests/min"},
             "tpm": {"value": 5000000, "unit": "tokens/min"},
-            "billing_cycle_start": {"value": "2026-08-01", "unit": None},
-            "billing_cycle_end": {"value": "2026-08-31", "unit": None},
-            "available_data": {"value": "spend_and_usage", "unit": None},
-            "over_spend_limit": {"value": False, "unit": None},
+            "billing_cycle_start": {"value": "2026-08-01"},
+            "billing_cycle_end": {"value": "2026-08-31"},
+            "available_data": {"value": "spend_and_usage"},
+            "over_spend_limit": {"value": False},
         },
         "models": {
             "qwen-max": {
                 "usage_pct": {"value": 82.0, "unit": "%"},
-                "used": {"value": 820, "unit": None},
-                "limit": {"value": 1000, "unit": None},
+                "used": {"value": 820},
+                "limit": {"value": 1000},
                 "rpm": {"value": 600, "unit": "requests/min"},
                 "tpm": {"value": 1000000, "unit": "tokens/min"},
             },
             "qwen-plus": {
                 "usage_pct": {"value": 7.5, "unit": "%"},
-                "used": {"value": 150, "unit": None},
-                "limit": {"value": 2000, "unit": None},
+                "used": {"value": 150},
+                "limit": {"value": 2000},
                 "rpm": {"value": 15000, "unit": "requests/min"},
                 "tpm": {"value": 1200000, "unit": "tokens/min"},
             },
             "text-embedding-v4": {
-                "used": {"value": 30, "unit": None},
-                "limit": {"value": 0, "unit": None},
+                "used": {"value": 30},
+                "limit": {"value": 0},
             },
         },
     }
@@ -240,7 +240,7 @@ async def test_many_models(
     assert list(account["models"]) == [f"qwen-00{n}" for n in range(9, -1, -1)]
     assert "models_not_told" not in account
     assert (await ask(hass, model="wan"))["Model Studio"]["models"] == {
-        "wan": {"used": {"value": 1, "unit": None}}
+        "wan": {"used": {"value": 1}}
     }
     assert (await ask(hass, model="none"))["Model Studio"]["models"] == {}
     with pytest.raises(vol.Invalid):
@@ -279,7 +279,7 @@ async def test_failing_source(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """It is named, with what went wrong; its figures are those last read, but the day's."""
+    """It is named, with the reason. Its figures are the last ones, until the day ends."""
     freezer.move_to(NOW)
     give_access_key(hass, entry, simulator)
     await open_account(hass, entry, models=["qwen-max"])
@@ -292,7 +292,13 @@ async def test_failing_source(
     account = (await ask(hass))["Model Studio"]
     assert account["failed_sources"].keys() == {"spend", "balance"}
     assert account["figures"]["monthly_spend"]["value"] == 886.53
+    assert "daily_spend" in account["figures"]
+    assert "daily_spend" in account["models"]["qwen-max"]
+    await poll(24 * 3600)
+    account = (await ask(hass))["Model Studio"]
+    assert account["figures"]["monthly_spend"]["value"] == 886.53
     assert "daily_spend" not in account["figures"]
+    assert "other_models_daily_spend" not in account["figures"]
     assert "daily_spend" not in account["models"]["qwen-max"]
 
 
@@ -308,9 +314,9 @@ async def test_unknown_is_left_out(
     account = (await ask(hass))["Model Studio"]
     assert account["figures"] == {
         "monthly_spend": {"value": 0.0, "unit": "USD"},
-        "available_data": {"value": "spend_and_usage", "unit": None},
+        "available_data": {"value": "spend_and_usage"},
     }
-    assert account["models"] == {"qwen-plus": {"used": {"value": 0, "unit": None}}}
+    assert account["models"] == {"qwen-plus": {"used": {"value": 0}}}
 
 
 async def test_opened_accounts_only(

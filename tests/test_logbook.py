@@ -21,28 +21,28 @@ from homeassistant.core import Event, HomeAssistant
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.translation import async_load_integrations
 
+from .common import noon, report, spend_alike
 from .conftest import Poll, setup
 from .simulator import Fault, Simulator
-from .test_alerts import noon, report, spend_alike
 
 LONG = 16 * 60
 ACCOUNT = "Model Studio"
 
 CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
     "spend_level": (
-        lambda simulator: report(simulator, monthly_spend=410),
+        lambda simulator: report(simulator, monthly_spend=310),
         ACCOUNT,
-        "The spend reached 80 % of the budget",
+        "The spend reached 50 % of the budget",
     ),
     "balance_low": (
         lambda simulator: report(simulator, available=49.5),
         ACCOUNT,
-        "The balance is low: 49.5 USD",
+        "The balance is low: 49.50 USD",
     ),
     "model_level": (
-        lambda simulator: report(simulator, used=1010),
+        lambda simulator: report(simulator, used=810),
         "qwen-max",
-        "qwen-max reached 100 % of its limit",
+        "qwen-max reached 80 % of its limit",
     ),
     "rate_limited": (
         lambda simulator: simulator.fail(Fault.THROTTLED),
@@ -129,7 +129,7 @@ async def test_forecast(
     events = async_capture_events(hass, EVENT_ALERT)
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
     assert described(hass, events[0])["message"] == (
-        "The forecast of 310 USD is above the budget of 290 USD"
+        "The forecast of 310.00 USD is above the budget of 290.00 USD"
     )
 
 
@@ -142,4 +142,4 @@ async def test_language_of_home_assistant(
     events = async_capture_events(hass, EVENT_ALERT)
     report(simulator, monthly_spend=410)
     await poll()
-    assert described(hass, events[0])["message"] == "费用已达预算的 80 %"
+    assert described(hass, events[1])["message"] == "费用已达预算的 80 %"

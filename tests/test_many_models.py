@@ -20,9 +20,9 @@ from homeassistant.const import CONF_API_KEY, EVENT_STATE_CHANGED, STATE_UNAVAIL
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
+from .common import arm, model_levels, said
 from .conftest import API_KEY, Poll, answer, entity_id, setup, state
 from .simulator import Fault, Simulator
-from .test_alerts import arm, said
 
 MODELS = [f"model-{number:03}" for number in range(200)]
 
@@ -223,7 +223,7 @@ async def test_model_that_returns_with_many_others(
         hass,
         {
             "trigger": f"{DOMAIN}.model_level_reached",
-            "options": {"device_id": [device.id]},
+            "target": {"device_id": [device.id]},
         },
     )
     rows = simulator.body["data"]["models"]
@@ -233,7 +233,7 @@ async def test_model_that_returns_with_many_others(
         other["used"] = 2
     rows.append(row | {"used": 100})
     await poll()
-    assert said(told) == [("model_level_reached", 100)]
+    assert said(told) == model_levels(80, 100)
 
 
 def devices(hass: HomeAssistant) -> set[str | None]:

@@ -27,9 +27,18 @@ from homeassistant.helpers.translation import async_get_translations
 from homeassistant.loader import async_get_integration
 from homeassistant.setup import async_setup_component
 
-from .conftest import NOW, Poll, attributes, entity_id, open_options, setup, state
+from .common import report
+from .conftest import (
+    NOW,
+    Poll,
+    attributes,
+    entity_id,
+    give_access_key,
+    open_options,
+    setup,
+    state,
+)
 from .simulator import Fault, Simulator
-from .test_alerts import give_access_key, report
 
 AMOUNTS = (CONF_MONTHLY_BUDGET, CONF_LOW_BALANCE)
 LEVELS = (CONF_SPEND_LEVELS, CONF_MODEL_LEVELS)

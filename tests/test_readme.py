@@ -1,6 +1,9 @@
-"""What the README tells people to paste works, and what it names exists."""
+"""What the documents tell people to paste works, and what they name exists."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+import csv
+from decimal import Decimal
+import json
 from pathlib import Path
 import re
 from typing import Any
@@ -10,6 +13,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     async_capture_events,
+    async_mock_service,
 )
 import yaml
 
@@ -23,10 +27,14 @@ from custom_components.alibaba_cloud.const import (
     CONF_BASE_URL,
     CONF_FORECAST_ALERT,
     CONF_MODELS,
+    CONSOLES,
     DOMAIN,
+    RAM_CONSOLES,
 )
 from custom_components.alibaba_cloud.dashboard import MODULE, MODULE_URL
-from custom_components.alibaba_cloud.ledger import Alert, AlertKind
+from custom_components.alibaba_cloud.entity import FigureDescription
+from custom_components.alibaba_cloud.failures import Status
+from custom_components.alibaba_cloud.ledger import Alert, AlertKind, AlertOptions
 from custom_components.alibaba_cloud.llm import GetAccountUsageTool
 from custom_components.alibaba_cloud.options_flow import AMOUNTS, LEVELS
 from custom_components.alibaba_cloud.sensor import (
@@ -34,32 +42,103 @@ from custom_components.alibaba_cloud.sensor import (
     MODEL_SENSORS,
     STATUS,
 )
-from custom_components.alibaba_cloud.trigger import TRIGGERS, AlertTrigger
+from custom_components.alibaba_cloud.sources import INTERVALS, PERMISSIONS, Source
+from custom_components.alibaba_cloud.trigger import TRIGGERS
 from homeassistant.components.automation import EVENT_AUTOMATION_TRIGGERED
-from homeassistant.const import CONF_API_KEY, EVENT_CALL_SERVICE
+from homeassistant.components.sensor import SensorEntityDescription
+from homeassistant.const import CONF_API_KEY, EVENT_CALL_SERVICE, EntityCategory
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.entity import EntityDescription
+from homeassistant.helpers import condition, config_validation as cv, trigger
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, NOW, Poll, setup
+from .conftest import API_KEY, NOW, Poll, give_access_key, setup
 from .simulator import Fault, Simulator
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+INTEGRATION = ROOT / "custom_components" / DOMAIN
+READMES = ("README.md", "README.zh-CN.md")
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+}
+TEXTS = json.loads((INTEGRATION / "translations" / "en.json").read_text())
 NAME = "Model Studio (cn-beijing)"
+README_EXAMPLE = "Model Studio budget"
 
+READ_BY = {
+    Source.QUOTAS: "API key",
+    Source.SPEND: "Bill",
+    Source.BALANCE: "Balance",
+    Source.RATES: "Prometheus",
+    Source.TOTALS: "Prometheus",
+}
+
+type Described = FigureDescription[Any]
 type Told = Callable[[str], list[tuple[str, str]]]
 
 
-def section(title: str) -> str:
-    """Return the section of the README with this title."""
-    return next(text for text in README.split("\n## ") if text.startswith(f"{title}\n"))
+def section(document: str, title: str) -> str:
+    """Return a section of a document, up to the next heading of its level or above."""
+    text = DOCUMENTS[document]
+    found = re.search(rf"^(#+) {re.escape(title)}\n", text, re.MULTILINE)
+    assert found, f"{document} has no section {title}"
+    rest = text[found.end() :]
+    end = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
 
 
-def blocks(title: str) -> list[Any]:
-    """Return what a section says to paste."""
-    found = re.findall(r"```yaml\n(.*?)```", section(title), re.DOTALL)
-    return [yaml.safe_load(block) for block in found]
+def rows(document: str, title: str) -> list[list[str]]:
+    """Return the rows of the tables in a section, without their headings."""
+    tables = re.findall(
+        r"^\|.*\n\|[-|]+\|\n((?:\|.*\n)*)", section(document, title), re.MULTILINE
+    )
+    return [
+        [cell.strip() for cell in row.strip("|").split("|")]
+        for table in tables
+        for row in table.splitlines()
+    ]
+
+
+def names(cells: Iterable[str]) -> list[str]:
+    """Return the names in code in cells."""
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def pasted(text: str) -> list[Any]:
+    """Return the YAML that a text tells people to paste."""
+    return [
+        yaml.safe_load(block)
+        for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    ]
+
+
+def fields(file: str) -> dict[str, Any]:
+    """Return what a YAML file of the integration offers in the editor, by name.
+
+    A name that begins with a dot is an anchor.
+    """
+    offered = yaml.safe_load((INTEGRATION / file).read_text())
+    return {name: it for name, it in offered.items() if not name.startswith(".")}
+
+
+# Automations
+
+
+def without_target(automation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an automation that watches all accounts: examples name made-up devices."""
+    return {
+        **automation,
+        "triggers": [
+            {key: value for key, value in trigger.items() if key != "target"}
+            for trigger in automation["triggers"]
+        ],
+    }
+
+
+def automations() -> list[dict[str, Any]]:
+    """Return the complete automations of the documents."""
+    examples = pasted(section("docs/automations.md", "Complete automations"))
+    return [*examples, *map(without_target, pasted(section("README.md", "Example")))]
 
 
 @pytest.fixture
@@ -69,7 +148,7 @@ async def automated(
     freezer: FrozenDateTimeFactory,
     simulator: Simulator,
 ) -> None:
-    """Set up an account of the README's name, and the automations."""
+    """Set up an account of the examples' name, and the automations."""
     freezer.move_to(NOW)
     entry = MockConfigEntry(
         domain=DOMAIN,
@@ -80,7 +159,7 @@ async def automated(
     await setup(hass, entry)
     assert await async_setup_component(hass, "persistent_notification", {})
     assert await async_setup_component(
-        hass, "automation", {"automation": blocks("Automations")}
+        hass, "automation", {"automation": automations()}
     )
     await hass.async_block_till_done()
 
@@ -110,9 +189,22 @@ async def test_spend_automation(simulator: Simulator, poll: Poll, told: Told) ->
         simulator.body["data"]["monthly_spend"] = spend
         await poll()
     assert told("Model Studio spend") == [
-        (NAME, "80 % of the budget: 400 of 500 USD are spent."),
-        (NAME, "100 % of the budget: 500 of 500 USD are spent."),
+        (NAME, "80 % of the budget, 400.00 of 500.00 USD, are spent."),
     ]
+
+
+@pytest.mark.parametrize("document", READMES)
+async def test_example_of_the_readme(
+    simulator: Simulator, poll: Poll, told: Told, document: str
+) -> None:
+    """It sends what the README says it does."""
+    data = simulator.body["data"]
+    for data["monthly_spend"] in (200, 243.5, 259):
+        data["spend_limit"] = 260
+        await poll()
+    [(title, message)] = told(README_EXAMPLE)
+    assert title == NAME
+    assert re.search(rf'["“]{message}["”]', DOCUMENTS[document])
 
 
 @pytest.mark.logs("Error fetching")
@@ -144,8 +236,10 @@ async def test_rejected_key_automation(
 
 
 @pytest.mark.logs("Error fetching")
-async def test_older_habits(simulator: Simulator, poll: Poll, told: Told) -> None:
-    """They do what the README says of them: fire again after an outage."""
+async def test_automation_on_a_figure(
+    simulator: Simulator, poll: Poll, told: Told
+) -> None:
+    """It does what is said of it: it fires again after an outage."""
     simulator.body["data"]["monthly_spend"] = 400
     await poll()
     assert told("Model Studio spend above 80 %") == []
@@ -157,23 +251,265 @@ async def test_older_habits(simulator: Simulator, poll: Poll, told: Told) -> Non
     await poll()
     assert (
         told("Model Studio spend above 80 %")
-        == [("Model Studio", "410 USD of 500 USD are spent.")] * 2
+        == [("Model Studio", "410.00 of 500.00 USD are spent.")] * 2
     )
-    assert told("Model Studio spend") == [
-        (NAME, "80 % of the budget: 400 of 500 USD are spent.")
-    ]
+    assert len(told("Model Studio spend")) == 1
 
 
 @pytest.mark.usefixtures("automated")
 async def test_automations_name_entities_that_exist(hass: HomeAssistant) -> None:
-    named = set(re.findall(r"\b(?:binary_)?sensor\.\w+", section("Automations")))
+    examples = section("docs/automations.md", "Complete automations")
+    named = set(re.findall(r"\b(?:binary_)?sensor\.\w+", examples))
     assert named
     assert {name for name in named if hass.states.get(name) is None} == set()
 
 
-def test_dashboard() -> None:
+def examples_of(kind: str) -> Iterator[dict[str, Any]]:
+    """Yield all triggers or conditions of the integration that are to be pasted."""
+    for text in DOCUMENTS.values():
+        for block in pasted(text):
+            if isinstance(block, dict):
+                for example in block.get(f"{kind}s", ()):
+                    if example[kind].startswith(f"{DOMAIN}."):
+                        yield example
+
+
+@pytest.mark.parametrize(
+    ("kind", "existing"), [("trigger", TRIGGERS), ("condition", CONDITIONS)]
+)
+def test_there_is_an_example_of_each_with_a_target(
+    kind: str, existing: Mapping[str, object]
+) -> None:
+    offered = fields(f"{kind}s.yaml")
+    with_target = set()
+    for example in examples_of(kind):
+        name = example[kind].removeprefix(f"{DOMAIN}.")
+        assert example.keys() <= {kind, "target", "options"}
+        options = example.get("options", {}).keys()
+        assert options <= offered[name].get("fields", {}).keys()
+        if "target" in example:
+            with_target.add(name)
+    assert with_target == existing.keys()
+
+
+@pytest.mark.usefixtures("automated")
+async def test_examples_are_valid(hass: HomeAssistant) -> None:
+    triggers = cv.TRIGGER_SCHEMA(list(examples_of("trigger")))
+    await trigger.async_validate_trigger_config(hass, triggers)
+    for example in examples_of("condition"):
+        checked = cv.CONDITION_SCHEMA(example)
+        await condition.async_validate_condition_config(hass, checked)
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"), [("trigger", "Triggers"), ("condition", "Conditions")]
+)
+def test_triggers_and_conditions_are_in_their_tables(kind: str, title: str) -> None:
+    offered = fields(f"{kind}s.yaml")
+    table = {
+        name.removeprefix(f"{DOMAIN}."): cells
+        for cells in rows("docs/automations.md", title)
+        for name in names(cells[:1])
+    }
+    assert table.keys() == offered.keys()
+    for name, cells in table.items():
+        options = {*offered[name].get("fields", {})}
+        assert {*names(cells[3:])} == options
+        assert cells[1] == TEXTS[f"{kind}s"][name]["name"]
+        if kind == "trigger":
+            assert names(cells[2:3]) == [TRIGGERS[name].kind]  # type: ignore[attr-defined]
+
+
+# Reference tables
+
+
+def test_all_of_the_alerts_is_in_the_tables() -> None:
+    """And nothing that there is not."""
+    attributes = Alert(kind=AlertKind.RECOVERED, alert_id="").as_dict()
+    assert sorted(
+        names(cells[0] for cells in rows("docs/automations.md", "Alerts"))
+    ) == sorted([*AlertKind, *attributes])
+
+
+def kind_of(figure: Described) -> str:
+    """Return the kind of a figure, as the tables have it."""
+    unit = state_class = None
+    if isinstance(figure, SensorEntityDescription):
+        unit, state_class = figure.native_unit_of_measurement, figure.state_class
+    kind = figure.device_class or unit or "number"
+    return f"{kind}, {state_class}" if state_class else kind
+
+
+def read_by(figure: Described) -> str:
+    """Return what reports a figure, as the tables have it."""
+    return ", ".join(dict.fromkeys(READ_BY[source] for source in figure.sources))
+
+
+def name_of(figure: Described) -> str:
+    """Return the English name of the entity of a figure."""
+    domain = (
+        "sensor" if isinstance(figure, SensorEntityDescription) else "binary_sensor"
+    )
+    name: str = TEXTS["entity"][domain][figure.translation_key]["name"]
+    return name
+
+
+ACCOUNT: list[Described] = [
+    *ACCOUNT_SENSORS,
+    STATUS,
+    *ACCOUNT_BINARY_SENSORS,
+    *STATUS_BINARY_SENSORS,
+]
+DIAGNOSTIC = {
+    figure.key: figure
+    for figure in ACCOUNT
+    if figure.entity_category is EntityCategory.DIAGNOSTIC
+}
+
+
+@pytest.mark.parametrize(
+    ("title", "figures"),
+    [
+        ("Account", [f for f in ACCOUNT if f.key not in DIAGNOSTIC]),
+        ("Model", MODEL_SENSORS),
+    ],
+)
+def test_entities_are_in_the_tables(title: str, figures: list[Described]) -> None:
+    assert {tuple(cells[:4]) for cells in rows("docs/entities.md", title)} == {
+        (name_of(figure), f"`{figure.key}`", kind_of(figure), read_by(figure))
+        for figure in figures
+    }
+
+
+def test_diagnostic_entities_are_in_the_table() -> None:
+    table = rows("docs/entities.md", "Account: diagnostic")
+    assert {tuple(cells[:3]) for cells in table} == {
+        (name_of(figure), f"`{figure.key}`", kind_of(figure))
+        for figure in DIAGNOSTIC.values()
+    }
+
+
+def test_model_entities_say_what_is_disabled_or_diagnostic() -> None:
+    table = {
+        cells[1].strip("`"): cells[4] for cells in rows("docs/entities.md", "Model")
+    }
+    for figure in MODEL_SENSORS:
+        text = table[figure.key]
+        disabled = not figure.entity_registry_enabled_default
+        assert ("Disabled by default" in text) is disabled
+        assert ("(diagnostic)" in text) is (
+            figure.entity_category is EntityCategory.DIAGNOSTIC
+        )
+
+
+def test_intervals_are_in_the_table() -> None:
+    title = "When an entity exists, and what it shows"
+    table = {cells[0]: cells[2] for cells in rows("docs/entities.md", title)}
+    for source, name in READ_BY.items():
+        if source in INTERVALS:
+            minutes = INTERVALS[source].total_seconds() / 60
+            assert re.search(rf"\b{minutes:.0f} minute", table[name])
+
+
+def test_options_are_in_the_tables() -> None:
+    defaults = AlertOptions()
+    table = {
+        name: cells[2]
+        for title in ("Models", "Budget and alerts", "Assist")
+        for cells in rows("docs/options.md", title)
+        for name in names(cells[:1])
+    }
+    assert table.keys() == {
+        *(CONF_MODELS, CONF_ASSISTANT, CONF_FORECAST_ALERT),
+        *AMOUNTS,
+        *LEVELS,
+    }
+    for option, levels in LEVELS.items():
+        assert table[option] == ", ".join(map(str, levels))
+    for option in AMOUNTS:
+        assert (table[option], getattr(defaults, option)) == ("empty", None)
+    assert (table[CONF_FORECAST_ALERT], defaults.forecast_alert) == ("on", True)
+    assert f"`{GetAccountUsageTool.name}`" in section("docs/options.md", "Assist")
+
+
+def test_fields_of_the_set_up_are_in_the_table() -> None:
+    """Each field of each form by its English name."""
+    table = section("docs/options.md", "Fields of the set-up")
+    for step in ("api_key", "workspace", "url", "access_key"):
+        form = TEXTS["config"]["step"][step]
+        for name in form["data"].values():
+            assert re.search(rf"^\| (.*, )?{name}\b", table, re.MULTILINE)
+    for name in form["sections"]["endpoints"]["data"].values():
+        assert f"| Endpoints: {name} |" in table
+
+
+@pytest.mark.parametrize(("name", "action"), fields("services.yaml").items())
+def test_actions_are_in_the_tables(name: str, action: Mapping[str, Any]) -> None:
+    title = TEXTS["services"][name]["name"]
+    table = rows("docs/actions.md", title)
+    assert names(cells[0] for cells in table) == [*action["fields"]]
+    for cells in table:
+        [field] = names(cells[:1])
+        required = action["fields"][field].get("required", False)
+        assert cells[1].startswith("Optional.") is not required
+    example, *_ = pasted(section("docs/actions.md", title))
+    assert example["action"] == f"{DOMAIN}.{name}"
+    assert example["data"].keys() <= action["fields"].keys()
+
+
+async def test_csv_script(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """The script sends a row for each day and model, which add up to the spend."""
+    freezer.move_to(NOW)
+    give_access_key(hass, entry, simulator)
+    await setup(hass, entry)
+    title = "Example: the spend of the month as CSV"
+    [script] = pasted(section("docs/actions.md", title))
+    script["sequence"][0]["data"]["config_entry_id"] = entry.entry_id
+    sent = async_mock_service(hass, "notify", "send_message")
+    assert await async_setup_component(hass, "script", {"script": {"csv": script}})
+    await hass.services.async_call("script", "csv", blocking=True)
+
+    [message] = [call.data["message"] for call in sent]
+    lines = list(csv.DictReader(message.splitlines()))
+    assert {line["date"] for line in lines} == {
+        f"2026-08-{day:02}" for day in range(1, 16)
+    }
+    assert {"qwen-max", "qwen-plus"} <= {line["model"] for line in lines}
+    assert {line["currency"] for line in lines} == {"CNY"}
+    assert sum(Decimal(line["amount"]) for line in lines) == Decimal("886.53")
+
+
+def test_permissions_are_in_the_table() -> None:
+    table = rows("docs/permissions.md", "AccessKey")
+    assert {*names(cells[1] for cells in table)} == {*PERMISSIONS.values()}
+
+
+@pytest.mark.parametrize("document", READMES)
+def test_readmes_name_what_exists(document: str) -> None:
+    text = DOCUMENTS[document]
+    for status in Status:
+        assert text.count(f"\n| `{status}` |") == 1
+    for permission in PERMISSIONS.values():
+        assert f"`{permission}`" in text
+    for url in (*CONSOLES.values(), *RAM_CONSOLES.values()):
+        assert f"]({url})" in text
+    commands = [
+        line
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    assert commands == ["scripts/develop", "scripts/test"]
+
+
+@pytest.mark.parametrize("document", READMES)
+def test_dashboard(document: str) -> None:
     """What is pasted for the dashboard names what the module is and defines."""
-    own_view, resource_list = blocks("Dashboard")
+    own_view, resource_list, *_ = pasted(DOCUMENTS[document])
     [view] = own_view["views"]
     module = MODULE.read_text(encoding="utf-8")
     strategy = view["strategy"]
@@ -184,78 +520,60 @@ def test_dashboard() -> None:
     assert resource["type"] == "module"
 
 
-def test_every_entity_is_in_the_table() -> None:
-    table = section("Devices and entities")
-    descriptions: list[EntityDescription] = [
-        *ACCOUNT_SENSORS,
-        *MODEL_SENSORS,
-        STATUS,
-        *ACCOUNT_BINARY_SENSORS,
-        *STATUS_BINARY_SENSORS,
-    ]
-    for description in descriptions:
-        assert f"`{description.key}`" in table
-    assert "`alerts`" in table
+def test_both_readmes_have_the_same_content() -> None:
+    """The same sections, tables, pictures, links and things to paste."""
+    english, chinese = (DOCUMENTS[name] for name in READMES)
+    for pattern in (
+        r"^#+ ",
+        r"^\|(?=.)",
+        r"\]\((?!README)([^)#]+)",
+        r"^```\w*$",
+        r"^\d\. ",
+    ):
+        assert re.findall(pattern, english, re.MULTILINE) == re.findall(
+            pattern, chinese, re.MULTILINE
+        )
+    assert pasted(english) == pasted(chinese)
 
 
-def first_columns(rows: Iterable[str]) -> set[str]:
-    """Return the names in code in the first columns of tables."""
+def test_architecture_names_every_module() -> None:
+    """And no file that does not exist."""
+    text = DOCUMENTS["docs/architecture.md"]
+    modules = {path.name for path in INTEGRATION.glob("*.py")}
+    table = names(cells[1] for cells in rows("docs/architecture.md", "Where is what"))
+    named = {name for name in table if name.endswith(".py")}
+    assert named - {"model_studio/errors.py"} == modules - {"__init__.py", "const.py"}
+    for path in re.findall(r"`((?:model_studio|ledger)/\w+\.py)`", text):
+        assert (INTEGRATION / path).is_file()
+
+
+# Links
+
+
+def anchors(document: str) -> set[str]:
+    """Return the anchors that a document's headings have on GitHub."""
     return {
-        name
-        for row in rows
-        if row.startswith("|")
-        for name in re.findall(r"`([^`]+)`", row.split("|")[1])
-    }
-
-
-def test_all_of_the_alerts_is_in_the_tables() -> None:
-    """And nothing that there is not."""
-    assert first_columns(section("Alerts").splitlines()) == {
-        *AMOUNTS,
-        *LEVELS,
-        CONF_FORECAST_ALERT,
-        *(kind.value for kind in AlertKind),
-        *Alert(kind=AlertKind.RECOVERED, alert_id="").as_dict(),
-        *(f"{DOMAIN}.{name}" for name in (*TRIGGERS, *CONDITIONS)),
-    }
-
-
-@pytest.mark.parametrize(("name", "trigger"), TRIGGERS.items())
-def test_triggers_are_of_the_alerts_they_are_said_to_be(
-    name: str, trigger: type[AlertTrigger]
-) -> None:
-    [row] = [
-        row
-        for row in section("Alerts").splitlines()
-        if row.startswith(f"| `{DOMAIN}.{name}`")
-    ]
-    _, _, alert, options, _ = row.split("|")
-    assert alert.strip() == f"`{trigger.kind.value}`"
-    assert set(re.findall(r"`(\w+)`", options)) == {
-        str(option) for option in trigger.options
-    }
-
-
-def test_options_are_in_the_tables() -> None:
-    for option in (CONF_MODELS, CONF_ASSISTANT):
-        assert f"| `{option}` |" in section("Setup")
-    assert f"`{GetAccountUsageTool.name}`" in section("Assist")
-
-
-def test_links_within_lead_somewhere() -> None:
-    headings = {
         re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+        for heading in re.findall(r"^#+ (.+)$", DOCUMENTS[document], re.MULTILINE)
     }
-    links = re.findall(r"\]\(#([^)]+)\)", README)
-    assert links
-    assert set(links) <= headings
-    for path in re.findall(r"\]\((?!https?:|#|assets/)([^)#]+)", README):
-        assert (ROOT / path).is_file()
 
 
-def test_pictures_exist() -> None:
-    pictures = re.findall(r"!\[[^]]+\]\((assets/[^)]+)\)", README)
-    assert pictures
-    for picture in pictures:
-        assert (ROOT / picture).is_file()
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document: str) -> None:
+    text = re.sub(r"```.*?```", "", DOCUMENTS[document], flags=re.DOTALL)
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / document).parent / path if path else ROOT / document
+        assert target.is_file(), link
+        if anchor:
+            name = target.resolve().relative_to(ROOT).as_posix()
+            assert anchor in anchors(name), link
+
+
+def test_every_document_is_linked() -> None:
+    linked = {
+        path
+        for text in DOCUMENTS.values()
+        for path in re.findall(r"\]\((?:\.\./|docs/)*([\w.-]+\.md)", text)
+    }
+    assert {name.removeprefix("docs/") for name in DOCUMENTS} <= linked

@@ -22,7 +22,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, NOW, Poll, answer, setup
+from .conftest import API_KEY, NOW, Poll, answer, give_access_key, setup
 from .simulator import Fault, Simulator
 
 
@@ -204,6 +204,36 @@ async def test_environment_variable(
     assert issues(hass) == {}
 
 
+@pytest.mark.logs("Error fetching Model Studio data")
+async def test_limits_only(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """The issue says how to see more. It can be ignored, and ends with an AccessKey."""
+    simulator.body = None
+    simulator.account.answer = "limits"
+    await setup(hass, entry)
+    registry = ir.async_get(hass)
+    issue = registry.async_get_issue(DOMAIN, "no_access_key_account")
+    assert issue is not None
+    assert issue.severity is ir.IssueSeverity.WARNING
+    assert not issue.is_fixable
+    assert issue.learn_more_url == "https://ram.console.alibabacloud.com/users"
+    assert issues(hass) == {"no_access_key": {"account": "Model Studio"}}
+
+    ir.async_ignore_issue(hass, DOMAIN, issue.issue_id, ignore=True)
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    issue = registry.async_get_issue(DOMAIN, "no_access_key_account")
+    assert issue is not None
+    assert issue.dismissed_version is not None
+
+    give_access_key(hass, entry, simulator)
+    simulator.fail(Fault.SERVER_ERROR)
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert issues(hass) == {}
+
+
 MODELS_GONE = "qwen-old, wan-old"
 
 
@@ -290,7 +320,7 @@ async def test_chosen_model_is_gone(
 
 
 async def test_names_of_models_that_are_gone(
-    hass: HomeAssistant, entry: MockConfigEntry, repairs: Repairs
+    hass: HomeAssistant, account: MockConfigEntry, repairs: Repairs
 ) -> None:
     """Whatever is in a name, it is that model and no other."""
     gone = [
@@ -302,16 +332,17 @@ async def test_names_of_models_that_are_gone(
         "通义\\千问",
     ]
     hass.config_entries.async_update_entry(
-        entry, options={CONF_MODELS: ["qwen-max", *gone, "qwen-plus"]}
+        account, options={CONF_MODELS: ["qwen-max", *gone, "qwen-plus"]}
     )
-    await setup(hass, entry)
+    await hass.config_entries.async_reload(account.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
     shown = (
         r"!\[a\](https\://a.example/a.png), \<img src=//a.example\>, "
         'qwen-max, qwen-plus, the "best", '
         r"xexe.\[31m, 通义\\千问"
     )
     await repairs.submit(await repairs.open(shown))
-    assert entry.options == {CONF_MODELS: ["qwen-max", "qwen-plus"]}
+    assert account.options == {CONF_MODELS: ["qwen-max", "qwen-plus"]}
 
 
 async def stop(
@@ -389,9 +420,11 @@ async def test_every_issue_has_its_text(hass: HomeAssistant) -> None:
         "free_quota_used_up",
         "history_failing",
         "model_gone",
+        "no_access_key",
         "no_models",
         "over_spend_limit",
         "service_not_enabled",
         "spend_failing",
+        "statistics_not_written",
         "telemetry_failing",
     }

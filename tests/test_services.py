@@ -1,23 +1,18 @@
-"""The action that returns all that is known."""
+"""The actions that return an account's figures and its spend."""
 
 from typing import Any
 
+from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.alibaba_cloud.const import (
-    CONF_ACCESS_KEY_ID,
-    CONF_ACCESS_KEY_SECRET,
-    CONF_BALANCE_ENDPOINT,
-    CONF_BILLING_ENDPOINT,
-    DOMAIN,
-)
+from custom_components.alibaba_cloud.const import CONF_MODELS, DOMAIN
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.json import json_dumps
 
-from .conftest import API_KEY, setup
+from .conftest import API_KEY, NOW, Poll, give_access_key, setup
 from .simulator import Fault, Simulator
 
 
@@ -33,6 +28,17 @@ async def get_usage(hass: HomeAssistant, **data: Any) -> dict[str, Any]:
     assert API_KEY not in json_dumps(response)
     assert isinstance(response, dict)
     return response
+
+
+async def get_spend(hass: HomeAssistant, **data: Any) -> Any:
+    """Call the action."""
+    return await hass.services.async_call(
+        DOMAIN,
+        "get_spend",
+        {"config_entry_id": "account", **data},
+        blocking=True,
+        return_response=True,
+    )
 
 
 @pytest.mark.usefixtures("account")
@@ -65,26 +71,56 @@ async def test_get_usage_of_models(
 async def test_get_usage_of_limits(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Models without a device are in it too, and what is unknown is None."""
+    """Only followed models are returned, unless all are asked for."""
     simulator.body = None
     simulator.account.answer = "limits"
+    followed, other = (model.name for model in simulator.account.models[:2])
+    hass.config_entries.async_update_entry(entry, options={CONF_MODELS: [followed]})
     await setup(hass, entry)
     usage = await get_usage(hass)
-    assert usage["account"]["available_data"]["value"] == "limits"
-    assert usage["account"]["monthly_spend"] == {"value": None, "unit": None}
-    assert len(usage["models"]) > 100
-    model = simulator.account.models[0]
-    assert usage["models"][model.name]["rpm"] == {
-        "value": model.rpm,
+    assert usage["account"]["available_data"] == {"value": "limits"}
+    assert "monthly_spend" not in usage["account"]
+    assert usage["models"].keys() == {followed}
+    assert usage["models"][followed]["rpm"] == {
+        "value": simulator.account.models[0].rpm,
         "unit": "requests/min",
     }
+    everything = await get_usage(hass, include_all_models=True)
+    assert len(everything["models"]) > 100
+    assert everything["models"][followed] == usage["models"][followed]
+    found = await get_usage(hass, model=other, include_all_models=True)
+    assert found["models"].keys() == {other}
+    with pytest.raises(ServiceValidationError) as err:
+        await get_usage(hass, model=other)
+    assert err.value.translation_key == "no_followed_model"
+    assert str(err.value).startswith(
+        f"No followed model of Model Studio matches {other}"
+    )
+
+
+async def test_get_usage_without_nulls(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Unknown figures and models without any are left out. A figure of 0 is not."""
+    simulator.body["data"] = {
+        "monthly_spend": 0,
+        "models": [{"model": "qwen-max"}, {"model": "qwen-plus", "used": 0}],
+    }
+    await setup(hass, entry)
+    usage = await get_usage(hass)
+    assert usage.keys() == {"status", "read_at", "account", "models"}
+    assert usage["account"] == {
+        "monthly_spend": {"value": 0.0, "unit": "USD"},
+        "available_data": {"value": "spend_and_usage"},
+    }
+    assert usage["models"] == {"qwen-plus": {"used": {"value": 0}}}
 
 
 @pytest.mark.usefixtures("account")
 async def test_no_such_model(hass: HomeAssistant) -> None:
-    """It says so."""
+    """The error names the account and the pattern."""
     with pytest.raises(ServiceValidationError) as err:
-        await get_usage(hass, model="gpt-*")
+        await get_usage(hass, model="gpt-*", include_all_models=True)
     assert str(err.value) == "Model Studio lists no model that matches gpt-*"
 
 
@@ -109,6 +145,24 @@ async def test_nothing_read_yet(
     assert err.value.translation_key == "nothing_read"
 
 
+@pytest.mark.logs("Error fetching")
+async def test_get_usage_of_a_failing_account(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """The last figures come with the reason, until their day is over."""
+    simulator.fail(Fault.UNAUTHORIZED)
+    await poll(60)
+    usage = await get_usage(hass)
+    assert usage["status"] == "auth"
+    assert "InvalidApiKey" in usage["message"]
+    assert usage["read_at"] == "2026-08-15T12:00:00+00:00"
+    assert usage["account"]["daily_spend"] == {"value": 12.34, "unit": "USD"}
+    await poll(24 * 3600)
+    usage = await get_usage(hass)
+    assert "daily_spend" not in usage["account"]
+    assert usage["account"]["monthly_spend"] == {"value": 187.65, "unit": "USD"}
+
+
 @pytest.mark.parametrize("period", ["day", "month"])
 @pytest.mark.parametrize(
     ("start", "known"),
@@ -123,36 +177,92 @@ async def test_get_spend_until_the_last_day_there_is(
     known: bool,
 ) -> None:
     """Nothing is billed there, and a range that is too long is refused all the same."""
-    [(access_key_id, secret)] = simulator.access_keys.items()
-    hass.config_entries.async_update_entry(
-        entry,
-        data={
-            **entry.data,
-            CONF_ACCESS_KEY_ID: access_key_id,
-            CONF_ACCESS_KEY_SECRET: secret,
-            CONF_BILLING_ENDPOINT: simulator.openapi_url,
-            CONF_BALANCE_ENDPOINT: simulator.openapi_url,
-        },
-    )
+    give_access_key(hass, entry, simulator)
     await setup(hass, entry)
-
-    async def get_spend() -> Any:
-        return await hass.services.async_call(
-            DOMAIN,
-            "get_spend",
-            {
-                "config_entry_id": "account",
-                "start_date": start,
-                "end_date": "9999-12-31",
-                "period": period,
-            },
-            blocking=True,
-            return_response=True,
-        )
-
+    dates = {"start_date": start, "end_date": "9999-12-31", "period": period}
     if known:
-        assert (await get_spend())["periods"] == []
+        assert (await get_spend(hass, **dates))["periods"] == []
     else:
         with pytest.raises(ServiceValidationError) as err:
-            await get_spend()
-        assert err.value.translation_key == "invalid_range"
+            await get_spend(hass, **dates)
+        assert err.value.translation_key == "range_too_long"
+
+
+async def test_get_spend_by_default(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """It returns this month of the billing time zone, with numbers as amounts."""
+    # It is the first of September in Beijing.
+    freezer.move_to("2026-08-31 17:00:00+00:00")
+    give_access_key(hass, entry, simulator)
+    await setup(hass, entry)
+    assert [p["start"] for p in (await get_spend(hass))["periods"]] == ["2026-09-01"]
+
+    freezer.move_to("2026-09-03 12:00:00+00:00")
+    spend = await get_spend(hass)
+    assert [p["start"] for p in spend["periods"]] == [
+        "2026-09-01",
+        "2026-09-02",
+        "2026-09-03",
+    ]
+    assert spend["currency"] == "CNY"
+    assert isinstance(spend["total"], float)
+    for period in spend["periods"]:
+        assert isinstance(period["amount"], float)
+        assert all(isinstance(group["amount"], float) for group in period["groups"])
+        assert [group["key"] for group in period["groups"] if group["key"]]
+
+
+@pytest.mark.parametrize(
+    ("language", "not_assigned", "others"),
+    [("en", "Not assigned", "Others"), ("de", "Nicht zugeordnet", "Sonstige")],
+)
+async def test_get_spend_of_groups_without_a_key(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    language: str,
+    not_assigned: str,
+    others: str,
+) -> None:
+    """Their key is null, and their name is one to read."""
+    freezer.move_to(NOW)
+    hass.config.language = language
+    give_access_key(hass, entry, simulator)
+    await setup(hass, entry)
+    simulator.trend_body = {
+        "success": True,
+        "data": {
+            "resultByTime": [
+                {
+                    "period": "20260815",
+                    "total": {"amount": "10", "currency": "CNY"},
+                    "periodDetails": [
+                        {"key": "ws-1", "name": "Home", "amount": "4.10"},
+                        {"key": "DIMENSION_FILTER_NULL_VALUE", "amount": "3"},
+                        {"key": "-", "name": "-", "amount": "1"},
+                    ],
+                }
+            ],
+        },
+    }
+    spend = await get_spend(hass, group_by="workspace")
+    assert spend == {
+        "periods": [
+            {
+                "start": "2026-08-15",
+                "amount": 10.0,
+                "currency": "CNY",
+                "groups": [
+                    {"key": "ws-1", "name": "Home", "amount": 4.1},
+                    {"key": None, "name": not_assigned, "amount": 3.0},
+                    {"key": None, "name": not_assigned, "amount": 1.0},
+                    {"key": None, "name": others, "amount": 1.9},
+                ],
+            }
+        ]
+    }

@@ -1,6 +1,6 @@
 """What each fault of the AccessKey's services makes of what they report.
 
-The README shows it, which is what is expected here. `UPDATE_FAULT_MATRIX=1 scripts/test
+docs/faults.md shows it, which is what is expected here. `UPDATE_FAULT_MATRIX=1 scripts/test
 tests/test_source_faults.py` brings it up to date there.
 """
 
@@ -32,7 +32,7 @@ from .conftest import API_KEY, Poll, setup, state
 from .simulator import Account, Fault, Simulator
 from .simulator.server import Service
 from .test_coordinator import reauth_flows
-from .test_faults import LONG, README, poll
+from .test_faults import LONG, PAGE, poll
 
 __all__ = ["poll"]
 
@@ -51,8 +51,8 @@ COLUMNS: Final[dict[str, tuple[Service, Source, str]]] = {
 
 
 def rows() -> dict[str, list[str]]:
-    """Return the rows of the README's table by fault."""
-    section = SECTION.search(README.read_text())
+    """Return the rows of the page's table by fault."""
+    section = SECTION.search(PAGE.read_text())
     assert section
     cells = [line.strip("| ").split(" | ") for line in section.group().split("\n")]
     return {name.strip("`"): rest for name, *rest in cells[3:] if rest}
@@ -60,14 +60,14 @@ def rows() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="session")
 def seen() -> Iterator[dict[Fault, list[str]]]:
-    """Collect what was seen, and put it into the README if that is wanted."""
+    """Collect what was seen, and put it into the page if that is wanted."""
     seen: dict[Fault, list[str]] = {}
     yield seen
     if os.environ.get("UPDATE_FAULT_MATRIX"):
         lines = [["Fault", *COLUMNS], ["---"] * (1 + len(COLUMNS))]
         lines += [[f"`{fault}`", *seen[fault]] for fault in Fault if fault in seen]
         table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-        README.write_text(SECTION.sub(lambda _: f"\n{table}\n", README.read_text()))
+        PAGE.write_text(SECTION.sub(lambda _: f"\n{table}\n", PAGE.read_text()))
 
 
 @pytest.fixture

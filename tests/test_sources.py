@@ -267,7 +267,7 @@ async def test_failing_source_takes_its_own_figures_alone(
 async def test_lasting_failure_is_an_issue(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """One names the permission that is missing; both go when it is there."""
+    """Each names the missing permission, and disappears once it is granted."""
     simulator.denied = {"GetBillingTrend", "QueryAccountBalance"}
     for _ in range(4):
         await poll(15 * 60 + 1)
@@ -277,16 +277,60 @@ async def test_lasting_failure_is_an_issue(
     )
     await poll(15 * 60 + 1)
     assert issues(hass) == {"spend_failing", "balance_failing"}
-    issue = ir.async_get(hass).async_get_issue(DOMAIN, "balance_failing_account")
-    assert issue is not None
-    assert issue.translation_placeholders == {
-        "account": "Model Studio",
-        "error": "NotAuthorized: This API is not authorized for caller.",
-        "permission": "AliyunBSSReadOnlyAccess",
-    }
+    for key, error, permission in (
+        (
+            "balance_failing",
+            "NotAuthorized: This API is not authorized for caller.",
+            "AliyunBSSReadOnlyAccess",
+        ),
+        (
+            "spend_failing",
+            (
+                "NoPermission: You are not authorized to perform"
+                " modelstudio:GetBillingTrend."
+            ),
+            "modelstudio:GetBillingTrend",
+        ),
+    ):
+        issue = ir.async_get(hass).async_get_issue(DOMAIN, f"{key}_account")
+        assert issue is not None
+        assert issue.learn_more_url == "https://ram.console.alibabacloud.com/users"
+        assert issue.translation_placeholders == {
+            "account": "Model Studio",
+            "error": error,
+            "permission": permission,
+        }
     simulator.denied = set()
     await poll(15 * 60 + 1)
     assert issues(hass) == set()
+
+
+@pytest.mark.logs(*["Error fetching Model Studio balance"] * 2)
+async def test_wrong_site_is_asked_once(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Not again in later polls, nor after a reload."""
+    simulator.balance_applicable = False
+    await poll(15 * 60 + 1)
+    simulator.signed_requests.clear()
+    for _ in range(3):
+        await poll(15 * 60 + 1)
+    assert await hass.config_entries.async_reload(account.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert state(hass, "available_balance") == "unavailable"
+    assert "/" not in {request.path for request in simulator.signed_requests}
+
+
+async def test_month_without_a_bill_is_unknown(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Nothing has failed, and nothing is known."""
+    simulator.trend_body = {"success": True, "code": "200", "data": {}}
+    await poll(15 * 60 + 1)
+    for key in SPEND:
+        assert state(hass, key) == "unknown"
+        assert state(hass, key, FOLLOWED[0]) == "unknown"
+    assert failed_sources(hass) == {}
 
 
 @pytest.mark.logs(*(f"Error fetching Model Studio {s}" for s in ("rates", "totals")))
@@ -297,6 +341,12 @@ async def test_lasting_failure_of_prometheus_is_one_issue(
     for _ in range(6):
         await poll(15 * 60 + 1)
     assert issues(hass) == {"telemetry_failing"}
+    issue = ir.async_get(hass).async_get_issue(DOMAIN, "telemetry_failing_account")
+    assert issue is not None
+    assert issue.translation_placeholders is not None
+    assert issue.translation_placeholders["permission"] == (
+        "AliyunPrometheusMetricReadAccess"
+    )
     simulator.denied = set()
     await poll(15 * 60 + 1)
     assert issues(hass) == set()
@@ -1059,15 +1109,15 @@ async def test_get_spend(
     )
     days = [date(2026, 5, 1) + timedelta(days=n) for n in range(106)]
     billed = sum((total_on(simulator.account, day) for day in days), Decimal())
-    assert Decimal(spend["total"]) == billed
+    assert Decimal(str(spend["total"])) == billed
     assert spend["currency"] == "CNY"
     periods = spend["periods"]
     assert len(periods) == (4 if period == "month" else 106)
     assert periods[0]["start"] == "2026-05-01"
     for told in periods:
-        amounts = [Decimal(group["amount"]) for group in told["groups"]]
-        assert sum(amounts) == Decimal(told["amount"])
-    assert sum(Decimal(told["amount"]) for told in periods) == billed
+        amounts = [Decimal(str(group["amount"])) for group in told["groups"]]
+        assert sum(amounts) == Decimal(str(told["amount"]))
+    assert sum(Decimal(str(told["amount"])) for told in periods) == billed
     if group_by == "model":
         assert len(periods[0]["groups"]) > 45
         assert {"qwen-max", "billed-model-40"} <= {
@@ -1080,26 +1130,39 @@ async def test_get_spend_until_today(
 ) -> None:
     """By day and model, without being told."""
     spend = await get_spend(hass, start_date="2026-08-01")
-    assert spend["total"] == state(hass, "monthly_spend")
+    assert spend["total"] == float(state(hass, "monthly_spend") or 0)
     assert [told["start"] for told in spend["periods"]][-1] == "2026-08-15"
-    assert spend["periods"][-1]["amount"] == state(hass, "daily_spend")
+    assert spend["periods"][-1]["amount"] == float(state(hass, "daily_spend") or 0)
 
 
 @pytest.mark.parametrize(
-    ("start", "end"),
-    [("2026-08-02", "2026-08-01"), ("2026-08-16", None), ("2020-01-01", "2026-08-01")],
+    ("dates", "text"),
+    [
+        (
+            {"start_date": "2026-08-02", "end_date": "2026-08-01"},
+            "The start date 2026-08-02 is after the end date 2026-08-01",
+        ),
+        (
+            {"start_date": "2026-08-16"},
+            "The start date 2026-08-16 is after the end date 2026-08-15",
+        ),
+        (
+            {"end_date": "2026-07-31"},
+            "The start date 2026-08-01 is after the end date 2026-07-31",
+        ),
+        (
+            {"start_date": "2020-01-01"},
+            "The range of dates is longer than 5 years",
+        ),
+    ],
 )
+@pytest.mark.usefixtures("account")
 async def test_get_spend_of_no_range(
-    hass: HomeAssistant, account: MockConfigEntry, start: str, end: str | None
+    hass: HomeAssistant, dates: dict[str, str], text: str
 ) -> None:
-    data = {"start_date": start} | ({"end_date": end} if end else {})
     with pytest.raises(ServiceValidationError) as caught:
-        await get_spend(hass, **data)
-    assert caught.value.translation_key == "invalid_range"
-    assert (
-        f"From {start} to {end or '2026-08-15'} is no range of days, or longer than 5"
-        in str(caught.value)
-    )
+        await get_spend(hass, **dates)
+    assert str(caught.value) == text
 
 
 async def test_get_spend_without_an_access_key(

@@ -19,11 +19,13 @@ from custom_components.alibaba_cloud.condition import CONDITIONS, AccountConditi
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.event import AlibabaCloudAlerts
 from custom_components.alibaba_cloud.failures import FAILURES
+from custom_components.alibaba_cloud.history import STATISTICS_NOT_WRITTEN
 from custom_components.alibaba_cloud.ledger import Alert, AlertKind
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     ConnectionFailure,
 )
+from custom_components.alibaba_cloud.repairs import SOURCE_ISSUES
 from custom_components.alibaba_cloud.sensor import (
     ACCOUNT_SENSORS,
     MODEL_SENSORS,
@@ -32,9 +34,11 @@ from custom_components.alibaba_cloud.sensor import (
 from custom_components.alibaba_cloud.services import (
     GET_SPEND_SCHEMA,
     GET_USAGE_SCHEMA,
+    GROUPS_WITHOUT_KEY,
     SERVICE_GET_SPEND,
     SERVICE_GET_USAGE,
 )
+from custom_components.alibaba_cloud.sources import PERMISSIONS
 from custom_components.alibaba_cloud.trigger import TRIGGERS, AlertTrigger
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import EntityDescription
@@ -123,6 +127,7 @@ ISSUES: dict[str, set[str]] = {
     "free_quota_used_up": {"error"},
     "history_failing": {"error", "permission"},
     "model_gone": {"models"},
+    "no_access_key": set(),
     "no_models": set(),
     "over_spend_limit": {"spend", "limit"},
     "service_not_enabled": {"error"},
@@ -255,9 +260,7 @@ def test_alerts(english: Any) -> None:
 def test_activity(english: Any) -> None:
     """Each alert is a sentence, filled with what applies to it."""
     said = {
-        key: text
-        for key, text in english["common"].items()
-        if not key.startswith("dashboard_")
+        key: text for key, text in english["common"].items() if key.startswith("alert_")
     }
     assert said.keys() == {f"alert_{kind}" for kind in AlertKind}
     assert {field for text in said.values() for field in placeholders(text)} <= (
@@ -265,16 +268,37 @@ def test_activity(english: Any) -> None:
     )
 
 
+def test_groups_without_a_key(english: Any) -> None:
+    named = {key for key in english["common"] if key.startswith("group_")}
+    assert named == set(GROUPS_WITHOUT_KEY.values())
+
+
+def test_statistics(english: Any) -> None:
+    """Their names are never those of a sensor, which begin with the account."""
+    named = {
+        key: placeholders(text)
+        for key, text in english["common"].items()
+        if key.startswith("statistic_")
+    }
+    assert named == {
+        "statistic_spend": ["account"],
+        "statistic_model_spend": ["account", "model"],
+    }
+
+
 def test_exceptions(english: Any) -> None:
     wanted = (FAILURE_KEYS - {"cannot_connect"}) | {
         *(f"connection_{failure}" for failure in ConnectionFailure),
         "environment_variable_missing",
         "invalid_access_key",
-        "invalid_range",
         "no_access_key",
+        "no_followed_model",
         "no_such_model",
         "nothing_read",
+        "range_too_long",
+        "start_after_end",
         "statistics_not_written",
+        "storage_not_readable",
         "stored_by_later_version",
     }
     assert english["exceptions"].keys() == wanted
@@ -398,6 +422,16 @@ def test_issues(english: Any) -> None:
         assert set(placeholders(body["description"])) == filled
 
 
+@pytest.mark.parametrize("language", ["en", *SAME_AS_ENGLISH])
+def test_issues_of_a_missing_permission(language: str) -> None:
+    """Each names its permission once, and no other one."""
+    texts_of = read(TRANSLATIONS / f"{language}.json")["issues"]
+    for key in SOURCE_ISSUES.keys() - {STATISTICS_NOT_WRITTEN}:
+        assert code(texts_of[key]["description"]) == ["`{permission}`"]
+        for permission in PERMISSIONS.values():
+            assert permission not in texts_of[key]["description"]
+
+
 def test_services(english: Any) -> None:
     named = english["services"]
     services = load_yaml_dict(str(INTEGRATION / "services.yaml"))
@@ -434,14 +468,23 @@ def test_triggers_and_conditions(
     kind: str, parts: dict[str, type[Any]], english: Any
 ) -> None:
     named = english[f"{kind}s"]
-    described = load_yaml_dict(str(INTEGRATION / f"{kind}s.yaml"))
+    # Keys with a dot are only referred to.
+    described = {
+        key: description
+        for key, description in load_yaml_dict(
+            str(INTEGRATION / f"{kind}s.yaml")
+        ).items()
+        if not key.startswith(".")
+    }
     icons = read(INTEGRATION / "icons.json")[f"{kind}s"]
     assert named.keys() == described.keys() == icons.keys() == parts.keys()
     assert [key for key in icons if not icons[key].get(kind)] == []
     for key, part in parts.items():
         assert issubclass(part, AlertTrigger | AccountCondition)
-        fields = named[key]["fields"]
-        assert fields.keys() == described[key]["fields"].keys()
+        # What is searched for in the dialog: names and descriptions.
+        assert "Alibaba Cloud Model Studio" in named[key]["description"]
+        fields = named[key].get("fields", {})
+        assert fields.keys() == described[key].get("fields", {}).keys()
         assert fields.keys() == {str(option) for option in part.options}
         for texts_of in (named[key], *fields.values()):
             assert {"name", "description"} <= texts_of.keys()

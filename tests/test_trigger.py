@@ -21,6 +21,7 @@ from homeassistant.components.automation import DOMAIN as AUTOMATION
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import (
+    area_registry as ar,
     config_validation as cv,
     device_registry as dr,
     entity_registry as er,
@@ -28,19 +29,21 @@ from homeassistant.helpers import (
 from homeassistant.helpers.trigger import async_validate_trigger_config
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, Poll, answer, entity_id, setup
-from .simulator import Fault, Simulator
-from .test_alerts import (
+from .common import (
     EVERY_TRIGGER,
     KINDS,
     LONG,
     NOTHING,
     arm,
+    model_levels,
     noon,
     report,
     said,
     spend_alike,
+    spend_levels,
 )
+from .conftest import API_KEY, Poll, answer, entity_id, setup
+from .simulator import Fault, Simulator
 
 OPTIONS = {CONF_LOW_BALANCE: 50, CONF_MONTHLY_BUDGET: 300}
 """With which an account has all kinds of alerts."""
@@ -125,6 +128,8 @@ async def everything(
 
 EVERYTHING = [
     ("forecast_over_budget", None),
+    ("spend_level_reached", 50),
+    ("spend_level_reached", 80),
     ("spend_level_reached", 100),
     ("balance_low", None),
     ("model_level_reached", 80),
@@ -178,8 +183,8 @@ async def test_each_trigger_by_device(
     triggers: list[dict[str, Any]] = []
     for name, (choose, _, _) in CHOICES.items():
         chosen = choose(hass, account, other)
-        options = {} if chosen is None else {"options": {"device_id": chosen}}
-        triggers += [{**trigger, "id": name, **options} for trigger in EVERY_TRIGGER]
+        target = {} if chosen is None else {"target": {"device_id": chosen}}
+        triggers += [{**trigger, "id": name, **target} for trigger in EVERY_TRIGGER]
     told = await arm(hass, *triggers)
     await everything(simulator, freezer, poll)
     assert {event.data["trigger"]["account"] for event in told} == {"Model Studio"}
@@ -209,7 +214,7 @@ async def test_device_of_another_integration(
     told = await arm(
         hass,
         *(
-            {**trigger, "options": {"device_id": [device_id]}}
+            {**trigger, "target": {"device_id": [device_id]}}
             for trigger in EVERY_TRIGGER
         ),
     )
@@ -224,7 +229,7 @@ async def test_model_removed_and_back(
     """A model whose device is gone is silent and does no harm; when it is back it fires."""
     trigger = {
         "trigger": f"{DOMAIN}.model_level_reached",
-        "options": {"device_id": [device(hass, account, "qwen-max")]},
+        "target": {"device_id": [device(hass, account, "qwen-max")]},
     }
     told = await arm(hass, trigger)
     row = simulator.body["data"]["models"].pop(0)
@@ -234,27 +239,27 @@ async def test_model_removed_and_back(
     assert told == []
     simulator.body["data"]["models"].insert(0, {**row, "used": 1000})
     await poll()
-    assert said(told) == [("model_level_reached", 100)]
+    assert said(told) == model_levels(80, 100)
 
 
 async def test_level(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Only alerts at or above it fire; without one, all."""
+    """Only alerts at this level fire; without one, those at the levels of the options."""
     hass.config_entries.async_update_entry(
         account,
         options={**OPTIONS, **{key: [50, 80, 99.9, 100] for key in BOTH_LEVELS}},
     )
     await hass.config_entries.async_reload(account.entry_id)
-    expected: dict[Any, tuple[list[float], list[float]]] = {
-        None: ([50, 80, 99.9, 100], [80, 99.9, 100]),
-        50: ([50, 80, 99.9, 100], [80, 99.9, 100]),
-        50.5: ([80, 99.9, 100], [80, 99.9, 100]),
-        "80": ([80, 99.9, 100], [80, 99.9, 100]),
-        80.1: ([99.9, 100], [99.9, 100]),
-        99.9: ([99.9, 100], [99.9, 100]),
-        100: ([100], [100]),
-        101: ([], []),
+    expected: dict[Any, list[float]] = {
+        None: [50, 80, 99.9, 100],
+        50: [50],
+        50.5: [50.5],
+        "80": [80],
+        80.1: [80.1],
+        99.9: [99.9],
+        100: [100],
+        101: [],
     }
     told = await arm(
         hass,
@@ -268,26 +273,14 @@ async def test_level(
             for level in expected
         ),
     )
-    for spent, used in ((150, 100), (240, 800), (299.7, 999), (300, 1000)):
+    for spent, used in ((150, 500), (240, 800), (299.7, 999), (300, 1000)):
         report(simulator, monthly_spend=spent, used=used)
         await poll()
-    for level, by_key in expected.items():
+    for level, levels in expected.items():
         mine = [event for event in told if event.data["trigger"]["id"] == f"at {level}"]
         alerts = said(mine)
-        for key, levels in zip(LEVELS, by_key, strict=True):
+        for key in LEVELS:
             assert [reached for told, reached in alerts if told == key] == levels, level
-
-
-async def test_level_that_was_jumped_over(
-    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
-) -> None:
-    """Of levels crossed at once the highest is told; it is above the lower ones."""
-    told = await arm(
-        hass, {"trigger": f"{DOMAIN}.spend_level_reached", "options": {"level": 50}}
-    )
-    report(simulator, monthly_spend=300)
-    await poll()
-    assert said(told) == [("spend_level_reached", 100)]
 
 
 async def test_variables(
@@ -304,8 +297,7 @@ async def test_variables(
     )
     report(simulator, monthly_spend=250.5)
     await poll()
-    (event,) = told
-    trigger = event.data["trigger"]
+    trigger = told[-1].data["trigger"]
     event_entity = hass.states.get(entity_id(hass, "alerts") or "")
     assert event_entity is not None
     assert trigger == {
@@ -320,6 +312,7 @@ async def test_variables(
         "spend": 250.5,
         "budget": 300,
         "currency": "USD",
+        "usage_pct": 83.5,
         "period": "2026-08-01",
         "alert_id": event_entity.attributes["alert_id"],
     }
@@ -363,7 +356,7 @@ async def test_bad_options(
     """They are refused where the automation is written, not when it should fire."""
     refused: list[tuple[dict[str, Any], str]] = [
         ({"levels": 80}, UNKNOWN_OPTION),
-        ({"device_id": [{}]}, "value should be a string"),
+        ({"device_id": ["account"]}, UNKNOWN_OPTION),
     ]
     if key in LEVELS:
         refused += [({"level": bad}, "expected float") for bad in ("high", None, [80])]
@@ -425,7 +418,7 @@ async def test_automation_before_the_account(
     told = await arm(hass)
     report(simulator, monthly_spend=400)
     await setup(hass, entry)
-    assert said(told) == [("spend_level_reached", 80)]
+    assert said(told) == spend_levels(50, 80)
 
 
 async def test_offered_in_the_editor(
@@ -445,23 +438,49 @@ async def test_offered_in_the_editor(
         if key.startswith(f"{DOMAIN}.")
     }
     assert ours.keys() == set(KINDS.values())
-    registry = dr.async_get(hass)
-    account_device = registry.async_get(device(hass, account))
-    assert isinstance(account_device, dr.DeviceEntry)
     for key, description in ours.items():
-        fields = description["fields"]
-        assert fields.keys() == (
-            {"device_id", "level"} if key in LEVELS else {"device_id"}
+        fields = description.get("fields", {})
+        assert fields.keys() == ({"level"} if key in LEVELS else set())
+
+
+@pytest.mark.parametrize("with_entities", [True, False])
+async def test_offered_by_target(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    hass_ws_client: WebSocketGenerator,
+    with_entities: bool,
+) -> None:
+    """The device page and *By target* offer each where it is of use."""
+    assert await async_setup_component(hass, AUTOMATION, {})
+    client = await hass_ws_client(hass)
+    area = ar.async_get(hass).async_create("Office")
+    registry = dr.async_get(hass)
+    registry.async_update_device(device(hass, account), area_id=area.id)
+    if not with_entities:
+        # All but the diagnostic ones.
+        entities = er.async_get(hass)
+        for entity in er.async_entries_for_config_entry(entities, account.entry_id):
+            if entity.domain == "sensor" and entity.entity_category is None:
+                entities.async_remove(entity.entity_id)
+        await hass.async_block_till_done()
+    model = {"model_level_reached"}
+    offers: list[tuple[dict[str, Any], set[str]]] = [
+        ({"device_id": [device(hass, account)]}, set(KINDS.values())),
+        ({"entity_id": [entity_id(hass, "alerts")]}, set(KINDS.values())),
+        ({"area_id": [area.id]}, set(KINDS.values())),
+        (
+            {"device_id": [device(hass, account, "qwen-max")]},
+            model if with_entities else set(),
+        ),
+    ]
+    for target, expected in offers:
+        await client.send_json_auto_id(
+            {"type": "get_triggers_for_target", "target": target}
         )
-        selector = fields["device_id"]["selector"]["device"]
-        assert selector["multiple"]
-        (chosen,) = selector["filter"]
-        assert chosen["integration"] == DOMAIN
-        if key == "model_level_reached":
-            assert "model" not in chosen
-        else:
-            assert chosen["model"] == account_device.model
-            # That of a model is a child of it, which has none.
+        result = (await client.receive_json())["result"]
+        assert {
+            key.removeprefix(f"{DOMAIN}.") for key in result if key.startswith(DOMAIN)
+        } == expected
 
 
 async def test_editor_validates(
@@ -478,10 +497,8 @@ async def test_editor_validates(
                 "triggers": [
                     {
                         "trigger": f"{DOMAIN}.spend_level_reached",
-                        "options": {
-                            "level": level,
-                            "device_id": [device(hass, account)],
-                        },
+                        "target": {"device_id": [device(hass, account)]},
+                        "options": {"level": level},
                     }
                 ],
             }
@@ -505,7 +522,7 @@ async def test_no_entity_is_needed(
         hass,
         {
             "trigger": f"{DOMAIN}.model_level_reached",
-            "options": {"device_id": device(hass, account, "qwen-max")},
+            "target": {"device_id": device(hass, account, "qwen-max")},
         },
     )
     assert hass.states.async_all("sensor") == []

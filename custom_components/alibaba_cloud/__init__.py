@@ -1,6 +1,6 @@
 """Account usage, spend and limits of Alibaba Cloud Model Studio."""
 
-from homeassistant.const import Platform
+from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.entity_platform import async_get_platforms
@@ -50,6 +50,11 @@ async def async_setup_entry(
     )
     await async_add_dashboard(hass)
     await coordinator.store.async_load()
+    entry.async_on_unload(
+        hass.bus.async_listen(
+            EVENT_HOMEASSISTANT_STOP, coordinator.store.async_save_at_stop
+        )
+    )
     await coordinator.async_first_refresh()
     if entry.disabled_by:
         # It was disabled meanwhile, and its platforms would not be set up.

@@ -48,6 +48,8 @@ class AccountAlert:
     entry_id: str
     account: str
     """The account's name."""
+    device_id: str
+    """The device that the alert is about: that of a model, or of the account."""
     alert: Alert
 
 
@@ -207,36 +209,19 @@ class Alerts:
             async_dispatcher_send(
                 coordinator.hass,
                 SIGNAL_ALERT,
-                AccountAlert(entry_id=entry.entry_id, account=entry.title, alert=alert),
+                AccountAlert(
+                    entry_id=entry.entry_id,
+                    account=entry.title,
+                    device_id=self._device_of(alert.model),
+                    alert=alert,
+                ),
             )
         await store.async_save()
 
-
-def entries_of(hass: HomeAssistant, device_ids: Collection[str]) -> set[str]:
-    """Return the entries of accounts, each named by its device or one of its models'."""
-    registry = dr.async_get(hass)
-    return {
-        device.config_entry_id
-        for device_id in device_ids
-        if (device := registry.async_get(device_id))
-    }
-
-
-def concerns(
-    hass: HomeAssistant, told: AccountAlert, device_ids: Collection[str]
-) -> bool:
-    """Return whether an alert is of one of these devices.
-
-    An account's device stands for its models too. To what is told of an account as a
-    whole, a model's device stands for its account.
-    """
-    model = told.alert.model
-    if model is None:
-        return told.entry_id in entries_of(hass, device_ids)
-    mine = {(DOMAIN, told.entry_id), (DOMAIN, f"{told.entry_id}_model_{model}")}
-    registry = dr.async_get(hass)
-    return any(
-        not mine.isdisjoint(device.identifiers)
-        for device_id in device_ids
-        if (device := registry.async_get(device_id))
-    )
+    def _device_of(self, model: str | None) -> str:
+        """Return the device of a model, or that of the account if there is none."""
+        coordinator = self._coordinator
+        device = dr.async_get(coordinator.hass).async_get_child_device_by_identifier(
+            (DOMAIN, coordinator.identifier(model)), coordinator.config_entry.entry_id
+        )
+        return device.id if device else coordinator.device_id

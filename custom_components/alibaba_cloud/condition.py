@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Unpack, override
 
 import voluptuous as vol
 
-from homeassistant.const import CONF_DEVICE_ID
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.condition import (
     Condition,
@@ -15,18 +14,18 @@ from homeassistant.helpers.condition import (
 )
 from homeassistant.helpers.typing import ConfigType
 
-from .alerting import entries_of
 from .const import CONF_LEVEL, DOMAIN
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .failures import Status
 from .ledger import reaches
-from .trigger import DEVICES, LEVEL, with_options
+from .targets import Target
+from .trigger import LEVEL, with_options
 
 
 class AccountCondition(Condition):
     """True if it holds for any of the accounts."""
 
-    options: ClassVar[dict[Any, Any]] = DEVICES
+    options: ClassVar[dict[Any, Any]] = {}
 
     @override
     @classmethod
@@ -39,20 +38,19 @@ class AccountCondition(Condition):
     def __init__(self, hass: HomeAssistant, config: ConditionConfig) -> None:
         """Take up the options."""
         super().__init__(hass, config)
+        self._target = Target(hass, config.target)
         self._options = config.options or {}
 
     @override
     def _async_check(self, **kwargs: Unpack[ConditionCheckParams]) -> bool:
         """Check the accounts that are set up now."""
-        device_ids = self._options[CONF_DEVICE_ID]
         entries: list[AlibabaCloudConfigEntry] = (
             self._hass.config_entries.async_loaded_entries(DOMAIN)
         )
-        chosen = entries_of(self._hass, device_ids)
         return any(
             self._holds(entry.runtime_data)
             for entry in entries
-            if not device_ids or entry.entry_id in chosen
+            if self._target.has_account(entry.entry_id)
         )
 
     @abstractmethod
@@ -63,7 +61,7 @@ class AccountCondition(Condition):
 class IsOverBudget(AccountCondition):
     """Whether the spend is at or above a level of the budget; 100 % if none is given."""
 
-    options = {**DEVICES, vol.Optional(CONF_LEVEL, default=100): LEVEL}
+    options = {vol.Optional(CONF_LEVEL, default=100): LEVEL}
 
     @override
     def _holds(self, account: AlibabaCloudCoordinator) -> bool:

@@ -53,5 +53,15 @@ RAM_CONSOLES: Final = {
 
 def console_url(base_url: str) -> str:
     """Return the console of the site that a host belongs to."""
+    return CONSOLES[f"console_{_site(base_url)}"]
+
+
+def ram_console_url(base_url: str) -> str:
+    """Return where the AccessKeys of the site are made that a host belongs to."""
+    return RAM_CONSOLES[f"ram_{_site(base_url)}"]
+
+
+def _site(base_url: str) -> str:
+    """Return the site that a host belongs to."""
     china = "//dashscope.aliyuncs.com/" in base_url or ".cn-beijing." in base_url
-    return CONSOLES["console_china" if china else "console_international"]
+    return "china" if china else "international"

@@ -36,15 +36,7 @@ from .failures import (
     poll_error,
 )
 from .history import Past, async_import_spend
-from .ledger import (
-    Reports,
-    billing_day,
-    merge,
-    midnight,
-    outlook,
-    with_windows,
-    without_past,
-)
+from .ledger import Reports, merge, midnight, outlook, with_windows, without_past
 from .model_studio import (
     AccountSnapshot,
     ConnectionFailedError,
@@ -54,7 +46,6 @@ from .model_studio import (
     ModelUsage,
     Money,
     RateLimitError,
-    Spend,
     SpendReport,
     transport,
 )
@@ -418,13 +409,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             self.failing = frozenset(failing)
         placed = account and with_windows(account, self.store.periods)
         spends = (placed.daily_spend, placed.monthly_spend) if placed else ()
-        now = dt_util.utcnow()
-        said = (account, *reports.values())
-        by = (
-            billing_day(now),
-            spends,
-            [isinstance(spend, Spend) and spend.since <= now for spend in spends],
-        )
+        said, by = (account, *reports.values()), (billing_today(), spends)
         if (
             by != self._merged_by
             or len(said) != len(self._merged)
@@ -466,7 +451,6 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             followed=self.followed if reports else (),
             reports_usage=self._reports_usage,
             shown=self.store.shown,
-            now=dt_util.utcnow(),
             by_month=self._by_month,
             before=self.account,
         )

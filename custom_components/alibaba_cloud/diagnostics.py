@@ -1,15 +1,23 @@
-"""What an account knows, without its keys. Nothing is asked of the service."""
+"""Diagnostics of an account, from what was read last, without keys and IDs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
+import re
 from typing import Any
 
-from homeassistant.components.diagnostics import async_redact_data
+from yarl import URL
+
+from homeassistant.components.diagnostics import REDACTED, async_redact_data
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
 
-from .const import CONF_ACCESS_KEY_ID, CONF_ACCESS_KEY_SECRET, CONF_PROMETHEUS_URL
+from .const import (
+    CONF_ACCESS_KEY_ID,
+    CONF_ACCESS_KEY_SECRET,
+    CONF_BASE_URL,
+    CONF_PROMETHEUS_URL,
+)
 from .coordinator import AlibabaCloudConfigEntry
 
 # The URL of some Prometheus instances lets in whoever knows it.
@@ -20,6 +28,14 @@ TO_REDACT = {
     CONF_PROMETHEUS_URL,
 }
 
+_WORKSPACE_HOST = re.compile(r"[^.]+(?=\.[^.]+\.maas\.aliyuncs\.com)")
+_IDS = (
+    # An account: 16 digits.
+    r"(?<!\d)\d{16}(?!\d)",
+    # A workspace.
+    r"\b(?:llm|ws)-[0-9a-z]+",
+)
+
 
 async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
@@ -27,9 +43,9 @@ async def async_get_config_entry_diagnostics(
     """Return diagnostics of an account."""
     coordinator = entry.runtime_data
     listing = coordinator.client.listing
-    return {
+    diagnostics = {
         "entry": async_redact_data(entry.data, TO_REDACT),
-        "options": dict(entry.options),
+        "options": entry.options,
         "answer": {
             "limits_only": coordinator.data and coordinator.data.limits_only,
             "pages": listing and listing.pages,
@@ -38,18 +54,39 @@ async def async_get_config_entry_diagnostics(
         "status": coordinator.status,
         "message": coordinator.message,
         **coordinator.failed_sources,
-        "account": _plain(coordinator.account),
+        "account": coordinator.account,
         "periods": coordinator.store.periods.as_dict(),
         "alerts": coordinator.store.alerts.as_dict(),
     }
+    plain: dict[str, Any] = _plain(diagnostics, _ids(entry.data))
+    return plain
 
 
-def _plain(value: Any) -> Any:
-    """Return a snapshot as JSON has it; `asdict` stops at mappings and decimals."""
+def _ids(data: Mapping[str, Any]) -> re.Pattern[str]:
+    """Return a pattern of the IDs that a text of this account can hold.
+
+    The text of an error can name the account, its workspace, and the host of either.
+    """
+    known: list[str] = []
+    if workspace := _WORKSPACE_HOST.match(URL(data[CONF_BASE_URL]).host or ""):
+        known.append(workspace[0])
+    if host := URL(data.get(CONF_PROMETHEUS_URL, "")).host:
+        known.append(host)
+    whole = (rf"(?<![\w-]){re.escape(known_id)}(?![\w-])" for known_id in known)
+    return re.compile("|".join([*whole, *_IDS]), re.IGNORECASE)
+
+
+def _plain(value: Any, ids: re.Pattern[str]) -> Any:
+    """Return a value as JSON has it, with the IDs in its texts redacted."""
     if is_dataclass(value):
         return {
-            field.name: _plain(getattr(value, field.name)) for field in fields(value)
+            field.name: _plain(getattr(value, field.name), ids)
+            for field in fields(value)
         }
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, ids) for key, item in value.items()}
+    if isinstance(value, str):
+        return ids.sub(REDACTED, value)
+    if isinstance(value, Iterable):
+        return [_plain(item, ids) for item in value]
     return str(value) if isinstance(value, Decimal) else value

@@ -5,7 +5,6 @@ from typing import override
 from homeassistant.components.event import ATTR_EVENT_TYPE, EventEntity
 from homeassistant.const import ATTR_DEVICE_ID, ATTR_ENTITY_ID
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -62,16 +61,9 @@ class AlibabaCloudAlerts(EventEntity):
             EVENT_ALERT,
             {
                 ATTR_ENTITY_ID: self.entity_id,
-                ATTR_DEVICE_ID: self._device_of(alert.model),
+                ATTR_DEVICE_ID: told.device_id,
                 "account": told.account,
                 ATTR_EVENT_TYPE: alert.kind.value,
                 **attributes,
             },
         )
-
-    def _device_of(self, model: str | None) -> str:
-        """Return the device of a model, without one that of the account."""
-        device = dr.async_get(self.hass).async_get_child_device_by_identifier(
-            (DOMAIN, f"{self._entry.entry_id}_model_{model}"), self._entry.entry_id
-        )
-        return device.id if device else self._entry.runtime_data.device_id

@@ -96,7 +96,7 @@ def describe(hass: HomeAssistant, err: BaseException) -> str:
         hass, hass.config.language, "exceptions", DOMAIN
     )
     text = texts.get(f"component.{DOMAIN}.exceptions.{key}.message")
-    return text.format(**placeholders) if text else str(err)
+    return text.format(**placeholders).rstrip(".") if text else str(err)
 
 
 def escape_markdown(text: str) -> str:

@@ -164,8 +164,14 @@ async def async_import_spend(
         bills = await _async_bills(billing, past, last)
         if not bills.daily:
             never_billed.add(entry_id)
-    names = await async_get_translations(hass, hass.config.language, "entity", {DOMAIN})
-    spend = names.get(f"component.{DOMAIN}.entity.sensor.daily_spend.name", "")
+    texts = await async_get_translations(hass, hass.config.language, "common", {DOMAIN})
+
+    def name(model: str | None) -> str:
+        text = "statistic_spend" if model is None else "statistic_model_spend"
+        return texts[f"component.{DOMAIN}.common.{text}"].format(
+            model=model, account=title
+        )
+
     new: dict[tuple[str, str | None], Written] = {}
     # The account's come last: up to where they reach, those of its models are written.
     for model in (*models, None):
@@ -180,7 +186,7 @@ async def async_import_spend(
                     StatisticMetaData(
                         mean_type=StatisticMeanType.NONE,
                         has_sum=True,
-                        name=f"{title} {model or spend}",
+                        name=name(model),
                         source=DOMAIN,
                         statistic_id=statistic_id(entry_id, currency, model),
                         unit_class=None,

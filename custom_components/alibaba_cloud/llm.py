@@ -1,6 +1,5 @@
 """A tool for Assist: what the accounts spend, for those that the user opened to it."""
 
-from dataclasses import replace
 from typing import Any, override
 
 import voluptuous as vol
@@ -18,9 +17,7 @@ from homeassistant.helpers.llm import (
 
 from .const import CONF_ASSISTANT, DOMAIN
 from .coordinator import AlibabaCloudConfigEntry
-from .model_studio import AccountSnapshot, Spend
-from .services import async_describe, matching_models
-from .sources import billing_today
+from .services import async_describe, describe_status, matching_models
 
 MOST_MODELS = 10
 """What an answer tells of; each model is a hundred tokens or more to read."""
@@ -91,43 +88,14 @@ async def _async_usage(
 ) -> dict[str, Any]:
     """Return what is known of an account."""
     coordinator = entry.runtime_data
-    known: dict[str, Any] = {"name": entry.title, "status": coordinator.status}
-    if coordinator.message:
-        known["message"] = coordinator.message
-    if failed := coordinator.failed_sources.get("failed_sources"):
-        known["failed_sources"] = failed
     if (account := coordinator.last_read) is None:
-        return known
-    if pattern is None:
-        models = [m for name in coordinator.followed if (m := account.models.get(name))]
-    else:
-        models = matching_models(account, pattern)
+        return {"name": entry.title, **describe_status(coordinator)}
+    models = matching_models(
+        account, pattern, coordinator.followed if pattern is None else None
+    )
     models.sort(key=lambda m: (m.level_pct is None, -(m.level_pct or 0), m.name))
-    if not _is_todays(account):
-        account = replace(account, daily_spend=None, other_models_daily_spend=None)
-        models = [replace(model, daily_spend=None) for model in models]
     usage = await async_describe(hass, coordinator, account, models[:MOST_MODELS])
-    if usage["read_at"]:
-        known["read_at"] = usage["read_at"]
-    known["figures"] = _without_unknown(usage["account"])
-    known["models"] = {
-        name: told
-        for name, figures in usage["models"].items()
-        if (told := _without_unknown(figures))
-    }
+    known = {"name": entry.title, "figures": usage.pop("account"), **usage}
     if len(models) > MOST_MODELS:
         known["models_not_told"] = len(models) - MOST_MODELS
     return known
-
-
-def _is_todays(account: AccountSnapshot) -> bool:
-    """Return whether the daily spend is that of the day it is now."""
-    spend = account.daily_spend
-    return isinstance(spend, Spend) and spend.start == billing_today()
-
-
-def _without_unknown(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the figures that are known."""
-    return {
-        key: figure for key, figure in figures.items() if figure["value"] is not None
-    }

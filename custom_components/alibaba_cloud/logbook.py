@@ -16,6 +16,13 @@ from homeassistant.helpers.translation import async_get_cached_translations
 
 from .const import DOMAIN, EVENT_ALERT
 
+AMOUNTS = ("spend", "budget", "projected", "balance")
+
+
+def _as_shown(key: str, value: Any) -> Any:
+    """Return a value of an alert as people read it: amounts have two decimals."""
+    return f"{value:.2f}" if key in AMOUNTS else value
+
 
 @callback
 def async_describe_events(
@@ -36,7 +43,9 @@ def async_describe_events(
         text = texts[f"component.{DOMAIN}.common.alert_{alert[ATTR_EVENT_TYPE]}"]
         return {
             LOGBOOK_ENTRY_NAME: alert["account"],
-            LOGBOOK_ENTRY_MESSAGE: text.format(**alert),
+            LOGBOOK_ENTRY_MESSAGE: text.format(
+                **{key: _as_shown(key, value) for key, value in alert.items()}
+            ),
             LOGBOOK_ENTRY_ENTITY_ID: alert[ATTR_ENTITY_ID],
         }
 

@@ -15,13 +15,14 @@ from homeassistant.helpers.json import json_dumps
 from homeassistant.util import dt as dt_util
 from homeassistant.util.json import json_loads_array
 
-from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url
+from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url, ram_console_url
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .failures import describe, escape_markdown
 from .history import STATISTICS_NOT_WRITTEN
 from .model_studio import (
     AccountError,
     AuthenticationError,
+    AvailableData,
     BudgetExhaustedError,
     FreeQuotaUsedUpError,
     ModelStudioError,
@@ -33,6 +34,7 @@ from .model_studio import (
 from .sources import PERMISSIONS, Source
 
 MODEL_GONE = "model_gone"
+NO_ACCESS_KEY = "no_access_key"
 LASTING = timedelta(hours=1)
 """How long an optional source fails before the user hears of it."""
 SOURCE_ISSUES: Mapping[str, tuple[Source, ...]] = {
@@ -77,9 +79,7 @@ def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> 
                     issue_id,
                     data=data,
                     is_fixable=key == MODEL_GONE,
-                    learn_more_url=None
-                    if key in (MODEL_GONE, STATISTICS_NOT_WRITTEN)
-                    else console_url(entry.data[CONF_BASE_URL]),
+                    learn_more_url=_learn_more_url(key, entry.data[CONF_BASE_URL]),
                     severity=ir.IssueSeverity.WARNING,
                     translation_key=key,
                     translation_placeholders={"account": entry.title, **placeholders},
@@ -97,6 +97,15 @@ def async_withdraw_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -
     for domain, issue_id in list(ir.async_get(hass).issues):
         if domain == DOMAIN and issue_id.endswith(f"_{entry.entry_id}"):
             ir.async_delete_issue(hass, DOMAIN, issue_id)
+
+
+def _learn_more_url(key: str, base_url: str) -> str | None:
+    """Return the page of the vendor's consoles where an issue is solved, if any."""
+    if key in (MODEL_GONE, STATISTICS_NOT_WRITTEN):
+        return None
+    if key == NO_ACCESS_KEY or key in SOURCE_ISSUES:
+        return ram_console_url(base_url)
+    return console_url(base_url)
 
 
 def _issues(
@@ -142,6 +151,15 @@ def _issues(
             gone = _gone(coordinator)
             names = ", ".join(map(escape_markdown, gone))
             yield MODEL_GONE, bool(gone), {"models": names}
+        yield (
+            NO_ACCESS_KEY,
+            not coordinator.clients
+            and account.limits_only
+            and account.available_data is AvailableData.LIMITS,
+            {},
+        )
+    elif coordinator.clients:
+        yield NO_ACCESS_KEY, False, {}
     yield from _source_issues(coordinator)
 
 

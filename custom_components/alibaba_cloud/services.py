@@ -1,7 +1,8 @@
-"""Actions: all that is known of an account, whether or not it has entities."""
+"""Actions that return an account's figures and its spend."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, timedelta
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -33,12 +34,15 @@ from .model_studio import (
     ModelStudioError,
     ModelUsage,
     Money,
+    Spend,
 )
+from .model_studio.billing import NULL_GROUP, OTHERS
 from .sensor import ACCOUNT_SENSORS, MODEL_SENSORS, projected_range
 from .sources import INVALID_ACCESS_KEY, PERMISSIONS, Source, billing_today
 
 SERVICE_GET_USAGE: Final = "get_usage"
 ATTR_MODEL: Final = "model"
+ATTR_INCLUDE_ALL_MODELS: Final = "include_all_models"
 
 SERVICE_GET_SPEND: Final = "get_spend"
 ATTR_START_DATE: Final = "start_date"
@@ -47,15 +51,21 @@ ATTR_PERIOD: Final = "period"
 ATTR_GROUP_BY: Final = "group_by"
 
 MOST_YEARS: Final = 5
-"""Of spend that one call may ask for: a request for each month."""
+"""The longest range of one call. Each month takes a request."""
 
 PERIODS = {period.name.lower(): period for period in Granularity}
 GROUPS = {group.name.lower(): group for group in Dimension}
+GROUPS_WITHOUT_KEY = {
+    NULL_GROUP: "group_not_assigned",
+    "-": "group_not_assigned",
+    OTHERS: "group_others",
+}
+"""What the bill has in place of a group's key, and the text that names it."""
 
 GET_SPEND_SCHEMA = vol.Schema(
     {
         vol.Required(ATTR_CONFIG_ENTRY_ID): cv.string,
-        vol.Required(ATTR_START_DATE): cv.date,
+        vol.Optional(ATTR_START_DATE): cv.date,
         vol.Optional(ATTR_END_DATE): cv.date,
         vol.Optional(ATTR_PERIOD, default="day"): vol.In(list(PERIODS)),
         vol.Optional(ATTR_GROUP_BY, default="model"): vol.In(list(GROUPS)),
@@ -64,7 +74,8 @@ GET_SPEND_SCHEMA = vol.Schema(
 GET_USAGE_SCHEMA = vol.Schema(
     {
         vol.Required(ATTR_CONFIG_ENTRY_ID): cv.string,
-        vol.Optional(ATTR_MODEL, default="*"): cv.string,
+        vol.Optional(ATTR_MODEL): cv.string,
+        vol.Optional(ATTR_INCLUDE_ALL_MODELS, default=False): cv.boolean,
     }
 )
 
@@ -86,12 +97,12 @@ def async_setup_services(hass: HomeAssistant) -> None:
 
 
 async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
-    """Return what was spent in a range of days, by period and group.
+    """Return the spend of a range of days, by period and group.
 
-    Amounts are decimal strings, as the bill has them; a group's key is the service's
-    own. Raises `ServiceValidationError` for an account that is not there or has no
-    AccessKey and for what is no range, and `HomeAssistantError` where the bill can't be
-    read.
+    Amounts are numbers in the currency that stands beside them. A total that the bill
+    does not state is left out. Raises `ServiceValidationError` if the account does not
+    exist, is not loaded or has no AccessKey, and if the range is not valid. Raises
+    `HomeAssistantError` if the bill can't be read.
     """
     entry: AlibabaCloudConfigEntry = async_get_config_entry(
         call.hass, DOMAIN, call.data[ATTR_CONFIG_ENTRY_ID]
@@ -102,17 +113,23 @@ async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
             translation_key="no_access_key",
             translation_placeholders={"account": entry.title},
         )
-    start: date = call.data[ATTR_START_DATE]
-    end: date = call.data.get(ATTR_END_DATE) or billing_today()
-    if not timedelta() <= end - start <= timedelta(days=366 * MOST_YEARS):
+    today = billing_today()
+    start: date = call.data.get(ATTR_START_DATE) or today.replace(day=1)
+    end: date = call.data.get(ATTR_END_DATE) or today
+    if start > end:
         raise ServiceValidationError(
             translation_domain=DOMAIN,
-            translation_key="invalid_range",
+            translation_key="start_after_end",
             translation_placeholders={
                 "start": start.isoformat(),
                 "end": end.isoformat(),
-                "years": str(MOST_YEARS),
             },
+        )
+    if end - start > timedelta(days=366 * MOST_YEARS):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="range_too_long",
+            translation_placeholders={"years": str(MOST_YEARS)},
         )
     try:
         trend = await clients.billing.get_trend(
@@ -133,33 +150,44 @@ async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
                 "permission": PERMISSIONS[Source.SPEND],
             },
         ) from err
+    texts = await async_get_translations(
+        call.hass, call.hass.config.language, "common", {DOMAIN}
+    )
+
+    def group(key: str, amount: Decimal) -> dict[str, Any]:
+        name = trend.names.get(key, key)
+        without_key = GROUPS_WITHOUT_KEY.get(key) or GROUPS_WITHOUT_KEY.get(name)
+        if without_key:
+            name = texts.get(f"component.{DOMAIN}.common.{without_key}", name)
+        return {
+            "key": None if without_key else key,
+            "name": name,
+            "amount": float(amount),
+        }
+
     return {
-        "total": str(trend.total.amount) if trend.total else None,
-        "currency": trend.total.currency if trend.total else None,
+        **(_amount(trend.total, "total") if trend.total else {}),
         "periods": [
             {
                 "start": period.start.isoformat(),
-                "amount": str(period.total.amount),
-                "currency": period.total.currency,
-                "groups": [
-                    {
-                        "key": key,
-                        "name": trend.names.get(key, key),
-                        "amount": str(amount),
-                    }
-                    for key, amount in period.groups.items()
-                ],
+                **_amount(period.total, "amount"),
+                "groups": [group(*item) for item in period.groups.items()],
             }
             for period in trend.periods
         ],
     }
 
 
-async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
-    """Return the figures of an account and of its models, as last read, with units.
+def _amount(money: Money, key: str) -> dict[str, Any]:
+    """Return an amount as a number, and its currency."""
+    return {key: float(money.amount), "currency": money.currency}
 
-    Raises `ServiceValidationError` for an account or model that is not there, and
-    `HomeAssistantError` where nothing has been read yet.
+
+async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
+    """Return the last figures of an account and its models, with units.
+
+    Raises `ServiceValidationError` if the account does not exist or is not loaded, or
+    if no model matches. Raises `HomeAssistantError` if nothing has been read yet.
     """
     entry: AlibabaCloudConfigEntry = async_get_config_entry(
         call.hass, DOMAIN, call.data[ATTR_CONFIG_ENTRY_ID]
@@ -174,25 +202,49 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
                 "message": coordinator.message or "",
             },
         )
-    models = matching_models(account, call.data[ATTR_MODEL])
-    if not models and call.data[ATTR_MODEL] != "*":
+    include_all: bool = call.data[ATTR_INCLUDE_ALL_MODELS]
+    pattern: str | None = call.data.get(ATTR_MODEL)
+    models = matching_models(
+        account, pattern, None if include_all else coordinator.followed
+    )
+    if pattern is not None and not models:
         raise ServiceValidationError(
             translation_domain=DOMAIN,
-            translation_key="no_such_model",
-            translation_placeholders={
-                "account": entry.title,
-                "model": call.data[ATTR_MODEL],
-            },
+            translation_key="no_such_model" if include_all else "no_followed_model",
+            translation_placeholders={"account": entry.title, "model": pattern},
         )
     return await async_describe(call.hass, coordinator, account, models)
 
 
-def matching_models(account: AccountSnapshot, pattern: str) -> list[ModelUsage]:
-    """Return the models whose names match a pattern, with * and ? as wildcards."""
-    pattern = pattern.replace("[", "[[]")
+def matching_models(
+    account: AccountSnapshot,
+    pattern: str | None,
+    among: Collection[str] | None = None,
+) -> list[ModelUsage]:
+    """Return the models whose names match a pattern, with * and ? as wildcards.
+
+    Without a pattern, all of them. `among` restricts the names.
+    """
+    pattern = "*" if pattern is None else pattern.replace("[", "[[]")
     return [
-        model for name, model in account.models.items() if fnmatchcase(name, pattern)
+        model
+        for name, model in account.models.items()
+        if (among is None or name in among) and fnmatchcase(name, pattern)
     ]
+
+
+def describe_status(coordinator: AlibabaCloudCoordinator) -> dict[str, Any]:
+    """Return how the last poll ended, what failed, and when the API key was last read.
+
+    What does not apply is left out.
+    """
+    status = {
+        "status": coordinator.status,
+        "message": coordinator.message,
+        "failed_sources": coordinator.failed_sources.get("failed_sources"),
+        "read_at": coordinator.read_at and coordinator.read_at.isoformat(),
+    }
+    return {key: value for key, value in status.items() if value}
 
 
 async def async_describe(
@@ -201,11 +253,19 @@ async def async_describe(
     account: AccountSnapshot,
     models: Iterable[ModelUsage],
 ) -> dict[str, Any]:
-    """Return the figures of an account and of some of its models, with units."""
-    translations = await async_get_translations(hass, "en", "entity", {DOMAIN})
+    """Return the known figures of an account and some of its models, with units.
 
-    def figure(description: FigureDescription[Any], source: Any) -> Any:
-        value = description.value_fn(source)
+    An unknown figure is left out, and so is the daily spend of an earlier day.
+    """
+    translations = await async_get_translations(hass, "en", "entity", {DOMAIN})
+    today = billing_today()
+
+    def is_known(description: FigureDescription[Any], value: Any) -> bool:
+        if isinstance(value, Spend) and description.key.endswith("daily_spend"):
+            return value.start == today
+        return value is not None
+
+    def figure(description: FigureDescription[Any], value: Any) -> dict[str, Any]:
         if isinstance(value, Money):
             return {"value": float(value.amount), "unit": value.currency}
         unit = getattr(
@@ -216,23 +276,26 @@ async def async_describe(
         )
         if isinstance(value, date):
             value = value.isoformat()
-        return {"value": value, "unit": unit}
+        return {"value": value} | ({"unit": unit} if unit else {})
 
-    figures = {
-        description.key: figure(description, account)
-        for description in (*ACCOUNT_SENSORS, *ACCOUNT_BINARY_SENSORS)
-    }
-    figures["projected_monthly_spend"] |= projected_range(account)
+    def figures(
+        descriptions: Iterable[FigureDescription[Any]], source: Any
+    ) -> dict[str, Any]:
+        return {
+            description.key: figure(description, value)
+            for description in descriptions
+            if is_known(description, value := description.value_fn(source))
+        }
+
+    known = figures((*ACCOUNT_SENSORS, *ACCOUNT_BINARY_SENSORS), account)
+    if projected := known.get("projected_monthly_spend"):
+        projected |= projected_range(account)
     return {
-        "status": coordinator.status,
-        "message": coordinator.message,
-        "read_at": coordinator.read_at and coordinator.read_at.isoformat(),
-        "account": figures,
+        **describe_status(coordinator),
+        "account": known,
         "models": {
-            model.name: {
-                description.key: figure(description, model)
-                for description in MODEL_SENSORS
-            }
+            model.name: told
             for model in models
+            if (told := figures(MODEL_SENSORS, model))
         },
     }

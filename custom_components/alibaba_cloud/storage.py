@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import time
 from typing import Any, TypedDict
 
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import (
     ConfigEntryError,
     ConfigEntryNotReady,
@@ -120,6 +120,16 @@ class AccountStore:
         await self._store.async_save(self._to_store())
         self.unsaved = False
 
+    @callback
+    def async_save_at_stop(self, _: Event) -> None:
+        """Write the account with Home Assistant's last writes.
+
+        When the figures were last seen changes with each poll, and is written only then:
+        it tells the next run what it may have missed.
+        """
+        if self.unsaved or self._followed_at is not None:
+            self._store.async_delay_save(self._to_store)
+
     async def async_remove(self) -> None:
         """Remove what is stored."""
         await self._store.async_remove()
@@ -162,7 +172,8 @@ class AccountStore:
                 else timedelta(seconds=followed_at - self._followed_at),
             )
             self._followed_at = followed_at
-            self.days = self.days.follow(self.periods)
+            if daily:
+                self.days = self.days.follow(self.periods)
         if _starts(self.periods) != _starts(before):
             self._save_within(0)
         elif changed:

@@ -9,9 +9,8 @@ from typing import Any, ClassVar, cast, override
 
 import voluptuous as vol
 
-from homeassistant.const import CONF_DEVICE_ID, CONF_OPTIONS
+from homeassistant.const import CONF_OPTIONS
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.trigger import (
     Trigger,
@@ -21,24 +20,22 @@ from homeassistant.helpers.trigger import (
 )
 from homeassistant.helpers.typing import ConfigType
 
-from .alerting import SIGNAL_ALERT, AccountAlert, async_watch_level, concerns
+from .alerting import SIGNAL_ALERT, AccountAlert, async_watch_level
 from .const import CONF_LEVEL, HIGHEST_LEVEL
 from .ledger import AlertKind
+from .targets import TARGET, Target
 
-DEVICES: dict[Any, Any] = {
-    vol.Optional(CONF_DEVICE_ID, default=list): vol.All(cv.ensure_list, [cv.string])
-}
 LEVEL = vol.All(
     vol.Coerce(float), vol.Range(min=0, min_included=False, max=HIGHEST_LEVEL)
 )
 
 
 def with_options(config: ConfigType, options: dict[Any, Any]) -> ConfigType:
-    """Return the configuration of a trigger or condition, its options validated.
+    """Return the configuration of a trigger or condition, options and target validated.
 
-    Raises `vol.Invalid` where they are not good.
+    Raises `vol.Invalid` if they are not valid.
     """
-    schema = vol.Schema({vol.Required(CONF_OPTIONS, default=dict): options})
+    schema = vol.Schema({**TARGET, vol.Required(CONF_OPTIONS, default=dict): options})
     return cast(ConfigType, schema(config))
 
 
@@ -46,7 +43,7 @@ class AlertTrigger(Trigger):
     """Fires on each alert of a kind."""
 
     kind: ClassVar[AlertKind]
-    options: ClassVar[dict[Any, Any]] = DEVICES
+    options: ClassVar[dict[Any, Any]] = {}
 
     @override
     @classmethod
@@ -59,9 +56,8 @@ class AlertTrigger(Trigger):
     def __init__(self, hass: HomeAssistant, config: TriggerConfig) -> None:
         """Take up the options."""
         super().__init__(hass, config)
-        options = config.options or {}
-        self._device_ids: list[str] = options[CONF_DEVICE_ID]
-        level = options.get(CONF_LEVEL)
+        self._target = Target(hass, config.target)
+        level = (config.options or {}).get(CONF_LEVEL)
         self._level = None if level is None else Decimal(str(level))
 
     @override
@@ -82,9 +78,7 @@ class AlertTrigger(Trigger):
                     if self._level is None
                     else alert.level == self._level
                 )
-                and (
-                    not self._device_ids or concerns(self._hass, told, self._device_ids)
-                )
+                and self._is_targeted(told)
             ):
                 run_action(
                     {"account": told.account, **alert.as_dict()},
@@ -103,11 +97,18 @@ class AlertTrigger(Trigger):
 
         return detach
 
+    @callback
+    def _is_targeted(self, told: AccountAlert) -> bool:
+        """Return whether an alert is of the targeted accounts or models."""
+        if told.alert.model is None:
+            return self._target.has_account(told.entry_id)
+        return self._target.has_device(told.device_id)
+
 
 class LevelTrigger(AlertTrigger):
     """Fires on each alert of a kind that has levels, or on those at one level."""
 
-    options = {**DEVICES, vol.Optional(CONF_LEVEL): LEVEL}
+    options = {vol.Optional(CONF_LEVEL): LEVEL}
 
 
 class SpendLevelReached(LevelTrigger):

@@ -98,7 +98,7 @@ FAILURES: Final = {
     "HTML": Failure(fails(Fault.HTML), "invalid_answer", "The answer is not JSON"),
     "empty": Failure(fails(Fault.EMPTY), "invalid_answer", "The answer is not JSON"),
     "wrong types": Failure(
-        fails(Fault.WRONG_TYPES), "invalid_answer", "The answer holds no total"
+        fails(Fault.WRONG_TYPES), "invalid_answer", "The answer holds no spend"
     ),
 }
 

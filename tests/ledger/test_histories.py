@@ -88,7 +88,6 @@ class Account:
             followed=(),
             reports_usage=True,
             shown=self.shown,
-            now=poll.clock,
         )
         self.shown = self.shown.followed_by(account)
         account = replace(
@@ -131,7 +130,7 @@ def test_sums_are_what_was_spent(history: History) -> None:
             if spend is not None:
                 assert isinstance(spend, Spend)
                 assert spend.amount == amount
-                assert spend.since <= poll.clock
+                assert spend.since <= poll.time
                 assert spend.since >= max(sums[name], default=spend.since)
                 sums[name][spend.since] = amount
     for name, windows in sums.items():

@@ -161,7 +161,6 @@ def merge(
         followed=followed,
         reports_usage=reports_usage,
         shown=ShownSpend(),
-        now=NOW,
         by_month=by_month,
         before=before,
     )

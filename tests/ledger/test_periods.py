@@ -141,6 +141,7 @@ def test_idle_day() -> None:
         down 09-05 12:00:00  1     3       09-01/09-30 | 09-05 09-01
         """,
     ],
+    ids=["seen", "not seen", "spent before the next look"],
 )
 def test_idle_month(table: str) -> None:
     """A period after one in which nothing was spent begins as it is reported."""

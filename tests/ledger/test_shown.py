@@ -93,7 +93,6 @@ class Display:
             followed=(),
             reports_usage=True,
             shown=self.shown,
-            now=at(now),
         )
         self.shown = kept(self.shown.followed_by(account))
         if isinstance(daily := account.daily_spend, Spend):
@@ -205,37 +204,16 @@ def test_first_day_that_is_corrected() -> None:
 # Where a clock is behind
 
 
-def test_clock_that_is_behind_hides_the_spend() -> None:
-    """A day in the future has not begun, nor has a month."""
-    display = Display()
-    early, august = spend("3", "08-15"), spend("50", "08-01")
-    shown = display.look("07-20 12:00", own=early, month=august)
-    assert shown.daily_spend is shown.monthly_spend is None
-    assert display.shown == ShownSpend()
-    shown = display.look("08-15 00:00", own=early, month=august)
-    assert (shown.daily_spend, shown.monthly_spend) == (early, august)
-
-
 def test_clock_that_is_behind_shows_nothing_older() -> None:
     """What the bill says then is of an earlier day than the one that was shown."""
     display = Display()
     display.look("08-15 12:00", own=spend("3", "08-15"))
     shown = display.look("08-14 12:00", billed=bill("08-14", "9", "50"))
     assert shown.daily_spend is None
-    shown = display.look(
-        "08-14 12:01", own=spend("3", "08-15"), billed=bill("08-14", "9", "50")
-    )
-    assert shown.daily_spend is None
-    assert display.look("08-15 12:10", own=spend("4", "08-15")).daily_spend
+    own = spend("4", "08-15")
+    shown = display.look("08-14 12:01", own=own, billed=bill("08-14", "9", "50"))
+    assert shown.daily_spend == own
     assert display.total == 4
-
-
-def test_day_that_began_later_than_the_clock_says() -> None:
-    """What was shown began after now: it stays hidden until then."""
-    display = Display()
-    display.look("08-16 02:00", own=spend("0.10", "08-16", "08-16 02:00"))
-    shown = display.look("08-16 01:00", own=spend("0.20", "08-16"))
-    assert shown.daily_spend is None
 
 
 # What is shown
@@ -250,7 +228,6 @@ def test_spend_without_a_window_is_unknown() -> None:
             followed=(),
             reports_usage=True,
             shown=ShownSpend(),
-            now=at("08-15 12:00"),
         )
         assert merged.daily_spend == daily
 

@@ -57,6 +57,7 @@ class Poll:
     """One look at the service."""
 
     minute: int
+    time: datetime
     clock: datetime
     """What the machine's clock says."""
     elapsed: timedelta | None
@@ -182,6 +183,7 @@ class History:
             )
             yield Poll(
                 minute=minute,
+                time=true,
                 clock=true + timedelta(minutes=offset),
                 elapsed=None if before is None else timedelta(minutes=minute - before),
                 said=None if out else self.say(minute, number),
@@ -216,14 +218,19 @@ def histories(draw: st.DrawFn) -> History:
     What cannot: anything spent between two regular answers between which a figure started
     again (half an hour here, 30 seconds in truth); a refund in an outage in which a figure
     started again; a refund on the first day, and anything spent in an outage in which the
-    month started again, unless a reported period of some days tells.
+    month started again, unless a reported period of some days tells; and a start with a
+    clock that is ahead; a period that costs nothing but on its last day; and periods of
+    less than five days that are not reported.
     """
     days = draw(st.integers(1, 6))
     lengths = tuple(draw(st.lists(st.integers(1, 8) | st.integers(1, 45), max_size=7)))
+    reported = draw(st.booleans()) or draw(st.booleans())
+    if not reported:
+        lengths = tuple(max(5, length) for length in lengths)
     day_delay, month_delay = draw(delays()), draw(delays())
     blank = History(
         lengths=lengths,
-        reported=draw(st.booleans()) or draw(st.booleans()),
+        reported=reported,
         exclusive=draw(st.booleans()),
         day_delay=day_delay,
         month_delay=month_delay,
@@ -261,6 +268,13 @@ def histories(draw: st.DrawFn) -> History:
         if _unclear(at, changes, ()) or (not tells and _unclear(at, months, outages)):
             continue
         event = Event(at=at, amount=_amount(cents, number))
+        day = FIRST_DAY + timedelta(days=at // DAY)
+        if blank.period_of(day) != blank.period_of(day + timedelta(days=1)) and not any(
+            blank.period_of(FIRST_DAY + timedelta(days=e.at // DAY))
+            == blank.period_of(day)
+            for e in events
+        ):
+            continue
         is_first_day = not tells and not any(
             blank.month_of(e) == blank.month_of(event)
             for e in events
@@ -290,11 +304,15 @@ def histories(draw: st.DrawFn) -> History:
     if draw(st.booleans()):
         at = draw(st.integers(12 * 60, last))
         if draw(st.booleans()):
-            # Ahead for a while.
+            # Ahead for a while; a start in it looks like one after a long time.
             wrong = (
                 at,
                 at + draw(st.integers(STEP, 8 * 60)),
                 draw(st.integers(5, 5 * DAY)),
+            )
+            restarts, kills = (
+                tuple(t for t in times if not at - STEP <= t <= wrong[1] + STEP)
+                for times in (restarts, kills)
             )
         else:
             # Behind, after a restart.

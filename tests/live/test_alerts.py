@@ -123,9 +123,21 @@ async def automations(home_assistant: HomeAssistant) -> AsyncIterator[Automation
 
 @pytest.fixture
 def simulator(simulator: Simulator) -> Simulator:
-    """Have next to nothing be spent, so that any level is yet to be reached."""
+    """Have next to nothing be spent, so that any level is yet to be reached.
+
+    It is last month there: a billing period that begins in the future is not believed.
+    """
     simulator.account.base_spend = 1
+    simulator.account.advance(-timedelta(days=simulator.account.today.day))
     return simulator
+
+
+def notify(message: str) -> dict[str, Any]:
+    """Return an action that sends a notification."""
+    return {
+        "action": "persistent_notification.create",
+        "data": {"message": message},
+    }
 
 
 def spend(account: Account, part: float) -> None:
@@ -150,27 +162,34 @@ async def device_id(account: LiveAccount) -> str:
 
 
 async def edit_automation(page: Page, *, account: str, screenshots: Path) -> None:
-    """Make an automation in the editor, of a spend of 80 % or more of an account."""
+    """Make an automation in the editor, of a spend of 80 % of the budget of an account."""
     await page.goto("/config/automation/dashboard")
     await page.get_by_role("button", name="Create automation").click()
     await page.get_by_text("Create new automation").click()
     await page.get_by_role("button", name="Add trigger").click()
+    search = page.get_by_placeholder("Search")
+    for words in ("alibaba", "model studio"):
+        await search.fill(words)
+        for trigger in ("Account recovered", "Forecast over budget", "3 more triggers"):
+            await expect(page.get_by_text(trigger)).to_be_visible()
+    await page.screenshot(path=screenshots / "triggers.png")
+    await search.fill("")
     await page.get_by_text("By type").click()
     await page.get_by_text("Alibaba Cloud Model Studio").click()
-    for trigger in ("Balance low", "Forecast over budget", "Account rate limited"):
-        await expect(page.get_by_text(trigger)).to_be_visible()
-    await page.screenshot(path=screenshots / "triggers.png")
+    await expect(page.get_by_text("Balance low")).to_be_visible()
+    await page.get_by_text("By target").click()
+    await page.get_by_text("Services").click()
+    await page.get_by_text(account).click()
+    await expect(page.get_by_text("Model level reached")).to_be_visible()
+    await page.screenshot(path=screenshots / "by_target.png")
     await page.get_by_text("Spend level reached").click()
-
     await expect(
-        page.get_by_text("Triggers when the spend reaches a level of the budget")
+        page.get_by_text("Triggers when the spend of an Alibaba Cloud Model Studio")
     ).to_be_visible()
-    use_level, use_accounts = (page.locator("ha-checkbox").nth(n) for n in (0, 1))
-    await use_level.click()
+    # The row shows the account, and so does the list of targets.
+    await expect(page.get_by_text(account)).to_have_count(2)
+    await page.locator("ha-checkbox").first.click()
     await page.get_by_role("spinbutton").fill("80")
-    await use_accounts.click()
-    await page.get_by_role("button", name="Select a device").click()
-    await page.get_by_role("option", name=account).click()
     await page.screenshot(path=screenshots / "spend_level_reached.png")
 
     await page.get_by_role("button", name="Add action").click()
@@ -200,21 +219,31 @@ async def test_spend_level(
     config = await home_assistant.request(
         "GET", f"/api/config/automation/config/{edited}"
     )
-    assert config["triggers"] == [
-        {
-            "trigger": "alibaba_cloud.spend_level_reached",
-            "options": {"level": 80, "device_id": [await device_id(account)]},
-        }
-    ]
+    [trigger] = config["triggers"]
+    target = trigger.pop("target")
+    assert trigger == {
+        "trigger": "alibaba_cloud.spend_level_reached",
+        "options": {"level": 80},
+    }
+    assert target["device_id"] in (await device_id(account), [await device_id(account)])
+    related = await home_assistant.command(
+        "search/related", item_type="device", item_id=await device_id(account)
+    )
+    assert related["automation"] == [*await automations.ids()]
     await automations.add(
         alias="Any spend",
         triggers=[{"trigger": "alibaba_cloud.spend_level_reached"}],
-        actions=[
+        actions=[notify("{{ trigger.level }} %")],
+    )
+    await automations.add(
+        alias="Nearly everything",
+        triggers=[
             {
-                "action": "persistent_notification.create",
-                "data": {"message": "{{ trigger.level }} %"},
+                "trigger": "alibaba_cloud.spend_level_reached",
+                "options": {"level": 90},
             }
         ],
+        actions=[notify("nearly: {{ trigger.level }} %")],
     )
 
     spend(simulator.account, 0.7999)
@@ -223,9 +252,8 @@ async def test_spend_level(
     assert await automations.messages() == ["50 %"]
     spend(simulator.account, 0.8)
     await account.refresh()
-    reached = ["50 %", "80 %", f"{name}: 80 %"]
     await automations.tell(3)
-    assert await automations.messages() == reached
+    assert await automations.messages() == ["50 %", "80 %", f"{name}: 80 %"]
 
     # Of a device, Home Assistant writes the id some ten seconds after it has made it.
     device = await device_id(account)
@@ -249,23 +277,27 @@ async def test_spend_level(
     await simulator.stop()
     await account.refresh()
     await account.shows(status="error", budget_usage_pct="unavailable")
+    spend(simulator.account, 0.91)
     await simulator.start()
     await account.refresh()
-    await account.shows(status="ok", budget_usage_pct=80)
-    assert await automations.messages() == []
+    await account.shows(status="ok", budget_usage_pct=91)
+    # A level of an automation alone, crossed in the outage.
+    await automations.tell(1)
+    assert await automations.messages() == ["nearly: 90 %"]
+    await home_assistant.call_action("persistent_notification.dismiss_all")
 
+    await home_assistant.call_action("automation.reload")
     await home_assistant.restart()
     await account.refresh()
-    await account.shows(status="ok", budget_usage_pct=80)
+    await account.shows(status="ok", budget_usage_pct=91)
     assert await automations.messages() == []
 
     await home_assistant.stop()
     spend(simulator.account, 1)
     await home_assistant.start()
-    await automations.tell(2)
+    await automations.tell(1)
     await account.refresh()
-    reached = ["100 %", f"{name}: 100 %"]
-    assert await automations.messages() == reached
+    assert await automations.messages() == ["100 %"]
     await home_assistant.call_action("persistent_notification.dismiss_all")
 
     simulator.account.roll_over("month")
@@ -281,10 +313,18 @@ async def test_spend_level(
     assert alert["event_type"] == "spend_level"
     assert alert["period"] == period.isoformat()
     assert (alert["level"], alert["spend"], alert["budget"]) == (50, 250, 500)
+
+    # Crossed while Home Assistant is down, after a kill.
+    log.expect("homeassistant.components.recorder.util", 2)
+    await home_assistant.kill()
     spend(simulator.account, 1.2)
-    await reload(account)
-    await automations.tell(3)
-    assert await automations.messages() == ["100 %", "50 %", f"{name}: 100 %"]
+    await home_assistant.start()
+    await automations.tell(4)
+    await account.refresh()
+    reached = ["100 %", "80 %", f"{name}: 80 %", "nearly: 90 %"]
+    assert await automations.messages() == sorted(reached)
+    alert = (await account.states())["alerts"]["attributes"]
+    assert alert["level"] == 100
 
     # Without the account, they stay as they are.
     await home_assistant.request(
@@ -304,7 +344,7 @@ async def test_spend_level_blueprint(
     )
     await automations.add_blueprint(
         "spend_level",
-        accounts=[await device_id(account)],
+        accounts={"device_id": [await device_id(account)]},
         actions=[{"action": "automation.turn_off", "target": {"entity_id": assistant}}],
     )
     for part in (0.5, 0.8, 0.81, 1):
@@ -410,7 +450,7 @@ async def test_options(
         await submit.click()
         for error in (
             "Enter an amount above 0, such as 50 or 12.5, or leave the field empty.",
-            "Levels are percentages above 0 and up to 1000, such as 80 or 99.5.",
+            "Enter percentages above 0 and up to 1000, such as 80 or 99.5.",
         ):
             await expect(page.get_by_text(error)).to_be_visible()
         await page.screenshot(path=screenshots / "wrong_alerts.png")

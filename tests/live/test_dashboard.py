@@ -106,6 +106,22 @@ async def test_limits_only(
         await page.screenshot(path=screenshots / "limits.png")
 
 
+async def test_spend_of_models(
+    home_assistant: HomeAssistant, simulator: Simulator, screenshots: Path
+) -> None:
+    """An account with an AccessKey has a graph of what its models spent."""
+    simulator.account.answer = "limits"
+    account = await access_key.set_up(
+        home_assistant, simulator, simulator.prometheus_url
+    )
+    await access_key.past_spend(account)
+    async with open_page(home_assistant) as page:
+        await show_views(home_assistant, page, [{"strategy": {"type": STRATEGY}}])
+        await expect(page.get_by_text("Spend by model per day")).to_be_visible()
+        await expect(page.locator(PROBLEMS)).to_have_count(0)
+        await page.screenshot(path=screenshots / "spend_of_models.png", full_page=True)
+
+
 async def test_update_and_removal(account: LiveAccount) -> None:
     """A browser that has an earlier module loads the new one, and none at the end."""
     home_assistant = account.home_assistant

@@ -34,8 +34,10 @@ from custom_components.alibaba_cloud.model_studio import (
     InvalidAnswerError,
     ModelStudioError,
     Money,
+    OverduePaymentError,
     PermissionDeniedError,
     RateLimitError,
+    ServiceNotEnabledError,
     SpendReport,
     SpendTrend,
     balance_endpoints,
@@ -898,6 +900,24 @@ def test_month() -> None:
     assert report.complete
 
 
+@pytest.mark.parametrize("no_model", ["-", NULL_GROUP])
+@pytest.mark.parametrize("place", ["key", "name"])
+def test_group_that_is_no_model(no_model: str, place: str) -> None:
+    answer = bill(period("20260815", "5.00", a="3.00", b="2.00"), total="5.00")
+    [told] = answer["data"]["resultByTime"]
+    [group] = [detail for detail in told["periodDetails"] if detail["key"] == "b"]
+    group[place] = no_model
+    report = month_report(parse_trend(answer), TODAY)
+    assert report.models.keys() == {"a"}
+    assert report.monthly == cny("5.00")
+
+
+def test_name_of_a_model_is_kept_verbatim() -> None:
+    name = " a  b\u200d\n" + "x" * 400
+    answer = bill(period("20260815", "5.00", **{name: "5.00"}), total="5.00")
+    assert month_report(parse_trend(answer), TODAY).models.keys() == {name}
+
+
 @pytest.mark.parametrize(
     ("total", "others"),
     [
@@ -1048,8 +1068,12 @@ async def test_other_site_is_remembered(
         assert other.signed_requests[0].method == "POST"
 
         other.balance_applicable = False
-        with pytest.raises(AccountError, match="NotApplicable"):
-            await client.get_balance()
+        for _ in range(3):
+            with pytest.raises(AccountError, match="NotApplicable"):
+                await client.get_balance()
+        # A service blocks who asks at the wrong site again and again.
+        asked = [len(site.signed_requests) for site in (simulator, other)]
+        assert asked == [1, 3]
 
 
 async def test_other_site_is_not_asked_for_another_error(
@@ -1102,6 +1126,9 @@ def failed(
         (429, "TooManyRequests", RateLimitError),
         (429, "NoPermission", RateLimitError),
         (200, "NotApplicable", AccountError),
+        (400, "MissingSecurityToken", AuthenticationError),
+        (403, "AccessDenied.Unpurchased", ServiceNotEnabledError),
+        (403, "Arrearage", OverduePaymentError),
         (400, "InvalidParameter", AccountError),
         (400, "SignatureNonceUsed", AccountError),
         (404, "InvalidAction.NotFound", AccountError),

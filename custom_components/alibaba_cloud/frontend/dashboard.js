@@ -102,11 +102,37 @@ async function addSpend(hass, accounts) {
       .map(({ statistic_id: entity }) => ({ entity, name: { type: "entity" } }));
     account.spend = await addMonths(hass, totals.length ? totals : recorded);
     for (const model of account.models) {
+      const ofModel = modelStatistics(model.model);
       model.spend = imported
-        .filter(({ name }) => name?.endsWith(` ${model.model}`))
+        .filter(({ entity }) => ofModel.test(entity.slice(prefix.length)))
         .map(({ entity }) => ({ entity, name: model.name }));
     }
   }
+}
+
+/**
+ * Returns what the IDs of a model's statistics match after the account's prefix.
+ *
+ * history.py adds a checksum to names that other names could be confused with.
+ */
+function modelStatistics(model) {
+  const words = model.toLowerCase().match(/[a-z0-9]+/g) ?? [];
+  if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(model)) {
+    words.push(checksum(model));
+  }
+  return new RegExp(`^[a-z]+_spend_${words.join("_")}$`);
+}
+
+/** Returns the CRC-32 of a text in UTF-8, in hexadecimal. */
+function checksum(text) {
+  let crc = 0xffffffff;
+  for (const byte of new TextEncoder().encode(text)) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit += 1) {
+      crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+    }
+  }
+  return (~crc >>> 0).toString(16).padStart(8, "0");
 }
 
 /** Adds to statistics the number of months they have; a new sensor's have none yet. */

@@ -254,6 +254,9 @@ def _spend(state: AlertState, seen: Observation, options: AlertOptions) -> Verdi
             level: alerted and reaches(seen.account, level)
             for level, alerted in levels.items()
         }
+    for level in levels.keys() - wanted:
+        # What is passed while nobody waits for it is no news to those who do later.
+        levels[level] = levels[level] or reaches(seen.account, level)
     alerts = []
     for level in sorted(wanted):
         reached = reaches(seen.account, level)

@@ -122,26 +122,24 @@ def _billed(spend: Money | None, start: date) -> Spend | None:
 
 
 def _latest(
-    own: Spend | None, billed: Spend | None, shown: Shown | None, now: datetime
+    own: Spend | None, billed: Spend | None, shown: Shown | None
 ) -> Spend | None:
     """Return the first spend that is not of an earlier day or period than shown before.
 
     The account's own may begin anew within a day, the bill does not: where the two
-    disagree on when a day began, what was shown first stays. A spend that begins in the
-    future, by a clock that is behind, is unknown until then.
+    disagree on when a day began, what was shown first stays.
     """
     for spend in (own, billed):
         if spend is None:
             continue
-        if shown and spend.since != shown.since:
-            if spend.start < shown.start:
-                continue
-            since = max(spend.since, shown.since)
-            if spend is billed and spend.start == shown.start:
-                since = shown.since
-            spend = replace(spend, since=since)
-        if spend.since <= now:
+        if shown is None or spend.since == shown.since:
             return spend
+        if spend.start < shown.start:
+            continue
+        since = max(spend.since, shown.since)
+        if spend is billed and spend.start == shown.start:
+            since = shown.since
+        return replace(spend, since=since)
     return None
 
 
@@ -151,7 +149,6 @@ def merge(
     followed: Collection[str],
     reports_usage: bool,
     shown: ShownSpend,
-    now: datetime,
     by_month: bool = True,
     before: AccountSnapshot | None = None,
 ) -> AccountSnapshot:
@@ -190,14 +187,11 @@ def merge(
         or usable(balance.available if balance else None),
         credit_balance=account.credit_balance
         or usable(balance.credit if balance else None),
-        daily_spend=_latest(
-            _as_spend(account.daily_spend), usable(day), shown.daily, now
-        ),
+        daily_spend=_latest(_as_spend(account.daily_spend), usable(day), shown.daily),
         monthly_spend=_latest(
             _as_spend(account.monthly_spend),
             usable(other_months),
             shown.monthly,
-            now,
         ),
         other_models_daily_spend=_rest(day, (model.daily_spend for model in spent)),
         other_models_monthly_spend=_rest(

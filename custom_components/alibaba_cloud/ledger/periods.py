@@ -186,6 +186,8 @@ class _Times:
     latest: datetime
     clock: datetime
     """What the machine's clock says, right or wrong."""
+    likely: datetime
+    """The time by which a new day or period is named."""
     gap: bool
     """Whether the figures were not seen for so long that anything may have been spent."""
 
@@ -242,7 +244,9 @@ def follow(
             before_today = before_day = None
     if not (answer.daily is None or answer.monthly is None):
         before_today = answer.monthly - answer.daily
-        if before_day is None or day_rolled or month_rolled:
+        # A day on which nothing was spent may have ended unseen.
+        is_new = day_rolled or month_rolled or not (known.daily and known.daily.amount)
+        if before_day is None or is_new:
             before_day = before_today
     return replace(
         known,
@@ -267,7 +271,7 @@ def _read_clock(
     possible until they agree again, or for a day.
     """
     if (before := known.time) is None:
-        times = _Times(earliest=now, latest=now, clock=now, gap=False)
+        times = _Times(earliest=now, latest=now, clock=now, likely=now, gap=False)
         return replace(known, time=now, settled=now), times
     expected = before + (elapsed or timedelta())
     doubted_since = None
@@ -282,6 +286,7 @@ def _read_clock(
         earliest=min(now, expected) if doubted_since or elapsed is None else now,
         latest=expected + _UNSEEN if doubted_since and now < expected else now,
         clock=now,
+        likely=min(now, expected) if doubted_since else now,
         gap=believed - (known.settled or before) > EARLY
         or (elapsed is None and now < before),
     )
@@ -302,7 +307,10 @@ def _take_period(known: Periods, period: BillingPeriod, times: _Times) -> Period
     if month is None:
         return known
     if month.earliest <= period.start <= month.latest:
-        # The figure started again before the period was reported.
+        # The figure started again before the period was reported; one of nothing did so
+        # unseen, and begins only now.
+        if not month.amount and period.start > month.start:
+            month = replace(month, since=_since(month, period.start, times))
         month = replace(month, start=period.start, latest=period.start)
     elif before.start is None:
         # The start was a guess, while no period was reported.
@@ -409,10 +417,17 @@ def _by_one(old: Decimal, new: Decimal, gap: bool, overdue: bool) -> bool:
     return abs(new) < abs(new - old) or (gap and new < old)
 
 
+def _has_new_period(known: Periods, month: Window) -> bool:
+    """Return whether a period is reported that is later than the month's figure."""
+    return known.period.start is not None and known.period.start > month.latest
+
+
 def _is_month_overdue(known: Periods, month: Window, now: datetime) -> bool:
     """Return whether a new period began, and the month should have started by now."""
     start = known.period.start
-    return bool(start and start > month.latest and now >= midnight(start) + LATE)
+    return bool(
+        start and _has_new_period(known, month) and now >= midnight(start) + LATE
+    )
 
 
 def _by_both(
@@ -444,7 +459,8 @@ def _by_both(
         # Both changed by the same amount: none started again, or both did, at the first
         # midnight after the first day of a period.
         possible = {rolled: p for rolled, p in possible.items() if len({*rolled}) == 1}
-        if midnight(day.start + _DAY) - EARLY > times.latest:
+        is_new = _has_new_period(known, month)
+        if not is_new and midnight(day.start + _DAY) - EARLY > times.latest:
             return False, False
     if not any(before_now in expected for expected in possible.values()):
         # Once the longest delay is over, it is another day or period.
@@ -454,14 +470,17 @@ def _by_both(
         if month_can and _is_month_overdue(known, month, limit):
             possible = {rolled: p for rolled, p in possible.items() if rolled[1]}
 
-    def off(rolled: tuple[bool, bool]) -> tuple[bool, Decimal, bool, int]:
-        error = min(abs(before_now - value) for value in possible[rolled])
+    def off(rolled: tuple[bool, bool]) -> tuple[bool, bool, Decimal, int]:
         today = daily if rolled[0] else daily - day.amount
         this_month = monthly if rolled[1] else monthly - month.amount
-        # After a gap, a fall is rather another day than a refund.
-        refunded = times.gap and min(today, this_month) < 0
-        spent = _ZERO if times.gap else abs(today) + abs(this_month)
-        return error > 0, error + spent, refunded, sum(rolled)
+        errors = [before_now - value for value in possible[rolled]]
+        if not times.gap:
+            error = min(map(abs, errors))
+            return error > 0, False, error + abs(today) + abs(this_month), sum(rolled)
+        # Unseen spending only adds up. Whatever fell is rather another day or period.
+        refunded, error = min((error < 0, abs(error)) for error in errors)
+        refunded |= min(today, this_month) < 0
+        return error > 0, refunded, error, sum(rolled)
 
     return min(possible, key=off)
 
@@ -470,7 +489,7 @@ def _follow_day(
     day: Window | None, amount: Decimal, times: _Times, *, rolled: bool
 ) -> Window:
     """Return the window of a daily figure."""
-    today = billing_day(times.earliest)
+    today = billing_day(times.likely)
     first, last = billing_day(times.earliest - LATE), billing_day(times.latest + EARLY)
     if day is None:
         return Window(
@@ -482,7 +501,8 @@ def _follow_day(
         )
     if rolled:
         first = max(first, day.earliest + _DAY)
-        start = max(first, min(today, last), day.start)
+        # A day that begins early is the next one already.
+        start = max(first, min(max(today, day.start + _DAY), last), day.start)
         return Window(
             amount=amount,
             since=_since(day, start, times),
@@ -550,8 +570,8 @@ def _new_start(known: Periods, starts: list[date], times: _Times) -> date:
         preferred += [following, end + _DAY, end]
     if times.gap:
         # Without a reported period, it is most likely one of the calendar.
-        preferred.append(billing_day(times.earliest).replace(day=1))
-    preferred += [billing_day(times.earliest + EARLY)]
+        preferred.append(billing_day(times.likely).replace(day=1))
+    preferred += [billing_day(times.likely + EARLY)]
     return next((day for day in preferred if day in starts), starts[-1])
 
 
@@ -563,5 +583,5 @@ def _since(before: Window, start: date, times: _Times) -> datetime:
     since = min(midnight(start), times.clock)
     if since <= before.since:
         since = times.clock
-    # By a clock that is behind, it has not begun yet; the order stays.
+    # By a clock that is behind, it began before the window before it.
     return max(since, before.since + timedelta(seconds=1))

@@ -285,8 +285,8 @@ class BalanceClient:
                 if err.code != _OTHER_SITE:
                     raise
                 other_site = err
-                if endpoint in self._endpoints:
-                    self._endpoints.remove(endpoint)
+                # Another client of the list may have found that out meanwhile.
+                self._endpoints[:] = [e for e in self._endpoints if e != endpoint]
             else:
                 return parse_balance(answer)
         raise other_site

@@ -148,8 +148,8 @@ def _redacted(body: bytes, secret: str) -> bytes:
     if len(secret) < _SHORTEST_SECRET:
         return body
     spellings = "".join(
-        rf"(?:\\?{re.escape(character)}|(?i:(?:\\u00|%){code:02x}|&\#x0*{code:x};)"
-        rf"|&\#0*{code};)"
+        rf"(?:(?i:(?:\\u00|%){code:02x}|&\#x0*{code:x};)|&\#0*{code};"
+        rf"|\\?{re.escape(character)})"
         for character, code in zip(secret, secret.encode(), strict=True)
     )
     return re.sub(spellings.encode(), REDACTED.encode(), body)

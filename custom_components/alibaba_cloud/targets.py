@@ -1,0 +1,81 @@
+"""The devices that the target of a trigger or condition stands for."""
+
+from typing import Any
+
+import voluptuous as vol
+
+from homeassistant.const import ATTR_DEVICE_ID, CONF_EXCLUDE, CONF_TARGET
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import (
+    config_validation as cv,
+    device_registry as dr,
+    entity_registry as er,
+)
+from homeassistant.helpers.target import (
+    TargetSelection,
+    async_extract_referenced_entity_ids,
+)
+from homeassistant.helpers.typing import ConfigType
+
+TARGET: dict[Any, Any] = {vol.Optional(CONF_TARGET): cv.TARGET_FIELDS}
+"""The schema of an optional target."""
+
+
+class Target:
+    """The accounts and models of a target: all of them, if nothing is chosen.
+
+    It is resolved each time it is asked, so it follows devices that move to another
+    area or get another label.
+    """
+
+    def __init__(self, hass: HomeAssistant, config: ConfigType | None) -> None:
+        """Prepare the target of a configuration."""
+        self._hass = hass
+        chosen = dict(config or {})
+        self._excluded = TargetSelection(chosen.pop(CONF_EXCLUDE, {}))
+        self._chosen = TargetSelection(chosen)
+        self._is_everything = not any(chosen.values())
+
+    @callback
+    def has_account(self, entry_id: str) -> bool:
+        """Return whether an account is meant, itself or by one of its models."""
+        registry = dr.async_get(self._hass)
+        return self._is_everything or any(
+            device.config_entry_id == entry_id
+            for device_id in self._device_ids()
+            if (device := registry.async_get(device_id))
+        )
+
+    @callback
+    def has_device(self, device_id: str) -> bool:
+        """Return whether a device is meant, itself or by the account it belongs to."""
+        return self._is_everything or device_id in self._device_ids()
+
+    def _device_ids(self) -> set[str]:
+        """Return the devices that are chosen and not excluded."""
+        return self._resolve(self._chosen) - self._resolve(self._excluded)
+
+    def _resolve(self, selection: TargetSelection) -> set[str]:
+        """Return the devices of a selection.
+
+        An entity stands for its device, and an account's device for those of its models.
+        """
+        found = async_extract_referenced_entity_ids(self._hass, selection)
+        by_entity = self._devices_of(found.referenced)
+        models = async_extract_referenced_entity_ids(
+            self._hass, TargetSelection({ATTR_DEVICE_ID: list(by_entity)})
+        ).referenced_devices
+        return (
+            found.referenced_devices
+            | self._devices_of(found.indirectly_referenced)
+            | models
+        )
+
+    def _devices_of(self, entity_ids: set[str]) -> set[str]:
+        """Return the devices of entities."""
+        registry = er.async_get(self._hass)
+        return {
+            entity.device_id
+            for entity_id in entity_ids
+            if (entity := registry.async_get(entity_id)) and entity.device_id
+        }

@@ -1,0 +1,238 @@
+"""What the tests of alerts and automations share."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.alibaba_cloud.const import CONF_LOW_BALANCE, DOMAIN
+from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
+from homeassistant.components.automation import DOMAIN as AUTOMATION
+from homeassistant.core import CoreState, Event, HomeAssistant, callback
+from homeassistant.setup import async_setup_component
+
+from .conftest import Poll, attributes, setup
+from .simulator import Fault, Simulator
+
+STORED = f"{DOMAIN}.account"
+LONG = 16 * 60
+"""Seconds after which any poll is due, also after a long Retry-After."""
+
+KINDS = {
+    "spend_level": "spend_level_reached",
+    "forecast_over_budget": "forecast_over_budget",
+    "balance_low": "balance_low",
+    "model_level": "model_level_reached",
+    "rate_limited": "rate_limited",
+    "api_key_rejected": "api_key_rejected",
+    "account_unavailable": "account_unavailable",
+    "recovered": "recovered",
+}
+"""Event types, each with its trigger."""
+EVERY_TRIGGER = [{"trigger": f"{DOMAIN}.{key}"} for key in KINDS.values()]
+FAILURES = ("rate_limited", "api_key_rejected", "account_unavailable")
+
+NOTHING = {
+    "level": None,
+    "spend": None,
+    "budget": None,
+    "projected": None,
+    "balance": None,
+    "currency": None,
+    "model": None,
+    "usage_pct": None,
+    "period": None,
+    "failure": None,
+}
+"""The variables of an alert, besides its id, if none applies."""
+LEVEL_80 = {
+    **NOTHING,
+    "level": 80,
+    "spend": 400,
+    "budget": 500,
+    "currency": "USD",
+    "usage_pct": 80,
+    "period": "2026-08-01",
+}
+"""Those of 400 USD out of 500."""
+
+
+def report(simulator: Simulator, *, used: float | None = None, **figures: Any) -> None:
+    """Let the service report other figures; `used` is that of qwen-max, of 1,000."""
+    data = simulator.body["data"]
+    data |= figures
+    if used is not None:
+        data["models"][0]["used"] = used
+
+
+async def arm(
+    hass: HomeAssistant, *triggers: dict[str, Any]
+) -> list[Event[Mapping[str, Any]]]:
+    """Set up an automation with triggers, all there are if none is named.
+
+    Returns the events that it fires, each with the trigger's variables.
+    """
+    told: list[Event[Mapping[str, Any]]] = []
+
+    @callback
+    def tell(event: Event[Mapping[str, Any]]) -> None:
+        told.append(event)
+
+    hass.bus.async_listen("told", tell)
+    assert await async_setup_component(
+        hass,
+        AUTOMATION,
+        {
+            AUTOMATION: {
+                "alias": "Tell",
+                "mode": "parallel",
+                "triggers": list(triggers or EVERY_TRIGGER),
+                "actions": {
+                    "event": "told",
+                    "event_data": {"trigger": "{{ trigger }}"},
+                },
+            }
+        },
+    )
+    await hass.async_block_till_done()
+    return told
+
+
+def at_level(level: float, key: str = "spend_level_reached") -> dict[str, Any]:
+    """Return a trigger that waits for a level."""
+    return {"trigger": f"{DOMAIN}.{key}", "options": {"level": level}}
+
+
+async def switch(hass: HomeAssistant, service: str) -> None:
+    """Turn the automation of `arm` on or off."""
+    await hass.services.async_call(
+        AUTOMATION, service, {"entity_id": "automation.tell"}, blocking=True
+    )
+    await hass.async_block_till_done()
+
+
+def said(told: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
+    """Return what an automation was triggered by since the last look."""
+    triggers = [event.data["trigger"] for event in told]
+    told.clear()
+    return [
+        (
+            trigger["platform"].removeprefix(f"{DOMAIN}."),
+            trigger["level"] or trigger["failure"],
+        )
+        for trigger in triggers
+    ]
+
+
+def spend_levels(*levels: float) -> list[tuple[str, float]]:
+    """Return what `said` returns for levels of the spend."""
+    return [("spend_level_reached", level) for level in levels]
+
+
+def model_levels(*levels: float) -> list[tuple[str, float]]:
+    """Return what `said` returns for levels of a model."""
+    return [("model_level_reached", level) for level in levels]
+
+
+def ids(told: list[Event[Mapping[str, Any]]]) -> list[str]:
+    """Return the ids of the alerts that an automation was triggered by."""
+    return [event.data["trigger"]["alert_id"] for event in told]
+
+
+def last_event(hass: HomeAssistant) -> tuple[str | None, dict[str, Any]]:
+    """Return the type of the last event, and its attributes without the id.
+
+    What does not apply to it is None here, and no attribute.
+    """
+    shown = attributes(hass, "alerts")
+    kind = shown["event_type"]
+    if kind is None:
+        return None, {}
+    assert len(shown["alert_id"]) == 32
+    assert [key for key in NOTHING if shown.get(key, kind) is None] == []
+    return kind, {key: shown.get(key) for key in NOTHING}
+
+
+async def unload(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Stop the account, as a restart does."""
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+async def reload(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Reload the account."""
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+async def restart(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Stop the account and start it again, as Home Assistant does."""
+    await unload(hass, entry)
+    hass.set_state(CoreState.not_running)
+    await setup(hass, entry)
+    await start(hass)
+
+
+async def start(hass: HomeAssistant) -> None:
+    """Complete the start of Home Assistant."""
+    await hass.async_start()
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+async def spend_alike(
+    simulator: Simulator, freezer: FrozenDateTimeFactory, poll: Poll, days: list[int]
+) -> None:
+    """Let 10 USD be spent on each day of August, half of it by noon, and poll then."""
+    for day in days:
+        freezer.move_to(noon(day))
+        report(simulator, daily_spend=5, monthly_spend=10 * day - 5)
+        await poll()
+
+
+def noon(day: int) -> datetime:
+    """Return half a minute before noon of a billing day in August: a poll is due then."""
+    return datetime(2026, 8, day, 12, tzinfo=BILLING_TIME_ZONE) - timedelta(seconds=31)
+
+
+def levels_kept(kept: dict[str, Any]) -> list[str]:
+    """Return the spend levels that are stored as alerted."""
+    levels = kept[STORED]["data"]["alerts"]["spend_levels"]
+    return sorted((level for level, alerted in levels.items() if alerted), key=float)
+
+
+CAUSES: dict[
+    str, tuple[dict[str, Any], Callable[[Simulator], None], list[dict[str, Any]]]
+] = {
+    "spend_level": (
+        {},
+        lambda simulator: report(simulator, monthly_spend="400.00"),
+        [{**LEVEL_80, "level": 50}, LEVEL_80],
+    ),
+    "balance_low": (
+        {CONF_LOW_BALANCE: 50},
+        lambda simulator: report(simulator, available=49.504),
+        [{**NOTHING, "balance": 49.5, "currency": "USD"}],
+    ),
+    "model_level": (
+        {},
+        lambda simulator: report(simulator, used=1001),
+        [
+            {**NOTHING, "level": level, "model": "qwen-max", "usage_pct": 100.1}
+            for level in (80, 100)
+        ],
+    ),
+    "rate_limited": ({}, lambda simulator: simulator.fail(Fault.THROTTLED), [NOTHING]),
+    "api_key_rejected": (
+        {},
+        lambda simulator: simulator.fail(Fault.UNAUTHORIZED),
+        [NOTHING],
+    ),
+    "account_unavailable": (
+        {},
+        lambda simulator: simulator.fail(Fault.SERVER_ERROR),
+        [NOTHING],
+    ),
+}
+"""Kinds of alerts, each with options, what causes it, and what the alerts say."""

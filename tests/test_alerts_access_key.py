@@ -1,0 +1,180 @@
+"""Alerts of the figures that an AccessKey reads."""
+
+from typing import Any
+
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.alibaba_cloud.const import (
+    CONF_LOW_BALANCE,
+    CONF_MODEL_LEVELS,
+    CONF_MODELS,
+    DOMAIN,
+)
+from custom_components.alibaba_cloud.sources import Source
+from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.core import HomeAssistant
+
+from .common import LONG, NOTHING, arm, levels_kept, reload, report, said, spend_levels
+from .conftest import Poll, setup, state
+from .simulator import Fault, Simulator
+
+
+@pytest.fixture(autouse=True)
+def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept over restarts."""
+    return hass_storage
+
+
+@pytest.fixture
+async def simulator(simulator: Simulator) -> Simulator:
+    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    report(simulator, monthly_spend=100, used=100)
+    return simulator
+
+
+def bill(simulator: Simulator, amount: float) -> None:
+    """Bill more today, in CNY."""
+    simulator.account.adjust(simulator.account.today, "qwen-max", amount)
+
+
+async def test_spend_of_the_bill(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    kept: dict[str, Any],
+) -> None:
+    """It counts where the API key reads none, and is kept before its poll ends."""
+    told = await arm(hass)
+    await setup(hass, with_access_key)
+    trigger = told[-1].data["trigger"]
+    assert {key: trigger[key] for key in NOTHING} == {
+        **NOTHING,
+        "level": 80,
+        "spend": 886.53,
+        "budget": 1000,
+        "currency": "CNY",
+        "usage_pct": 88.653,
+        "period": "2026-08-01",
+    }
+    assert said(told) == spend_levels(50, 80)
+    await reload(hass, with_access_key)
+    await poll(LONG)
+    assert told == []
+
+    bill(simulator, 200)
+    await with_access_key.runtime_data.sources[Source.SPEND].async_refresh()
+    assert levels_kept(kept) == ["50", "80", "100"]
+    await hass.async_block_till_done()
+    assert said(told) == spend_levels(100)
+
+
+@pytest.mark.logs("Error fetching")
+async def test_revoked_api_key_beside_a_bill(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """What the AccessKey reads is alerted all the same, also from the start."""
+    told = await arm(hass)
+    simulator.api_keys = set()
+    await setup(hass, with_access_key)
+    assert said(told) == spend_levels(50, 80)
+    bill(simulator, 200)
+    await poll(LONG)
+    # Two polls, in either order.
+    assert sorted(said(told)) == [
+        ("api_key_rejected", None),
+        ("spend_level_reached", 100),
+    ]
+
+
+@pytest.mark.logs("Error fetching")
+async def test_throttled_api_key_beside_a_bill(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """A throttled start keeps back figures of an earlier run, not those of the bill."""
+    told = await arm(hass)
+    simulator.fail(Fault.THROTTLED)
+    await setup(hass, with_access_key)
+    assert state(hass, "monthly_spend") == "886.53"
+    assert said(told) == spend_levels(50, 80)
+
+
+@pytest.mark.logs("Error fetching")
+async def test_sources_do_not_count_as_polls(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """What they read between two polls of the account does not make its failure last."""
+    told = await arm(hass)
+    await setup(hass, with_access_key)
+    assert said(told) == spend_levels(50, 80)
+    simulator.api_keys = set()
+    await poll()
+    asked = len(simulator.signed_requests)
+    for _ in range(4):
+        await poll(61)
+    assert len(simulator.signed_requests) > asked
+    assert told == []
+    await poll(61)
+    assert said(told) == [("api_key_rejected", None)]
+
+
+@pytest.mark.logs(*["Error fetching"] * 4)
+async def test_failing_sources(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """They are not the account's failures, and when they are back it is no news."""
+    told = await arm(hass)
+    await setup(hass, with_access_key)
+    assert said(told) == spend_levels(50, 80)
+    for service in ("billing", "balance", "prometheus"):
+        simulator.fail(Fault.THROTTLED, at=service)
+    for _ in range(3):
+        await poll(LONG)
+    assert state(hass, "monthly_spend") == STATE_UNAVAILABLE
+    simulator.recover()
+    await poll(LONG)
+    assert state(hass, "monthly_spend") != STATE_UNAVAILABLE
+    assert told == []
+
+
+async def test_balance_and_models_of_an_access_key(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """The balance is that of the console, a model's use that of the last minute."""
+    hass.config_entries.async_update_entry(
+        with_access_key,
+        options={
+            CONF_MODELS: ["qwen-max"],
+            CONF_LOW_BALANCE: 2353.47,
+            CONF_MODEL_LEVELS: [0.001],
+        },
+    )
+    told = await arm(hass)
+    await setup(hass, with_access_key)
+    by_kind = {
+        event.data["trigger"]["platform"]: event.data["trigger"] for event in told
+    }
+    assert len(told) == len(by_kind) == 2
+    balance = by_kind[f"{DOMAIN}.balance_low"]
+    assert (balance["balance"], balance["currency"]) == (2353.47, "CNY")
+    model = by_kind[f"{DOMAIN}.model_level_reached"]
+    assert model["model"] == "qwen-max"
+    assert str(model["usage_pct"]) == state(hass, "load_pct", "qwen-max")
+    # Those that are not followed are nobody's business.
+    assert "qwen-plus" not in {trigger["model"] for trigger in by_kind.values()}

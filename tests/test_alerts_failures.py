@@ -1,0 +1,311 @@
+"""Alerts of failures, and what failures do to other alerts."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.alibaba_cloud.const import CONF_LOW_BALANCE, DOMAIN
+from homeassistant.config_entries import SOURCE_REAUTH
+from homeassistant.const import CONF_API_KEY
+from homeassistant.core import CoreState, HomeAssistant
+
+from .common import (
+    CAUSES,
+    FAILURES,
+    LONG,
+    NOTHING,
+    STORED,
+    arm,
+    ids,
+    last_event,
+    model_levels,
+    reload,
+    report,
+    restart,
+    said,
+    spend_levels,
+    start,
+    unload,
+)
+from .conftest import Poll, setup, state
+from .simulator import Fault, Simulator
+
+
+@pytest.fixture(autouse=True)
+def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept over restarts."""
+    return hass_storage
+
+
+@pytest.fixture
+async def simulator(simulator: Simulator) -> Simulator:
+    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    report(simulator, monthly_spend=100, used=100)
+    return simulator
+
+
+@pytest.mark.logs("Error fetching")
+@pytest.mark.parametrize("kind", FAILURES)
+async def test_recovered(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    kind: str,
+) -> None:
+    """What has been alerted is told once it has passed, at once; a hiccup never is."""
+    told = await arm(hass)
+    CAUSES[kind][1](simulator)
+    await poll(LONG)
+    await poll(LONG)
+    assert said(told) == [(kind, None)]
+    simulator.recover()
+    await poll(LONG)
+    assert last_event(hass) == ("recovered", {**NOTHING, "failure": kind})
+    assert said(told) == [("recovered", kind)]
+    await poll(LONG)
+    assert told == []
+
+
+@pytest.mark.logs("Error fetching")
+async def test_recovered_while_home_assistant_was_down(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """That is told after the start; a failure that lasted over it is not again."""
+    told = await arm(hass)
+    simulator.fail(Fault.UNAUTHORIZED)
+    await poll(LONG)
+    await poll(LONG)
+    assert said(told) == [("api_key_rejected", None)]
+    await unload(hass, account)
+    simulator.recover()
+    hass.set_state(CoreState.not_running)
+    await setup(hass, account)
+    assert told == []
+    await start(hass)
+    assert said(told) == [("recovered", "api_key_rejected")]
+
+
+@pytest.mark.logs(*["Error fetching"] * 3)
+async def test_failure_that_outlasts_restarts(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    told = await arm(hass)
+    simulator.fail(Fault.UNAUTHORIZED)
+    await poll(LONG)
+    assert told == []
+    await restart(hass, account)
+    assert said(told) == [("api_key_rejected", None)]
+    await restart(hass, account)
+    await poll(LONG)
+    assert told == []
+
+
+@pytest.mark.logs("Error fetching", "Error fetching")
+async def test_hiccups(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """One failed poll between good ones is nobody's business, however often."""
+    told = await arm(hass)
+    for _ in range(2):
+        simulator.fail(Fault.SERVER_ERROR)
+        await poll(LONG)
+        simulator.recover()
+        await poll(LONG)
+    assert told == []
+    assert last_event(hass) == (None, {})
+
+
+@pytest.mark.logs("Error fetching")
+async def test_one_failure_becomes_another(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """The other one is told when it lasts as well, and each has passed in the end."""
+    told = await arm(hass)
+    simulator.fail(Fault.SERVER_ERROR)
+    await poll(LONG)
+    await poll(LONG)
+    simulator.fail(Fault.UNAUTHORIZED)
+    await poll(LONG)
+    assert said(told) == [("account_unavailable", None)]
+    await poll(LONG)
+    assert said(told) == [("api_key_rejected", None)]
+    simulator.recover()
+    await poll(LONG)
+    assert said(told) == [
+        ("recovered", "account_unavailable"),
+        ("recovered", "api_key_rejected"),
+    ]
+
+
+@pytest.mark.logs("Error fetching", "Error fetching")
+async def test_first_failure_is_kept_too(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    kept: dict[str, Any],
+) -> None:
+    """The second in a row counts, also if the process died between the two."""
+    told = await arm(hass)
+    simulator.fail(Fault.SERVER_ERROR)
+    await poll()
+    as_killed = deepcopy(kept[STORED])
+    await unload(hass, account)
+    kept[STORED] = as_killed
+    assert told == []
+    await setup(hass, account)
+    assert said(told) == [("account_unavailable", None)]
+
+
+@pytest.mark.logs(*["Error fetching"] * 3)
+async def test_failure_dies_between_sending_and_keeping(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    kept: dict[str, Any],
+) -> None:
+    """A failure, too, has the same id when it is repeated, and another the next time."""
+    told = await arm(hass)
+    simulator.fail(Fault.THROTTLED)
+    await poll(LONG)
+    before = deepcopy(kept[STORED])
+    await poll(LONG)
+    await unload(hass, account)
+    kept[STORED] = before
+    await setup(hass, account)
+    first, again = ids(told)
+    assert first == again
+    assert said(told) == [("rate_limited", None)] * 2
+
+    simulator.recover()
+    await poll(LONG)
+    simulator.fail(Fault.THROTTLED)
+    await poll(LONG)
+    await poll(LONG)
+    assert first not in ids(told)
+    assert said(told) == [("recovered", "rate_limited"), ("rate_limited", None)]
+
+
+@pytest.mark.logs("Error fetching")
+async def test_restored_figures_trigger_nothing(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    kept: dict[str, Any],
+) -> None:
+    """Throttled at a start, the figures of the last run are shown, and no news."""
+    report(simulator, monthly_spend=400, used=850)
+    await poll()
+    await unload(hass, account)
+    # As if nothing had been judged before.
+    del kept[STORED]["data"]["alerts"]
+    simulator.fail(Fault.THROTTLED)
+    told = await arm(hass)
+    await setup(hass, account)
+    assert state(hass, "monthly_spend") == "400"
+    assert state(hass, "usage_pct", "qwen-max") == "85.0"
+    assert told == []
+    await poll(LONG)
+    assert said(told) == [("rate_limited", None)]
+    simulator.recover()
+    await poll(LONG)
+    assert said(told) == [
+        *spend_levels(50, 80),
+        *model_levels(80),
+        ("recovered", "rate_limited"),
+    ]
+
+
+@pytest.mark.logs("Error fetching")
+async def test_throttled_figures_repeat_nothing(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Figures that are kept while the service throttles are no news either."""
+    told = await arm(hass)
+    report(simulator, monthly_spend=400, used=850)
+    await poll()
+    said(told)
+    simulator.fail(Fault.THROTTLED)
+    await poll(LONG)
+    await poll(LONG)
+    assert state(hass, "monthly_spend") == "400"
+    simulator.recover()
+    await poll(LONG)
+    assert said(told) == [("rate_limited", None), ("recovered", "rate_limited")]
+
+
+async def test_unknown_triggers_nothing(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Nor does it arm anything: when the figures are back they are no news."""
+    hass.config_entries.async_update_entry(account, options={CONF_LOW_BALANCE: 50})
+    await reload(hass, account)
+    told = await arm(hass)
+    report(simulator, monthly_spend=400, used=850, available=40)
+    await poll()
+    known = deepcopy(simulator.body)
+    assert len(said(told)) == 4
+    unknown: list[dict[str, Any]] = [
+        {"monthly_spend": None},
+        {"spend_limit": None},
+        {"spend_limit": 0},
+        {"monthly_spend": "a lot"},
+        {"available": None},
+        {"models": None},
+    ]
+    for figures in unknown:
+        report(simulator, **figures)
+        await poll()
+        await reload(hass, account)
+        simulator.body = deepcopy(known)
+        await poll()
+        assert told == [], figures
+
+
+async def test_unknown_from_the_start(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    told = await arm(hass)
+    known = deepcopy(simulator.body)
+    simulator.body["data"] = {"models": [], "spend_limit": 500}
+    await setup(hass, entry)
+    await poll()
+    assert told == []
+    simulator.body = known
+    report(simulator, monthly_spend=400)
+    await poll()
+    assert said(told) == spend_levels(50, 80)
+
+
+@pytest.mark.logs("Error fetching")
+async def test_reauth(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """A new key neither repeats nor loses anything, and is what has recovered."""
+    told = await arm(hass)
+    report(simulator, monthly_spend=400)
+    await poll()
+    assert said(told) == spend_levels(50, 80)
+    simulator.api_keys = {"sk-another"}
+    await poll()
+    await poll(LONG)
+    assert said(told) == [("api_key_rejected", None)]
+    (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert flow["context"]["source"] == SOURCE_REAUTH
+    report(simulator, monthly_spend=500)
+    result = await hass.config_entries.flow.async_configure(
+        flow["flow_id"], {CONF_API_KEY: "sk-another"}
+    )
+    assert result["reason"] == "reauth_successful"
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert said(told) == [
+        ("spend_level_reached", 100),
+        ("recovered", "api_key_rejected"),
+    ]
+    await poll(LONG)
+    assert told == []

@@ -1,0 +1,382 @@
+"""The forecast, its alert, and the days that it is made of."""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+import json
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.components.recorder.common import (
+    async_wait_recording_done,
+)
+
+from custom_components.alibaba_cloud.const import (
+    CONF_FORECAST_ALERT,
+    CONF_MONTHLY_BUDGET,
+    DOMAIN,
+)
+from custom_components.alibaba_cloud.ledger.forecast import forecast_period
+from homeassistant.components.recorder import Recorder, get_instance
+from homeassistant.components.recorder.history import state_changes_during_period
+from homeassistant.components.recorder.statistics import async_list_statistic_ids
+from homeassistant.const import STATE_UNKNOWN
+from homeassistant.core import HomeAssistant
+from homeassistant.util import dt as dt_util
+
+from .common import (
+    NOTHING,
+    STORED,
+    arm,
+    last_event,
+    noon,
+    reload,
+    report,
+    restart,
+    said,
+    spend_alike,
+    spend_levels,
+    unload,
+)
+from .conftest import NOW, Poll, answer, attributes, entity_id, setup, state
+from .simulator import Fault, Simulator
+from .simulator.billing import total_on
+
+
+@pytest.fixture(autouse=True)
+def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept over restarts."""
+    return hass_storage
+
+
+@pytest.fixture
+async def simulator(simulator: Simulator) -> Simulator:
+    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    report(simulator, monthly_spend=100, used=100)
+    return simulator
+
+
+async def test_forecast_by_own_observation(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    kept: dict[str, Any],
+) -> None:
+    """After three days that are over there is one, which is alerted once in a period."""
+    freezer.move_to(noon(10))
+    hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 260})
+    report(simulator, daily_spend=5, monthly_spend=95)
+    await setup(hass, entry)
+    told = await arm(hass)
+    await spend_alike(simulator, freezer, poll, [10, 11, 12])
+    for key in (
+        "projected_monthly_spend",
+        "budget_exhausted_on",
+        "balance_lasts_until",
+    ):
+        assert state(hass, key) == STATE_UNKNOWN
+    assert attributes(hass, "projected_monthly_spend")["low"] is None
+    assert told == []
+
+    await spend_alike(simulator, freezer, poll, [13])
+    # 125 by noon, a half day and 18 whole ones to go at 10 a day.
+    assert state(hass, "projected_monthly_spend") == "310.00"
+    (event,) = told
+    trigger = event.data["trigger"]
+    assert {key: trigger[key] for key in NOTHING} == {
+        **NOTHING,
+        "spend": 125,
+        "budget": 260,
+        "projected": 310,
+        "currency": "USD",
+        "period": "2026-08-01",
+    }
+    assert said(told) == [("forecast_over_budget", None)]
+    assert last_event(hass)[0] == "forecast_over_budget"
+
+    await restart(hass, entry)
+    assert state(hass, "projected_monthly_spend") == "310.00"
+    await spend_alike(simulator, freezer, poll, [14])
+    assert said(told) == spend_levels(50)
+    # 135 by noon of the 14th, 17.5 days to go. A drift of 5 % a day makes the interval:
+    # 1.2816 * 0.05 * 175 * sqrt(17.5 / 3) = 27.08.
+    assert state(hass, "projected_monthly_spend") == "310.00"
+    shown = attributes(hass, "projected_monthly_spend")
+    assert (shown["low"], shown["high"]) == (282.92, 337.08)
+    assert shown["unit_of_measurement"] == "USD"
+    assert state(hass, "budget_usage_pct") == "51.9231"
+    assert state(hass, "remaining_budget") == "125"
+    # 5 until midnight, and 12 whole days.
+    assert state(hass, "budget_exhausted_on") == "2026-08-26"
+    # Of 100.25 the half day takes 5: 9.525 days from midnight, 12:36 of the 24th.
+    assert state(hass, "balance_lasts_until") == "2026-08-24"
+
+
+async def test_forecast_goes_with_the_day(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """Also where the service says the same as yesterday, as nothing more is spent."""
+    freezer.move_to(noon(10))
+    hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 260})
+    report(simulator, daily_spend=5, monthly_spend=95)
+    await setup(hass, entry)
+    await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
+    reached, projected = "2026-08-26", "310.00"
+    assert state(hass, "budget_exhausted_on") == reached
+    report(simulator, daily_spend=0, monthly_spend=135)
+    for day in range(15, 32):
+        freezer.move_to(noon(day))
+        await poll()
+        now = state(hass, "projected_monthly_spend")
+        assert now == str(entry.runtime_data.account.outlook.projected.amount)
+    assert now != projected
+    assert state(hass, "budget_exhausted_on") == STATE_UNKNOWN
+
+
+async def test_forecast_of_a_month_that_is_over(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """A service that is late to begin the next one makes no budget exceeded."""
+    freezer.move_to(noon(28))
+    hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 312})
+    report(simulator, daily_spend=5, monthly_spend=275)
+    await setup(hass, entry)
+    told = await arm(hass)
+    await spend_alike(simulator, freezer, poll, [28, 29, 30, 31])
+    freezer.move_to("2026-08-31 23:58:00+08:00")
+    report(simulator, daily_spend=10, monthly_spend=310)
+    await poll()
+    assert state(hass, "projected_monthly_spend") == "310.42"
+    freezer.move_to("2026-09-01 00:04:00+08:00")
+    await poll()
+    assert state(hass, "projected_monthly_spend") == "310.00"
+    assert state(hass, "budget_exhausted_on") == STATE_UNKNOWN
+    report(
+        simulator,
+        daily_spend=0,
+        monthly_spend=0,
+        billing_period={"start": "2026-09-01", "end": "2026-09-30"},
+    )
+    freezer.move_to("2026-09-01 00:14:00+08:00")
+    await poll()
+    assert state(hass, "projected_monthly_spend") == "300.00"
+    assert said(told) == []
+
+
+async def test_forecast_alert_switched_off(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """There is a forecast then, and no alert of it."""
+    freezer.move_to(noon(10))
+    hass.config_entries.async_update_entry(
+        entry, options={CONF_MONTHLY_BUDGET: 300, CONF_FORECAST_ALERT: False}
+    )
+    report(simulator, daily_spend=5, monthly_spend=95)
+    await setup(hass, entry)
+    told = await arm(hass)
+    await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
+    assert state(hass, "projected_monthly_spend") == "310.00"
+    assert told == []
+
+
+async def test_days_are_kept_over_restarts(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    kept: dict[str, Any],
+) -> None:
+    """Days that were seen in different runs count alike."""
+    freezer.move_to(noon(10))
+    report(simulator, daily_spend=5, monthly_spend=95)
+    await setup(hass, entry)
+    for day in (10, 11, 12):
+        await spend_alike(simulator, freezer, poll, [day])
+        assert state(hass, "projected_monthly_spend") == STATE_UNKNOWN
+        await restart(hass, entry)
+        kept[STORED] = json.loads(json.dumps(kept[STORED]))
+    await spend_alike(simulator, freezer, poll, [13])
+    assert state(hass, "projected_monthly_spend") == "310.00"
+
+
+async def test_forecast_of_the_bill(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Its days count at once, and also after a restart that reads them no more."""
+    hass.config_entries.async_update_entry(
+        with_access_key, options={CONF_MONTHLY_BUDGET: 1000}
+    )
+    told = await arm(hass)
+    await setup(hass, with_access_key)
+    days = [date(2026, 8, day) for day in range(1, 15)]
+    expected = forecast_period(
+        {day: total_on(simulator.account, day) for day in days},
+        spent=Decimal("886.53"),
+        now=datetime.fromisoformat(NOW),
+        end=date(2026, 8, 31),
+    )
+    assert expected is not None
+    assert expected.projected > 1000
+    assert state(hass, "projected_monthly_spend") == str(expected.projected)
+    shown = attributes(hass, "projected_monthly_spend")
+    assert (shown["low"], shown["high"]) == (float(expected.low), float(expected.high))
+    assert shown["unit_of_measurement"] == "CNY"
+    assert said(told) == [*spend_levels(50, 80), ("forecast_over_budget", None)]
+
+
+async def test_days_of_the_bill_are_kept_over_restarts(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Those of last month, too, which are not read again, make a forecast.
+
+    The bill of its last day may not have been all of it.
+    """
+    freezer.move_to("2026-08-31 23:59:59+08:00")
+    await setup(hass, with_access_key)
+    await unload(hass, with_access_key)
+    freezer.move_to("2026-09-02 18:00:00+08:00")
+    await setup(hass, with_access_key)
+    days = [date(2026, 8, day) for day in range(1, 31)] + [date(2026, 9, 1)]
+    expected = forecast_period(
+        {day: total_on(simulator.account, day) for day in days},
+        spent=Decimal(state(hass, "monthly_spend") or ""),
+        now=simulator.account.now,
+        end=date(2026, 9, 30),
+    )
+    assert expected is not None
+    assert state(hass, "projected_monthly_spend") == str(expected.projected)
+
+
+@pytest.mark.parametrize(("currency", "counts"), [("CNY", False), ("USD", True)])
+async def test_bill_beside_spend_of_the_api_key(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    currency: str,
+    counts: bool,
+) -> None:
+    """The days of a bill are those of the spend if it is in the same currency."""
+    simulator.account.answer = "account"
+    simulator.account.currency = currency
+    await setup(hass, with_access_key)
+    await reload(hass, with_access_key)
+    assert attributes(hass, "monthly_spend")["unit_of_measurement"] == "USD"
+    assert (state(hass, "projected_monthly_spend") != STATE_UNKNOWN) is counts
+
+
+@pytest.mark.logs("Error fetching")
+async def test_bill_in_another_currency_while_the_api_key_fails(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Days that were seen in the account's own outlast a start in an outage."""
+    simulator.account.answer = "account"
+    simulator.body = answer("account")
+    freezer.move_to(noon(10))
+    report(simulator, daily_spend=5, monthly_spend=95)
+    await setup(hass, with_access_key)
+    await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
+    assert state(hass, "projected_monthly_spend") == "310.00"
+    simulator.fail(Fault.SERVER_ERROR, at="quotas")
+    await restart(hass, with_access_key)
+    simulator.recover()
+    await poll()
+    assert state(hass, "projected_monthly_spend") == "310.00"
+
+
+async def test_days_of_the_past(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """With a recorder the bills of the past are read, which makes a forecast at once."""
+    freezer.move_to("2026-08-02 20:00:00+08:00")
+    await setup(hass, with_access_key)
+    days = [date(2026, 8, 1) - timedelta(days=age) for age in range(56)]
+    expected = forecast_period(
+        {day: total_on(simulator.account, day) for day in days},
+        spent=Decimal(state(hass, "monthly_spend") or ""),
+        now=simulator.account.now,
+        end=date(2026, 8, 31),
+    )
+    assert expected is not None
+    assert state(hass, "projected_monthly_spend") == str(expected.projected)
+    await async_wait_recording_done(hass)
+    sensor = entity_id(hass, "projected_monthly_spend") or ""
+    history = await get_instance(hass).async_add_executor_job(
+        state_changes_during_period,
+        hass,
+        dt_util.utcnow() - timedelta(days=1),
+        None,
+        sensor,
+    )
+    recorded = history[sensor][-1]
+    assert recorded.state == str(expected.projected)
+    assert {"low", "high"}.isdisjoint(recorded.attributes)
+    imported = {
+        statistic["name"]
+        for statistic in await async_list_statistic_ids(hass)
+        if statistic["source"] == DOMAIN
+    }
+    assert imported == {
+        f"Model Studio {of}" for of in ("Daily spend", "qwen-max", "qwen-plus")
+    }
+    assert "unit_of_measurement" in recorded.attributes
+    await unload(hass, with_access_key)
+    await async_wait_recording_done(hass)
+
+
+async def test_forecast_changes_with_the_hour(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """Within it, only with what is spent: another model's use changes nothing."""
+    freezer.move_to(noon(10))
+    report(simulator, daily_spend=5, monthly_spend=95)
+    await setup(hass, entry)
+    await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
+    freezer.move_to(noon(14) + timedelta(minutes=1))
+    shown = set()
+    for used in range(20):
+        report(simulator, used=used)
+        await poll(120)
+        shown.add(state(hass, "projected_monthly_spend"))
+    assert len(shown) == 1
+    report(simulator, used=50)
+    await poll(60 * 60)
+    assert state(hass, "projected_monthly_spend") not in shown
+    report(simulator, monthly_spend=140)
+    before = state(hass, "projected_monthly_spend")
+    await poll()
+    assert state(hass, "projected_monthly_spend") != before

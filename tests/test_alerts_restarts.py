@@ -1,0 +1,293 @@
+"""No alert is lost and none is repeated through reloads, restarts and crashes."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_capture_events,
+    async_mock_restore_state_shutdown_restart,
+)
+
+from custom_components.alibaba_cloud.const import DOMAIN
+from homeassistant.components.automation import DOMAIN as AUTOMATION
+from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNAVAILABLE
+from homeassistant.core import CoreState, Event, HomeAssistant, callback
+from homeassistant.setup import async_setup_component
+
+from .common import (
+    CAUSES,
+    LEVEL_80,
+    LONG,
+    STORED,
+    arm,
+    at_level,
+    ids,
+    last_event,
+    levels_kept,
+    model_levels,
+    reload,
+    report,
+    restart,
+    said,
+    spend_levels,
+    start,
+    unload,
+)
+from .conftest import Poll, entity_id, setup, state
+from .simulator import Simulator
+
+
+@pytest.fixture(autouse=True)
+def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept over restarts."""
+    return hass_storage
+
+
+@pytest.fixture
+async def simulator(simulator: Simulator) -> Simulator:
+    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    report(simulator, monthly_spend=100, used=100)
+    return simulator
+
+
+async def test_restored_over_a_restart(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """The last event is shown with all it said, at the time it was."""
+    report(simulator, monthly_spend=400)
+    await poll()
+    before = hass.states.get("event.model_studio_alerts")
+    assert before is not None
+    await unload(hass, account)
+    assert state(hass, "alerts") == STATE_UNAVAILABLE
+    await async_mock_restore_state_shutdown_restart(hass)
+    await poll(LONG)
+    await setup(hass, account)
+    after = hass.states.get("event.model_studio_alerts")
+    assert after is not None
+    assert (after.state, after.attributes) == (before.state, before.attributes)
+    assert last_event(hass) == ("spend_level", LEVEL_80)
+
+
+@pytest.mark.parametrize("again", [reload, restart])
+async def test_neither_lost_nor_repeated(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    again: Callable[..., Any],
+) -> None:
+    """A reload and a restart repeat nothing, and what is crossed then is told."""
+    told = await arm(hass)
+    report(simulator, monthly_spend=400, used=850)
+    await poll()
+    assert said(told) == spend_levels(50, 80) + model_levels(80)
+    for _ in range(2):
+        await again(hass, account)
+        await poll()
+    assert told == []
+    report(simulator, monthly_spend=500, used=1000)
+    await again(hass, account)
+    assert said(told) == spend_levels(100) + model_levels(100)
+    await again(hass, account)
+    assert told == []
+
+
+@pytest.mark.logs("Error fetching", "Error fetching")
+async def test_crossed_in_an_outage(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """What was told before is not again after one; what was crossed in it is."""
+    told = await arm(hass)
+    report(simulator, monthly_spend=400)
+    await poll()
+    assert said(told) == spend_levels(50, 80)
+    for spend, levels in ((420, []), (520, spend_levels(100))):
+        await simulator.stop()
+        report(simulator, monthly_spend=spend)
+        await poll()
+        assert state(hass, "monthly_spend") == STATE_UNAVAILABLE
+        await simulator.start()
+        await poll()
+        assert said(told) == levels
+
+
+@pytest.mark.parametrize("automation_first", [True, False])
+async def test_crossed_while_home_assistant_was_down(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    kept: dict[str, Any],
+    automation_first: bool,
+) -> None:
+    """It is told once automations are armed, at the end of the start, and once only."""
+    report(simulator, monthly_spend=400)
+    await poll()
+    await unload(hass, account)
+    report(simulator, monthly_spend=500)
+
+    hass.set_state(CoreState.not_running)
+    if automation_first:
+        told = await arm(hass)
+        await setup(hass, account)
+    else:
+        await setup(hass, account)
+        told = await arm(hass)
+    # Polls while others still start.
+    await poll()
+    await poll()
+    assert levels_kept(kept) == ["50", "80"]
+    assert last_event(hass) == ("spend_level", LEVEL_80)
+    assert told == []
+
+    await start(hass)
+    assert said(told) == spend_levels(100)
+    assert last_event(hass)[1]["level"] == 100
+    assert levels_kept(kept) == ["50", "80", "100"]
+    await poll()
+    await reload(hass, account)
+    assert told == []
+
+
+async def test_crossed_while_home_assistant_stops(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Automations may have stopped then: it is told by the next run."""
+    told = await arm(hass)
+    report(simulator, monthly_spend=400)
+    hass.set_state(CoreState.stopping)
+    await account.runtime_data.async_refresh()
+    assert state(hass, "monthly_spend") == "400"
+    assert last_event(hass) == (None, {})
+    await restart(hass, account)
+    assert said(told) == spend_levels(50, 80)
+
+
+async def test_unloaded_before_the_start_ends(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
+) -> None:
+    """An account that is stopped judges nothing any more; started again, it does once."""
+    await unload(hass, account)
+    report(simulator, monthly_spend=400)
+    hass.set_state(CoreState.not_running)
+    told = await arm(hass)
+    await setup(hass, account)
+    await unload(hass, account)
+    await start(hass)
+    assert told == []
+    await setup(hass, account)
+    assert said(told) == spend_levels(50, 80)
+
+
+async def test_crossed_in_a_reload(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Conditions and actions of what it runs find the account, as with any poll."""
+    told = async_capture_events(hass, "told")
+    automation = {
+        "triggers": at_level(80),
+        "conditions": {
+            "condition": f"{DOMAIN}.is_over_budget",
+            "options": {"level": 80},
+        },
+        "actions": [
+            {
+                "action": f"{DOMAIN}.get_usage",
+                "data": {"config_entry_id": account.entry_id},
+                "response_variable": "usage",
+            },
+            {
+                "event": "told",
+                "event_data": {"of": "{{ usage.account.monthly_spend.value }}"},
+            },
+        ],
+    }
+    assert await async_setup_component(hass, AUTOMATION, {AUTOMATION: automation})
+    report(simulator, monthly_spend=400)
+    await reload(hass, account)
+    assert [event.data for event in told] == [{"of": 400}]
+
+
+async def test_crossed_while_the_account_is_unloaded(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
+) -> None:
+    """When its entities are gone nothing is told: the event would not show it."""
+    told = await arm(hass)
+    report(simulator, monthly_spend=400)
+    entity, coordinator = entity_id(hass, "alerts"), account.runtime_data
+
+    async def poll(event: Event[Any]) -> None:
+        if event.data["entity_id"] == entity:
+            await coordinator.async_refresh()
+
+    stop = hass.bus.async_listen(EVENT_STATE_CHANGED, poll)
+    await unload(hass, account)
+    stop()
+    assert coordinator.data.monthly_spend.amount == 400
+    assert told == []
+    await setup(hass, account)
+    assert said(told) == spend_levels(50, 80)
+    assert last_event(hass) == ("spend_level", LEVEL_80)
+
+
+@pytest.mark.usefixtures("account")
+async def test_kept_after_it_was_sent_and_before_the_poll_ends(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+    poll: Poll,
+    kept: dict[str, Any],
+) -> None:
+    """Sent first: a process that dies in between repeats an alert and loses none."""
+    await poll()
+    when_sent: list[Any] = []
+
+    @callback
+    def sent(event: Event[Any]) -> None:
+        if event.data["entity_id"] == "event.model_studio_alerts":
+            when_sent.append(levels_kept(kept))
+
+    hass.bus.async_listen(EVENT_STATE_CHANGED, sent)
+    report(simulator, monthly_spend=400)
+    await account.runtime_data.async_refresh()
+    # Not even the loop had a turn.
+    assert levels_kept(kept) == ["50", "80"]
+    assert when_sent == [[], []]
+    await hass.async_block_till_done()
+
+
+@pytest.mark.parametrize("kind", ["spend_level", "balance_low", "model_level"])
+async def test_dies_between_sending_and_keeping(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    kept: dict[str, Any],
+    kind: str,
+) -> None:
+    """Then it is repeated with the same id, by which it can be told from a new one."""
+    options, cause, alerts = CAUSES[kind]
+    hass.config_entries.async_update_entry(account, options=options)
+    await reload(hass, account)
+    told = await arm(hass)
+    before = deepcopy(kept[STORED])
+    cause(simulator)
+    await poll()
+    first = ids(told)
+    assert len(set(first)) == len(said(told)) == len(alerts)
+
+    await unload(hass, account)
+    kept[STORED] = before
+    await setup(hass, account)
+    assert ids(told) == first
+    assert last_event(hass)[0] == kind
+    assert len(said(told)) == len(alerts)
+    await reload(hass, account)
+    await poll()
+    assert told == []
