@@ -1,0 +1,971 @@
+"""Thirty days of a Home Assistant in minutes: nothing grows, nothing is lost.
+
+A Home Assistant with its recorder runs in a time of its own: where nothing is left to do,
+the clock leaps to what is due next. All else is real: requests go over sockets to the
+simulator, timers are those of the integration and Home Assistant, statistics are compiled
+every hour, and the database is a file. There are two of them, each in its own process: one
+account reports usage, the other reports limits only and has an AccessKey. Each day brings
+outages of all kinds, models that vanish and return, reloads, other choices of models, and
+bills that are revised.
+
+Money is spent in office hours. The service reports the spend of today, never of yesterday:
+no statistic can have what nobody could read before midnight.
+"""
+
+from abc import ABC, abstractmethod
+import argparse
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+import ctypes
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time as time_of_day, timedelta
+from decimal import Decimal
+from functools import partial
+import gc
+import json
+import logging
+from pathlib import Path
+from random import Random
+import re
+import resource
+import selectors
+import sys
+import threading
+import time
+from typing import Any, ClassVar, override
+from unittest.mock import patch
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+
+from custom_components.alibaba_cloud.const import CONF_MODELS
+from custom_components.alibaba_cloud.coordinator import (
+    UPDATE_INTERVAL,
+    AlibabaCloudCoordinator,
+)
+from custom_components.alibaba_cloud.failures import (
+    LONGEST_BACKOFF,
+    REJECTED_KEY_INTERVAL,
+    Status,
+)
+from custom_components.alibaba_cloud.history import statistic_id
+from custom_components.alibaba_cloud.model_studio import (
+    billing as billing_client,
+    client as quotas_client,
+    telemetry as telemetry_client,
+    transport,
+)
+from custom_components.alibaba_cloud.sources import INTERVALS, Source
+from homeassistant.components.recorder import Recorder, get_instance
+from homeassistant.components.recorder.statistics import get_last_statistics
+from homeassistant.components.recorder.table_managers.state_attributes import CACHE_SIZE
+from homeassistant.components.recorder.tasks import RecorderTask
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.util import dt as dt_util
+from tests.simulator import (
+    DEFAULT_ACCESS_KEY_ID,
+    DEFAULT_ACCESS_KEY_SECRET,
+    Account,
+    Fault,
+    Simulator,
+)
+from tests.simulator.account import BILLING_ZONE, TOKENS_PER_USD
+from tests.simulator.billing import trend
+from tests.simulator.server import SERVICES, Service
+
+from .common import (
+    DOMAIN,
+    Goal,
+    add_account,
+    home_assistant,
+    in_fresh_process,
+    progress,
+    report,
+    settled,
+)
+
+DAYS = 30
+MOST_GROWTH = 0.02
+
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+
+START = datetime(2026, 10, 10, 1, tzinfo=BILLING_ZONE)
+"""Within thirty days, a month ends and so does summer time."""
+TIME_ZONE = "Europe/Berlin"
+END_OF_DAY = time_of_day(1, 12)
+"""After midnight, what happened in the night and the statistics of its hour."""
+OPENS, CLOSES = 7 * HOUR, 22 * HOUR
+STEP = 5 * MINUTE
+"""How often the service counts."""
+
+# A nightly purge from the tenth day on would take memory that the first day did not. With
+# a commit for each poll, it would take longer.
+RECORDER = {"auto_purge": False, "commit_interval": 60}
+M_ARENA_MAX = -8
+"""As malloc.h has it."""
+IN_FLIGHT = 0.02
+"""Real seconds that something sent over a socket takes to arrive."""
+PACKAGES = {"aiohttp", "custom_components", "homeassistant", "tests"}
+"""Packages whose modules import functions that tell the time."""
+
+# Faults that keep a service from being read; None is that nobody listens.
+OUTAGES: tuple[Fault | None, ...] = (
+    None,
+    *(
+        fault
+        for fault in Fault
+        if fault
+        not in {Fault.NO_MODELS, Fault.WRONG_TYPES, Fault.NOT_FINITE, Fault.HUGE}
+    ),
+)
+SLOW = {Fault.HANG, Fault.HANG_BODY, Fault.TRICKLE}
+
+INTERVAL: dict[Service, timedelta] = {
+    "quotas": UPDATE_INTERVAL,
+    "billing": INTERVALS[Source.SPEND],
+    "balance": INTERVALS[Source.BALANCE],
+    "prometheus": INTERVALS[Source.TOTALS],
+}
+SOURCES: dict[Service, tuple[Source, ...]] = {
+    "quotas": (),
+    "billing": (Source.SPEND,),
+    "balance": (Source.BALANCE,),
+    "prometheus": (Source.RATES, Source.TOTALS),
+}
+SLACK = timedelta(seconds=2 * transport.TIMEOUT + 2)
+"""A poll that is under way may run into two time-outs."""
+LOGGED = re.compile("Error fetching .* data: ")
+"""What the log says of an outage."""
+
+type Act = Callable[[], Awaitable[None] | None]
+"""Something that happens to an account."""
+
+
+class VirtualTime:
+    """Replaces the clocks of this process.
+
+    It runs like the machine's clock until it is stopped; then it only leaps.
+    """
+
+    def __init__(self, start: datetime) -> None:
+        """Replace the clocks."""
+        self._real = time.monotonic
+        self._stands_at: float | None = None
+        self._ahead = 0.0
+        self._epoch = start.timestamp() - self._real()
+        replaced: dict[Any, Any] = {
+            time.monotonic: self.monotonic,
+            time.time: self.time,
+            dt_util.utcnow: self.utcnow,
+            dt_util.now: self.now,
+        }
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] not in PACKAGES:
+                continue
+            for key, value in list(vars(module).items()):
+                if callable(value) and (new := _get(replaced, value)):
+                    setattr(module, key, new)
+        time.monotonic, time.time = self.monotonic, self.time
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether time passes only in leaps."""
+        return self._stands_at is not None
+
+    @stands_still.setter
+    def stands_still(self, still: bool) -> None:
+        now = self.monotonic()
+        self._stands_at = now if still else None
+        self._ahead = now - self._real()
+
+    def leap(self, seconds: float) -> None:
+        """Let time pass."""
+        assert self._stands_at is not None
+        self._stands_at += seconds
+
+    def monotonic(self) -> float:
+        """Return seconds."""
+        if self._stands_at is None:
+            return self._real() + self._ahead
+        return self._stands_at
+
+    def time(self) -> float:
+        """Return the seconds of the epoch."""
+        return self._epoch + self.monotonic()
+
+    def utcnow(self) -> datetime:
+        """Return the date and time."""
+        return datetime.fromtimestamp(self.time(), UTC)
+
+    def now(self, time_zone: Any = None) -> datetime:
+        """Return the date and time in a time zone."""
+        return self.utcnow().astimezone(time_zone or dt_util.get_default_time_zone())
+
+
+def _get(replaced: dict[Any, Any], value: Any) -> Any:
+    """Return what replaces a value, which may not be hashable."""
+    try:
+        return replaced.get(value)
+    except TypeError:
+        return None
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop that leaps to the next timer once nothing else is under way."""
+
+    def __init__(self, clock: VirtualTime) -> None:
+        """Follow a clock."""
+        self.clock = clock
+        self.recorder: Recorder | None = None
+        self._jobs = 0
+        self._asked = 0
+        self._answered = 0
+        self._waited_for = 0
+        self._recording = False
+        super().__init__(_LeapingSelector(self))
+
+    @override
+    def time(self) -> float:
+        return self.clock.monotonic()
+
+    @override
+    def run_in_executor[*ArgsT, ResultT](
+        self,
+        executor: Executor | None,
+        func: Callable[[*ArgsT], ResultT],
+        *args: *ArgsT,
+    ) -> asyncio.Future[ResultT]:
+        self._jobs += 1
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._job_done)
+        return future
+
+    def _job_done(self, _: object) -> None:
+        self._jobs -= 1
+
+    @property
+    def timers(self) -> int:
+        """How many timers are set, without those of idle connections."""
+        callbacks = [
+            getattr(timer, "_callback", None)
+            for timer in vars(self)["_scheduled"]
+            if not timer.cancelled()
+        ]
+        return sum(not _is_of_aiohttp(callback) for callback in callbacks)
+
+    def waits(self) -> bool:
+        """Tell whether something will come from a thread or over a socket."""
+        if self._jobs or self._recording:
+            return True
+        if self.recorder and self.recorder.backlog:
+            return True
+        return self._asked - self._answered > 0 and self._waited_for != self._asked
+
+    def has_waited(self) -> None:
+        """Assume that the requests under way hang, and let time pass."""
+        if not (self._jobs or self._recording):
+            self._waited_for = self._asked
+
+    def look_on(self, recorder: Recorder) -> ExitStack:
+        """Follow the recorder, and the requests of the integration."""
+        self.recorder = recorder
+        stack = ExitStack()
+
+        async def request(*args: Any, **kwargs: Any) -> transport.Answer:
+            self._asked += 1
+            try:
+                return await transport.request(*args, **kwargs)
+            finally:
+                self._answered += 1
+                # Another one may have been sent meanwhile.
+                self._waited_for = 0
+
+        for module in (quotas_client, billing_client, telemetry_client):
+            stack.enter_context(patch.object(module, "request", request))
+        name = "_process_one_task_or_event_or_recover"
+        process = getattr(Recorder, name)
+
+        def record(recorder: Recorder, task: Any) -> None:
+            self._recording = True
+            try:
+                process(recorder, task)
+            finally:
+                self._recording = False
+                if not recorder.backlog and not self.is_closed():
+                    # Wakes the loop.
+                    self.call_soon_threadsafe(lambda: None)
+
+        stack.enter_context(patch.object(Recorder, name, record))
+        return stack
+
+
+def _is_of_aiohttp(function: Any) -> bool:
+    """Tell whether a function serves or ends connections."""
+    return (getattr(function, "__module__", None) or "").startswith("aiohttp.")
+
+
+class _LeapingSelector(selectors.DefaultSelector):
+    """Lets time pass instead of waiting."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    @override
+    def select(self, timeout: float | None = None) -> list[Any]:
+        clock = self._loop.clock
+        if not clock.stands_still:
+            return super().select(timeout)
+        events = super().select(0)
+        if events or timeout == 0:
+            return events
+        while self._loop.waits():
+            if events := super().select(IN_FLIGHT):
+                return events
+            self._loop.has_waited()
+        if timeout is None:
+            return super().select(None)
+        clock.leap(timeout)
+        return []
+
+
+def office_time(now: datetime) -> datetime:
+    """Return the time that an account sees, which is a whole day in office hours."""
+    now = now.astimezone(BILLING_ZONE)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    open_for = min(max(now - midnight - OPENS, timedelta()), CLOSES - OPENS)
+    passed = (open_for // STEP) * STEP / (CLOSES - OPENS)
+    return midnight + min(passed * DAY, DAY - timedelta(microseconds=1))
+
+
+@dataclass(kw_only=True)
+class Office(Account):
+    """An account that is used in office hours only."""
+
+    # Caches: the same moments are asked for again and again.
+    known: dict[tuple[date, datetime], float] = field(default_factory=dict, init=False)
+    said: dict[Any, dict[str, Any]] = field(default_factory=dict, init=False)
+
+    @override
+    def respond(self, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
+        key = (
+            self.now,
+            tuple(query.items()),
+            tuple(self.model_names),
+            tuple(self._removed),
+            self.correction,
+        )
+        if key not in self.said:
+            if len(self.said) > 10:
+                self.said.clear()
+            self.said[key] = super().respond(query, request_id)
+        return self.said[key] | {"request_id": request_id}
+
+    @override
+    def _worth(self, day: date, moment: datetime) -> float:
+        midnight = datetime.combine(day + DAY, time_of_day(), BILLING_ZONE)
+        key = day, min(moment, midnight)
+        if key not in self.known:
+            if len(self.known) > 500:
+                self.known.clear()
+            self.known[key] = super()._worth(*key)
+        return self.known[key]
+
+    def hide(self, name: str) -> None:
+        """List a model no more."""
+        self._removed.add(name)
+
+    def show(self, name: str) -> None:
+        """List a model again."""
+        self._removed.discard(name)
+
+    def spent_since(self, day: date) -> Decimal:
+        """Return what was spent from a day on."""
+        days = (self.today - day).days + 1
+        return sum((self.spend_on(day + n * DAY) for n in range(days)), Decimal())
+
+    def tokens_since(self, start: datetime) -> int:
+        """Return the tokens used from a time on."""
+        used = -int(self.month_worth(start) * TOKENS_PER_USD)
+        for first, last in months(start.date(), self.today):
+            del first
+            end = datetime.combine(last, time_of_day.max, BILLING_ZONE)
+            used += int(self.month_worth(min(end, self.now)) * TOKENS_PER_USD)
+        return used
+
+    def billed_since(self, day: date, until: date) -> dict[str, Decimal]:
+        """Return what is billed for each model, from one day to another."""
+        billed: dict[str, Decimal] = defaultdict(Decimal)
+        for first, last in months(day, until):
+            query = {
+                "granularity": "DAY",
+                "timePeriod": json.dumps({"start": str(first), "end": str(last)}),
+                "groupBy": json.dumps([{"code": "BASE_MODEL"}]),
+            }
+            for group in trend(self, query)["groupByTotal"]:
+                billed[group["key"]] += Decimal(group["amount"])
+        return billed
+
+
+def months(start: date, end: date) -> Iterator[tuple[date, date]]:
+    """Yield the first and last day of each month within a range."""
+    while start <= end:
+        following = (start.replace(day=1) + 32 * DAY).replace(day=1)
+        yield start, min(end, following - DAY)
+        start = following
+
+
+class World(ABC):
+    """An account in Home Assistant, and what each day brings."""
+
+    name: ClassVar[str]
+    account: ClassVar[dict[str, Any]]
+    """Settings of the account."""
+    services: ClassVar[tuple[Service, ...]]
+    outages_a_day: ClassVar[int]
+    outages_last: ClassVar[tuple[int, ...]]
+    """Minutes."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        clock: VirtualTime,
+        simulator: Simulator,
+        random: Random,
+    ) -> None:
+        """Prepare."""
+        self.hass = hass
+        self.clock = clock
+        self.simulator = simulator
+        self.random = random
+        assert isinstance(simulator.account, Office)
+        self.office = simulator.account
+        self.entry: ConfigEntry[AlibabaCloudCoordinator]
+        self.outages = 0
+        self.wrong: list[str] = []
+        """All that went wrong."""
+        self._faults = deal(OUTAGES, random)
+        self._services = deal(self.services, random)
+
+    @abstractmethod
+    async def set_up(self) -> None:
+        """Set the account up."""
+
+    @abstractmethod
+    def plan(self) -> Iterator[tuple[float, Act]]:
+        """Yield what happens on a day, each with its hour."""
+
+    @abstractmethod
+    def statistics(self) -> dict[str, Decimal]:
+        """Return what the sum of each statistic must be now."""
+
+    async def live(self, day: date) -> None:
+        """Go through a day, up to the end of the night after it."""
+        midnight = datetime.combine(day, time_of_day(), BILLING_ZONE)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._fail_at_times(midnight))
+            for hours, act in self.plan():
+                group.create_task(self._at(midnight + hours * HOUR, act))
+        await self.until(datetime.combine(day + DAY, END_OF_DAY, BILLING_ZONE))
+
+    async def until(self, moment: datetime) -> None:
+        """Let time pass."""
+        await asyncio.sleep(moment.timestamp() - self.clock.time())
+
+    async def reload(self) -> None:
+        """Reload the account."""
+        await self.hass.config_entries.async_reload(self.entry.entry_id)
+
+    async def choose(self, models: Sequence[str]) -> None:
+        """Choose other models, as the options do."""
+        self.hass.config_entries.async_update_entry(
+            self.entry, options={**self.entry.options, CONF_MODELS: list(models)}
+        )
+        await self.reload()
+
+    def is_well(self, service: Service) -> bool:
+        """Tell whether the figures of a service are there."""
+        if self.entry.state is not ConfigEntryState.LOADED:
+            return False
+        coordinator = self.entry.runtime_data
+        if service == "quotas":
+            return coordinator.status is Status.OK
+        sources = [coordinator.sources[source] for source in SOURCES[service]]
+        return all(source.report is not None for source in sources)
+
+    def entity_id(self, key: str) -> str:
+        """Return the id of an entity."""
+        entity_id = er.async_get(self.hass).async_get_entity_id(
+            "sensor", DOMAIN, f"{self.entry.entry_id}_{key}"
+        )
+        assert entity_id, key
+        return entity_id
+
+    def cents(self) -> Decimal:
+        """Return by how much a bill is revised."""
+        return Decimal(self.random.randint(-9, 9)) / 100
+
+    async def _at(self, moment: datetime, act: Act) -> None:
+        # Not at the full minute, when everything else happens.
+        await self.until(moment + self.random.uniform(0, 20) * MINUTE)
+        if (doing := act()) is not None:
+            await doing
+
+    async def _fail_at_times(self, midnight: datetime) -> None:
+        """Let services fail some times a day, and in some nights."""
+        random = self.random
+        await self.until(midnight + 8 * HOUR)
+        for _ in range(self.outages_a_day):
+            await asyncio.sleep(random.uniform(60, 2400))
+            lasts = random.choice(self.outages_last) * MINUTE
+            await self._fail((next(self._services),), lasts)
+        if random.random() < 0.4:
+            # Over midnight, once everything spent has been read.
+            await self.until(midnight + CLOSES + 20 * MINUTE)
+            await self._fail(self.services, 2.2 * HOUR)
+
+    async def _fail(self, services: Sequence[Service], lasts: timedelta) -> None:
+        """Let services fail for a while, and watch how they recover."""
+        fault = next(self._faults)
+        if fault in SLOW:
+            lasts = min(lasts, 10 * MINUTE)
+        throttled = fault in {Fault.THROTTLED, Fault.THROTTLING_CODE}
+        retry_after = self.random.choice((None, 60, 600)) if throttled else None
+        if fault is None:
+            services = self.services
+            await self.simulator.stop()
+        for service in services:
+            if fault is not None:
+                self.simulator.fail(fault, retry_after=retry_after, at=service)
+        started = self.clock.now(BILLING_ZONE)
+        await asyncio.sleep(lasts.total_seconds())
+        # An outage that ends before the next poll need not be noticed.
+        noticed = [
+            not self.is_well(service) or lasts < INTERVAL[service] + SLACK
+            for service in services
+        ]
+        if fault is None:
+            await self.simulator.start()
+        for service in services:
+            self.simulator.recover(at=service)
+        over = await asyncio.gather(
+            *(self._is_over(s, _due(s, fault, retry_after)) for s in services)
+        )
+        for service, was_noticed, is_over in zip(services, noticed, over, strict=True):
+            self.outages += 1
+            if not (was_noticed and is_over):
+                what = "not noticed" if is_over else "not over in time"
+                self.wrong.append(f"{fault} at {service}, {started:%F %T}: {what}")
+
+    async def _is_over(self, service: Service, due: timedelta) -> bool:
+        """Wait until all is well; return False if that is not in time."""
+        end = self.clock.time() + due.total_seconds()
+        while not self.is_well(service):
+            if self.clock.time() > end:
+                return False
+            await asyncio.sleep(1)
+        return True
+
+
+class UsageWorld(World):
+    """An account that reports usage."""
+
+    name = "usage"
+    account = {"base_spend": 14}
+    services = ("quotas",)
+    outages_a_day = 5
+    outages_last = (2, 10, 30, 90)
+    GUESTS = ("qwen-morning", "qwen-noon", "qwen-evening")
+    """Models that replace each other. Home Assistant remembers what a removed model was
+    called, so all of them exist on the first day."""
+
+    @override
+    async def set_up(self) -> None:
+        for number in range(1, 5):
+            self.office.add_model(f"qwen3-variant-{number}", weight=0.01 * number)
+        self.entry = await add_account(self.hass, self.simulator.base_url)
+
+    @override
+    def plan(self) -> Iterator[tuple[float, Act]]:
+        random, office = self.random, self.office
+        gone = random.choice([m for m in office.models if m.name not in self.GUESTS])
+        few = random.sample([m.name for m in office.models if m is not gone], 5)
+        yield 8.5, partial(office.remove_model, gone.name)
+        yield 11, lambda: office.models.append(gone)
+        yield 12, partial(self.choose, few)
+        yield 12.5, self.reload
+        yield 14, partial(self.choose, [])
+        for number, hour in enumerate((9, 14.5, 17.5)):
+            yield hour, partial(self._replace_guest, number)
+        yield 17, self._revise
+
+    def _replace_guest(self, number: int) -> None:
+        if (before := self.GUESTS[number - 1]) in self.office.model_names:
+            self.office.remove_model(before)
+        self.office.add_model(self.GUESTS[number], weight=0.02)
+
+    def _revise(self) -> None:
+        """Revise today's bill."""
+        self.office.correction += self.cents()
+
+    @override
+    def statistics(self) -> dict[str, Decimal]:
+        spent = self.office.spent_since(START.date())
+        tokens = self.office.tokens_since(office_time(START))
+        return {
+            self.entity_id("daily_spend"): spent,
+            self.entity_id("monthly_spend"): spent,
+            self.entity_id("tokens_used"): Decimal(tokens),
+        }
+
+
+class LimitsWorld(World):
+    """An account that reports limits only, and has an AccessKey."""
+
+    name = "limits"
+    account = {"answer": "limits"}
+    services = SERVICES
+    outages_a_day = 3
+    outages_last = (5, 20, 70, 130)
+    NOT_BILLED = ("qwen-long", "deepseek-v3")
+    """Models without usage."""
+
+    @override
+    async def set_up(self) -> None:
+        self.late: dict[str, Decimal] = defaultdict(Decimal)
+        """What was billed for each model after the day was over."""
+        self.entry = await add_account(
+            self.hass,
+            self.simulator.base_url,
+            options={CONF_MODELS: [*self.office.model_names[:2], *self.NOT_BILLED]},
+            access_key_id=DEFAULT_ACCESS_KEY_ID,
+            access_key_secret=DEFAULT_ACCESS_KEY_SECRET,
+            region="cn-beijing",
+            billing_endpoint=self.simulator.openapi_url,
+            balance_endpoint=self.simulator.openapi_url,
+            prometheus_url=self.simulator.prometheus_url,
+        )
+
+    @override
+    def plan(self) -> Iterator[tuple[float, Act]]:
+        random = self.random
+        hidden = random.choice(self.NOT_BILLED)
+        chosen = list(self.entry.options[CONF_MODELS])
+        dropped = random.choice([model for model in chosen if model != hidden])
+        yield 9, partial(self.office.hide, hidden)
+        yield 13, partial(self.choose, [m for m in chosen if m != dropped])
+        yield 14.5, self.reload
+        yield 15, partial(self.office.show, hidden)
+        yield 16, partial(self.choose, chosen)
+        yield 17, self._revise
+
+    def _revise(self) -> None:
+        """Revise the bill of an earlier day of this month."""
+        office, cents = self.office, self.cents()
+        day = office.today - self.random.randint(1, 5) * DAY
+        if day >= max(START.date(), office.today.replace(day=1)):
+            model = self.random.choice(office.model_names)
+            office.adjust(day, model, cents)
+            self.late[model] += cents
+
+    @override
+    def statistics(self) -> dict[str, Decimal]:
+        billed = self.office.billed_since(START.date(), self.office.today)
+        sums = {}
+        for model in (None, *self.entry.options[CONF_MODELS]):
+            if model is None:
+                key, amount, late = "", sum(billed.values(), Decimal()), self.late
+            else:
+                key, amount = f"model_{model}_", billed.get(model, Decimal())
+                late = {model: self.late[model]}
+            sums[self.entity_id(f"{key}monthly_spend")] = amount
+            # A bill that comes after its day counts for the month only.
+            sums[self.entity_id(f"{key}daily_spend")] = amount - sum(late.values())
+        return sums
+
+    def past_statistics(self) -> dict[str, Decimal]:
+        """Return what the sums of the imported statistics must be."""
+        office = self.office
+        billed = office.billed_since(office.first_day, office.today - DAY)
+        models = [None, *(m for m in self.entry.options[CONF_MODELS] if m in billed)]
+        return {
+            statistic_id(self.entry.entry_id, office.currency, model): (
+                sum(billed.values(), Decimal()) if model is None else billed[model]
+            )
+            for model in models
+        }
+
+
+WORLDS: dict[str, type[UsageWorld | LimitsWorld]] = {
+    world.name: world for world in (UsageWorld, LimitsWorld)
+}
+
+
+def deal[ItemT](cards: Sequence[ItemT], random: Random) -> Iterator[ItemT]:
+    """Yield all cards in random order, again and again."""
+    while True:
+        yield from random.sample(cards, len(cards))
+
+
+def _due(service: Service, fault: Fault | None, retry_after: int | None) -> timedelta:
+    """Return how long an outage may show after the service is well again."""
+    wait = INTERVAL[service]
+    if fault in {Fault.UNAUTHORIZED, Fault.FORBIDDEN}:
+        wait = max(wait, REJECTED_KEY_INTERVAL)
+    elif fault in {Fault.THROTTLED, Fault.BUDGET_EXHAUSTED} or (
+        # Prometheus has no such code.
+        fault in {Fault.THROTTLING_CODE, Fault.FREE_TIER_ONLY}
+        and service != "prometheus"
+    ):
+        wait = LONGEST_BACKOFF
+        if retry_after is not None:
+            wait = timedelta(seconds=retry_after)
+    return wait + SLACK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What there is at the end of a day."""
+
+    requests: int
+    """All that the services were asked so far."""
+    memory: float
+    """MiB that the process holds."""
+    counts: dict[str, int]
+    """How many there are of what must not pile up."""
+
+
+class _Shrink(RecorderTask):
+    """Makes SQLite free the memory of the connection of the recorder's thread."""
+
+    @override
+    def run(self, instance: Recorder) -> None:
+        with instance.get_session() as session:
+            session.execute(text("PRAGMA shrink_memory"))
+
+
+async def _shrink(instance: Recorder) -> None:
+    """Make SQLite free the memory of all connections: it keeps up to 16 MiB for each.
+
+    Each thread of the recorder has one. This also starts all threads on the first day.
+    """
+    instance.queue_task(_Shrink())
+    threads = vars(instance)["_db_executor"]._max_workers  # noqa: SLF001
+    together = threading.Barrier(threads)
+
+    def shrink() -> None:
+        # Each thread gets one of these.
+        together.wait()
+        _Shrink().run(instance)
+
+    await asyncio.gather(
+        *(instance.async_add_executor_job(shrink) for _ in range(threads))
+    )
+
+
+async def sample(hass: HomeAssistant, loop: VirtualLoop, world: World) -> Sample:
+    """Look at everything."""
+    await settled(hass)
+    requests = len(world.simulator.requests) + len(world.simulator.signed_requests)
+    world.simulator.forget()
+    world.wrong += await wrong_sums(hass, world.statistics())
+    await _shrink(get_instance(hass))
+    await settled(hass)
+    # What Python frees goes back to the system, as far as possible.
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return Sample(
+        requests=requests,
+        memory=_memory(),
+        counts=_counts(hass, loop, world),
+    )
+
+
+def _memory() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def _counts(hass: HomeAssistant, loop: VirtualLoop, world: World) -> dict[str, int]:
+    devices, entities = dr.async_get(hass), er.async_get(hass)
+    entry_id, account = world.entry.entry_id, world.entry.runtime_data
+    coordinators = [account, *account.sources.values()]
+    return {
+        # The simulator has a task for each connection that is kept.
+        "tasks": sum(
+            getattr(task.get_coro(), "__qualname__", "") != "RequestHandler.start"
+            for task in asyncio.all_tasks()
+        ),
+        "listeners": sum(hass.bus.async_listeners().values())
+        + sum(len(vars(coordinator)["_listeners"]) for coordinator in coordinators),
+        "timers": loop.timers,
+        "devices": len(dr.async_entries_for_config_entry(devices, entry_id))
+        + len(dr.async_child_entries_for_config_entry(devices, entry_id)),
+        "entities": len(er.async_entries_for_config_entry(entities, entry_id)),
+    }
+
+
+async def fill_caches(hass: HomeAssistant) -> None:
+    """Fill the caches of the recorder, as a house with more entities does on a day."""
+    for number in range(CACHE_SIZE):
+        what = {
+            "number": number,
+            "friendly_name": f"Something else, {number:>150}",
+        }
+        hass.states.async_set("sensor.house", str(number), what)
+        hass.bus.async_fire("something_happened", what)
+        if number % 100 == 0:
+            await settled(hass)
+    hass.states.async_remove("sensor.house")
+    await settled(hass)
+
+
+async def wrong_sums(hass: HomeAssistant, wanted: dict[str, Decimal]) -> list[str]:
+    """Return the statistics whose sum is wrong."""
+
+    def last(statistic: str) -> Decimal | None:
+        rows = get_last_statistics(hass, 1, statistic, False, {"sum"}).get(statistic)
+        return None if not rows else Decimal(str(round(rows[0]["sum"] or 0, 6)))
+
+    wrong = []
+    for statistic, right in wanted.items():
+        said = await get_instance(hass).async_add_executor_job(last, statistic)
+        if said != right:
+            wrong.append(f"{statistic} {said}, not {right}")
+    return wrong
+
+
+class Log(logging.Handler):
+    """Keeps warnings and errors, but for those of outages."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        outage = record.name.startswith("custom_components.") and LOGGED.match(text)
+        if not outage and not text.startswith("We found a custom integration "):
+            cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
+            self.lines.append(f"{record.levelname} {record.name} {text}{cause}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passed:
+    """What became of an account."""
+
+    samples: list[Sample]
+    outages: int
+    wrong: list[str]
+    """All that went wrong: statistics, outages, and what was logged without one."""
+
+
+def live_through(name: str, days: int, seed: int) -> Passed:
+    """Let days pass, in a process that does nothing else."""
+    # Each thread would have a heap of its own that never shrinks.
+    ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+    loop = VirtualLoop(VirtualTime(START))
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(endure(WORLDS[name], days, seed, loop))
+
+
+async def endure(
+    kind: type[UsageWorld | LimitsWorld], days: int, seed: int, loop: VirtualLoop
+) -> Passed:
+    """Let days pass; return what became of the account."""
+    clock, log = loop.clock, Log()
+    logging.getLogger().addHandler(log)
+    office = Office(
+        clock=lambda: office_time(clock.utcnow()),
+        seed=seed,
+        history_start=START.date() - 70 * DAY,
+        **kind.account,
+    )
+    dt_util.set_default_time_zone(ZoneInfo(TIME_ZONE))
+    async with home_assistant(RECORDER) as hass, Simulator(account=office) as simulator:
+        world = kind(hass, clock, simulator, Random(f"{kind.name} {seed}"))
+        with loop.look_on(get_instance(hass)):
+            await world.set_up()
+            await fill_caches(hass)
+            # What exists now stays, and need not be collected again and again.
+            gc.collect()
+            gc.freeze()
+            clock.stands_still = True
+            samples = []
+            for number in range(days):
+                day = START.date() + number * DAY
+                await world.live(day)
+                samples.append(now := await sample(hass, loop, world))
+                progress(f"{day} {world.name}: {now}")
+            if isinstance(world, LimitsWorld):
+                # Reads the history again, with what was revised last.
+                await world.reload()
+                await asyncio.sleep(600)
+                await settled(hass)
+                world.wrong += await wrong_sums(hass, world.past_statistics())
+            clock.stands_still = False
+        assert await hass.config_entries.async_unload(world.entry.entry_id)
+    return Passed(
+        samples=samples, outages=world.outages, wrong=[*world.wrong, *log.lines]
+    )
+
+
+def main() -> int:
+    """Let days pass and report; return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--days", type=int, default=DAYS)
+    parser.add_argument("--seed", type=int, default=0, help="of what happens when")
+    options = parser.parse_args()
+    began = time.perf_counter()
+
+    def live(name: str) -> Passed:
+        return in_fresh_process(live_through, name, options.days, options.seed)
+
+    with ThreadPoolExecutor() as pool:
+        accounts = dict(zip(WORLDS, pool.map(live, WORLDS), strict=True))
+    minutes = (time.perf_counter() - began) / 60
+    rows, goals = [], []
+    for name, passed in accounts.items():
+        first, last = passed.samples[0], passed.samples[-1]
+        growth = last.memory / first.memory - 1
+        rows.append(
+            [
+                name,
+                str(len(passed.samples)),
+                str(sum(each.requests for each in passed.samples)),
+                str(passed.outages),
+                f"{first.memory:.1f} -> {last.memory:.1f}",
+                ", ".join(f"{number} {what}" for what, number in last.counts.items()),
+            ]
+        )
+        goals += [
+            Goal(
+                f"{name}: memory within {MOST_GROWTH:.0%} of the first day's",
+                f"{growth:+.1%}",
+                abs(growth) <= MOST_GROWTH,
+            ),
+            Goal(
+                f"{name}: nothing piles up",
+                "; ".join(sorted({str(each.counts) for each in passed.samples})),
+                all(each.counts == first.counts for each in passed.samples),
+            ),
+            Goal(
+                f"{name}: statistics are right to the cent, outages are noticed and end, "
+                "nothing else is logged",
+                "; ".join(passed.wrong[:5]) or f"in {minutes:.1f} minutes",
+                not passed.wrong,
+            ),
+        ]
+    columns = ["Account", "Days", "Requests", "Outages", "MiB, first and last day"]
+    return report([*columns, "At the end of a day"], rows, goals)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
