@@ -219,14 +219,18 @@ def histories(draw: st.DrawFn) -> History:
     again (half an hour here, 30 seconds in truth); a refund in an outage in which a figure
     started again; a refund on the first day, and anything spent in an outage in which the
     month started again, unless a reported period of some days tells; and a start with a
-    clock that is ahead; and a period that costs nothing but on its last day.
+    clock that is ahead; a period that costs nothing but on its last day; and periods of
+    less than five days that are not reported.
     """
     days = draw(st.integers(1, 6))
     lengths = tuple(draw(st.lists(st.integers(1, 8) | st.integers(1, 45), max_size=7)))
+    reported = draw(st.booleans()) or draw(st.booleans())
+    if not reported:
+        lengths = tuple(max(5, length) for length in lengths)
     day_delay, month_delay = draw(delays()), draw(delays())
     blank = History(
         lengths=lengths,
-        reported=draw(st.booleans()) or draw(st.booleans()),
+        reported=reported,
         exclusive=draw(st.booleans()),
         day_delay=day_delay,
         month_delay=month_delay,

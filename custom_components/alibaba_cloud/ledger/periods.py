@@ -244,7 +244,9 @@ def follow(
             before_today = before_day = None
     if not (answer.daily is None or answer.monthly is None):
         before_today = answer.monthly - answer.daily
-        if before_day is None or day_rolled or month_rolled:
+        # A day on which nothing was spent may have ended unseen.
+        is_new = day_rolled or month_rolled or not (known.daily and known.daily.amount)
+        if before_day is None or is_new:
             before_day = before_today
     return replace(
         known,
@@ -468,14 +470,17 @@ def _by_both(
         if month_can and _is_month_overdue(known, month, limit):
             possible = {rolled: p for rolled, p in possible.items() if rolled[1]}
 
-    def off(rolled: tuple[bool, bool]) -> tuple[bool, Decimal, bool, int]:
-        error = min(abs(before_now - value) for value in possible[rolled])
+    def off(rolled: tuple[bool, bool]) -> tuple[bool, bool, Decimal, int]:
         today = daily if rolled[0] else daily - day.amount
         this_month = monthly if rolled[1] else monthly - month.amount
-        # After a gap, a fall is rather another day than a refund.
-        refunded = times.gap and min(today, this_month) < 0
-        spent = _ZERO if times.gap else abs(today) + abs(this_month)
-        return error > 0, error + spent, refunded, sum(rolled)
+        errors = [before_now - value for value in possible[rolled]]
+        if not times.gap:
+            error = min(map(abs, errors))
+            return error > 0, False, error + abs(today) + abs(this_month), sum(rolled)
+        # Unseen spending only adds up. Whatever fell is rather another day or period.
+        refunded, error = min((error < 0, abs(error)) for error in errors)
+        refunded |= min(today, this_month) < 0
+        return error > 0, refunded, error, sum(rolled)
 
     return min(possible, key=off)
 
