@@ -506,6 +506,19 @@ def test_readmes_name_what_exists(document: str) -> None:
     assert commands == ["scripts/develop", "scripts/test"]
 
 
+def test_issues_are_in_the_table() -> None:
+    """By their titles, several in a row if the same is to be done."""
+    titles = [
+        it["title"].removeprefix("{account}: ") for it in TEXTS["issues"].values()
+    ]
+    table = [cells[0] for cells in rows("README.md", "Troubleshooting")]
+    issues = [title for cell in table for title in re.split(r", (?=[A-Z])", cell)]
+    # The statuses come first.
+    assert sorted(map(str.lower, issues[len(Status) :])) == sorted(
+        map(str.lower, titles)
+    )
+
+
 @pytest.mark.parametrize("document", READMES)
 def test_dashboard(document: str) -> None:
     """What is pasted for the dashboard names what the module is and defines."""
