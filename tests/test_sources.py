@@ -31,13 +31,7 @@ from custom_components.alibaba_cloud.const import (
 from custom_components.alibaba_cloud.sources import Source
 from homeassistant.components.recorder import Recorder
 from homeassistant.config_entries import SOURCE_REAUTH
-from homeassistant.const import (
-    CONF_API_KEY,
-    CONF_REGION,
-    STATE_UNAVAILABLE,
-    STATE_UNKNOWN,
-    Platform,
-)
+from homeassistant.const import CONF_API_KEY, CONF_REGION, STATE_UNAVAILABLE, Platform
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
