@@ -271,11 +271,10 @@ def histories(draw: st.DrawFn) -> History:
         if _unclear(at, changes, ()) or (not tells and _unclear(at, months, outages)):
             continue
         event = Event(at=at, amount=_amount(cents, number))
-        day = FIRST_DAY + timedelta(days=at // DAY)
-        if blank.period_of(day) != blank.period_of(day + timedelta(days=1)) and not any(
-            blank.period_of(FIRST_DAY + timedelta(days=e.at // DAY))
-            == blank.period_of(day)
-            for e in events
+        following = FIRST_DAY + timedelta(days=at // DAY + 1)
+        month = blank.month_of(event)
+        if blank.period_of(following) != month and not any(
+            blank.month_of(e) == month for e in events
         ):
             continue
         unclear = not tells or at < FIRST_POLL + DAY or _unclear(at, changes, outages)
@@ -307,7 +306,7 @@ def histories(draw: st.DrawFn) -> History:
                 draw(st.integers(5, 5 * DAY)),
             )
             restarts, kills = (
-                tuple(t for t in times if not at - STEP <= t <= wrong[1] + STEP)
+                tuple(t for t in times if t > wrong[1] + STEP)
                 for times in (restarts, kills)
             )
         else:
