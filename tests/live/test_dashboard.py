@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 from tests.simulator import Fault, Simulator
 
 from . import access_key
-from .account import DOMAIN, LiveAccount
+from .account import DOMAIN, LiveAccount, enter_account
 from .browser import open_page
 from .conftest import API_KEY, ExpectedLog
 from .instance import HomeAssistant
@@ -89,13 +89,11 @@ async def test_limits_only(
 ) -> None:
     """An account without money and usage has its limits, and how to get more."""
     simulator.account.answer = "limits"
-    step = await home_assistant.start_flow(DOMAIN)
-    base_url = access_key.base_url_of(simulator)
-    for answer in (
-        {"api_key": API_KEY, "base_url": base_url},
-        {},
-        {"models": ["qwen-max"]},
-    ):
+    step = await enter_account(
+        home_assistant, api_key=API_KEY, base_url=access_key.base_url_of(simulator)
+    )
+    # Without an AccessKey.
+    for answer in ({}, {"models": ["qwen-max"]}):
         step = await home_assistant.continue_flow(step["flow_id"], **answer)
     assert step["type"] == "create_entry"
     async with open_page(home_assistant) as page:
