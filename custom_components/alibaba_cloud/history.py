@@ -99,7 +99,7 @@ class Past:
     """
 
     read_on: date = date.min
-    """The last day whose bill was told when they were read."""
+    """The last day that had a bill when they were read."""
     months: dict[tuple[date, date], SpendTrend] = field(default_factory=dict)
     """By their first and their last day."""
 

@@ -50,7 +50,7 @@ class AnyNumberSelector(NumberSelector):
 
 
 class AnyLevelsSelector(SelectSelector):
-    """A list of numbers that accepts anything: the step validates it likewise."""
+    """A list of numbers that accepts anything; the step validates it."""
 
     @override
     def __call__(self, data: Any) -> Any:

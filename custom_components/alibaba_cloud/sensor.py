@@ -364,7 +364,7 @@ class AlibabaCloudSensor(AlibabaCloudEntity, SensorEntity):
     @property
     @override
     def native_unit_of_measurement(self) -> str | None:
-        """Return the currency of an amount, which outlasts the amount."""
+        """Return the currency, which stays while the amount is unknown."""
         if isinstance(value := self._value, Money):
             self._attr_native_unit_of_measurement = value.currency
         return super().native_unit_of_measurement

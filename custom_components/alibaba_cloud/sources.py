@@ -62,7 +62,7 @@ DATA_BALANCE_ENDPOINTS: HassKey[dict[tuple[str, tuple[str, ...]], list[str]]] = 
 )
 """Where an AccessKey's balance may be asked for, of the endpoints there are.
 
-A service blocks who asks at the wrong site again and again, so it outlasts reloads.
+The service blocks accounts that keep asking at the wrong site, so reloads keep this.
 """
 INVALID_ACCESS_KEY = "invalid_access_key"
 

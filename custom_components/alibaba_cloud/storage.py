@@ -72,7 +72,7 @@ class AccountStore:
     async def async_load(self) -> None:
         """Load what the last run left.
 
-        A part that cannot be read begins anew and leaves the others as they were.
+        A part that cannot be read starts empty. The others stay as they were.
 
         Raises `ConfigEntryError` if a later version stored it, and `ConfigEntryNotReady`
         while the file cannot be read.

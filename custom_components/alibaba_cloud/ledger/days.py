@@ -81,7 +81,7 @@ class SpendDays:
         return known if billed == known.billed else replace(known, billed=billed)
 
     def _in(self, currency: str) -> Self:
-        """Return the days in a currency: amounts in another one say nothing of it."""
+        """Return the days in a currency: others start without any."""
         return self if currency == self.currency else type(self)(currency=currency)
 
     def totals(self, now: datetime) -> dict[date, Decimal]:

@@ -126,7 +126,7 @@ def _latest(
 ) -> Spend | None:
     """Return the first spend that is not of an earlier day or period than shown before.
 
-    The account's own may begin anew within a day, the bill does not: where the two
+    The account's own figure may start again within a day, the bill's does not. If the two
     disagree on when a day began, what was shown first stays.
     """
     for spend in (own, billed):

@@ -72,7 +72,7 @@ def _difference(limit: Money | None, spend: Money) -> Money | None:
 def _last_day(spend: Spend, periods: Periods) -> date:
     """Return the last day of the period that the monthly spend is of.
 
-    It may be over: then the service is late to begin anew, or to be read. A period of
+    It may be over, if the service is late or could not be read. A period of
     which no end is reported is a month long.
     """
     month = periods.monthly

@@ -154,7 +154,7 @@ class ModelSpend:
 class SpendReport:
     """The bill of a month up to a day, both of the billing time zone.
 
-    Before the first bill of a month, nothing of it is known.
+    Before the first bill of a month, its figures are unknown.
     """
 
     day: date
