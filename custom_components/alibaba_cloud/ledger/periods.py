@@ -474,12 +474,22 @@ def _by_both(
         if not times.gap:
             error = min(map(abs, errors))
             return error > 0, False, error + abs(today) + abs(this_month), sum(rolled)
-        # Unseen spending only adds up. Whatever fell is rather another day or period.
+        # Unseen spending only adds up. Whatever fell is rather another day.
         refunded, error = min((error < 0, abs(error)) for error in errors)
         refunded |= min(today, this_month) < 0
         return error > 0, refunded, error, sum(rolled)
 
-    return min(possible, key=off)
+    def unlikely(rolled: tuple[bool, bool]) -> tuple[bool, Decimal, bool, int]:
+        is_off, refunded, error, changes = off(rolled)
+        return is_off, error, refunded, changes
+
+    # A refund does not make another period likelier than another day.
+    by_month = [
+        min(likely, key=off)
+        for month_rolled in (False, True)
+        if (likely := [rolled for rolled in possible if rolled[1] is month_rolled])
+    ]
+    return min(by_month, key=unlikely)
 
 
 def _follow_day(
