@@ -38,7 +38,7 @@ from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.const import CONF_API_KEY, CONF_REGION, Platform
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.entity import Entity
 
 from .simulator import DEFAULT_ACCESS_KEY_SECRET, Account, Simulator
@@ -141,7 +141,7 @@ async def simulator(socket_enabled: None) -> AsyncIterator[Simulator]:
 def entry(
     hass: HomeAssistant, enable_custom_integrations: None, simulator: Simulator
 ) -> MockConfigEntry:
-    """Return an account at the simulator, not yet set up."""
+    """Return an account at the simulator that was set up in an earlier run."""
     entry = MockConfigEntry(
         domain=DOMAIN,
         title="Model Studio",
@@ -149,7 +149,15 @@ def entry(
         data={CONF_API_KEY: API_KEY, CONF_BASE_URL: simulator.base_url},
     )
     entry.add_to_hass(hass)
+    register(hass, entry)
     return entry
+
+
+def register(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Register the device of an account, as an earlier run has done."""
+    dr.async_get(hass).async_get_or_create(
+        config_entry_id=entry.entry_id, identifiers={(DOMAIN, entry.entry_id)}
+    )
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.data_entry_flow import _BaseFlowManagerView
 from homeassistant.helpers.translation import async_get_translations
 
-from .conftest import API_KEY
+from .conftest import API_KEY, register
 from .simulator import DEFAULT_ACCESS_KEY_SECRET, Simulator
 
 NEW_KEY: Final = "sk-another"
@@ -390,6 +390,7 @@ def known(hass: HomeAssistant, **data: str) -> MockConfigEntry:
     """Return an account with this data that is known, but not set up."""
     entry = MockConfigEntry(domain=DOMAIN, title="Model Studio", data=data)
     entry.add_to_hass(hass)
+    register(hass, entry)
     return entry
 
 

@@ -107,7 +107,7 @@ HUGE: Final = int("9" * 400)
 class Column(StrEnum):
     """Where a fault can strike."""
 
-    FIRST = "First set-up"
+    FIRST = "Start"
     RUNNING = "Running"
     FLOW = "Config flow"
     REAUTH = "Reauth"
@@ -915,7 +915,7 @@ async def check_form(hass: HomeAssistant, result: ConfigFlowResult, row: Row) ->
 
 @each(Column.FIRST)
 @pytest.mark.usefixtures("one_line")
-async def test_first_set_up(
+async def test_start(
     hass: HomeAssistant,
     row: Row,
     service: Service,
@@ -923,7 +923,7 @@ async def test_first_set_up(
     poll: Poll,
     cell: Cell,
 ) -> None:
-    """An account whose first poll fails is there, and makes nothing up."""
+    """A known account whose first poll fails is there, and makes nothing up."""
     async with service.broken():
         await setup(hass, added)
         cell(Column.FIRST, check(hass, added, row, row.first))

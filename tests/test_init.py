@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any
+from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
@@ -51,6 +52,74 @@ async def test_devices(hass: HomeAssistant, account: MockConfigEntry) -> None:
     assert child is not None
     assert child.parent_device_id == device.id
     assert models(hass) == ALL
+
+
+@pytest.fixture
+def new_entry(hass: HomeAssistant, entry: MockConfigEntry) -> MockConfigEntry:
+    """Return an account that was never set up."""
+    registry = dr.async_get(hass)
+    for device in dr.async_entries_for_config_entry(registry, entry.entry_id):
+        registry.async_remove_device(device.id)
+    return entry
+
+
+@pytest.mark.logs("Error fetching", "Error fetching")
+async def test_first_setup_fails(
+    hass: HomeAssistant,
+    new_entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """A new account that can't be read is not set up. Setup is tried again.
+
+    Once it was read, it is set up whatever the service answers.
+    """
+    loaded = hass.config_entries.async_loaded_entries
+    simulator.fail(Fault.SERVER_ERROR)
+    assert not await hass.config_entries.async_setup(new_entry.entry_id)
+    assert new_entry.state is ConfigEntryState.SETUP_RETRY
+    assert new_entry.error_reason_translation_key == "account_unavailable"
+    registry = dr.async_get(hass)
+    assert not dr.async_entries_for_config_entry(registry, new_entry.entry_id)
+
+    simulator.recover()
+    await poll(60)
+    assert loaded(DOMAIN) == [new_entry]
+    assert state(hass, "status") == "ok"
+
+    simulator.fail(Fault.SERVER_ERROR)
+    assert await hass.config_entries.async_reload(new_entry.entry_id)
+    assert loaded(DOMAIN) == [new_entry]
+    assert state(hass, "status") == "error"
+
+
+@pytest.mark.logs(
+    "Error fetching", "could not authenticate: Invalid or expired API key"
+)
+async def test_first_setup_with_a_rejected_key(
+    hass: HomeAssistant, new_entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Home Assistant asks for another key, once."""
+    simulator.fail(Fault.UNAUTHORIZED)
+    assert not await hass.config_entries.async_setup(new_entry.entry_id)
+    await hass.async_block_till_done()
+    assert new_entry.state is ConfigEntryState.SETUP_ERROR
+    assert new_entry.error_reason_translation_key == "invalid_auth"
+    [flow] = hass.config_entries.flow.async_progress()
+    assert flow["step_id"] == "reauth_confirm"
+
+
+@pytest.mark.logs("Unexpected error fetching")
+async def test_first_setup_with_an_unexpected_error(
+    hass: HomeAssistant, new_entry: MockConfigEntry
+) -> None:
+    """It is tried again."""
+    with patch(
+        "custom_components.alibaba_cloud.coordinator.ModelStudioClient.get_account",
+        side_effect=RuntimeError,
+    ):
+        assert not await hass.config_entries.async_setup(new_entry.entry_id)
+    assert new_entry.state is ConfigEntryState.SETUP_RETRY
 
 
 @pytest.mark.usefixtures("account")

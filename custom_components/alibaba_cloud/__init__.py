@@ -33,21 +33,14 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 async def async_setup_entry(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
 ) -> bool:
-    """Set up an account, also while it can't be read: its status then says why."""
+    """Set up an account.
+
+    An account that was read before is set up even if it can't be read now: its status
+    says why. Raises `ConfigEntryAuthFailed` or `ConfigEntryNotReady` if it never was.
+    """
     coordinator = entry.runtime_data = AlibabaCloudCoordinator(hass, entry)
-    coordinator.device_id = (
-        dr.async_get(hass)
-        .async_get_or_create(
-            config_entry_id=entry.entry_id,
-            identifiers={(DOMAIN, entry.entry_id)},
-            name=entry.title,
-            manufacturer="Alibaba Cloud",
-            model="Model Studio",
-            entry_type=dr.DeviceEntryType.SERVICE,
-            configuration_url=console_url(entry.data[CONF_BASE_URL]),
-        )
-        .id
-    )
+    devices = dr.async_get(hass)
+    identifier = (DOMAIN, entry.entry_id)
     await async_add_dashboard(hass)
     await coordinator.store.async_load()
     entry.async_on_unload(
@@ -55,7 +48,19 @@ async def async_setup_entry(
             EVENT_HOMEASSISTANT_STOP, coordinator.store.async_save_at_stop
         )
     )
-    await coordinator.async_first_refresh()
+    await coordinator.async_first_refresh(
+        known=devices.async_get_device_by_identifier(identifier, entry.entry_id)
+        is not None
+    )
+    coordinator.device_id = devices.async_get_or_create(
+        config_entry_id=entry.entry_id,
+        identifiers={identifier},
+        name=entry.title,
+        manufacturer="Alibaba Cloud",
+        model="Model Studio",
+        entry_type=dr.DeviceEntryType.SERVICE,
+        configuration_url=console_url(entry.data[CONF_BASE_URL]),
+    ).id
     if entry.disabled_by:
         # It was disabled meanwhile, and its platforms would not be set up.
         async_withdraw_issues(hass, entry)

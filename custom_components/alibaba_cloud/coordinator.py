@@ -34,6 +34,7 @@ from .failures import (
     Status,
     describe,
     poll_error,
+    setup_error,
 )
 from .history import Past, async_import_spend
 from .ledger import Reports, merge, midnight, outlook, with_windows, without_past
@@ -279,12 +280,18 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         """Return the account's figures, or those of a model; None without any."""
         return self.account if model is None else self.account.models.get(model)
 
-    async def async_first_refresh(self) -> None:
+    async def async_first_refresh(self, *, known: bool) -> None:
         """Poll for the first time, and have the next one come when it is this one's turn.
 
         Accounts that are set up at once, as at a start, would be polled at once ever after.
+        Raises `ConfigEntryAuthFailed` or `ConfigEntryNotReady` if the poll fails and the
+        account is not `known`, which is one that was read in an earlier run.
         """
         await self.async_refresh()
+        if not (known or self.last_update_success or self.config_entry.disabled_by):
+            # Home Assistant asks for another key when a setup fails, and only once.
+            self._reauth.withdraw()
+            raise setup_error(self.status, self.last_exception)
         accounts = [
             entry.entry_id
             for entry in self.hass.config_entries.async_entries(

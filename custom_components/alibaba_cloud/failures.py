@@ -7,7 +7,11 @@ from http import HTTPStatus
 import re
 
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.exceptions import (
+    ConfigEntryAuthFailed,
+    ConfigEntryNotReady,
+    HomeAssistantError,
+)
 from homeassistant.helpers.translation import async_get_cached_translations
 from homeassistant.helpers.update_coordinator import UpdateFailed
 
@@ -122,6 +126,18 @@ class PollFailed(UpdateFailed):
             retry_after=retry_after.total_seconds() if retry_after else None,
         )
         self.status = status
+
+
+def setup_error(status: Status, err: BaseException | None) -> HomeAssistantError:
+    """Return the error of a setup whose first poll failed."""
+    kind = ConfigEntryAuthFailed if status is Status.AUTH else ConfigEntryNotReady
+    if not isinstance(err, PollFailed):
+        return kind()
+    return kind(
+        translation_domain=err.translation_domain,
+        translation_key=err.translation_key,
+        translation_placeholders=err.translation_placeholders,
+    )
 
 
 class Backoff:
