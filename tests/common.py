@@ -1,20 +1,41 @@
-"""What the tests of alerts and automations share."""
+"""Helpers that several test modules share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+import json
+from pathlib import Path
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 from pytest_homeassistant_custom_component.common import MockConfigEntry
+from syrupy.assertion import SnapshotAssertion
 
-from custom_components.alibaba_cloud.const import CONF_LOW_BALANCE, DOMAIN
+from custom_components.alibaba_cloud import PLATFORMS
+from custom_components.alibaba_cloud.const import (
+    CONF_ACCESS_KEY_ID,
+    CONF_ACCESS_KEY_SECRET,
+    CONF_BALANCE_ENDPOINT,
+    CONF_BILLING_ENDPOINT,
+    CONF_LOW_BALANCE,
+    CONF_MODELS,
+    CONF_PROMETHEUS_URL,
+    DOMAIN,
+)
 from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
 from homeassistant.components.automation import DOMAIN as AUTOMATION
+from homeassistant.config_entries import ConfigFlowResult
+from homeassistant.const import CONF_REGION, Platform
 from homeassistant.core import CoreState, Event, HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.setup import async_setup_component
 
-from .conftest import Poll, attributes, setup
-from .simulator import Fault, Simulator
+from .simulator import Account, Fault, Simulator
+
+FIXTURES = Path(__file__).parent / "fixtures"
+API_KEY = "sk-simulator"
+NOW = "2026-08-15 12:00:00+00:00"
+
+type Poll = Callable[..., Awaitable[None]]
 
 STORED = f"{DOMAIN}.account"
 LONG = 16 * 60
@@ -57,6 +78,103 @@ LEVEL_80 = {
     "period": "2026-08-01",
 }
 """Those of 400 USD out of 500."""
+
+
+def answer(name: str) -> Any:
+    """Return one of the service's answers, to be changed at will."""
+    return json.loads((FIXTURES / f"{name}.json").read_text())
+
+
+def register(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Register the device of an account, as an earlier run has done."""
+    dr.async_get(hass).async_get_or_create(
+        config_entry_id=entry.entry_id, identifiers={(DOMAIN, entry.entry_id)}
+    )
+
+
+async def setup(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Set an account up, polls and all."""
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+def give_access_key(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, **options: Any
+) -> None:
+    """Let the API key of an account read limits only, and an AccessKey its bill.
+
+    By `NOW`, 886.53 CNY are billed, and 2,353.47 CNY are left.
+    """
+    simulator.body = None
+    simulator.account = Account(answer="limits")
+    [(key_id, secret)] = simulator.access_keys.items()
+    hass.config_entries.async_update_entry(
+        entry,
+        data={
+            **entry.data,
+            CONF_ACCESS_KEY_ID: key_id,
+            CONF_ACCESS_KEY_SECRET: secret,
+            CONF_REGION: "cn-beijing",
+            CONF_BILLING_ENDPOINT: simulator.openapi_url,
+            CONF_BALANCE_ENDPOINT: simulator.openapi_url,
+            CONF_PROMETHEUS_URL: simulator.prometheus_url,
+        },
+        options={CONF_MODELS: ["qwen-max", "qwen-plus"], **options},
+    )
+
+
+async def open_options(
+    hass: HomeAssistant, entry: MockConfigEntry, step: str = "models"
+) -> ConfigFlowResult:
+    """Open the options at a step of their menu; return what it shows."""
+    options = hass.config_entries.options
+    menu = await options.async_init(entry.entry_id)
+    assert step in menu["menu_options"]
+    return await options.async_configure(menu["flow_id"], {"next_step_id": step})
+
+
+def check_platform(
+    hass: HomeAssistant, platform: Platform, snapshot: SnapshotAssertion
+) -> None:
+    """Hold every entity of a platform, as registered and as shown, to its snapshot."""
+    entities = [
+        entity
+        for entity in er.async_entries_for_config_entry(er.async_get(hass), "account")
+        if entity.domain == platform
+    ]
+    assert entities
+    for entity in entities:
+        assert entity == snapshot(name=f"{entity.entity_id}-entry")
+        assert hass.states.get(entity.entity_id) == snapshot(
+            name=f"{entity.entity_id}-state"
+        )
+
+
+def state(hass: HomeAssistant, key: str, model: str | None = None) -> str | None:
+    """Return the state of the entity with this key, None without one."""
+    found = entity_id(hass, key, model)
+    current = hass.states.get(found) if found else None
+    return current.state if current else None
+
+
+def attributes(
+    hass: HomeAssistant, key: str, model: str | None = None
+) -> dict[str, Any]:
+    """Return the attributes of the entity with this key."""
+    current = hass.states.get(entity_id(hass, key, model) or "")
+    assert current is not None
+    return dict(current.attributes)
+
+
+def entity_id(hass: HomeAssistant, key: str, model: str | None = None) -> str | None:
+    """Return the entity id that a key, and its model, are registered under."""
+    unique_id = f"account_{key}" if model is None else f"account_model_{model}_{key}"
+    registry = er.async_get(hass)
+    found = (
+        registry.async_get_entity_id(platform, DOMAIN, unique_id)
+        for platform in PLATFORMS
+    )
+    return next(filter(None, found), None)
 
 
 def report(simulator: Simulator, *, used: float | None = None, **figures: Any) -> None:

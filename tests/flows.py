@@ -35,7 +35,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.data_entry_flow import _BaseFlowManagerView
 from homeassistant.helpers.translation import async_get_translations
 
-from .conftest import API_KEY, register
+from .common import API_KEY, register
 from .simulator import DEFAULT_ACCESS_KEY_SECRET, Simulator
 
 NEW_KEY: Final = "sk-another"

@@ -31,6 +31,7 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import entity_registry as er
 
 from .common import (
+    API_KEY,
     CAUSES,
     FAILURES,
     KINDS,
@@ -38,23 +39,20 @@ from .common import (
     LONG,
     NOTHING,
     STORED,
+    Poll,
+    answer,
     arm,
+    attributes,
+    check_platform,
     ids,
     last_event,
     model_levels,
+    open_options,
     reload,
     report,
     said,
-    spend_levels,
-)
-from .conftest import (
-    API_KEY,
-    Poll,
-    answer,
-    attributes,
-    check_platform,
-    open_options,
     setup,
+    spend_levels,
     state,
 )
 from .simulator import Simulator

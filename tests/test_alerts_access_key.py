@@ -15,8 +15,19 @@ from custom_components.alibaba_cloud.sources import Source
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 
-from .common import LONG, NOTHING, arm, levels_kept, reload, report, said, spend_levels
-from .conftest import Poll, setup, state
+from .common import (
+    LONG,
+    NOTHING,
+    Poll,
+    arm,
+    levels_kept,
+    reload,
+    report,
+    said,
+    setup,
+    spend_levels,
+    state,
+)
 from .simulator import Fault, Simulator
 
 

@@ -17,6 +17,7 @@ from .common import (
     LONG,
     NOTHING,
     STORED,
+    Poll,
     arm,
     ids,
     last_event,
@@ -25,11 +26,12 @@ from .common import (
     report,
     restart,
     said,
+    setup,
     spend_levels,
     start,
+    state,
     unload,
 )
-from .conftest import Poll, setup, state
 from .simulator import Fault, Simulator
 
 

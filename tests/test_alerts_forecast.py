@@ -27,19 +27,25 @@ from homeassistant.util import dt as dt_util
 
 from .common import (
     NOTHING,
+    NOW,
     STORED,
+    Poll,
+    answer,
     arm,
+    attributes,
+    entity_id,
     last_event,
     noon,
     reload,
     report,
     restart,
     said,
+    setup,
     spend_alike,
     spend_levels,
+    state,
     unload,
 )
-from .conftest import NOW, Poll, answer, attributes, entity_id, setup, state
 from .simulator import Fault, Simulator
 from .simulator.billing import total_on
 

@@ -23,8 +23,10 @@ from .common import (
     LEVEL_80,
     LONG,
     STORED,
+    Poll,
     arm,
     at_level,
+    entity_id,
     ids,
     last_event,
     levels_kept,
@@ -33,11 +35,12 @@ from .common import (
     report,
     restart,
     said,
+    setup,
     spend_levels,
     start,
+    state,
     unload,
 )
-from .conftest import Poll, entity_id, setup, state
 from .simulator import Simulator
 
 

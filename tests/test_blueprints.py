@@ -31,7 +31,7 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import load_yaml_dict
 
-from .conftest import NOW, Poll, setup
+from .common import NOW, Poll, setup
 from .simulator import Fault, Simulator
 
 ROOT = Path(__file__).parent.parent

@@ -27,8 +27,7 @@ from homeassistant.helpers.condition import (
 )
 from homeassistant.setup import async_setup_component
 
-from .common import LONG, report
-from .conftest import API_KEY, Poll, answer, entity_id, setup, state
+from .common import API_KEY, LONG, Poll, answer, entity_id, report, setup, state
 from .simulator import Fault, Simulator
 from .test_trigger import device
 

@@ -19,7 +19,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, UnknownFlow
 from homeassistant.helpers.translation import async_get_translations
 
-from .conftest import API_KEY, answer
+from .common import API_KEY, answer
 from .flows import (
     BEIJING,
     FIRST_VARIABLE,

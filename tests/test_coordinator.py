@@ -27,7 +27,7 @@ from homeassistant.const import (
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.update_coordinator import UpdateFailed
 
-from .conftest import API_KEY, NOW, Poll, attributes, setup, state
+from .common import API_KEY, NOW, Poll, attributes, setup, state
 from .simulator import Fault, Simulator
 
 FAILED = r"ERROR custom_components\.alibaba_cloud Error fetching Model Studio data: "

@@ -40,7 +40,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.setup import async_setup_component
 
-from .conftest import setup
+from .common import setup
 from .simulator import Simulator
 
 ANOTHER = {"id": "another", "type": "module", "url": "/local/another-card.js?v=1"}

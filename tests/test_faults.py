@@ -46,7 +46,7 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.util import dt as dt_util
 
-from .conftest import API_KEY, Poll, answer, open_options, setup
+from .common import API_KEY, Poll, answer, open_options, setup
 from .simulator import Fault, Simulator, faults
 from .test_coordinator import FAILED, FIGURES, TOLD, reauth_flows
 from .test_limits import devices, offered

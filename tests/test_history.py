@@ -74,7 +74,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
 
-from .conftest import API_KEY, answer, attributes, setup
+from .common import API_KEY, answer, attributes, setup
 from .simulator import Account, Fault, Simulator
 from .simulator.billing import _items, total_on
 from .simulator.faults import Refusal

@@ -21,7 +21,7 @@ from homeassistant.data_entry_flow import UnknownFlow
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.setup import async_setup_component
 
-from .conftest import Poll, entity_id, open_options, setup, state
+from .common import Poll, entity_id, open_options, setup, state
 from .simulator import Fault, Simulator
 
 

@@ -31,7 +31,7 @@ from homeassistant.config_entries import (
 from homeassistant.const import CONF_API_KEY, CONF_REGION
 from homeassistant.core import CoreState, HomeAssistant
 
-from .conftest import API_KEY, NOW, Poll, attributes, setup, state
+from .common import API_KEY, NOW, Poll, attributes, setup, state
 from .simulator import Account, Fault, Simulator
 
 FAILED = "Error fetching Model Studio data"

@@ -16,7 +16,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
-from .conftest import API_KEY, NOW, Poll, answer, entity_id, open_options, setup, state
+from .common import API_KEY, NOW, Poll, answer, entity_id, open_options, setup, state
 from .simulator import Fault, Simulator
 
 CHOSEN = ["qwen-max", "qwen-plus"]

@@ -23,8 +23,18 @@ from homeassistant.helpers.llm import (
 )
 from homeassistant.setup import async_setup_component
 
-from .common import noon, report, spend_alike
-from .conftest import API_KEY, NOW, Poll, answer, give_access_key, setup, state
+from .common import (
+    API_KEY,
+    NOW,
+    Poll,
+    answer,
+    give_access_key,
+    noon,
+    report,
+    setup,
+    spend_alike,
+    state,
+)
 from .simulator import (
     DEFAULT_ACCESS_KEY_ID,
     DEFAULT_ACCESS_KEY_SECRET,

@@ -20,8 +20,17 @@ from homeassistant.const import CONF_API_KEY, EVENT_STATE_CHANGED, STATE_UNAVAIL
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
-from .common import arm, model_levels, said
-from .conftest import API_KEY, Poll, answer, entity_id, setup, state
+from .common import (
+    API_KEY,
+    Poll,
+    answer,
+    arm,
+    entity_id,
+    model_levels,
+    said,
+    setup,
+    state,
+)
 from .simulator import Fault, Simulator
 
 MODELS = [f"model-{number:03}" for number in range(200)]

@@ -27,14 +27,14 @@ from homeassistant.helpers.translation import async_get_translations
 from homeassistant.loader import async_get_integration
 from homeassistant.setup import async_setup_component
 
-from .common import report
-from .conftest import (
+from .common import (
     NOW,
     Poll,
     attributes,
     entity_id,
     give_access_key,
     open_options,
+    report,
     setup,
     state,
 )

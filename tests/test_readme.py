@@ -51,7 +51,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import condition, config_validation as cv, trigger
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, NOW, Poll, give_access_key, setup
+from .common import API_KEY, NOW, Poll, give_access_key, setup
 from .simulator import Fault, Simulator
 
 ROOT = Path(__file__).parent.parent

@@ -14,7 +14,7 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
-from .conftest import API_KEY, Poll, setup, state
+from .common import API_KEY, Poll, setup, state
 from .flows import (
     BEIJING,
     FIRST_VARIABLE,

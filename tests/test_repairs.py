@@ -22,7 +22,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, NOW, Poll, answer, give_access_key, register, setup
+from .common import API_KEY, NOW, Poll, answer, give_access_key, register, setup
 from .simulator import Fault, Simulator
 
 

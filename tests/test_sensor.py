@@ -11,7 +11,7 @@ from custom_components.alibaba_cloud.sensor import ACCOUNT_SENSORS, MODEL_SENSOR
 from homeassistant.const import STATE_UNKNOWN, Platform
 from homeassistant.core import HomeAssistant
 
-from .conftest import Poll, answer, attributes, check_platform, entity_id, setup, state
+from .common import Poll, answer, attributes, check_platform, entity_id, setup, state
 from .simulator import Simulator
 
 

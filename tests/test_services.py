@@ -12,7 +12,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.json import json_dumps
 
-from .conftest import API_KEY, NOW, Poll, give_access_key, setup
+from .common import API_KEY, NOW, Poll, give_access_key, setup
 from .simulator import Fault, Simulator
 
 

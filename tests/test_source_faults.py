@@ -28,7 +28,7 @@ from homeassistant.const import CONF_API_KEY, CONF_REGION, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 
-from .conftest import API_KEY, Poll, setup, state
+from .common import API_KEY, Poll, setup, state
 from .simulator import Account, Fault, Simulator
 from .simulator.server import Service
 from .test_coordinator import reauth_flows

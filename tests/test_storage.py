@@ -27,15 +27,17 @@ from .common import (
     EVERY_TRIGGER,
     LONG,
     STORED,
+    Poll,
     arm,
     noon,
     report,
     said,
+    setup,
     spend_alike,
     spend_levels,
+    state,
     unload,
 )
-from .conftest import Poll, setup, state
 from .simulator import Simulator
 
 

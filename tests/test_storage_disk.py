@@ -23,8 +23,18 @@ from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.helpers.storage import Store
 from homeassistant.util.file import WriteError
 
-from .common import STORED, arm, report, said, spend_levels, unload
-from .conftest import Poll, attributes, setup, state
+from .common import (
+    STORED,
+    Poll,
+    arm,
+    attributes,
+    report,
+    said,
+    setup,
+    spend_levels,
+    state,
+    unload,
+)
 from .simulator import Simulator
 
 REAL = {

@@ -18,8 +18,16 @@ from homeassistant.helpers import (
     label_registry as lr,
 )
 
-from .common import arm, model_levels, report, said, spend_levels
-from .conftest import Poll, entity_id, setup
+from .common import (
+    Poll,
+    arm,
+    entity_id,
+    model_levels,
+    report,
+    said,
+    setup,
+    spend_levels,
+)
 from .simulator import Simulator
 from .test_trigger import device
 

@@ -44,7 +44,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.util.yaml import load_yaml_dict
 
-from .conftest import open_options
+from .common import open_options
 
 INTEGRATION = Path(__file__).parent.parent / "custom_components" / "alibaba_cloud"
 TRANSLATIONS = INTEGRATION / "translations"

@@ -30,19 +30,23 @@ from homeassistant.helpers.trigger import async_validate_trigger_config
 from homeassistant.setup import async_setup_component
 
 from .common import (
+    API_KEY,
     EVERY_TRIGGER,
     KINDS,
     LONG,
     NOTHING,
+    Poll,
+    answer,
     arm,
+    entity_id,
     model_levels,
     noon,
     report,
     said,
+    setup,
     spend_alike,
     spend_levels,
 )
-from .conftest import API_KEY, Poll, answer, entity_id, setup
 from .simulator import Fault, Simulator
 
 OPTIONS = {CONF_LOW_BALANCE: 50, CONF_MONTHLY_BUDGET: 300}

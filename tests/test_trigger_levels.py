@@ -22,6 +22,7 @@ from homeassistant.core import CoreState, HomeAssistant
 from .common import (
     LONG,
     STORED,
+    Poll,
     arm,
     at_level,
     last_event,
@@ -30,12 +31,12 @@ from .common import (
     report,
     restart,
     said,
+    setup,
     spend_levels,
     start,
     switch,
     unload,
 )
-from .conftest import Poll, setup
 from .simulator import Fault, Simulator
 
 KEYS = ("spend_level_reached", "model_level_reached")

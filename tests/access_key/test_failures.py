@@ -13,7 +13,7 @@ from homeassistant.core import HomeAssistant
 from tests.flows import NEW_ACCESS_KEY_SECRET, placeholder
 from tests.simulator import Fault, Simulator
 
-from .conftest import (
+from .common import (
     ACCESS_KEY_SECRETS,
     GRANTS,
     NEW_ACCESS_KEY_ID,

@@ -5,11 +5,11 @@ import pytest
 from custom_components.alibaba_cloud.failures import escape_markdown
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE
 from homeassistant.core import HomeAssistant
-from tests.conftest import API_KEY, setup
+from tests.common import API_KEY, setup
 from tests.flows import NEW_KEY, VARIABLE, fields, known, placeholder
 from tests.simulator import DEFAULT_ACCESS_KEY_ID, Fault, Simulator
 
-from .conftest import NEW_ACCESS_KEY, AccessFlows, stored, stored_anew
+from .common import NEW_ACCESS_KEY, AccessFlows, stored, stored_anew
 
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 

@@ -42,7 +42,7 @@ from custom_components.alibaba_cloud.model_studio import (
     workspace_base_url,
 )
 from custom_components.alibaba_cloud.model_studio.parsing import parse_answer
-from tests.conftest import API_KEY, answer
+from tests.common import API_KEY, answer
 from tests.simulator import Fault, Simulator
 from tests.simulator.faults import HUGE_SIZE
 

@@ -32,7 +32,7 @@ from custom_components.alibaba_cloud.model_studio import (
 from custom_components.alibaba_cloud.model_studio.telemetry import repeats_path
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
-from tests.conftest import API_KEY, answer
+from tests.common import API_KEY, answer
 from tests.simulator import Account, Fault, Simulator
 from tests.simulator.billing import balance, trend
 from tests.simulator.openapi import roa_answer, rpc_answer
