@@ -23,8 +23,8 @@ from custom_components.alibaba_cloud.const import (
 )
 from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
 from homeassistant.components.automation import DOMAIN as AUTOMATION
-from homeassistant.config_entries import ConfigFlowResult
-from homeassistant.const import CONF_REGION, Platform
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry, ConfigFlowResult
+from homeassistant.const import CONF_REGION, STATE_OFF, STATE_ON, Platform
 from homeassistant.core import CoreState, Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.setup import async_setup_component
@@ -38,8 +38,23 @@ NOW = "2026-08-15 12:00:00+00:00"
 type Poll = Callable[..., Awaitable[None]]
 
 STORED = f"{DOMAIN}.account"
+"""The file of the account of the fixture `entry`."""
 LONG = 16 * 60
 """Seconds after which any poll is due, also after a long Retry-After."""
+
+FAILED_POLL = (
+    r"ERROR custom_components\.alibaba_cloud Error fetching Model Studio data: "
+)
+"""The log line of an account's first failed poll."""
+STATUS_STATES = {
+    "ok": ("ok", STATE_OFF, STATE_OFF, STATE_ON),
+    "auth": ("auth", STATE_ON, STATE_OFF, STATE_OFF),
+    "limited": ("limited", STATE_OFF, STATE_ON, STATE_ON),
+    "error": ("error", STATE_OFF, STATE_OFF, STATE_OFF),
+}
+"""What `status_states` returns for each status."""
+FIGURES = ["187.65", "75060000", STATE_OFF, "82.0"]
+"""What `figures` returns for the answer in fixtures/account.json."""
 
 KINDS = {
     "spend_level": "spend_level_reached",
@@ -150,31 +165,98 @@ def check_platform(
         )
 
 
-def state(hass: HomeAssistant, key: str, model: str | None = None) -> str | None:
+def state(
+    hass: HomeAssistant, key: str, model: str | None = None, *, account: str = "account"
+) -> str | None:
     """Return the state of the entity with this key, None without one."""
-    found = entity_id(hass, key, model)
+    found = entity_id(hass, key, model, account=account)
     current = hass.states.get(found) if found else None
     return current.state if current else None
 
 
 def attributes(
-    hass: HomeAssistant, key: str, model: str | None = None
+    hass: HomeAssistant, key: str, model: str | None = None, *, account: str = "account"
 ) -> dict[str, Any]:
     """Return the attributes of the entity with this key."""
-    current = hass.states.get(entity_id(hass, key, model) or "")
+    current = hass.states.get(entity_id(hass, key, model, account=account) or "")
     assert current is not None
     return dict(current.attributes)
 
 
-def entity_id(hass: HomeAssistant, key: str, model: str | None = None) -> str | None:
-    """Return the entity id that a key, and its model, are registered under."""
-    unique_id = f"account_{key}" if model is None else f"account_model_{model}_{key}"
+def entity_id(
+    hass: HomeAssistant, key: str, model: str | None = None, *, account: str = "account"
+) -> str | None:
+    """Return the entity id of a key of an account or model, None without an entity.
+
+    account: the entry id of the account.
+    """
+    unique_id = (
+        f"{account}_{key}" if model is None else f"{account}_model_{model}_{key}"
+    )
     registry = er.async_get(hass)
     found = (
         registry.async_get_entity_id(platform, DOMAIN, unique_id)
         for platform in PLATFORMS
     )
     return next(filter(None, found), None)
+
+
+def figures(hass: HomeAssistant, account: str = "account") -> list[str | None]:
+    """Return the states of three figures of an account and one of a model."""
+    return [
+        state(hass, "monthly_spend", account=account),
+        state(hass, "tokens_used", account=account),
+        state(hass, "over_spend_limit", account=account),
+        state(hass, "usage_pct", "qwen-max", account=account),
+    ]
+
+
+def status_states(
+    hass: HomeAssistant, account: str = "account"
+) -> tuple[str | None, ...]:
+    """Return the states of the status and of the three entities that follow from it."""
+    keys = ("status", "api_key_problem", "rate_limited", "account_available")
+    return tuple(state(hass, key, account=account) for key in keys)
+
+
+def device(
+    hass: HomeAssistant, entry: MockConfigEntry, model: str | None = None
+) -> str:
+    """Return the id of an account's device, or of that of a model."""
+    registry = dr.async_get(hass)
+    if model is None:
+        (found,) = dr.async_entries_for_config_entry(registry, entry.entry_id)
+        return found.id
+    child = registry.async_get_child_device_by_identifier(
+        (DOMAIN, f"{entry.entry_id}_model_{model}"), entry.entry_id
+    )
+    assert child is not None
+    return child.id
+
+
+def reauth_flows(hass: HomeAssistant) -> list[Any]:
+    """Return the reauth flows that wait for the user."""
+    return [
+        flow
+        for flow in hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+        if flow["context"]["source"] == SOURCE_REAUTH
+    ]
+
+
+def offered(form: Mapping[str, Any]) -> dict[str, str]:
+    """Return the models that a form offers, with their labels."""
+    selector = form["data_schema"].schema[CONF_MODELS]
+    return {option["value"]: option["label"] for option in selector.config["options"]}
+
+
+def devices(hass: HomeAssistant, entry: ConfigEntry) -> set[str | None]:
+    """Return the names of the models that have a device."""
+    return {
+        device.name
+        for device in dr.async_child_entries_for_config_entry(
+            dr.async_get(hass), entry.entry_id
+        )
+    }
 
 
 def report(simulator: Simulator, *, used: float | None = None, **figures: Any) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio.constants
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 import logging
 import os
 import re
@@ -28,6 +29,7 @@ from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import Entity
+from homeassistant.util import dt as dt_util
 
 # Failed assertions of the helpers show their values, as those of the tests do.
 pytest.register_assert_rewrite("tests.common", "tests.flows", "tests.access_key.common")
@@ -177,6 +179,20 @@ def poll(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> Poll:
     async def poll(seconds: float = 31) -> None:
         freezer.tick(seconds)
         async_fire_time_changed(hass)
+        await hass.async_block_till_done(wait_background_tasks=True)
+
+    return poll
+
+
+@pytest.fixture
+def real_time_poll(hass: HomeAssistant) -> Poll:
+    """Return a function that starts the polls that are due within so many seconds.
+
+    The clock is the real one: with a frozen clock, no time-out would ever end.
+    """
+
+    async def poll(seconds: float = 31) -> None:
+        async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=seconds))
         await hass.async_block_till_done(wait_background_tasks=True)
 
     return poll

@@ -27,9 +27,8 @@ from homeassistant.helpers.condition import (
 )
 from homeassistant.setup import async_setup_component
 
-from .common import API_KEY, LONG, Poll, answer, entity_id, report, setup, state
+from .common import API_KEY, LONG, Poll, answer, device, entity_id, report, setup, state
 from .simulator import Fault, Simulator
-from .test_trigger import device
 
 OVER, LIMITED, REJECTED = "is_over_budget", "is_rate_limited", "is_api_key_rejected"
 

@@ -28,13 +28,10 @@ from homeassistant.const import CONF_API_KEY, CONF_REGION, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 
-from .common import API_KEY, Poll, setup, state
+from .common import API_KEY, Poll, reauth_flows, setup, state
+from .faults import LONG, PAGE
 from .simulator import Account, Fault, Simulator
 from .simulator.server import Service
-from .test_coordinator import reauth_flows
-from .test_faults import LONG, PAGE, poll
-
-__all__ = ["poll"]
 
 SECTION: Final = re.compile(
     r"(?<=<!-- fault matrix of the AccessKey -->\n).*"
@@ -113,7 +110,7 @@ async def test_fault_at_each_service(
     hass: HomeAssistant,
     entry: MockConfigEntry,
     simulator: Simulator,
-    poll: Poll,
+    real_time_poll: Poll,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     seen: dict[Fault, list[str]],
@@ -128,7 +125,7 @@ async def test_fault_at_each_service(
             patch.setattr(transport, "TIMEOUT", 0.3)
         for service, _, _ in COLUMNS.values():
             simulator.fail(fault, at=service)
-        await poll(LONG)
+        await real_time_poll(LONG)
         seen[fault] = [
             cell(hass, entry, source, key) for _, source, key in COLUMNS.values()
         ]
@@ -138,8 +135,8 @@ async def test_fault_at_each_service(
     if not os.environ.get("UPDATE_FAULT_MATRIX"):
         assert seen[fault] == rows()[fault]
     simulator.recover()
-    await poll(LONG)
-    await poll(LONG)
+    await real_time_poll(LONG)
+    await real_time_poll(LONG)
     good = [state(hass, key) for _, _, key in COLUMNS.values()]
     assert not {"unknown", STATE_UNAVAILABLE, None}.intersection(good)
     assert len(reauth_flows(hass)) == 0

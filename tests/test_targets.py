@@ -21,6 +21,7 @@ from homeassistant.helpers import (
 from .common import (
     Poll,
     arm,
+    device,
     entity_id,
     model_levels,
     report,
@@ -29,7 +30,6 @@ from .common import (
     spend_levels,
 )
 from .simulator import Simulator
-from .test_trigger import device
 
 OF_ACCOUNT = {"trigger": f"{DOMAIN}.spend_level_reached"}
 OF_MODELS = {"trigger": f"{DOMAIN}.model_level_reached"}

@@ -38,6 +38,7 @@ from .common import (
     Poll,
     answer,
     arm,
+    device,
     entity_id,
     model_levels,
     noon,
@@ -98,21 +99,6 @@ async def other(
         await setup(hass, other)
         yield other
         await hass.config_entries.async_unload("other")
-
-
-def device(
-    hass: HomeAssistant, entry: MockConfigEntry, model: str | None = None
-) -> str:
-    """Return the id of an account's device, or of that of a model."""
-    registry = dr.async_get(hass)
-    if model is None:
-        (found,) = dr.async_entries_for_config_entry(registry, entry.entry_id)
-        return found.id
-    child = registry.async_get_child_device_by_identifier(
-        (DOMAIN, f"{entry.entry_id}_model_{model}"), entry.entry_id
-    )
-    assert child is not None
-    return child.id
 
 
 async def everything(
