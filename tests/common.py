@@ -22,6 +22,7 @@ from custom_components.alibaba_cloud.const import (
     DOMAIN,
 )
 from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
+from custom_components.alibaba_cloud.sources import SOURCES
 from homeassistant.components.automation import DOMAIN as AUTOMATION
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry, ConfigFlowResult
 from homeassistant.const import CONF_REGION, STATE_OFF, STATE_ON, Platform
@@ -34,6 +35,9 @@ from .simulator import Account, Fault, Simulator
 FIXTURES = Path(__file__).parent / "fixtures"
 API_KEY = "sk-simulator"
 NOW = "2026-08-15 12:00:00+00:00"
+
+PERMISSIONS = {row.permission for row in SOURCES.values() if row.permission}
+"""The RAM actions and policies that the sources need."""
 
 type Poll = Callable[..., Awaitable[None]]
 

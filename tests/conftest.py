@@ -19,13 +19,13 @@ from pytest_homeassistant_custom_component.common import (
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
 from syrupy.assertion import SnapshotAssertion
 
+from custom_components.alibaba_cloud.clients import async_get_session
 from custom_components.alibaba_cloud.const import (
     API_KEY_VARIABLES,
     BASE_URL_VARIABLES,
     CONF_BASE_URL,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import Entity

@@ -18,9 +18,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
+from custom_components.alibaba_cloud.clients import async_get_session
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.model_studio import client
-from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
     SOURCE_USER,

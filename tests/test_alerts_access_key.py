@@ -76,8 +76,8 @@ async def test_spend_of_the_bill(
 
     bill(simulator, 200)
     await with_access_key.runtime_data.sources[Source.SPEND].async_refresh()
-    assert levels_kept(kept) == ["50", "80", "100"]
     await hass.async_block_till_done()
+    assert levels_kept(kept) == ["50", "80", "100"]
     assert said(told) == spend_levels(100)
 
 

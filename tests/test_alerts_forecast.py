@@ -141,7 +141,7 @@ async def test_forecast_goes_with_the_day(
         freezer.move_to(noon(day))
         await poll()
         now = state(hass, "projected_monthly_spend")
-        assert now == str(entry.runtime_data.account.outlook.projected.amount)
+        assert now == str(entry.runtime_data.snapshot.outlook.projected.amount)
     assert now != projected
     assert state(hass, "budget_exhausted_on") == STATE_UNKNOWN
 

@@ -164,7 +164,7 @@ async def test_crossed_while_home_assistant_stops(
     told = await arm(hass)
     report(simulator, monthly_spend=400)
     hass.set_state(CoreState.stopping)
-    await account.runtime_data.async_refresh()
+    await account.runtime_data.quotas.async_refresh()
     assert state(hass, "monthly_spend") == "400"
     assert last_event(hass) == (None, {})
     await restart(hass, account)
@@ -222,16 +222,16 @@ async def test_crossed_while_the_account_is_unloaded(
     """When its entities are gone nothing is told: the event would not show it."""
     told = await arm(hass)
     report(simulator, monthly_spend=400)
-    entity, coordinator = entity_id(hass, "alerts"), account.runtime_data
+    entity, quotas = entity_id(hass, "alerts"), account.runtime_data.quotas
 
     async def poll(event: Event[Any]) -> None:
         if event.data["entity_id"] == entity:
-            await coordinator.async_refresh()
+            await quotas.async_refresh()
 
     stop = hass.bus.async_listen(EVENT_STATE_CHANGED, poll)
     await unload(hass, account)
     stop()
-    assert coordinator.data.monthly_spend.amount == 400
+    assert quotas.data.monthly_spend.amount == 400
     assert told == []
     await setup(hass, account)
     assert said(told) == spend_levels(50, 80)
@@ -239,7 +239,7 @@ async def test_crossed_while_the_account_is_unloaded(
 
 
 @pytest.mark.usefixtures("account")
-async def test_kept_after_it_was_sent_and_before_the_poll_ends(
+async def test_stored_after_it_was_sent(
     hass: HomeAssistant,
     account: MockConfigEntry,
     simulator: Simulator,
@@ -258,11 +258,10 @@ async def test_kept_after_it_was_sent_and_before_the_poll_ends(
 
     hass.bus.async_listen(EVENT_STATE_CHANGED, sent)
     report(simulator, monthly_spend=400)
-    await account.runtime_data.async_refresh()
-    # Not even the loop had a turn.
+    await account.runtime_data.quotas.async_refresh()
+    await hass.async_block_till_done()
     assert levels_kept(kept) == ["50", "80"]
     assert when_sent == [[], []]
-    await hass.async_block_till_done()
 
 
 @pytest.mark.parametrize("kind", ["spend_level", "balance_low", "model_level"])

@@ -343,7 +343,7 @@ async def test_daily_digest_of_models_with_a_load(
         },
     )
     await setup(hass, entry)
-    load = entry.runtime_data.account.models["qwen-plus"].load_pct
+    load = entry.runtime_data.snapshot.models["qwen-plus"].load_pct
     assert load
     await hass.config.async_set_time_zone("UTC")
     notifications = await automate(

@@ -24,7 +24,6 @@ from homeassistant.const import (
     STATE_UNKNOWN,
 )
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.update_coordinator import UpdateFailed
 
 from .common import (
     API_KEY,
@@ -406,23 +405,28 @@ async def test_reauth_waits_for_a_reconfiguration(
     assert len(reauth_flows(hass)) == 1
 
 
-async def test_poll_that_outlives_its_account(
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(Fault.UNAUTHORIZED, marks=pytest.mark.logs(FAILED_POLL)), None],
+)
+async def test_poll_that_ends_after_the_unload(
     hass: HomeAssistant,
     hass_storage: dict[str, Any],
     account: MockConfigEntry,
     simulator: Simulator,
+    fault: Fault | None,
 ) -> None:
-    """An answer that comes after the unload asks for nothing and stores nothing."""
-    coordinator = account.runtime_data
+    """Its answer starts no reauthentication, and nothing is stored."""
+    if fault:
+        simulator.fail(fault)
+    simulator.body["data"]["daily_spend"] = 0
+    quotas = account.runtime_data.quotas
+    polling = hass.async_create_task(quotas.async_refresh())
     await hass.config_entries.async_unload(account.entry_id)
     hass_storage.clear()
-    simulator.fail(Fault.UNAUTHORIZED)
-    with pytest.raises(UpdateFailed):
-        await coordinator._async_update_data()
-    simulator.recover()
-    simulator.body["data"]["daily_spend"] = 0
-    assert await coordinator._async_update_data() is not None
+    await polling
     await hass.async_block_till_done(wait_background_tasks=True)
+    assert quotas.last_update_success is (fault is None)
     assert reauth_flows(hass) == []
     assert hass_storage == {}
 

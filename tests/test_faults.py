@@ -21,9 +21,9 @@ from aiohttp.test_utils import RawTestServer
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.alibaba_cloud.clients import async_get_session
 from custom_components.alibaba_cloud.const import CONF_BASE_URL, CONF_MODELS, DOMAIN
 from custom_components.alibaba_cloud.model_studio import plain_text, transport
-from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.config_entries import (
     SOURCE_USER,
     ConfigEntry,

@@ -33,7 +33,8 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 from sqlalchemy import create_engine, text
 
-from custom_components.alibaba_cloud import history
+from custom_components.alibaba_cloud import statistics
+from custom_components.alibaba_cloud.clients import async_get_session
 from custom_components.alibaba_cloud.const import (
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
@@ -43,13 +44,6 @@ from custom_components.alibaba_cloud.const import (
     CONF_MODELS,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.history import (
-    EMPTY_MONTHS,
-    REVISED_DAYS,
-    Past,
-    async_import_spend,
-    statistic_id,
-)
 from custom_components.alibaba_cloud.model_studio import (
     OTHERS,
     AccessKey,
@@ -58,7 +52,14 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelStudioError,
     RateLimitError,
 )
-from custom_components.alibaba_cloud.sources import Source, async_get_session
+from custom_components.alibaba_cloud.sources import Source
+from custom_components.alibaba_cloud.statistics import (
+    EMPTY_MONTHS,
+    REVISED_DAYS,
+    Past,
+    async_import_spend,
+    statistic_id,
+)
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.models import StatisticMeanType
 from homeassistant.components.recorder.statistics import (
@@ -93,7 +94,7 @@ FIRST = date(2026, 6, 17)
 """The day of the first bill, unless a test says otherwise."""
 YESTERDAY = date(2026, 8, 14)
 MODELS = ("qwen-max", "qwen-plus")
-ADD = "custom_components.alibaba_cloud.history.async_add_external_statistics"
+ADD = "custom_components.alibaba_cloud.statistics.async_add_external_statistics"
 
 ON_BOTH = pytest.mark.parametrize(
     "recorder_db_url", ["sqlite", "postgresql"], indirect=True
@@ -1070,7 +1071,7 @@ async def test_service_that_knows_no_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It tells something of any month, and is asked for no more than makes sense."""
-    monkeypatch.setattr(history, "MOST_MONTHS", 20)
+    monkeypatch.setattr(statistics, "MOST_MONTHS", 20)
     world.simulator.trend_body = lambda query: canned(
         {json.loads(query["timePeriod"])["start"]: {None: "1.00"}}, query
     )

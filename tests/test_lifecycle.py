@@ -109,7 +109,7 @@ async def test_set_up_waits_for_one_time_out(
     assert attributes(hass, "status")["message"] == f"{host} did not answer in time"
     simulator.body = None
     simulator.recover()
-    await with_access_key.runtime_data.async_refresh()
+    await with_access_key.runtime_data.quotas.async_refresh()
     assert state(hass, "status") == "ok"
 
 
@@ -125,7 +125,7 @@ async def test_poll_has_a_time_out_for_each_request(
     monkeypatch.setattr(transport, "TIMEOUT", 0.05)
     simulator.forget()
     simulator.fail(Fault.HANG)
-    await entry.runtime_data.async_refresh()
+    await entry.runtime_data.quotas.async_refresh()
     assert len(simulator.requests) == 2
 
 
@@ -166,7 +166,7 @@ async def test_nothing_waits_for_a_poll_that_hangs(
         async_fire_time_changed(hass)
     else:
         waits = hass.async_create_background_task(
-            account.runtime_data.async_request_refresh(), "update"
+            account.runtime_data.quotas.async_request_refresh(), "update"
         )
     await asked(simulator.requests)
     await hass.async_block_till_done()

@@ -454,7 +454,7 @@ async def test_currency_of_the_balance(
     currency = "USD" if monthly_spend else None
     assert units(await open_options(hass, entry, "alerts")) == {currency}
     report(simulator, available=10)
-    await entry.runtime_data.async_refresh()
+    await entry.runtime_data.quotas.async_refresh()
     assert units(await open_options(hass, entry, "alerts")) == {"USD"}
 
 

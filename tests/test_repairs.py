@@ -353,7 +353,7 @@ async def stop(
     await simulator.stop()
     assert await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
-    assert entry.runtime_data.data is None
+    assert entry.runtime_data.quotas_report is None
 
 
 async def shorten(
@@ -361,8 +361,8 @@ async def shorten(
 ) -> None:
     """Have an account read an answer that may leave models out."""
     simulator.body = changed(models=[{"used": 1}])
-    await entry.runtime_data.async_refresh()
-    assert not entry.runtime_data.data.models_complete
+    await entry.runtime_data.quotas.async_refresh()
+    assert not entry.runtime_data.quotas_report.models_complete
 
 
 async def unload(

@@ -696,18 +696,6 @@ async def test_bill_of_yesterday_does_not_step_in(
     assert attributes(hass, "daily_spend")["last_reset"] == "2026-08-16T00:00:00+08:00"
 
 
-async def test_models_that_are_the_same_stay_the_same(
-    hass: HomeAssistant, account: MockConfigEntry
-) -> None:
-    """Whatever else is read anew: who listens to them need not look again."""
-    coordinator = account.runtime_data
-    before = coordinator.account
-    await coordinator.sources[Source.BALANCE].async_refresh()
-    assert coordinator.account is not before
-    for name in FOLLOWED:
-        assert coordinator.account.models[name] is before.models[name]
-
-
 @pytest.mark.logs("Error fetching Model Studio data")
 async def test_bill_of_another_period_does_not_step_in(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll

@@ -13,6 +13,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.alibaba_cloud.const import CONF_LOW_BALANCE, CONF_MONTHLY_BUDGET
+from custom_components.alibaba_cloud.devices import async_device_id
 from custom_components.alibaba_cloud.model_studio import AccountSnapshot, Money
 from custom_components.alibaba_cloud.storage import AccountStore
 from homeassistant.components.automation import DOMAIN as AUTOMATION
@@ -63,7 +64,7 @@ async def test_removed_account(
     kept: dict[str, Any],
 ) -> None:
     """Nothing is left of it on the disk; automations on it stay valid and silent."""
-    device_id = account.runtime_data.device_id
+    device_id = async_device_id(account.runtime_data)
     trigger = {**EVERY_TRIGGER[0], "target": {"device_id": [device_id]}}
     told = await arm(hass, trigger)
     report(simulator, monthly_spend=400)
@@ -96,7 +97,7 @@ async def test_removed_in_the_middle_of_a_poll(
     """What comes after says nothing, and leaves nothing."""
     told = await arm(hass)
     report(simulator, monthly_spend=400)
-    polling = hass.async_create_task(account.runtime_data.async_refresh())
+    polling = hass.async_create_task(account.runtime_data.quotas.async_refresh())
     assert await hass.config_entries.async_remove(account.entry_id)
     await polling
     await poll(LONG)

@@ -143,7 +143,7 @@ async def test_not_readable(
     """While the file can't be read, the set-up is tried again, and nothing is lost."""
     told = await arm(hass)
     report(simulator, monthly_spend=400)
-    await account.runtime_data.async_refresh()
+    await account.runtime_data.quotas.async_refresh()
     await hass.async_block_till_done()
     assert said(told) == spend_levels(50, 80)
     await unload(hass, account)

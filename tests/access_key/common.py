@@ -188,14 +188,12 @@ class AccessFlows(Flows):
         else:
             assert_aborted(result, f"{source}_successful")
         assert self.entry.state is ConfigEntryState.LOADED
-        coordinator = self.entry.runtime_data
-        assert coordinator.status == "ok"
-        assert sorted(coordinator.failed_sources.get("failed_sources", {})) == sorted(
-            failing
-        )
-        expected = {"access_key_id": {"spend", "balance"}}
+        account = self.entry.runtime_data
+        assert account.status == "ok"
+        assert sorted(account.failed_sources) == sorted(failing)
+        expected = {"base_url": {"quotas"}, "access_key_id": {"spend", "balance"}}
         expected["prometheus_url"] = {"rates", "totals"}
-        assert set(coordinator.sources) == {
+        assert set(account.sources) == {
             name
             for field, names in expected.items()
             if field in self.entry.data
