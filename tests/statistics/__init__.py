@@ -1,0 +1,1 @@
+"""Tests of past spend in the long-term statistics."""
