@@ -33,7 +33,11 @@ from homeassistant.util import dt as dt_util
 
 # Failed assertions of the helpers show their values, as those of the tests do.
 pytest.register_assert_rewrite(
-    "tests.common", "tests.flows", "tests.access_key.common", "tests.statistics.common"
+    "tests.common",
+    "tests.flows",
+    "tests.access_key.common",
+    "tests.sources.common",
+    "tests.statistics.common",
 )
 
 from .common import API_KEY, NOW, Poll, answer, give_access_key, register, setup  # noqa: E402

@@ -1,0 +1,1 @@
+"""Tests of the optional sources in a running Home Assistant."""
