@@ -23,10 +23,21 @@ from custom_components.alibaba_cloud.const import (
 )
 from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
 from homeassistant.components.automation import DOMAIN as AUTOMATION
+from homeassistant.components.homeassistant import (
+    DOMAIN as HOMEASSISTANT_DOMAIN,
+    SERVICE_UPDATE_ENTITY,
+)
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry, ConfigFlowResult
-from homeassistant.const import CONF_REGION, STATE_OFF, STATE_ON, Platform
+from homeassistant.const import (
+    ATTR_ENTITY_ID,
+    CONF_REGION,
+    STATE_OFF,
+    STATE_ON,
+    Platform,
+)
 from homeassistant.core import CoreState, Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.json import json_dumps
 from homeassistant.setup import async_setup_component
 
 from .simulator import Account, Fault, Simulator
@@ -111,6 +122,34 @@ async def setup(hass: HomeAssistant, entry: MockConfigEntry) -> None:
     """Set an account up, polls and all."""
     assert await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
+
+
+async def refresh(hass: HomeAssistant) -> None:
+    """Poll the account now, as the action `homeassistant.update_entity` does.
+
+    Home Assistant does it at once only if it was not done in the last ten seconds.
+    """
+    assert await async_setup_component(hass, HOMEASSISTANT_DOMAIN, {})
+    await hass.services.async_call(
+        HOMEASSISTANT_DOMAIN,
+        SERVICE_UPDATE_ENTITY,
+        {ATTR_ENTITY_ID: entity_id(hass, "status")},
+        blocking=True,
+    )
+
+
+async def get_usage(hass: HomeAssistant, **data: Any) -> dict[str, Any]:
+    """Return the response of the action `get_usage`, which contains no API key."""
+    response = await hass.services.async_call(
+        DOMAIN,
+        "get_usage",
+        {"config_entry_id": "account", **data},
+        blocking=True,
+        return_response=True,
+    )
+    assert API_KEY not in json_dumps(response)
+    assert isinstance(response, dict)
+    return response
 
 
 def give_access_key(

@@ -11,15 +11,15 @@ from custom_components.alibaba_cloud.const import (
     CONF_MODELS,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.sources import Source
-from homeassistant.const import STATE_UNAVAILABLE
-from homeassistant.core import HomeAssistant
+from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNAVAILABLE
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 
 from .common import (
     LONG,
     NOTHING,
     Poll,
     arm,
+    entity_id,
     levels_kept,
     reload,
     report,
@@ -74,10 +74,18 @@ async def test_spend_of_the_bill(
     await poll(LONG)
     assert told == []
 
+    levels_seen: list[list[str]] = []
+
+    @callback
+    def event_sent(event: Event[EventStateChangedData]) -> None:
+        if event.data["entity_id"] == entity_id(hass, "alerts"):
+            levels_seen.append(levels_kept(kept))
+
+    hass.bus.async_listen(EVENT_STATE_CHANGED, event_sent)
     bill(simulator, 200)
-    await with_access_key.runtime_data.sources[Source.SPEND].async_refresh()
+    await poll(15 * 60 + 1)
+    assert levels_seen == [["50", "80"]]
     assert levels_kept(kept) == ["50", "80", "100"]
-    await hass.async_block_till_done()
     assert said(told) == spend_levels(100)
 
 

@@ -34,6 +34,7 @@ from .common import (
     arm,
     attributes,
     entity_id,
+    get_usage,
     last_event,
     noon,
     reload,
@@ -141,7 +142,8 @@ async def test_forecast_goes_with_the_day(
         freezer.move_to(noon(day))
         await poll()
         now = state(hass, "projected_monthly_spend")
-        assert now == str(entry.runtime_data.account.outlook.projected.amount)
+        figure = (await get_usage(hass))["account"]["projected_monthly_spend"]
+        assert float(now or 0) == figure["value"]
     assert now != projected
     assert state(hass, "budget_exhausted_on") == STATE_UNKNOWN
 

@@ -31,6 +31,7 @@ from .common import (
     last_event,
     levels_kept,
     model_levels,
+    refresh,
     reload,
     report,
     restart,
@@ -164,7 +165,7 @@ async def test_crossed_while_home_assistant_stops(
     told = await arm(hass)
     report(simulator, monthly_spend=400)
     hass.set_state(CoreState.stopping)
-    await account.runtime_data.async_refresh()
+    await refresh(hass)
     assert state(hass, "monthly_spend") == "400"
     assert last_event(hass) == (None, {})
     await restart(hass, account)

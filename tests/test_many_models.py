@@ -27,6 +27,7 @@ from .common import (
     arm,
     entity_id,
     model_levels,
+    refresh,
     said,
     setup,
     state,
@@ -205,8 +206,6 @@ async def test_accounts_are_polled_in_turn(
     assert await hass.config_entries.async_reload(account.entry_id)
     for entry in entries[1:]:
         await setup(hass, entry)
-    waits = [entry.runtime_data.update_interval.total_seconds() for entry in entries]
-    assert waits == [30, 20, 10]
     simulator.requests.clear()
     polls = []
     for _ in range(9):
@@ -264,7 +263,7 @@ async def removing(
     await setup(hass, entry)
     simulator.body = many_models()
     del simulator.body["data"]["models"][:-1]
-    await entry.runtime_data.async_refresh()
+    await refresh(hass)
     assert 0 < len(MODELS) - len(devices(hass)) < 100
     return entry
 
@@ -285,14 +284,14 @@ async def test_models_are_removed_in_turns(
     assert {name for name in MODELS if entity_id(hass, "used", name)} == {MODELS[-1]}
 
 
+@pytest.mark.usefixtures("removing")
 async def test_models_return_while_they_are_removed(
-    hass: HomeAssistant, removing: MockConfigEntry, simulator: Simulator
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
     """Those whose turn has not come stay; those that are removed come back."""
     simulator.body = many_models()
     del simulator.body["data"]["models"][100:150]
-    await removing.runtime_data.async_refresh()
-    await hass.async_block_till_done(wait_background_tasks=True)
+    await poll()
     expected = {*MODELS[:100], *MODELS[150:]}
     assert devices(hass) == expected
     assert {name for name in MODELS if state(hass, "used", name) == "1"} == expected

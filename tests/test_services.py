@@ -1,32 +1,15 @@
 """The action that returns an account's figures."""
 
-from typing import Any
-
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.alibaba_cloud.const import CONF_MODELS, DOMAIN
+from custom_components.alibaba_cloud.const import CONF_MODELS
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers.json import json_dumps
 
-from .common import API_KEY, Poll, setup
+from .common import Poll, get_usage, setup
 from .simulator import Fault, Simulator
-
-
-async def get_usage(hass: HomeAssistant, **data: Any) -> dict[str, Any]:
-    """Call the action."""
-    response = await hass.services.async_call(
-        DOMAIN,
-        "get_usage",
-        {"config_entry_id": "account", **data},
-        blocking=True,
-        return_response=True,
-    )
-    assert API_KEY not in json_dumps(response)
-    assert isinstance(response, dict)
-    return response
 
 
 @pytest.mark.usefixtures("account")

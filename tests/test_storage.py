@@ -1,5 +1,6 @@
 """What is stored of an account: damaged, unreadable, from elsewhere, removed."""
 
+import asyncio
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import date
@@ -29,7 +30,9 @@ from .common import (
     STORED,
     Poll,
     arm,
+    device,
     noon,
+    refresh,
     report,
     said,
     setup,
@@ -63,7 +66,7 @@ async def test_removed_account(
     kept: dict[str, Any],
 ) -> None:
     """Nothing is left of it on the disk; automations on it stay valid and silent."""
-    device_id = account.runtime_data.device_id
+    device_id = device(hass, account)
     trigger = {**EVERY_TRIGGER[0], "target": {"device_id": [device_id]}}
     told = await arm(hass, trigger)
     report(simulator, monthly_spend=400)
@@ -96,9 +99,18 @@ async def test_removed_in_the_middle_of_a_poll(
     """What comes after says nothing, and leaves nothing."""
     told = await arm(hass)
     report(simulator, monthly_spend=400)
-    polling = hass.async_create_task(account.runtime_data.async_refresh())
-    assert await hass.config_entries.async_remove(account.entry_id)
-    await polling
+    body = simulator.body
+    removals: list[asyncio.Task[Any]] = []
+
+    def remove(_: Any) -> Any:
+        remover = hass.config_entries.async_remove(account.entry_id)
+        removals.append(hass.async_create_task(remover))
+        return body
+
+    simulator.body = remove
+    await refresh(hass)
+    [removal] = removals
+    await removal
     await poll(LONG)
     assert told == []
     assert STORED not in kept

@@ -14,6 +14,7 @@ from pytest_homeassistant_custom_component.common import (
     async_fire_time_changed,
 )
 
+from custom_components.alibaba_cloud.ledger import SpendDays
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import (
     EVENT_HOMEASSISTANT_FINAL_WRITE,
@@ -21,6 +22,7 @@ from homeassistant.const import (
 )
 from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.helpers.storage import Store
+from homeassistant.util import dt as dt_util
 from homeassistant.util.file import WriteError
 
 from .common import (
@@ -28,6 +30,7 @@ from .common import (
     Poll,
     arm,
     attributes,
+    refresh,
     report,
     said,
     setup,
@@ -143,7 +146,7 @@ async def test_not_readable(
     """While the file can't be read, the set-up is tried again, and nothing is lost."""
     told = await arm(hass)
     report(simulator, monthly_spend=400)
-    await account.runtime_data.async_refresh()
+    await refresh(hass)
     await hass.async_block_till_done()
     assert said(told) == spend_levels(50, 80)
     await unload(hass, account)
@@ -227,5 +230,6 @@ async def test_written_when_home_assistant_stops(
     await poll()
     assert state(hass, "daily_spend") == "1"
     assert attributes(hass, "daily_spend")["last_reset"] > began
-    days = entry.runtime_data.store.days
-    assert sum(days.totals(entry.runtime_data.read_at).values()) <= Decimal(7)
+    await unload(hass, entry)
+    days = SpendDays.from_dict(stored(disk)["days"])
+    assert sum(days.totals(dt_util.utcnow()).values()) <= Decimal(7)

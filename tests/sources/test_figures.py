@@ -24,12 +24,15 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from tests.common import (
     API_KEY,
+    STORED,
     Poll,
     attributes,
     check_platform,
     entity_id,
+    get_usage,
     setup,
     state,
+    unload,
 )
 from tests.simulator import Account, Simulator
 
@@ -204,7 +207,10 @@ async def test_today_without_a_bill_is_unknown(
 
 
 async def test_bill_without_days(
-    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    hass_storage: dict[str, Any],
 ) -> None:
     """It tells what the month costs, and of no day what that does."""
     simulator.trend_body = trend("20260815", daily="1.00", monthly="2.00")
@@ -212,7 +218,8 @@ async def test_bill_without_days(
     await setup(hass, entry)
     assert state(hass, "monthly_spend") == "2.00"
     assert state(hass, "daily_spend") is None
-    assert entry.runtime_data.store.days.billed == {}
+    await unload(hass, entry)
+    assert hass_storage[STORED]["data"]["days"]["billed"] == {}
 
 
 async def test_nothing_delivered_is_unknown(
@@ -313,15 +320,7 @@ async def test_removed_access_key_leaves_its_figures_unknown(
 async def test_get_usage_has_what_the_access_key_reads(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
-    usage = await hass.services.async_call(
-        DOMAIN,
-        "get_usage",
-        {"config_entry_id": "account", "model": "qwen-max"},
-        blocking=True,
-        return_response=True,
-    )
-    assert isinstance(usage, dict)
-    figures: Any = usage
+    figures = await get_usage(hass, model="qwen-max")
     assert figures["account"]["monthly_spend"] == {
         "value": float(str(state(hass, "monthly_spend"))),
         "unit": "CNY",

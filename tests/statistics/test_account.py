@@ -1,6 +1,7 @@
 """The import in a running Home Assistant: daily, after a restart, after the removal."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pytest_homeassistant_custom_component.common import (
@@ -19,7 +20,7 @@ from homeassistant.components.recorder.statistics import (
     async_list_statistic_ids,
 )
 from homeassistant.core import HomeAssistant
-from tests.common import answer, setup
+from tests.common import STORED, answer, setup
 from tests.simulator import Fault
 
 from .common import MODELS, ON_BOTH, World, execute, rows_of
@@ -91,6 +92,7 @@ async def test_start_without_the_models(
     hass: HomeAssistant,
     world: World,
     entry: MockConfigEntry,
+    hass_storage: dict[str, Any],
     usage: bool,
     partial_answer: bool,
 ) -> None:
@@ -103,9 +105,9 @@ async def test_start_without_the_models(
     options = {} if usage else {CONF_MODELS: [*MODELS, "gone"]}
     hass.config_entries.async_update_entry(entry, options=options)
     await setup(hass, entry)
-    known = list(entry.runtime_data.store.history)
-    assert set(MODELS) <= set(known)
     await hass.config_entries.async_unload(entry.entry_id)
+    known = hass_storage[STORED]["data"]["history"]
+    assert set(MODELS) <= set(known)
 
     if partial_answer:
         simulator.body = answer("account")
@@ -122,8 +124,8 @@ async def test_start_without_the_models(
         ]
         # This month's bill, and the days that may have been revised.
         assert len(asked) == 3
-        assert entry.runtime_data.store.history == known
         await hass.config_entries.async_unload(entry.entry_id)
+        assert hass_storage[STORED]["data"]["history"] == known
         world.away(1)
 
 

@@ -1,5 +1,6 @@
 """A recorder that fails or hangs."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event
@@ -12,14 +13,13 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.alibaba_cloud.const import DOMAIN
-from custom_components.alibaba_cloud.sources import Source
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import async_add_external_statistics
 from homeassistant.components.recorder.tasks import RecorderTask
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
-from tests.common import attributes, setup
+from tests.common import attributes, get_usage, setup
 
 from .common import ADD, DATABASE_FAILS, MODELS, World, execute, until
 
@@ -87,21 +87,21 @@ async def test_recorder_that_hangs(
         get_instance(hass).queue_task(Hold(release))
         simulator = world.simulator
         assert await hass.config_entries.async_setup(entry.entry_id)
-        history_source = entry.runtime_data.sources[Source.HISTORY]
         with patch(ADD, wraps=async_add_external_statistics) as add:
             await until(lambda: add.call_count == 3)
         await hass.async_block_till_done()
         for _ in range(2):
             world.freezer.tick(31)
             async_fire_time_changed(hass)
-            await until(lambda: entry.runtime_data.read_at == dt_util.utcnow())
+            while (await get_usage(hass))["read_at"] != dt_util.utcnow().isoformat():  # noqa: ASYNC110
+                await asyncio.sleep(0)
             await hass.async_block_till_done()
         assert attributes(hass, "status")["failed_sources"] == {}
         world.freezer.tick(15 * 60)
         simulator.signed_requests.clear()
         async_fire_time_changed(hass)
         await until(lambda: len(simulator.signed_requests) == 2)
-        await until(lambda: not history_source.last_update_success)
+        await until(lambda: "history" in attributes(hass, "status")["failed_sources"])
     finally:
         release.set()
     await hass.async_block_till_done(wait_background_tasks=True)
