@@ -313,30 +313,30 @@ async def arm(
 
     Returns the events that it fires, each with the trigger's variables.
     """
-    told: list[Event[Mapping[str, Any]]] = []
+    events: list[Event[Mapping[str, Any]]] = []
 
     @callback
-    def tell(event: Event[Mapping[str, Any]]) -> None:
-        told.append(event)
+    def record(event: Event[Mapping[str, Any]]) -> None:
+        events.append(event)
 
-    hass.bus.async_listen("told", tell)
+    hass.bus.async_listen("triggered", record)
     assert await async_setup_component(
         hass,
         AUTOMATION,
         {
             AUTOMATION: {
-                "alias": "Tell",
+                "alias": "Record",
                 "mode": "parallel",
                 "triggers": list(triggers or EVERY_TRIGGER),
                 "actions": {
-                    "event": "told",
+                    "event": "triggered",
                     "event_data": {"trigger": "{{ trigger }}"},
                 },
             }
         },
     )
     await hass.async_block_till_done()
-    return told
+    return events
 
 
 def at_level(level: float, key: str = "spend_level_reached") -> dict[str, Any]:
@@ -347,15 +347,15 @@ def at_level(level: float, key: str = "spend_level_reached") -> dict[str, Any]:
 async def switch(hass: HomeAssistant, service: str) -> None:
     """Turn the automation of `arm` on or off."""
     await hass.services.async_call(
-        AUTOMATION, service, {"entity_id": "automation.tell"}, blocking=True
+        AUTOMATION, service, {"entity_id": "automation.record"}, blocking=True
     )
     await hass.async_block_till_done()
 
 
-def said(told: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
+def triggered(events: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
     """Return what an automation was triggered by since the last look."""
-    triggers = [event.data["trigger"] for event in told]
-    told.clear()
+    triggers = [event.data["trigger"] for event in events]
+    events.clear()
     return [
         (
             trigger["platform"].removeprefix(f"{DOMAIN}."),
@@ -366,18 +366,18 @@ def said(told: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
 
 
 def spend_levels(*levels: float) -> list[tuple[str, float]]:
-    """Return what `said` returns for levels of the spend."""
+    """Return what `triggered` returns for levels of the spend."""
     return [("spend_level_reached", level) for level in levels]
 
 
 def model_levels(*levels: float) -> list[tuple[str, float]]:
-    """Return what `said` returns for levels of a model."""
+    """Return what `triggered` returns for levels of a model."""
     return [("model_level_reached", level) for level in levels]
 
 
-def ids(told: list[Event[Mapping[str, Any]]]) -> list[str]:
+def alert_ids(events: list[Event[Mapping[str, Any]]]) -> list[str]:
     """Return the ids of the alerts that an automation was triggered by."""
-    return [event.data["trigger"]["alert_id"] for event in told]
+    return [event.data["trigger"]["alert_id"] for event in events]
 
 
 def last_event(hass: HomeAssistant) -> tuple[str | None, dict[str, Any]]:

@@ -28,9 +28,9 @@ from .common import (
     entity_id,
     model_levels,
     refresh,
-    said,
     setup,
     state,
+    triggered,
 )
 from .simulator import Fault, Simulator
 
@@ -227,7 +227,7 @@ async def test_model_that_returns_with_many_others(
         (DOMAIN, f"account_model_{MODELS[-1]}"), "account"
     )
     assert device is not None
-    told = await arm(
+    events = await arm(
         hass,
         {
             "trigger": f"{DOMAIN}.model_level_reached",
@@ -241,7 +241,7 @@ async def test_model_that_returns_with_many_others(
         other["used"] = 2
     rows.append(row | {"used": 100})
     await poll()
-    assert said(told) == model_levels(80, 100)
+    assert triggered(events) == model_levels(80, 100)
 
 
 def devices(hass: HomeAssistant) -> set[str | None]:

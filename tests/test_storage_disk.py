@@ -32,10 +32,10 @@ from .common import (
     attributes,
     refresh,
     report,
-    said,
     setup,
     spend_levels,
     state,
+    triggered,
     unload,
 )
 from .simulator import Simulator
@@ -144,11 +144,11 @@ async def test_not_readable(
     disk: Path,
 ) -> None:
     """While the file can't be read, the set-up is tried again, and nothing is lost."""
-    told = await arm(hass)
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
     await refresh(hass)
     await hass.async_block_till_done()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     await unload(hass, account)
     before = read(disk)
     make_unreadable(disk)
@@ -161,7 +161,7 @@ async def test_not_readable(
     async_fire_time_changed(hass)
     await hass.async_block_till_done(wait_background_tasks=True)
     assert account.state.name == "LOADED"
-    assert told == []
+    assert events == []
 
 
 @pytest.mark.logs("Error writing config")
@@ -173,7 +173,7 @@ async def test_full_disk(
     disk: Path,
 ) -> None:
     """What can't be written is written within 15 minutes, also if nothing else changes."""
-    told = await arm(hass)
+    events = await arm(hass)
     # Let Home Assistant write its registries before.
     await poll()
     report(simulator, monthly_spend=400)
@@ -182,7 +182,7 @@ async def test_full_disk(
         side_effect=WriteError("No space left on device"),
     ):
         await poll()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     for _ in range(16):
         await poll(60)
     levels = stored(disk)["alerts"]["spend_levels"]
