@@ -24,10 +24,21 @@ from custom_components.alibaba_cloud.const import (
 from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
 from custom_components.alibaba_cloud.sources import SOURCES
 from homeassistant.components.automation import DOMAIN as AUTOMATION
+from homeassistant.components.homeassistant import (
+    DOMAIN as HOMEASSISTANT_DOMAIN,
+    SERVICE_UPDATE_ENTITY,
+)
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry, ConfigFlowResult
-from homeassistant.const import CONF_REGION, STATE_OFF, STATE_ON, Platform
+from homeassistant.const import (
+    ATTR_ENTITY_ID,
+    CONF_REGION,
+    STATE_OFF,
+    STATE_ON,
+    Platform,
+)
 from homeassistant.core import CoreState, Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.json import json_dumps
 from homeassistant.setup import async_setup_component
 
 from .simulator import Account, Fault, Simulator
@@ -115,6 +126,34 @@ async def setup(hass: HomeAssistant, entry: MockConfigEntry) -> None:
     """Set an account up, polls and all."""
     assert await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
+
+
+async def refresh(hass: HomeAssistant) -> None:
+    """Poll the account now, as the action `homeassistant.update_entity` does.
+
+    Home Assistant does it at once only if it was not done in the last ten seconds.
+    """
+    assert await async_setup_component(hass, HOMEASSISTANT_DOMAIN, {})
+    await hass.services.async_call(
+        HOMEASSISTANT_DOMAIN,
+        SERVICE_UPDATE_ENTITY,
+        {ATTR_ENTITY_ID: entity_id(hass, "status")},
+        blocking=True,
+    )
+
+
+async def get_usage(hass: HomeAssistant, **data: Any) -> dict[str, Any]:
+    """Return the response of the action `get_usage`, which contains no API key."""
+    response = await hass.services.async_call(
+        DOMAIN,
+        "get_usage",
+        {"config_entry_id": "account", **data},
+        blocking=True,
+        return_response=True,
+    )
+    assert API_KEY not in json_dumps(response)
+    assert isinstance(response, dict)
+    return response
 
 
 def give_access_key(
@@ -278,30 +317,30 @@ async def arm(
 
     Returns the events that it fires, each with the trigger's variables.
     """
-    told: list[Event[Mapping[str, Any]]] = []
+    events: list[Event[Mapping[str, Any]]] = []
 
     @callback
-    def tell(event: Event[Mapping[str, Any]]) -> None:
-        told.append(event)
+    def record(event: Event[Mapping[str, Any]]) -> None:
+        events.append(event)
 
-    hass.bus.async_listen("told", tell)
+    hass.bus.async_listen("triggered", record)
     assert await async_setup_component(
         hass,
         AUTOMATION,
         {
             AUTOMATION: {
-                "alias": "Tell",
+                "alias": "Record",
                 "mode": "parallel",
                 "triggers": list(triggers or EVERY_TRIGGER),
                 "actions": {
-                    "event": "told",
+                    "event": "triggered",
                     "event_data": {"trigger": "{{ trigger }}"},
                 },
             }
         },
     )
     await hass.async_block_till_done()
-    return told
+    return events
 
 
 def at_level(level: float, key: str = "spend_level_reached") -> dict[str, Any]:
@@ -312,15 +351,15 @@ def at_level(level: float, key: str = "spend_level_reached") -> dict[str, Any]:
 async def switch(hass: HomeAssistant, service: str) -> None:
     """Turn the automation of `arm` on or off."""
     await hass.services.async_call(
-        AUTOMATION, service, {"entity_id": "automation.tell"}, blocking=True
+        AUTOMATION, service, {"entity_id": "automation.record"}, blocking=True
     )
     await hass.async_block_till_done()
 
 
-def said(told: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
+def triggered(events: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
     """Return what an automation was triggered by since the last look."""
-    triggers = [event.data["trigger"] for event in told]
-    told.clear()
+    triggers = [event.data["trigger"] for event in events]
+    events.clear()
     return [
         (
             trigger["platform"].removeprefix(f"{DOMAIN}."),
@@ -331,18 +370,18 @@ def said(told: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
 
 
 def spend_levels(*levels: float) -> list[tuple[str, float]]:
-    """Return what `said` returns for levels of the spend."""
+    """Return what `triggered` returns for levels of the spend."""
     return [("spend_level_reached", level) for level in levels]
 
 
 def model_levels(*levels: float) -> list[tuple[str, float]]:
-    """Return what `said` returns for levels of a model."""
+    """Return what `triggered` returns for levels of a model."""
     return [("model_level_reached", level) for level in levels]
 
 
-def ids(told: list[Event[Mapping[str, Any]]]) -> list[str]:
+def alert_ids(events: list[Event[Mapping[str, Any]]]) -> list[str]:
     """Return the ids of the alerts that an automation was triggered by."""
-    return [event.data["trigger"]["alert_id"] for event in told]
+    return [event.data["trigger"]["alert_id"] for event in events]
 
 
 def last_event(hass: HomeAssistant) -> tuple[str | None, dict[str, Any]]:

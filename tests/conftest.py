@@ -32,7 +32,7 @@ from homeassistant.helpers.entity import Entity
 from homeassistant.util import dt as dt_util
 
 # Failed assertions of the helpers show their values, as those of the tests do.
-pytest.register_assert_rewrite("tests.common", "tests.flows", "tests.access_key.common")
+pytest.register_assert_rewrite("tests.common", "tests.flows")
 
 from .common import API_KEY, NOW, Poll, answer, give_access_key, register, setup  # noqa: E402
 from .simulator import DEFAULT_ACCESS_KEY_SECRET, Simulator  # noqa: E402

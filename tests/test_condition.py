@@ -260,7 +260,7 @@ async def test_in_an_automation(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
     """An automation goes on only while it holds."""
-    told = async_capture_events(hass, "told")
+    told = async_capture_events(hass, "triggered")
     assert await async_setup_component(
         hass,
         AUTOMATION,
@@ -271,7 +271,7 @@ async def test_in_an_automation(
                     "condition": f"{DOMAIN}.is_over_budget",
                     "options": {"level": 80},
                 },
-                "actions": {"event": "told"},
+                "actions": {"event": "triggered"},
             }
         },
     )

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
@@ -502,15 +503,14 @@ async def test_service_that_repeats_the_key(
 
 @pytest.mark.logs(r"ERROR .* Unexpected error fetching Model Studio data")
 @pytest.mark.usefixtures("account")
-async def test_unforeseen_error(
-    hass: HomeAssistant, simulator: Simulator, poll: Poll, account: MockConfigEntry
-) -> None:
+async def test_unforeseen_error(hass: HomeAssistant, poll: Poll) -> None:
     """What nobody foresaw is an error too, and the next good poll ends it."""
-    client = account.runtime_data.client
-    session, client._session = client._session, None
-    await poll()
+    with patch(
+        "custom_components.alibaba_cloud.model_studio.ModelStudioClient.get_account",
+        side_effect=RuntimeError,
+    ):
+        await poll()
     assert (status_states(hass), figures(hass)) == (STATUS_STATES["error"], GONE)
-    client._session = session
     await poll()
     assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
 

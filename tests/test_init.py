@@ -115,7 +115,7 @@ async def test_first_setup_with_an_unexpected_error(
 ) -> None:
     """It is tried again."""
     with patch(
-        "custom_components.alibaba_cloud.clients.ModelStudioClient.get_account",
+        "custom_components.alibaba_cloud.model_studio.ModelStudioClient.get_account",
         side_effect=RuntimeError,
     ):
         assert not await hass.config_entries.async_setup(new_entry.entry_id)
@@ -283,14 +283,14 @@ async def test_unload_and_reload_leave_nothing(
 ) -> None:
     """After an unload nothing polls; after a reload there is one of everything."""
     states = hass.states.async_all()
-    listeners = len(account.runtime_data._listeners._models)
+    listeners = hass.bus.async_listeners()
     for _ in range(3):
         assert await hass.config_entries.async_reload(account.entry_id)
         await hass.async_block_till_done(wait_background_tasks=True)
     assert {state.entity_id: state.state for state in hass.states.async_all()} == {
         state.entity_id: state.state for state in states
     }
-    assert len(account.runtime_data._listeners._models) == listeners
+    assert hass.bus.async_listeners() == listeners
     simulator.requests.clear()
     await poll()
     assert len(simulator.requests) == 1

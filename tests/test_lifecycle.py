@@ -31,7 +31,7 @@ from homeassistant.config_entries import (
 from homeassistant.const import CONF_API_KEY, CONF_REGION
 from homeassistant.core import CoreState, HomeAssistant
 
-from .common import API_KEY, NOW, Poll, attributes, setup, state
+from .common import API_KEY, NOW, Poll, attributes, refresh, setup, state
 from .simulator import Account, Fault, Simulator
 
 FAILED = "Error fetching Model Studio data"
@@ -109,7 +109,7 @@ async def test_set_up_waits_for_one_time_out(
     assert attributes(hass, "status")["message"] == f"{host} did not answer in time"
     simulator.body = None
     simulator.recover()
-    await with_access_key.runtime_data.quotas.async_refresh()
+    await refresh(hass)
     assert state(hass, "status") == "ok"
 
 
@@ -125,7 +125,7 @@ async def test_poll_has_a_time_out_for_each_request(
     monkeypatch.setattr(transport, "TIMEOUT", 0.05)
     simulator.forget()
     simulator.fail(Fault.HANG)
-    await entry.runtime_data.quotas.async_refresh()
+    await refresh(hass)
     assert len(simulator.requests) == 2
 
 
@@ -165,9 +165,7 @@ async def test_nothing_waits_for_a_poll_that_hangs(
         freezer.tick(31)
         async_fire_time_changed(hass)
     else:
-        waits = hass.async_create_background_task(
-            account.runtime_data.quotas.async_request_refresh(), "update"
-        )
+        waits = hass.async_create_background_task(refresh(hass), "update")
     await asked(simulator.requests)
     await hass.async_block_till_done()
     await ENDS[end](hass, account.entry_id)

@@ -323,7 +323,7 @@ async def test_listing_without_a_total_ends_with_an_empty_page(
     simulator.body = partial(page, ROWS, total="many")
     await setup(hass, entry)
     assert state(hass, "status") == "ok"
-    assert len(entry.runtime_data.quotas_report.models) == 250
+    assert len(offered(await open_options(hass, entry))) == 250
 
 
 async def test_models_are_chosen_in_the_flow(

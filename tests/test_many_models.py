@@ -17,7 +17,17 @@ from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNAVAILABLE
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
-from .common import Poll, answer, arm, entity_id, model_levels, said, setup, state
+from .common import (
+    Poll,
+    answer,
+    arm,
+    entity_id,
+    model_levels,
+    refresh,
+    setup,
+    state,
+    triggered,
+)
 from .simulator import Fault, Simulator
 
 MODELS = [f"model-{number:03}" for number in range(200)]
@@ -171,7 +181,7 @@ async def test_model_that_returns_with_many_others(
         (DOMAIN, f"account_model_{MODELS[-1]}"), "account"
     )
     assert device is not None
-    told = await arm(
+    events = await arm(
         hass,
         {
             "trigger": f"{DOMAIN}.model_level_reached",
@@ -185,7 +195,7 @@ async def test_model_that_returns_with_many_others(
         other["used"] = 2
     rows.append(row | {"used": 100})
     await poll()
-    assert said(told) == model_levels(80, 100)
+    assert triggered(events) == model_levels(80, 100)
 
 
 def devices(hass: HomeAssistant) -> set[str | None]:
@@ -207,7 +217,7 @@ async def removing(
     await setup(hass, entry)
     simulator.body = many_models()
     del simulator.body["data"]["models"][:-1]
-    await entry.runtime_data.quotas.async_refresh()
+    await refresh(hass)
     assert 0 < len(MODELS) - len(devices(hass)) < 100
     return entry
 
@@ -228,14 +238,14 @@ async def test_models_are_removed_in_turns(
     assert {name for name in MODELS if entity_id(hass, "used", name)} == {MODELS[-1]}
 
 
+@pytest.mark.usefixtures("removing")
 async def test_models_return_while_they_are_removed(
-    hass: HomeAssistant, removing: MockConfigEntry, simulator: Simulator
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
     """Those whose turn has not come stay; those that are removed come back."""
     simulator.body = many_models()
     del simulator.body["data"]["models"][100:150]
-    await removing.runtime_data.quotas.async_refresh()
-    await hass.async_block_till_done(wait_background_tasks=True)
+    await poll()
     expected = {*MODELS[:100], *MODELS[150:]}
     assert devices(hass) == expected
     assert {name for name in MODELS if state(hass, "used", name) == "1"} == expected

@@ -194,7 +194,7 @@ async def test_reauth_stores_the_key_of_a_variable(
         flows.monkeypatch.setenv(VARIABLE, value)
     entry = known(flows.hass, api_key_env=VARIABLE, base_url=simulator.base_url)
     await setup(flows.hass, entry)
-    assert entry.runtime_data.status == "auth"
+    assert state(flows.hass, "status", account=entry.entry_id) == "auth"
     assert sent_keys(simulator) == sent
 
     result = await flows.submit(await flows.asked(entry), api_key=NEW_KEY)

@@ -13,24 +13,15 @@ from typing import Final
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.alibaba_cloud.const import (
-    CONF_ACCESS_KEY_ID,
-    CONF_ACCESS_KEY_SECRET,
-    CONF_BALANCE_ENDPOINT,
-    CONF_BASE_URL,
-    CONF_BILLING_ENDPOINT,
-    CONF_PROMETHEUS_URL,
-    DOMAIN,
-)
 from custom_components.alibaba_cloud.model_studio import transport
 from custom_components.alibaba_cloud.sources import Source
-from homeassistant.const import CONF_API_KEY, CONF_REGION, STATE_UNAVAILABLE
+from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 
-from .common import API_KEY, Poll, reauth_flows, setup, state
+from .common import Poll, give_access_key, reauth_flows, setup, state
 from .faults import LONG, PAGE
-from .simulator import Account, Fault, Simulator
+from .simulator import Fault, Simulator
 from .simulator.server import Service
 
 SECTION: Final = re.compile(
@@ -69,28 +60,11 @@ def seen() -> Iterator[dict[Fault, list[str]]]:
 
 @pytest.fixture
 def entry(
-    hass: HomeAssistant, enable_custom_integrations: None, simulator: Simulator
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> MockConfigEntry:
     """Return an account whose API key reads limits only, with an AccessKey."""
-    simulator.body = None
-    simulator.account = Account(answer="limits", catalogue_rows=10)
-    [(key_id, secret)] = simulator.access_keys.items()
-    entry = MockConfigEntry(
-        domain=DOMAIN,
-        title="Model Studio",
-        entry_id="account",
-        data={
-            CONF_API_KEY: API_KEY,
-            CONF_BASE_URL: simulator.base_url,
-            CONF_ACCESS_KEY_ID: key_id,
-            CONF_ACCESS_KEY_SECRET: secret,
-            CONF_REGION: "cn-beijing",
-            CONF_BILLING_ENDPOINT: simulator.openapi_url,
-            CONF_BALANCE_ENDPOINT: simulator.openapi_url,
-            CONF_PROMETHEUS_URL: simulator.prometheus_url,
-        },
-    )
-    entry.add_to_hass(hass)
+    give_access_key(hass, entry, simulator)
+    simulator.account.catalogue_rows = 10
     return entry
 
 

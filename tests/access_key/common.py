@@ -19,7 +19,7 @@ from homeassistant.config_entries import (
 )
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
-from tests.common import API_KEY, setup
+from tests.common import API_KEY, attributes, setup, state
 from tests.flows import (
     NEW_ACCESS_KEY_SECRET,
     REGIONS,
@@ -188,12 +188,13 @@ class AccessFlows(Flows):
         else:
             assert_aborted(result, f"{source}_successful")
         assert self.entry.state is ConfigEntryState.LOADED
-        account = self.entry.runtime_data
-        assert account.status == "ok"
-        assert sorted(account.failed_sources) == sorted(failing)
+        account = self.entry.entry_id
+        assert state(self.hass, "status", account=account) == "ok"
+        status = attributes(self.hass, "status", account=account)
+        assert sorted(status.get("failed_sources", {})) == sorted(failing)
         expected = {"base_url": {"quotas"}, "access_key_id": {"spend", "balance"}}
         expected["prometheus_url"] = {"rates", "totals"}
-        assert set(account.sources) == {
+        assert set(self.entry.runtime_data.sources) == {
             name
             for field, names in expected.items()
             if field in self.entry.data
