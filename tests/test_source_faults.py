@@ -22,7 +22,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_PROMETHEUS_URL,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.model_studio import transport
+from custom_components.alibaba_cloud.model_studio import http
 from custom_components.alibaba_cloud.sources import Source
 from homeassistant.const import CONF_API_KEY, CONF_REGION, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
@@ -125,7 +125,7 @@ async def test_fault_at_each_service(
     assert not {"unknown", STATE_UNAVAILABLE, None}.intersection(good)
     with monkeypatch.context() as patch, caplog.at_level(logging.CRITICAL):
         if fault in SLOW:
-            patch.setattr(transport, "TIMEOUT", 0.3)
+            patch.setattr(http, "TIMEOUT", 0.3)
         for service, _, _ in COLUMNS.values():
             simulator.fail(fault, at=service)
         await poll(LONG)

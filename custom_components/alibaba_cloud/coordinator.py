@@ -48,7 +48,7 @@ from .model_studio import (
     Money,
     RateLimitError,
     SpendReport,
-    transport,
+    http,
 )
 from .reauth import Reauth
 from .sources import (
@@ -506,7 +506,7 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
         limit = None
         if self.config_entry.state is ConfigEntryState.SETUP_IN_PROGRESS:
             # Less than a request's own: aiohttp may swallow one that ends with its own.
-            limit = 0.9 * transport.TIMEOUT
+            limit = 0.9 * http.TIMEOUT
         try:
             async with asyncio.timeout(limit):
                 return await self.client.get_account()
