@@ -50,8 +50,8 @@ from custom_components.alibaba_cloud.failures import (
 from custom_components.alibaba_cloud.model_studio import (
     billing as billing_client,
     client as quotas_client,
+    http,
     telemetry as telemetry_client,
-    transport,
 )
 from custom_components.alibaba_cloud.sources import SOURCES, Source
 from custom_components.alibaba_cloud.statistics import statistic_id
@@ -133,7 +133,7 @@ READ_BY: dict[Service, tuple[Source, ...]] = {
     "balance": (Source.BALANCE,),
     "prometheus": (Source.RATES, Source.TOTALS),
 }
-SLACK = timedelta(seconds=2 * transport.TIMEOUT + 2)
+SLACK = timedelta(seconds=2 * http.TIMEOUT + 2)
 """A poll that is under way may run into two time-outs."""
 LOGGED = re.compile("Error fetching .* data: ")
 """What the log says of an outage."""
@@ -272,10 +272,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.recorder = recorder
         stack = ExitStack()
 
-        async def request(*args: Any, **kwargs: Any) -> transport.Answer:
+        async def request(*args: Any, **kwargs: Any) -> http.Answer:
             self._asked += 1
             try:
-                return await transport.request(*args, **kwargs)
+                return await http.request(*args, **kwargs)
             finally:
                 self._answered += 1
                 # Another one may have been sent meanwhile.

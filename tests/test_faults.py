@@ -23,7 +23,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.alibaba_cloud.clients import async_get_session
 from custom_components.alibaba_cloud.const import CONF_BASE_URL, CONF_MODELS, DOMAIN
-from custom_components.alibaba_cloud.model_studio import plain_text, transport
+from custom_components.alibaba_cloud.model_studio import http, plain_text
 from homeassistant.config_entries import (
     SOURCE_USER,
     ConfigEntry,
@@ -208,7 +208,7 @@ class Service:
             _flat() if row.flat else nullcontext(),
         ):
             if row.fault in (Fault.HANG, Fault.HANG_BODY, Fault.TRICKLE):
-                patch.setattr(transport, "TIMEOUT", SHORT)
+                patch.setattr(http, "TIMEOUT", SHORT)
             if row.fault:
                 simulator.fail(row.fault, **row.options)
             if row.body:

@@ -22,7 +22,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_PROMETHEUS_URL,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.model_studio import transport
+from custom_components.alibaba_cloud.model_studio import http
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
     ConfigEntryDisabler,
@@ -92,7 +92,7 @@ async def test_set_up_waits_for_one_time_out(
     pages: int,
 ) -> None:
     """There is no second try, also within a listing; the next poll has all its time."""
-    monkeypatch.setattr(transport, "TIMEOUT", 0.5)
+    monkeypatch.setattr(http, "TIMEOUT", 0.5)
 
     def hang_later(_: Any) -> None:
         if len(simulator.requests) > pages:
@@ -122,7 +122,7 @@ async def test_poll_has_a_time_out_for_each_request(
 ) -> None:
     """Once the account is set up, nothing waits for a poll: it may try again."""
     await setup(hass, entry)
-    monkeypatch.setattr(transport, "TIMEOUT", 0.05)
+    monkeypatch.setattr(http, "TIMEOUT", 0.05)
     simulator.forget()
     simulator.fail(Fault.HANG)
     await refresh(hass)

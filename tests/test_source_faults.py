@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.alibaba_cloud.model_studio import transport
+from custom_components.alibaba_cloud.model_studio import http
 from custom_components.alibaba_cloud.sources import Source
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
@@ -96,7 +96,7 @@ async def test_fault_at_each_service(
     assert not {"unknown", STATE_UNAVAILABLE, None}.intersection(good)
     with monkeypatch.context() as patch, caplog.at_level(logging.CRITICAL):
         if fault in SLOW:
-            patch.setattr(transport, "TIMEOUT", 0.3)
+            patch.setattr(http, "TIMEOUT", 0.3)
         for service, _, _ in COLUMNS.values():
             simulator.fail(fault, at=service)
         await real_time_poll(LONG)

@@ -32,7 +32,7 @@ from .model_studio import (
     ConnectionFailure,
     ModelUsage,
     Money,
-    transport,
+    http,
 )
 from .options import alert_options
 from .reauth import Reauth
@@ -246,7 +246,7 @@ class Account:
         limit = None
         if self.entry.state is ConfigEntryState.SETUP_IN_PROGRESS:
             # aiohttp may swallow a time-out that ends together with its own.
-            limit = 0.9 * transport.TIMEOUT
+            limit = 0.9 * http.TIMEOUT
         try:
             async with asyncio.timeout(limit):
                 return await self.client.get_account()

@@ -38,7 +38,7 @@ from .const import DOMAIN
 from .failures import PollFailed, Status
 from .model_studio import AccountError, BillingClient, Money, SpendTrend, daily_totals
 from .model_studio.billing import SpendPeriod, is_refused
-from .model_studio.transport import TIMEOUT
+from .model_studio.http import TIMEOUT
 from .sources import SOURCES, Source, billing_today
 
 REVISED_DAYS = timedelta(days=35)
