@@ -1246,7 +1246,7 @@ async def test_throttled_import_in_a_world_that_changes(
 
 DATABASE_FAILS = (
     "ERROR custom_components.alibaba_cloud Error fetching Model Studio history data:"
-    " The recorder's database did not take the statistics of past spend"
+    " The recorder could not store the statistics of past spend"
 )
 
 
@@ -1286,8 +1286,8 @@ async def test_database_fails(
         [(source, message)] = attributes(hass, "status")["failed_sources"].items()
         assert source == "history"
         assert message == (
-            "The recorder's database did not take the statistics of past spend."
-            " They are tried again within the hour"
+            "The recorder could not store the statistics of past spend."
+            " Home Assistant tries again within an hour"
         )
         world.freezer.tick(timedelta(minutes=61))
         async_fire_time_changed(hass)
