@@ -167,7 +167,7 @@ def number_of(query: Mapping[str, str]) -> int:
     return int(query.get("page_no", 1))
 
 
-@pytest.mark.logs("Error fetching .* answer does not come from Model Studio")
+@pytest.mark.logs("Error fetching .* answer is not from Model Studio")
 @pytest.mark.parametrize(
     "broken",
     [

@@ -143,7 +143,7 @@ async def test_get_spend_without_an_access_key(
         ),
         (
             lambda simulator: setattr(simulator, "clock_offset", timedelta(hours=-1)),
-            "The clock of this machine is wrong",
+            "The clock of this system is wrong",
         ),
         (
             lambda simulator: simulator.fail(Fault.RESET, at="billing"),

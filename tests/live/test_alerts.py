@@ -433,7 +433,7 @@ async def test_options(
 ) -> None:
     spend(simulator.account, 0.25)
     async with open_page(account.home_assistant) as page:
-        budget = page.get_by_role("spinbutton", name="Budget for a billing period")
+        budget = page.get_by_role("spinbutton", name="Budget per billing period")
         levels = page.get_by_role("toolbar", name="Spend levels")
         submit = page.get_by_role("button", name="Submit")
 

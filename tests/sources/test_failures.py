@@ -30,15 +30,15 @@ from .common import (
 
 # Faults of the services, with what Home Assistant calls them.
 FAULTS = {
-    Fault.SERVER_ERROR: "The service answered, but not with the figures",
-    Fault.HTML: "The answer does not come from Model Studio, or is damaged",
-    Fault.EMPTY: "The answer does not come from Model Studio, or is damaged",
+    Fault.SERVER_ERROR: "The service answered without the data",
+    Fault.HTML: "The answer is not from Model Studio, or it is damaged",
+    Fault.EMPTY: "The answer is not from Model Studio, or it is damaged",
     Fault.NULL: "The answer ",
     Fault.LIST: "The answer ",
-    Fault.TRUNCATED: "The answer does not come from Model Studio, or is damaged",
+    Fault.TRUNCATED: "The answer is not from Model Studio, or it is damaged",
     Fault.CUT: "The connection to 127.0.0.1",
     Fault.RESET: "The connection to 127.0.0.1",
-    Fault.REDIRECT: "The service answered, but not with the figures",
+    Fault.REDIRECT: "The service answered without the data",
     Fault.THROTTLED: "The service is throttling this account",
 }
 

@@ -260,7 +260,7 @@ REFUSALS = [
 
 DATABASE_FAILS = (
     "ERROR custom_components.alibaba_cloud Error fetching Model Studio history data:"
-    " The recorder's database did not take the statistics of past spend"
+    " The recorder could not store the statistics of past spend"
 )
 
 

@@ -41,8 +41,8 @@ async def test_database_fails(
         [(source, message)] = attributes(hass, "status")["failed_sources"].items()
         assert source == "history"
         assert message == (
-            "The recorder's database did not take the statistics of past spend."
-            " They are tried again within the hour"
+            "The recorder could not store the statistics of past spend."
+            " Home Assistant tries again within an hour"
         )
         world.freezer.tick(timedelta(minutes=61))
         async_fire_time_changed(hass)
