@@ -361,14 +361,12 @@ async def test_keys_rejected_at_once_are_asked_for_one_after_the_other(
         data={**with_access_key.data, CONF_PROMETHEUS_URL: ""},
     )
     await setup(hass, with_access_key)
-    coordinator = with_access_key.runtime_data
-    coordinator._access_key_reauth.ask()
-    coordinator._reauth.ask()
-    coordinator._reauth.ask()
-    await hass.async_block_till_done()
-    assert reauth_steps(hass) == ["reauth_access_key"]
-    simulator.access_keys, simulator.api_keys = {}, set()
+    simulator.access_keys = {}
     await poll(15 * 60 + 1)
+    assert reauth_steps(hass) == ["reauth_access_key"]
+    simulator.api_keys = set()
+    await poll()
+    await poll(301)
     assert reauth_steps(hass) == ["reauth_access_key"]
     [flow] = hass.config_entries.flow.async_progress()
     hass.config_entries.flow.async_abort(flow["flow_id"])

@@ -16,6 +16,7 @@ from .dashboard import (
     async_serve_dashboard,
 )
 from .failures import PollFailed
+from .reauth import async_follow_rejections
 from .repairs import async_follow_issues, async_withdraw_issues
 from .services import async_setup_services
 from .statistics import async_remove_statistics
@@ -47,6 +48,7 @@ async def async_setup_entry(
         # It was disabled during setup. Its platforms would not be set up.
         async_withdraw_issues(hass, entry)
         return False
+    async_follow_rejections(account)
     devices.async_register(hass, entry)
     devices.async_remove_gone_models(account)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)

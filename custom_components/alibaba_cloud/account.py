@@ -2,26 +2,24 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
-from homeassistant.const import CONF_API_KEY, EVENT_HOMEASSISTANT_STOP
+from homeassistant.const import EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.event import async_track_utc_time_change
 from homeassistant.util import dt as dt_util
 
-from .clients import access_key_clients, api_key_client, api_key_of
-from .const import CONF_ACCESS_KEY_ID, CONF_API_KEY_ENV, CONF_BASE_URL, CONF_MODELS
+from .clients import access_key_clients, api_key_client, missing_variable
+from .const import CONF_BASE_URL, CONF_MODELS
 from .failures import MissingVariableError, Status, describe, setup_error
 from .ledger import (
     DailySpend,
     Reports,
-    merge,
+    build_snapshot,
     midnight,
-    outlook,
     with_windows,
     without_past,
 )
@@ -35,9 +33,8 @@ from .model_studio import (
     http,
 )
 from .options import alert_options
-from .reauth import Reauth
 from .sources import Source, SourceCoordinator, billing_today
-from .statistics import Past, async_import_spend
+from .statistics import SpendImport
 from .storage import AccountStore
 
 _DAY = timedelta(days=1)
@@ -78,9 +75,6 @@ class Account:
         """When the API key's figures were last read in this run."""
         self._inputs: tuple[Reports, DailySpend, datetime] | None = None
         """What the snapshot was built from."""
-        self._past = Past()
-        self._reauth = Reauth(hass, entry, CONF_API_KEY)
-        self._access_key_reauth = Reauth(hass, entry, CONF_ACCESS_KEY_ID)
         self._listeners = Listeners(hass, entry)
 
     def _create_sources(self) -> dict[Source, SourceCoordinator[Any]]:
@@ -95,7 +89,13 @@ class Account:
                     self._cycle_start(), dt_util.utcnow()
                 )
             if "recorder" in self.hass.config.components:
-                reads[Source.HISTORY] = self._import_spend
+                spend_import = SpendImport(
+                    self.hass,
+                    clients.billing,
+                    entry_id=self.entry.entry_id,
+                    title=self.entry.title,
+                )
+                reads[Source.HISTORY] = partial(self._import_spend, spend_import)
         return {
             source: SourceCoordinator(self.hass, self.entry, source, read)
             for source, read in reads.items()
@@ -112,13 +112,6 @@ class Account:
         if self.quotas.error is None or self.quotas.last_exception is None:
             return None
         return describe(self.hass, self.quotas.last_exception)
-
-    @property
-    def missing_variable(self) -> str | None:
-        """The environment variable that should hold the API key and is not set."""
-        if api_key_of(self.entry.data):
-            return None
-        return self.entry.data.get(CONF_API_KEY_ENV)
 
     @property
     def access_key_sources(self) -> list[SourceCoordinator[Any]]:
@@ -241,7 +234,7 @@ class Account:
         Setup, and with it Home Assistant's start, waits for one time-out at most,
         however many requests are needed.
         """
-        if variable := self.missing_variable:
+        if variable := missing_variable(self.entry.data):
             raise MissingVariableError(variable)
         limit = None
         if self.entry.state is ConfigEntryState.SETUP_IN_PROGRESS:
@@ -263,12 +256,11 @@ class Account:
         start, last = periods.monthly.start, periods.last_day
         return midnight(last + _DAY if last and last < today else start)
 
-    async def _import_spend(self) -> Mapping[date, Money]:
+    async def _import_spend(self, spend_import: SpendImport) -> Mapping[date, Money]:
         """Import past spend into the statistics. Return the billed days that were read.
 
-        Raises as `async_import_spend`.
+        Raises as `SpendImport.async_run`.
         """
-        assert self.clients is not None
         # Only a complete answer shows that a model is no longer followed.
         models = self.followed
         if self.quotas_report is None:
@@ -276,15 +268,7 @@ class Account:
         elif not self.quotas_report.models_complete:
             models = {*models, *self.store.history}
         models = sorted(models)
-        days = await async_import_spend(
-            self.hass,
-            self.clients.billing,
-            entry_id=self.entry.entry_id,
-            title=self.entry.title,
-            models=models,
-            imported=self.store.history,
-            past=self._past,
-        )
+        days = await spend_import.async_run(models, imported=self.store.history)
         if models != self.store.history:
             self.store.history = models
             await self.store.async_save()
@@ -306,13 +290,10 @@ class Account:
 
     def _follow_quotas(self) -> None:
         """Take up the result of a poll with the API key."""
-        if self.status is Status.AUTH:
-            self._reauth.ask()
-        elif self.status is Status.LIMITED and self.quotas_report is None:
+        if self.status is Status.LIMITED and self.quotas_report is None:
             self.quotas_report = self.store.account
         if (report := self.quotas.report) is None:
             return
-        self._reauth.withdraw()
         changed = report != self.quotas_report
         self.quotas_report = report
         self.read_at = dt_util.utcnow()
@@ -320,26 +301,12 @@ class Account:
 
     def _follow_access_key(self, source: SourceCoordinator[Any]) -> None:
         """Take up the result of a poll with the AccessKey."""
-        if source.rejects_access_key:
-            self._access_key_reauth.ask()
         if source.report is None:
             return
         if source.source is Source.SPEND:
             self._bill(source.report.days)
         elif source.source is Source.HISTORY:
             self._bill(source.report)
-        if source.description.checks_access_key:
-            self._access_key_accepted()
-
-    def _access_key_accepted(self) -> None:
-        """Poll the sources again that rejected the AccessKey, or end its reauth."""
-        rejecting = [s for s in self.sources.values() if s.rejects_access_key]
-        if not rejecting:
-            self._access_key_reauth.withdraw()
-        for source in rejecting:
-            self.entry.async_create_background_task(
-                self.hass, source.async_request_refresh(), source.name
-            )
 
     def _bill(self, days: Mapping[date, Money]) -> None:
         """Record the billed spend of some days, in the account's currency.
@@ -429,25 +396,18 @@ class Account:
 
         Their outlook is as of `now`, from the `daily` spend of the days before.
         """
-        quotas, month = self.quotas_report, self.store.periods.monthly
-        account = merge(
+        quotas = self.quotas_report
+        return build_snapshot(
             reports,
             followed=self.followed if self.clients else (),
             reports_usage=self.store.answer is not None
             if quotas is None
             else not quotas.limits_only,
+            periods=self.store.periods,
             shown=self.store.shown,
-            by_month=month is None or month.start.day == 1,
-        )
-        return replace(
-            account,
-            outlook=outlook(
-                account,
-                budget=self.options.monthly_budget,
-                daily=daily,
-                periods=self.store.periods,
-                now=now,
-            ),
+            daily=daily,
+            budget=self.options.monthly_budget,
+            now=now,
         )
 
     @callback

@@ -80,6 +80,11 @@ def api_key_of(data: Mapping[str, Any]) -> str:
     return str(data[CONF_API_KEY])
 
 
+def missing_variable(data: Mapping[str, Any]) -> str | None:
+    """Return the environment variable of the API key, if it is not set."""
+    return None if api_key_of(data) else data.get(CONF_API_KEY_ENV)
+
+
 def api_key_client(hass: HomeAssistant, data: Mapping[str, Any]) -> ModelStudioClient:
     """Return the client of an entry's API key."""
     return ModelStudioClient(

@@ -1,4 +1,4 @@
-"""Conditions on how accounts stand now."""
+"""Conditions on the current state of accounts."""
 
 from abc import abstractmethod
 from decimal import Decimal
@@ -23,7 +23,7 @@ from .trigger import LEVEL, with_options
 
 
 class AccountCondition(Condition):
-    """True if it holds for any of the accounts."""
+    """Passes if it applies to at least one of the accounts."""
 
     options: ClassVar[dict[Any, Any]] = {}
 
@@ -36,7 +36,7 @@ class AccountCondition(Condition):
         return with_options(config, cls.options)
 
     def __init__(self, hass: HomeAssistant, config: ConditionConfig) -> None:
-        """Take up the options."""
+        """Read the target and the options."""
         super().__init__(hass, config)
         self._target = Target(hass, config.target)
         self._options = config.options or {}
@@ -55,11 +55,11 @@ class AccountCondition(Condition):
 
     @abstractmethod
     def _holds(self, account: Account) -> bool:
-        """Return whether it holds for an account."""
+        """Return whether the condition applies to an account."""
 
 
 class IsOverBudget(AccountCondition):
-    """Whether the spend is at or above a level of the budget; 100 % if none is given."""
+    """Whether the spend has reached a level of the budget, by default 100 %."""
 
     options = {vol.Optional(CONF_LEVEL, default=100): LEVEL}
 

@@ -66,7 +66,7 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
     """The region to offer instead of the one that rejects the API key."""
 
     def __init__(self) -> None:
-        """Start with nothing entered."""
+        """Start without input."""
         super().__init__()
         self._credentials: Mapping[str, str] = {}
         self._base_url = ""
@@ -116,7 +116,7 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
     async def async_step_environment(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Use the API key of an environment variable; the key is not stored."""
+        """Use the API key of an environment variable. The key is not stored."""
         if (variable := _first_set(API_KEY_VARIABLES)) is None:
             return await self.async_step_api_key()
         error = None
@@ -219,7 +219,7 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
     async def async_step_reconfigure_api_key(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Ask for another API key or region; a key that is left empty stays."""
+        """Ask for another API key or region. An empty key keeps the current one."""
         data = self._get_reconfigure_entry().data
         self._base_url = data[CONF_BASE_URL]
         error = None
@@ -242,7 +242,7 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
         Raises `InvalidInput`.
         """
         name = user_input.get(CONF_NAME, "").strip()
-        # An untouched suggestion follows the region, whichever it is in the end.
+        # A suggested name that was not changed follows the selected region.
         self._name = "" if name == self._suggested_account[CONF_NAME] else name
         place = user_input[CONF_BASE_URL]
         if place == PLACE_URL:
@@ -280,7 +280,7 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
     def _update_entry(
         self, entry: AlibabaCloudConfigEntry, data: dict[str, str]
     ) -> ConfigFlowResult:
-        """Store an API key and its host; the title follows the region, if it did."""
+        """Store an API key and its host. A suggested title follows the region."""
         title = entry.title
         base_url = entry.data[CONF_BASE_URL]
         if data[CONF_BASE_URL] != base_url and title == default_title(base_url):

@@ -102,4 +102,4 @@ def _gone(account: Account) -> list[str]:
         quotas.limits_only and CONF_MODELS in account.entry.options
     ):
         gone |= devices.keys() - set(account.chosen_models)
-    return [devices[model] for model in gone]
+    return [device_id for model, device_id in devices.items() if model in gone]

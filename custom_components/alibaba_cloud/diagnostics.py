@@ -1,4 +1,4 @@
-"""Diagnostics of an account, from what was read last, without keys and IDs."""
+"""Diagnostics of an account from its last figures, without keys and IDs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
@@ -20,7 +20,7 @@ from .const import (
     CONF_PROMETHEUS_URL,
 )
 
-# The URL of some Prometheus instances lets in whoever knows it.
+# Anyone who knows the URL of some Prometheus instances can read them.
 TO_REDACT = {
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
@@ -63,7 +63,7 @@ async def async_get_config_entry_diagnostics(
 
 
 def _ids(data: Mapping[str, Any]) -> re.Pattern[str]:
-    """Return a pattern of the IDs that a text of this account can hold.
+    """Return a pattern of the IDs that may appear in texts of this account.
 
     The text of an error can name the account, its workspace, and the host of either.
     """
@@ -77,7 +77,7 @@ def _ids(data: Mapping[str, Any]) -> re.Pattern[str]:
 
 
 def _plain(value: Any, ids: re.Pattern[str]) -> Any:
-    """Return a value as JSON has it, with the IDs in its texts redacted."""
+    """Return a value for JSON, with the IDs in its texts redacted."""
     if is_dataclass(value):
         return {
             field.name: _plain(getattr(value, field.name), ids)

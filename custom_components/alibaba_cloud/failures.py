@@ -1,4 +1,4 @@
-"""What the errors of the client mean to an account, mapped once for all sources."""
+"""Maps the errors of the clients to a status, a text and the time of the next poll."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -41,7 +41,7 @@ INVALID_ACCESS_KEY = "invalid_access_key"
 
 
 class Status(StrEnum):
-    """How the last poll ended."""
+    """The result of the last poll."""
 
     OK = "ok"
     AUTH = "auth"
@@ -72,14 +72,14 @@ FAILURES: Mapping[type[ModelStudioError], tuple[Status, str]] = {
     ConnectionFailedError: (Status.ERROR, "cannot_connect"),
     InvalidAnswerError: (Status.ERROR, "invalid_answer"),
 }
-"""What each error means: a status, and a text in the translations."""
+"""The status of each error, and the translation key of its text."""
 
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>&#~@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
-"""What makes links, pictures, HTML and formatting of Markdown; addresses too."""
+"""Characters of Markdown links, images, HTML and formatting, and of bare addresses."""
 
 
 def form_error(err: ModelStudioError) -> str:
-    """Return the text in which a form says what went wrong with an API key.
+    """Return the translation key of an API key's error in a form.
 
     It is that of `FAILURES`, but where something else is to be done about it.
     """
@@ -99,7 +99,7 @@ def poll_error(err: ModelStudioError) -> tuple[str, dict[str, str]]:
 
 @callback
 def describe(hass: HomeAssistant, err: BaseException) -> str:
-    """Return what went wrong in Home Assistant's language, or the service's own words.
+    """Return the text of an error in Home Assistant's language, else the service's own.
 
     It is plain text.
     """
@@ -117,12 +117,12 @@ def describe(hass: HomeAssistant, err: BaseException) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return Markdown that shows a text as it is, without links, pictures or HTML."""
+    """Return Markdown that shows a text unchanged, without links, images or HTML."""
     return _MARKDOWN.sub(r"\\\g<0>", plain_text(text))
 
 
 class PollFailed(UpdateFailed):
-    """A poll that brought no figures."""
+    """A poll that failed."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class PollFailed(UpdateFailed):
         placeholders: dict[str, str],
         retry_after: timedelta | None = None,
     ) -> None:
-        """Keep what the failure means."""
+        """Keep the status and the text of the error."""
         super().__init__(
             translation_domain=DOMAIN,
             translation_key=translation_key,
@@ -142,20 +142,20 @@ class PollFailed(UpdateFailed):
 
 
 class Backoff:
-    """How long to leave a service alone that throttles."""
+    """The time to wait before polling a service that throttles again."""
 
     def __init__(self) -> None:
-        """Start with the shortest."""
+        """Start with the shortest time."""
         self._next = FIRST_BACKOFF
 
     def reset(self) -> None:
-        """Start again: the service does not throttle."""
+        """Start with the shortest time again."""
         self._next = FIRST_BACKOFF
 
     def wait(self, retry_after: float | None) -> timedelta:
-        """Return how long to wait, as told (seconds) or longer each time.
+        """Return `retry_after` (seconds) within limits or, without it, ever longer times.
 
-        Never less than a service is left alone that does not throttle.
+        The time is never shorter than the usual interval.
         """
         if retry_after is not None:
             return min(

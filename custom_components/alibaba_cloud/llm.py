@@ -1,4 +1,4 @@
-"""A tool for Assist: what the accounts spend, for those that the user opened to it."""
+"""A tool for Assist that reads the accounts the user allows."""
 
 from typing import Any, override
 
@@ -20,7 +20,7 @@ from .const import CONF_ASSISTANT, DOMAIN
 from .usage import async_describe, describe_status, matching_models
 
 MOST_MODELS = 10
-"""What an answer tells of; each model is a hundred tokens or more to read."""
+"""The most models in an answer. Each takes a hundred tokens or more."""
 
 
 class GetAccountUsageTool(Tool):
@@ -53,7 +53,7 @@ class GetAccountUsageTool(Tool):
     async def async_call(
         self, hass: HomeAssistant, tool_input: ToolInput, llm_context: LLMContext
     ) -> ToolResult:
-        """Return the figures as last read."""
+        """Return the last figures."""
         pattern = self.parameters(tool_input.tool_args).get("model")
         return ToolResult(
             data={
@@ -69,14 +69,14 @@ class GetAccountUsageTool(Tool):
 def async_get_tools(
     hass: HomeAssistant, llm_context: LLMContext, api_id: str
 ) -> LLMTools | None:
-    """Return the tool, if there is an account that it may read."""
+    """Return the tool, if there is an account that Assist may read."""
     if api_id != LLM_API_ASSIST or not _opened_entries(hass):
         return None
     return LLMTools(tools=[GetAccountUsageTool()])
 
 
 def _opened_entries(hass: HomeAssistant) -> list[AlibabaCloudConfigEntry]:
-    """Return the accounts that the user opened to Assist."""
+    """Return the accounts that Assist may read."""
     entries: list[AlibabaCloudConfigEntry] = hass.config_entries.async_loaded_entries(
         DOMAIN
     )
@@ -86,7 +86,7 @@ def _opened_entries(hass: HomeAssistant) -> list[AlibabaCloudConfigEntry]:
 async def _async_usage(
     entry: AlibabaCloudConfigEntry, pattern: str | None
 ) -> dict[str, Any]:
-    """Return what is known of an account."""
+    """Return the name, status and figures of an account."""
     account = entry.runtime_data
     if (figures := account.last_read()) is None:
         return {"name": entry.title, **describe_status(account)}

@@ -41,20 +41,20 @@ LEVELS = {
 
 
 class AnyNumberSelector(NumberSelector):
-    """A number field that accepts anything: the step validates it, with translations."""
+    """A number field that accepts any text. The step validates it, so errors are translated."""
 
     @override
     def __call__(self, data: Any) -> Any:
-        """Return what was entered."""
+        """Return the input."""
         return data
 
 
 class AnyLevelsSelector(SelectSelector):
-    """A list of numbers that accepts anything; the step validates it."""
+    """A list of numbers that accepts any text. The step validates it."""
 
     @override
     def __call__(self, data: Any) -> Any:
-        """Return what was entered."""
+        """Return the input."""
         return data
 
 
@@ -64,7 +64,7 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
     async def async_step_init(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Offer the groups of options."""
+        """Show the menu of options."""
         return self.async_show_menu(
             step_id="init", menu_options=["models", "alerts", "assistant"]
         )
@@ -75,7 +75,7 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
         return getattr(self.config_entry, "runtime_data", None)
 
     def _save(self, options: Mapping[str, Any]) -> ConfigFlowResult:
-        """Store options without those that are None; those of other steps stay."""
+        """Store options. None removes one. Options of other steps stay."""
         kept = {**self.config_entry.options, **options}
         return self.async_create_entry(
             data={key: value for key, value in kept.items() if value is not None}
@@ -108,7 +108,7 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
     async def async_step_alerts(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Ask for a budget and for the levels that alert."""
+        """Ask for the budget and the levels of alerts."""
         errors: dict[str, str] = {}
         options = self.config_entry.options
         suggested = user_input
@@ -156,7 +156,7 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
 
     @property
     def _currency(self) -> str | None:
-        """The account's currency, None where it is not known."""
+        """The account's currency, None if it is unknown."""
         if (account := self._account) is None:
             return None
         figures = account.snapshot
@@ -198,7 +198,7 @@ def _alerts_schema(currency: str | None) -> vol.Schema:
 
 
 def _levels_selector(key: str) -> SelectSelector:
-    """Return a list of levels that offers the usual ones."""
+    """Return a selector of levels that suggests common ones."""
     return AnyLevelsSelector(
         SelectSelectorConfig(
             options=_offered(key),
@@ -210,5 +210,5 @@ def _levels_selector(key: str) -> SelectSelector:
 
 
 def _offered(key: str) -> list[str]:
-    """Return the usual levels."""
+    """Return the suggested levels."""
     return [str(level) for level in LEVELS[key]]

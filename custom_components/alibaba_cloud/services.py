@@ -1,5 +1,6 @@
 """Actions that return an account's figures and its spend."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -45,7 +46,7 @@ ATTR_PERIOD: Final = "period"
 ATTR_GROUP_BY: Final = "group_by"
 
 MOST_YEARS: Final = 5
-"""The longest range of one call. Each month takes a request."""
+"""The longest range of a call. Each month takes a request."""
 
 PERIODS = {period.name.lower(): period for period in Granularity}
 GROUPS = {group.name.lower(): group for group in Dimension}
@@ -54,7 +55,7 @@ GROUPS_WITHOUT_KEY = {
     "-": "group_not_assigned",
     OTHERS: "group_others",
 }
-"""What the bill has in place of a group's key, and the text that names it."""
+"""The translations that name groups without a key, by what the bill says instead."""
 
 GET_SPEND_SCHEMA = vol.Schema(
     {
@@ -93,10 +94,10 @@ def async_setup_services(hass: HomeAssistant) -> None:
 async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
     """Return the spend of a range of days, by period and group.
 
-    Amounts are numbers in the currency that stands beside them. A total that the bill
-    does not state is left out. Raises `ServiceValidationError` if the account does not
-    exist, is not loaded or has no AccessKey, and if the range is not valid. Raises
-    `HomeAssistantError` if the bill can't be read.
+    Amounts are numbers with their currency. A total that the bill does not state is left
+    out. Raises `ServiceValidationError` if the account does not exist, is not loaded or
+    has no AccessKey, and if the range is not valid. Raises `HomeAssistantError` if the
+    bill can't be read.
     """
     entry: AlibabaCloudConfigEntry = async_get_config_entry(
         call.hass, DOMAIN, call.data[ATTR_CONFIG_ENTRY_ID]
@@ -107,6 +108,37 @@ async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
             translation_key="no_access_key",
             translation_placeholders={"account": entry.title},
         )
+    start, end = _range(call)
+    try:
+        trend = await clients.billing.get_trend(
+            start,
+            end,
+            granularity=PERIODS[call.data[ATTR_PERIOD]],
+            group_by=GROUPS[call.data[ATTR_GROUP_BY]],
+        )
+    except ModelStudioError as err:
+        raise _billing_error(err) from err
+    texts = await async_get_translations(
+        call.hass, call.hass.config.language, "common", {DOMAIN}
+    )
+    return {
+        **(_amount(trend.total, "total") if trend.total else {}),
+        "periods": [
+            {
+                "start": period.start.isoformat(),
+                **_amount(period.total, "amount"),
+                "groups": [
+                    _group(key, trend.names.get(key, key), amount, texts)
+                    for key, amount in period.groups.items()
+                ],
+            }
+            for period in trend.periods
+        ],
+    }
+
+
+def _range(call: ServiceCall) -> tuple[date, date]:
+    """Return the first and last day of a call. Raises `ServiceValidationError`."""
     today = billing_today()
     start: date = call.data.get(ATTR_START_DATE) or today.replace(day=1)
     end: date = call.data.get(ATTR_END_DATE) or today
@@ -125,51 +157,30 @@ async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
             translation_key="range_too_long",
             translation_placeholders={"years": str(MOST_YEARS)},
         )
-    try:
-        trend = await clients.billing.get_trend(
-            start,
-            end,
-            granularity=PERIODS[call.data[ATTR_PERIOD]],
-            group_by=GROUPS[call.data[ATTR_GROUP_BY]],
-        )
-    except ModelStudioError as err:
-        key, placeholders = poll_error(err)
-        if isinstance(err, AuthenticationError):
-            key = INVALID_ACCESS_KEY
-        raise HomeAssistantError(
-            translation_domain=DOMAIN,
-            translation_key=key,
-            translation_placeholders={
-                **placeholders,
-                "permission": BILLING_PERMISSION,
-            },
-        ) from err
-    texts = await async_get_translations(
-        call.hass, call.hass.config.language, "common", {DOMAIN}
+    return start, end
+
+
+def _billing_error(err: ModelStudioError) -> HomeAssistantError:
+    """Return the error of an action whose bill can't be read."""
+    key, placeholders = poll_error(err)
+    if isinstance(err, AuthenticationError):
+        key = INVALID_ACCESS_KEY
+    return HomeAssistantError(
+        translation_domain=DOMAIN,
+        translation_key=key,
+        translation_placeholders={**placeholders, "permission": BILLING_PERMISSION},
     )
 
-    def group(key: str, amount: Decimal) -> dict[str, Any]:
-        name = trend.names.get(key, key)
-        without_key = GROUPS_WITHOUT_KEY.get(key) or GROUPS_WITHOUT_KEY.get(name)
-        if without_key:
-            name = texts.get(f"component.{DOMAIN}.common.{without_key}", name)
-        return {
-            "key": None if without_key else key,
-            "name": name,
-            "amount": float(amount),
-        }
 
-    return {
-        **(_amount(trend.total, "total") if trend.total else {}),
-        "periods": [
-            {
-                "start": period.start.isoformat(),
-                **_amount(period.total, "amount"),
-                "groups": [group(*item) for item in period.groups.items()],
-            }
-            for period in trend.periods
-        ],
-    }
+def _group(
+    key: str, name: str, amount: Decimal, texts: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the spend of a group. A group without a key is named by a translation."""
+    text = GROUPS_WITHOUT_KEY.get(key) or GROUPS_WITHOUT_KEY.get(name)
+    if text is None:
+        return {"key": key, "name": name, "amount": float(amount)}
+    name = texts.get(f"component.{DOMAIN}.common.{text}", name)
+    return {"key": None, "name": name, "amount": float(amount)}
 
 
 def _amount(money: Money, key: str) -> dict[str, Any]:

@@ -1,15 +1,14 @@
-"""Past spend as long-term statistics: what was billed before, and bills revised since.
+"""Past spend as long-term statistics: imported once, and again where bills were revised.
 
-Nothing of it is remembered but what stands in the recorder's database: what is written
-is worked out anew from the bill, so that writing it twice changes nothing.
+Only the recorder's database remembers what was imported. Rows are computed from the
+bills each time, so importing them twice changes nothing.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import partial
 import re
@@ -36,187 +35,181 @@ from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
 from .failures import PollFailed, Status
-from .model_studio import AccountError, BillingClient, Money, SpendTrend, daily_totals
-from .model_studio.billing import SpendPeriod, is_refused
+from .model_studio import BillingClient, Money
+from .model_studio.billing import SpendPeriod
 from .model_studio.http import TIMEOUT
+from .past_bills import DAY, REVISED_DAYS, Bills, PastBills
 from .sources import SOURCES, Source, billing_today
 
-REVISED_DAYS = timedelta(days=35)
-"""How long bills are revised."""
 EPOCH = date(1970, 1, 1)
-EMPTY_MONTHS = 12
-"""Months without a bill, after which the service is taken to know no more."""
-MOST_MONTHS = 120
-"""Months that are asked for at most."""
-DAY = timedelta(days=1)
 DATABASE_TIMEOUT = 5 * 60
-"""Seconds that the recorder may take to read, or to write what is queued before."""
+"""Seconds that the recorder may take to read, or to write what is queued."""
 
 STATISTICS_NOT_WRITTEN = "statistics_not_written"
-"""What it is called, in the translations, that the recorder's database fails."""
+"""The translation key of a failing recorder database."""
 
 NEVER_BILLED: HassKey[set[str]] = HassKey(f"{DOMAIN}_never_billed")
-"""The entries of which all there is was read, and nothing found."""
+"""The entries whose whole past was read without finding a bill."""
 
 HOUR_OF_DAY = time(10, tzinfo=UTC)
-"""Where in time a day's bill is put: an hour of the billing day that has the same date
-in every time zone from Honolulu to Auckland, so that charts by day agree with the bill."""
+"""The hour that a day's bill is stored at.
+
+It has the date of the billing day in every time zone from Honolulu to Auckland, so that
+daily charts agree with the bill.
+"""
 
 _PLAIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Row(NamedTuple):
-    """What a statistic says of a day."""
+    """The statistic of a day."""
 
     amount: float
     total: float
-    """Up to the end of the day."""
+    """The sum up to the end of the day."""
 
 
 type Written = Mapping[date, Row]
-"""What a statistic holds."""
+"""The rows of a statistic."""
 type Statistics = Mapping[str | None, Written]
-"""Those of an account in one currency, by model, with its own under None."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bills:
-    """What the bill says of all days from one to another."""
-
-    first: date
-    last: date
-    daily: Mapping[str, Mapping[date, SpendPeriod]]
-    """By currency."""
-    totals: Mapping[date, Money]
-    """Of the account."""
-
-
-@dataclass
-class Past:
-    """The months that were read by an import that did not end.
-
-    The next one asks for the rest alone.
-    """
-
-    read_on: date = date.min
-    """The last day that had a bill when they were read."""
-    months: dict[tuple[date, date], SpendTrend] = field(default_factory=dict)
-    """By their first and their last day."""
-
-    def go_on(self, last: date) -> None:
-        """Forget what may have been revised since, if this is another day."""
-        if last != self.read_on:
-            self.months = {
-                days: trend
-                for days, trend in self.months.items()
-                if days[1] <= self.read_on - REVISED_DAYS
-            }
-            self.read_on = last
+"""The statistics of an account in one currency, by model. None is the account."""
 
 
 def statistic_id(entry_id: str, currency: str, model: str | None = None) -> str:
-    """Return the id of the spend of an account, or of one of its models.
+    """Return the ID of the spend statistic of an account or of one of its models.
 
-    The currency is part of it: amounts in another one are other statistics.
+    Each currency has a statistic of its own.
     """
     parts = [entry_id.lower(), currency.lower(), "spend"]
     if model is not None:
         parts.append("_".join(re.findall("[a-z0-9]+", model.lower())))
         if not _PLAIN.fullmatch(model):
-            # Other names become the same letters and digits.
+            # Different names can have the same letters and digits.
             parts.append(f"{crc32(model.encode()):08x}")
     return f"{DOMAIN}:{'_'.join(filter(None, parts))}"
 
 
-async def async_import_spend(
-    hass: HomeAssistant,
-    billing: BillingClient,
-    *,
-    entry_id: str,
-    title: str,
-    models: Collection[str],
-    imported: Collection[str],
-    past: Past,
-) -> Mapping[date, Money]:
-    """Write what was billed by day, up to yesterday: all of it once, then what may change.
+class SpendImport:
+    """Imports the past spend of an account."""
 
-    `imported` are the models whose past is written already. Nothing is written before
-    all is read, and then one statistic after the other: what an import does not get to,
-    the next one writes. `past` is kept from one import to the next. Returns what was
-    billed on the days that were read. Raises as `BillingClient.get_trend` does, and
-    `PollFailed` where the recorder's database fails.
-    """
-    last = billing_today() - DAY
-    past.go_on(last)
-    written = await _async_written(hass, entry_id, models)
-    reached = [
-        max(statistics[None]) for statistics in written.values() if None in statistics
-    ]
-    newest = min(max(reached, default=last), last)
-    never_billed = hass.data.setdefault(NEVER_BILLED, set())
-    # What is younger than it was to be revised when it was read last, or not read yet.
-    bills = await _async_bills(billing, past, last, newest - REVISED_DAYS + DAY)
-    if (
-        not set(models) <= set(imported)
-        or not (reached or entry_id in never_billed)
-        or _is_past_missing(bills, models, written)
-    ):
-        bills = await _async_bills(billing, past, last)
-        if not bills.daily:
-            never_billed.add(entry_id)
-    texts = await async_get_translations(hass, hass.config.language, "common", {DOMAIN})
+    def __init__(
+        self, hass: HomeAssistant, billing: BillingClient, *, entry_id: str, title: str
+    ) -> None:
+        """Prepare to import."""
+        self._hass = hass
+        self._entry_id = entry_id
+        self._title = title
+        self._past = PastBills(billing)
 
-    def name(model: str | None) -> str:
-        text = "statistic_spend" if model is None else "statistic_model_spend"
-        return texts[f"component.{DOMAIN}.common.{text}"].format(
-            model=model, account=title
+    async def async_run(
+        self, models: Collection[str], imported: Collection[str]
+    ) -> Mapping[date, Money]:
+        """Import the spend of each day up to yesterday, of the account and its models.
+
+        All of it is imported once, and then the days that may have been revised.
+        `imported` are the models whose past was imported before. Everything is read
+        before anything is written. What an import that fails has not written, the next
+        one writes. Return the account's spend of the days that were read. Raises as
+        `BillingClient.get_trend`, and `PollFailed` if the recorder's database fails.
+        """
+        written = await _async_written(self._hass, self._entry_id, models)
+        bills = await self._async_read(models, imported, written)
+        new = await self._async_write(bills, models, written)
+        if new:
+            await _async_check(self._hass, self._entry_id, new)
+        self._past.forget()
+        return bills.totals
+
+    async def _async_read(
+        self,
+        models: Collection[str],
+        imported: Collection[str],
+        written: Mapping[str, Statistics],
+    ) -> Bills:
+        """Return the bills that may differ from what is written, or all of them."""
+        last = billing_today() - DAY
+        reached = [
+            max(statistics[None])
+            for statistics in written.values()
+            if None in statistics
+        ]
+        newest = min(max(reached, default=last), last)
+        never_billed = self._hass.data.setdefault(NEVER_BILLED, set())
+        bills = await self._past.async_read(last, newest - REVISED_DAYS + DAY)
+        has_new_models = not set(models) <= set(imported)
+        is_first = not reached and self._entry_id not in never_billed
+        if has_new_models or is_first or _is_past_missing(bills, models, written):
+            bills = await self._past.async_read(last)
+            if not bills.daily:
+                never_billed.add(self._entry_id)
+        return bills
+
+    async def _async_write(
+        self,
+        bills: Bills,
+        models: Collection[str],
+        written: Mapping[str, Statistics],
+    ) -> dict[tuple[str, str | None], Written]:
+        """Queue the rows that changed. Return them by currency and model."""
+        texts = await async_get_translations(
+            self._hass, self._hass.config.language, "common", {DOMAIN}
         )
-
-    new: dict[tuple[str, str | None], Written] = {}
-    # The account's come last: up to where they reach, those of its models are written.
-    for model in (*models, None):
-        # Hundreds of models have rows by the hundred: others have their turn in between.
-        await asyncio.sleep(0)
-        for currency in bills.daily:
-            known = written.get(currency, {}).get(model, {})
-            if rows := dict(_rows(bills, currency, model, known)):
-                new[currency, model] = rows
-                async_add_external_statistics(
-                    hass,
-                    StatisticMetaData(
-                        mean_type=StatisticMeanType.NONE,
-                        has_sum=True,
-                        name=name(model),
-                        source=DOMAIN,
-                        statistic_id=statistic_id(entry_id, currency, model),
-                        unit_class=None,
-                        unit_of_measurement=currency,
-                    ),
-                    [
-                        StatisticData(
-                            start=datetime.combine(day, HOUR_OF_DAY),
-                            state=row.amount,
-                            sum=row.total,
-                        )
-                        for day, row in rows.items()
-                    ],
+        prefix = f"component.{DOMAIN}.common"
+        new: dict[tuple[str, str | None], Written] = {}
+        # The account comes last: its last row shows how far the models are written.
+        for model in (*models, None):
+            # Hundreds of models have hundreds of rows each.
+            await asyncio.sleep(0)
+            text = "statistic_spend" if model is None else "statistic_model_spend"
+            name = texts[f"{prefix}.{text}"].format(model=model, account=self._title)
+            for currency in bills.daily:
+                rows = dict(
+                    _rows(
+                        bills,
+                        currency,
+                        model,
+                        written.get(currency, {}).get(model, {}),
+                    )
                 )
-    if new:
-        await _async_check(hass, entry_id, new)
-    past.months.clear()
-    return bills.totals
+                if rows:
+                    new[currency, model] = rows
+                    self._add(name, currency, model, rows)
+        return new
+
+    def _add(self, name: str, currency: str, model: str | None, rows: Written) -> None:
+        """Queue the rows of a statistic."""
+        async_add_external_statistics(
+            self._hass,
+            StatisticMetaData(
+                mean_type=StatisticMeanType.NONE,
+                has_sum=True,
+                name=name,
+                source=DOMAIN,
+                statistic_id=statistic_id(self._entry_id, currency, model),
+                unit_class=None,
+                unit_of_measurement=currency,
+            ),
+            [
+                StatisticData(
+                    start=datetime.combine(day, HOUR_OF_DAY),
+                    state=row.amount,
+                    sum=row.total,
+                )
+                for day, row in rows.items()
+            ],
+        )
 
 
 async def async_remove_statistics(hass: HomeAssistant, entry_id: str) -> None:
-    """Remove what was imported of an account, if there is a recorder.
+    """Remove the imported statistics of an account, if there is a recorder.
 
-    Raises `PollFailed` where its database fails.
+    Raises `PollFailed` if its database fails.
     """
     if "recorder" not in hass.config.components:
         return
     recorder = get_instance(hass)
     async with _database(TIMEOUT):
-        # What is still queued is to be found, too.
+        # Statistics that are still queued are not found.
         await _async_queue_done(recorder)
         known = await recorder.async_add_executor_job(
             partial(get_metadata, hass, statistic_source=DOMAIN)
@@ -226,9 +219,9 @@ async def async_remove_statistics(hass: HomeAssistant, entry_id: str) -> None:
 
 
 async def _async_queue_done(recorder: Recorder) -> None:
-    """Wait until the recorder has done what is queued.
+    """Wait until the recorder has processed its queue.
 
-    Its own `async_block_till_done` does not wait for the last task of the queue.
+    Its own `async_block_till_done` does not wait for the last task.
     """
     done = recorder.hass.loop.create_future()
     recorder.queue_task(SynchronizeTask(done))
@@ -237,9 +230,9 @@ async def _async_queue_done(recorder: Recorder) -> None:
 
 @asynccontextmanager
 async def _database(seconds: float) -> AsyncIterator[None]:
-    """Wait for the recorder, but not for ever.
+    """Wait for the recorder for a limited time.
 
-    Raises `PollFailed`, without the statement that failed and what it holds.
+    Raises `PollFailed`. It does not name the statement that failed or its values.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -259,9 +252,9 @@ async def _async_written(
     models: Collection[str | None],
     since: date = EPOCH,
 ) -> Mapping[str, Statistics]:
-    """Return what is written of an account and its models since a day, by currency.
+    """Return the statistics of an account and its models since a day, by currency.
 
-    Raises `PollFailed` where the database can't be read.
+    Raises `PollFailed` if the database can't be read.
     """
     async with _database(DATABASE_TIMEOUT):
         return await get_instance(hass).async_add_executor_job(
@@ -274,9 +267,9 @@ async def _async_check(
     entry_id: str,
     new: Mapping[tuple[str, str | None], Written],
 ) -> None:
-    """Wait until this is written.
+    """Wait until the rows are written.
 
-    Raises `PollFailed` if it is not: the recorder drops what its database refuses.
+    Raises `PollFailed` if they are not: the recorder drops rows that its database refuses.
     """
     async with _database(DATABASE_TIMEOUT):
         await _async_queue_done(get_instance(hass))
@@ -296,57 +289,13 @@ async def _async_check(
             )
 
 
-async def _async_bills(
-    billing: BillingClient, past: Past, last: date, first: date = date.min
-) -> Bills:
-    """Return the bills from one day to another, or all there are before it.
-
-    They are read month by month backwards, as far as the service has them, but for
-    those that an earlier import has read.
-    """
-    trends: list[SpendTrend] = []
-    totals: dict[date, Money] = {}
-    start, empty = last + DAY, 0
-    while start > first and empty < EMPTY_MONTHS and len(trends) < MOST_MONTHS:
-        end = start - DAY
-        month = max(end.replace(day=1), first)
-        if (trend := past.months.get((month, end))) is None:
-            try:
-                trend = await billing.get_trend(month, end)
-            except AccountError as err:
-                # The service refuses months from before the account, or its memory.
-                if not (trends and is_refused(err)):
-                    raise
-                break
-            past.months[month, end] = trend
-        trends.append(trend)
-        totals |= daily_totals(trend, month, end)
-        start = month
-        empty = 0 if any(map(_is_bill, trend.periods)) else empty + 1
-    daily: dict[str, dict[date, SpendPeriod]] = defaultdict(dict)
-    for trend in trends:
-        for period in trend.periods:
-            daily[period.total.currency][period.start] = period
-    if first == date.min:
-        # What the service has forgotten may look like days on which nothing was billed.
-        start = min(
-            (p.start for t in trends for p in t.periods if _is_bill(p)), default=last
-        )
-    return Bills(first=start, last=last, daily=daily, totals=totals)
-
-
-def _is_bill(period: SpendPeriod) -> bool:
-    """Return whether anything was billed."""
-    return bool(period.total.amount) or any(period.groups.values())
-
-
 def _is_past_missing(
     bills: Bills, models: Collection[str], written: Mapping[str, Statistics]
 ) -> bool:
-    """Return whether what is written does not reach up to these bills.
+    """Return whether days between the written rows and these bills are missing.
 
-    A model that is billed for the first time gets its past, too: its statistic may also
-    have been deleted.
+    The past of a model that is billed and has no statistic is missing as well: the
+    statistic may have been deleted.
     """
     for currency, daily in bills.daily.items():
         known = written.get(currency, {})
@@ -365,9 +314,9 @@ def _is_past_missing(
 def _rows(
     bills: Bills, currency: str, model: str | None, written: Written
 ) -> Iterator[tuple[date, Row]]:
-    """Yield what is to be written of an account or a model: a row a day, if it changes.
+    """Yield the rows of an account or a model that differ from the written ones.
 
-    The first is that of the first day on which anything was billed.
+    The first row is that of the first day with a bill.
     """
     daily = bills.daily[currency]
     before = max((day for day in written if day < bills.first), default=None)
@@ -378,7 +327,7 @@ def _rows(
         row, period = written.get(day), daily.get(day)
         amount = _amount(period, model)
         if amount is None:
-            # What is not told now stays as it was.
+            # The bill does not show this model, so the written amount stays.
             amount = Decimal(str(row.amount if row else 0))
         total += amount
         started = bool(started or row or amount or (model is None and period))
@@ -388,7 +337,7 @@ def _rows(
 
 
 def _amount(period: SpendPeriod | None, model: str | None) -> Decimal | None:
-    """Return what was billed for a model or, without one, in all; None if unknown."""
+    """Return the bill of a model or, without one, of the account. None if unknown."""
     if period is None:
         return None
     if model is None:
@@ -399,7 +348,7 @@ def _amount(period: SpendPeriod | None, model: str | None) -> Decimal | None:
 def _written(
     hass: HomeAssistant, entry_id: str, models: Collection[str | None], since: date
 ) -> Mapping[str, Statistics]:
-    """Return what is written of an account and its models since a day, by currency."""
+    """Return the statistics of an account and its models since a day, by currency."""
     known = get_metadata(hass, statistic_source=DOMAIN)
     currencies = {
         metadata["unit_of_measurement"] or "" for _, metadata in known.values()

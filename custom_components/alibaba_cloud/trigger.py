@@ -31,7 +31,7 @@ LEVEL = vol.All(
 
 
 def with_options(config: ConfigType, options: dict[Any, Any]) -> ConfigType:
-    """Return the configuration of a trigger or condition, options and target validated.
+    """Validate the options and the target of a trigger or condition.
 
     Raises `vol.Invalid` if they are not valid.
     """
@@ -54,7 +54,7 @@ class AlertTrigger(Trigger):
         return with_options(config, cls.options)
 
     def __init__(self, hass: HomeAssistant, config: TriggerConfig) -> None:
-        """Take up the options."""
+        """Read the target and the options."""
         super().__init__(hass, config)
         self._target = Target(hass, config.target)
         level = (config.options or {}).get(CONF_LEVEL)
@@ -99,14 +99,14 @@ class AlertTrigger(Trigger):
 
     @callback
     def _is_targeted(self, sent: AccountAlert) -> bool:
-        """Return whether an alert is of the targeted accounts or models."""
+        """Return whether an alert is about an account or model of the target."""
         if sent.alert.model is None:
             return self._target.has_account(sent.entry_id)
         return self._target.has_device(sent.device_id)
 
 
 class LevelTrigger(AlertTrigger):
-    """Fires on each alert of a kind that has levels, or on those at one level."""
+    """Fires on each alert of a kind with levels, or only at one level."""
 
     options = {vol.Optional(CONF_LEVEL): LEVEL}
 
@@ -118,13 +118,13 @@ class SpendLevelReached(LevelTrigger):
 
 
 class ForecastOverBudget(AlertTrigger):
-    """Fires when the budget is going to be exceeded."""
+    """Fires when the forecast exceeds the budget."""
 
     kind = AlertKind.FORECAST_OVER_BUDGET
 
 
 class BalanceLow(AlertTrigger):
-    """Fires when the balance has come down to the threshold."""
+    """Fires when the balance falls to the threshold."""
 
     kind = AlertKind.BALANCE_LOW
 
@@ -148,7 +148,7 @@ class ApiKeyRejected(AlertTrigger):
 
 
 class AccountUnavailable(AlertTrigger):
-    """Fires when the figures of an account can't be read."""
+    """Fires when the account can't be read."""
 
     kind = AlertKind.ACCOUNT_UNAVAILABLE
 

@@ -39,7 +39,7 @@ def matching_models(
 
 
 def describe_status(account: Account) -> dict[str, Any]:
-    """Return how the last poll ended, what failed, and when the API key was last read.
+    """Return the status, the errors and the time of the last figures.
 
     What does not apply is left out.
     """

@@ -1,4 +1,4 @@
-"""Checks of what a user enters in the config flow and in the options."""
+"""Validation of user input in the config flow and the options flow."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -52,21 +52,21 @@ ENDPOINTS = (CONF_BILLING_ENDPOINT, CONF_BALANCE_ENDPOINT, CONF_PROMETHEUS_URL)
 CREDENTIALS = (CONF_API_KEY, CONF_API_KEY_ENV)
 MOST_LEVELS = 10
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}$)")
-"""Not one between thousands."""
+"""A decimal comma. A comma before three digits separates thousands."""
 
 type AccessKeyResults = Mapping[Source, object | ModelStudioError]
-"""What each source reported with an AccessKey, or what went wrong."""
+"""The report of each source of an AccessKey, or its error."""
 
 
 class InvalidInput(Exception):
-    """What the user entered can't be used.
+    """The user input is not valid.
 
     `errors` holds the key of a text for a field, or for the whole form (`base`).
     `placeholders` fill in these texts.
     """
 
     def __init__(self, errors: Mapping[str, str], **placeholders: str) -> None:
-        """Keep what the form shows; the message has no placeholders in it."""
+        """Keep the errors. The exception's own text contains no user input."""
         super().__init__(", ".join(errors.values()))
         self.errors = dict(errors)
         self.placeholders = placeholders
@@ -155,7 +155,7 @@ async def async_find_region(
 
 
 def check_models(known: AccountSnapshot | None, account: AccountSnapshot) -> None:
-    """Raise `InvalidInput` if none of the account's known models is listed any more.
+    """Raise `InvalidInput` if none of the account's known models is still listed.
 
     The service does not name the account of a key: this is what tells two apart.
     """
@@ -202,7 +202,7 @@ def validate_access_key(
 async def async_validate_access_key(
     hass: HomeAssistant, data: Mapping[str, Any]
 ) -> AccessKeyResults:
-    """Try an AccessKey with each source; return what they report.
+    """Try an AccessKey with each source. Return their reports and errors.
 
     Raises `InvalidInput` if the AccessKey is rejected or reads nothing.
     """
@@ -230,7 +230,7 @@ async def async_validate_access_key(
 
 
 def failed_sources(results: AccessKeyResults) -> dict[Source, ModelStudioError]:
-    """Return what went wrong with an AccessKey."""
+    """Return the errors of an AccessKey, by source."""
     return {s: e for s, e in results.items() if isinstance(e, ModelStudioError)}
 
 

@@ -19,11 +19,7 @@ from sqlalchemy import text
 
 from custom_components.alibaba_cloud.clients import async_get_session
 from custom_components.alibaba_cloud.model_studio import AccessKey, BillingClient
-from custom_components.alibaba_cloud.statistics import (
-    Past,
-    async_import_spend,
-    statistic_id,
-)
+from custom_components.alibaba_cloud.statistics import SpendImport, statistic_id
 from homeassistant.components.recorder import get_instance
 from homeassistant.components.recorder.statistics import (
     async_add_external_statistics,
@@ -61,7 +57,7 @@ class World:
     simulator: Simulator
     entry_id: str = "account"
     imported: Collection[str] = ()
-    past: Past = field(default_factory=Past)
+    spend_import: SpendImport | None = None
     amounts: dict[str | None, dict[date, Decimal]] = field(default_factory=dict)
     """The amounts expected in the database by model; None is the account."""
 
@@ -78,20 +74,17 @@ class World:
     async def run(self, *models: str) -> int:
         """Import the spend up to now, and return the number of requests."""
         before = len(self.simulator.signed_requests)
-        [(access_key_id, secret)] = self.simulator.access_keys.items()
-        await async_import_spend(
-            self.hass,
-            BillingClient(
+        if self.spend_import is None:
+            [(access_key_id, secret)] = self.simulator.access_keys.items()
+            billing = BillingClient(
                 async_get_session(self.hass),
                 endpoint=self.simulator.openapi_url,
                 access_key=AccessKey(id=access_key_id, secret=secret),
-            ),
-            entry_id=self.entry_id,
-            title="Model Studio",
-            models=models,
-            imported=self.imported,
-            past=self.past,
-        )
+            )
+            self.spend_import = SpendImport(
+                self.hass, billing, entry_id=self.entry_id, title="Model Studio"
+            )
+        await self.spend_import.async_run(models, self.imported)
         self.imported = models
         return len(self.simulator.signed_requests) - before
 

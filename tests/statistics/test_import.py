@@ -15,8 +15,9 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
 
-from custom_components.alibaba_cloud import statistics
-from custom_components.alibaba_cloud.statistics import EMPTY_MONTHS, statistic_id
+from custom_components.alibaba_cloud import past_bills
+from custom_components.alibaba_cloud.past_bills import EMPTY_MONTHS
+from custom_components.alibaba_cloud.statistics import statistic_id
 from homeassistant.components.recorder.statistics import (
     async_add_external_statistics,
     async_list_statistic_ids,
@@ -237,7 +238,7 @@ async def test_service_with_endless_bills(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The import stops at a limit if the service has a bill for every month."""
-    monkeypatch.setattr(statistics, "MOST_MONTHS", 20)
+    monkeypatch.setattr(past_bills, "MOST_MONTHS", 20)
     world.simulator.trend_body = lambda query: canned(
         {json.loads(query["timePeriod"])["start"]: {None: "1.00"}}, query
     )
@@ -247,7 +248,7 @@ async def test_service_with_endless_bills(
     assert rows[-1][2] == 20
 
     # It also stops if the service returns the same days for every query.
-    world.entry_id = "other"
+    world.entry_id, world.spend_import = "other", None
     world.simulator.trend_body = lambda query: canned(
         {"2026-08-14": {None: "1.00"}},
         {"timePeriod": '{"start": "2026-08-01", "end": "2026-08-31"}'},

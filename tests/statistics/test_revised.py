@@ -10,11 +10,8 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
 
-from custom_components.alibaba_cloud.statistics import (
-    EMPTY_MONTHS,
-    REVISED_DAYS,
-    statistic_id,
-)
+from custom_components.alibaba_cloud.past_bills import EMPTY_MONTHS, REVISED_DAYS
+from custom_components.alibaba_cloud.statistics import statistic_id
 from homeassistant.core import HomeAssistant
 
 from .common import (
@@ -167,7 +164,7 @@ async def test_model_is_billed_for_the_first_time(world: World) -> None:
 
     # If the daily import covers the whole past, nothing more is read.
     world.account.history_start = date(2026, 8, 1)
-    world.entry_id, world.imported = "young", ()
+    world.entry_id, world.imported, world.spend_import = "young", (), None
     world.amounts.clear()
     await world.run("another")
     await async_wait_recording_done(world.hass)

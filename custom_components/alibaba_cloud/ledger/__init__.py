@@ -19,6 +19,7 @@ from .forecast import DailySpend
 from .merge import Reports, Shown, ShownSpend, merge, with_windows
 from .outlook import outlook
 from .periods import BILLING_TIME_ZONE, Answer, Periods, billing_day, follow, midnight
+from .snapshot import build_snapshot
 
 __all__ = [
     "BILLING_TIME_ZONE",
@@ -35,6 +36,7 @@ __all__ = [
     "ShownSpend",
     "SpendDays",
     "billing_day",
+    "build_snapshot",
     "decide",
     "follow",
     "merge",
