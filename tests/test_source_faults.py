@@ -1,4 +1,4 @@
-"""What each fault of the AccessKey's services makes of what they report.
+"""The effect of each fault of the AccessKey's services on their figures.
 
 docs/faults.md shows it, which is what is expected here. `UPDATE_FAULT_MATRIX=1 scripts/test
 tests/test_source_faults.py` brings it up to date there.
@@ -35,7 +35,7 @@ COLUMNS: Final[dict[str, tuple[Service, Source, str]]] = {
     "Balance": ("balance", Source.BALANCE, "available_balance"),
     "Prometheus": ("prometheus", Source.TOTALS, "tokens_used"),
 }
-"""Each service, a source that reads it, and a figure that it alone reports."""
+"""Each service, a source that reads it, and a figure that only it reports."""
 
 
 def rows() -> dict[str, list[str]]:
@@ -48,7 +48,7 @@ def rows() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="session")
 def seen() -> Iterator[dict[Fault, list[str]]]:
-    """Collect what was seen, and put it into the page if that is wanted."""
+    """Collect the observed cells, and update the page if requested."""
     seen: dict[Fault, list[str]] = {}
     yield seen
     if os.environ.get("UPDATE_FAULT_MATRIX"):
@@ -69,7 +69,7 @@ def entry(
 
 
 def cell(hass: HomeAssistant, entry: MockConfigEntry, source: Source, key: str) -> str:
-    """Return what became of a source and its figure, in a few words."""
+    """Return the cell for a source and its figure."""
     figure = state(hass, key) or "none"
     words = figure if figure in ("unknown", STATE_UNAVAILABLE, "none") else "read"
     polled = entry.runtime_data.sources[source]
@@ -90,7 +90,7 @@ async def test_fault_at_each_service(
     seen: dict[Fault, list[str]],
     fault: Fault,
 ) -> None:
-    """The account itself is read all the while; all is well once the fault is gone."""
+    """The account itself is still read; everything recovers after the fault."""
     await setup(hass, entry)
     good = [state(hass, key) for _, _, key in COLUMNS.values()]
     assert not {"unknown", STATE_UNAVAILABLE, None}.intersection(good)

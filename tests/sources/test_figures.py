@@ -49,7 +49,7 @@ async def test_figures(
 async def test_spend_by_model_adds_up(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, models: list[str]
 ) -> None:
-    """The followed models and the others are the account, to the cent."""
+    """The spend of all models adds up to that of the account, to the cent."""
     simulator.account.extra_models = 40
     simulator.account.adjust(simulator.account.today, "qwen-max", Decimal("-3.21"))
     hass.config_entries.async_update_entry(entry, options={CONF_MODELS: models})
@@ -65,7 +65,7 @@ async def test_spend_by_model_adds_up(
 async def test_paces(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Bills every 15 minutes, what is used in a minute every minute."""
+    """Bill, balance and totals are read every 15 minutes, rates every minute."""
 
     def asked() -> dict[str, int]:
         kinds = [
@@ -89,7 +89,7 @@ async def test_paces(
 async def test_month_without_a_bill_is_unknown(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Nothing has failed, and nothing is known."""
+    """An empty bill is not a failure, and its figures are unknown."""
     simulator.trend_body = {"success": True, "code": "200", "data": {}}
     await poll(15 * 60 + 1)
     for key in SPEND:
@@ -101,7 +101,7 @@ async def test_month_without_a_bill_is_unknown(
 async def test_models_that_are_the_same_stay_the_same(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
-    """Whatever else is read anew: who listens to them need not look again."""
+    """Unchanged models stay the same objects if another source is read."""
     coordinator = account.runtime_data
     before = coordinator.account
     await coordinator.sources[Source.BALANCE].async_refresh()
@@ -124,7 +124,7 @@ async def test_available_data(
 async def test_available_data_of_a_rejected_access_key(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """It is what is read now: the AccessKey may be refused, and accepted again."""
+    """The state follows whether the AccessKey is accepted."""
     hass.config_entries.async_update_entry(
         entry, data={k: v for k, v in entry.data.items() if k != CONF_PROMETHEUS_URL}
     )
@@ -144,7 +144,7 @@ async def test_available_data_of_a_rejected_access_key(
 async def test_available_data_while_nothing_is_read(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """It is unknown, not unavailable."""
+    """The state is unknown, not unavailable, while nothing can be read."""
     simulator.access_keys = {}
     await poll(15 * 60 + 1)
     assert state(hass, "available_data") == "limits"
@@ -156,7 +156,7 @@ async def test_available_data_while_nothing_is_read(
 async def test_rates_are_disabled_by_default(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
-    """They change every minute, and the load says how close they are to the limits."""
+    """Rates change every minute; the live load is enough for most users."""
     await setup(hass, entry)
     assert state(hass, "load_pct", "qwen-max") is not None
     for key in ("tokens_per_minute", "requests_per_minute"):
@@ -199,7 +199,7 @@ async def test_accounts_in_two_currencies(
 async def test_today_without_a_bill_is_unknown(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The bill says nothing of today, which does not mean that nothing was spent."""
+    """A bill without today does not mean that nothing was spent today."""
     simulator.trend_body = trend("20260814", daily="1.00", monthly="2.00")
     await setup(hass, entry)
     assert state(hass, "monthly_spend") == "2.00"
@@ -212,7 +212,7 @@ async def test_bill_without_days(
     simulator: Simulator,
     hass_storage: dict[str, Any],
 ) -> None:
-    """It tells what the month costs, and of no day what that does."""
+    """A bill may have a total for the month but no days."""
     simulator.trend_body = trend("20260815", daily="1.00", monthly="2.00")
     simulator.trend_body["data"]["resultByTime"] = []
     await setup(hass, entry)
@@ -238,7 +238,7 @@ async def test_nothing_delivered_is_unknown(
 async def test_nearer_limit_is_what_is_used(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """qwen-max may have 1,200 requests and 1,000,000 tokens a minute."""
+    """The load refers to the nearer of 1,200 requests and 1,000,000 tokens a minute."""
 
     def telemetry(tokens: int, requests: int) -> Callable[[Any], Any]:
         def body(query: Any) -> Any:
