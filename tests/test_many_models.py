@@ -1,4 +1,4 @@
-"""Hundreds of models, several accounts: what is new takes turns with all else.
+"""Hundreds of models and several accounts: updates do not block the event loop.
 
 And what a Home Assistant that was killed has left of some of the models.
 """
@@ -68,10 +68,10 @@ def turns(hass: HomeAssistant) -> Iterator[list[int]]:
     stop()
 
 
-async def test_entities_are_added_in_turns(
+async def test_entities_are_added_in_portions(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The first set-up of many models does not hold up everything else."""
+    """The first set-up of many models does not block the event loop."""
     simulator.body = many_models()
     with turns(hass) as written:
         await setup(hass, entry)
@@ -83,7 +83,7 @@ async def test_entities_are_added_in_turns(
 async def test_unload_while_entities_are_added(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The rest comes with the next set-up; nothing is added meanwhile."""
+    """After an unload, no more entities are added; the next set-up adds the rest."""
     simulator.body = many_models()
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert state(hass, "used", MODELS[-1]) is None
@@ -97,10 +97,10 @@ async def test_unload_while_entities_are_added(
 
 
 @pytest.mark.logs("ERROR .* Error fetching Model Studio data")
-async def test_models_are_told_in_turns(
+async def test_models_are_updated_in_portions(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Nor do an outage and its end, which concern all models at once."""
+    """An outage updates all models in portions."""
     simulator.body = many_models()
     await poll()
     simulator.fail(Fault.SERVER_ERROR)
@@ -114,12 +114,12 @@ async def test_models_are_told_in_turns(
     assert {state(hass, "used", name) for name in MODELS} == {"1"}
 
 
-async def test_only_changed_models_are_told(
+async def test_only_listeners_of_changed_models_are_notified(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Who listens to a model hears of it when it has changed, or is gone.
+    """Listeners of a model are notified if it changes or disappears.
 
-    While nothing changes, nobody hears anything.
+    If nothing changes, no listener is notified.
     """
     coordinator: AlibabaCloudCoordinator = account.runtime_data
     heard = {name: Mock() for name in ("qwen-max", "qwen-plus")}
@@ -144,7 +144,7 @@ async def test_only_changed_models_are_told(
 async def test_listener_that_fails_or_goes(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
-    """It keeps nobody else from hearing, and who has gone hears nothing."""
+    """A failing listener does not affect others; a removed one is not notified."""
     coordinator: AlibabaCloudCoordinator = account.runtime_data
     removes: list[Any] = []
 
@@ -165,7 +165,7 @@ async def test_listener_that_fails_or_goes(
 async def test_entities_that_outlasted_their_device(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """They go, but for those of models that are still there; never unread."""
+    """Entities of missing models are removed once the models are read."""
     registry = er.async_get(hass)
     for name in ("qwen-max", "gone"):
         registry.async_get_or_create(
@@ -184,9 +184,9 @@ async def test_entities_that_outlasted_their_device(
 async def test_accounts_are_polled_in_turn(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Also those that are set up at once: a poll every ten seconds, of three.
+    """Three accounts that are set up at once are polled every ten seconds in turn.
 
-    What is disabled, ignored, or of others, takes no turn.
+    Disabled and ignored entries, and those of other integrations, do not count.
     """
     MockConfigEntry(domain="test").add_to_hass(hass)
     MockConfigEntry(domain=DOMAIN, source=SOURCE_IGNORE).add_to_hass(hass)
@@ -211,7 +211,7 @@ async def test_accounts_are_polled_in_turn(
     for _ in range(9):
         await poll(10)
         polls.append(len(simulator.requests))
-    # What is due is rounded up by less than a second.
+    # Polls are rounded up by less than a second.
     assert polls[-1] in {8, 9}
     assert all(later - earlier <= 1 for earlier, later in pairwise([0, *polls]))
 
@@ -219,7 +219,7 @@ async def test_accounts_are_polled_in_turn(
 async def test_model_that_returns_with_many_others(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """What is alerted of it is for its device, which is there by then."""
+    """An alert of a model that returns reaches the trigger for its device."""
     simulator.body = many_models()
     await setup(hass, entry)
     registry = dr.async_get(hass)
@@ -258,7 +258,7 @@ def devices(hass: HomeAssistant) -> set[str | None]:
 async def removing(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> MockConfigEntry:
-    """Return an account that has lost all its models but the last, and removes them."""
+    """Return an account that is removing all its models except the last."""
     simulator.body = many_models()
     await setup(hass, entry)
     simulator.body = many_models()
@@ -268,10 +268,10 @@ async def removing(
     return entry
 
 
-async def test_models_are_removed_in_turns(
+async def test_models_are_removed_in_portions(
     hass: HomeAssistant, removing: MockConfigEntry
 ) -> None:
-    """Hundreds that vanish at once do not hold up everything else."""
+    """Removing hundreds of models does not block the event loop."""
     left, turns = len(devices(hass)), 0
     while left > 1:
         before, left = left, len(devices(hass))
@@ -288,7 +288,7 @@ async def test_models_are_removed_in_turns(
 async def test_models_return_while_they_are_removed(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """Those whose turn has not come stay; those that are removed come back."""
+    """Models that return during the removal stay or come back."""
     simulator.body = many_models()
     del simulator.body["data"]["models"][100:150]
     await poll()
@@ -300,7 +300,7 @@ async def test_models_return_while_they_are_removed(
 async def test_device_is_removed_by_hand_meanwhile(
     hass: HomeAssistant, removing: MockConfigEntry
 ) -> None:
-    """The others are removed all the same."""
+    """Devices that the user removes meanwhile do not stop the removal."""
     registry = dr.async_get(hass)
     for name in MODELS[100:102]:
         device = registry.async_get_child_device_by_identifier(
@@ -315,7 +315,7 @@ async def test_device_is_removed_by_hand_meanwhile(
 async def test_unload_while_models_are_removed(
     hass: HomeAssistant, removing: MockConfigEntry
 ) -> None:
-    """The rest is removed after the next set-up."""
+    """After an unload, the next set-up removes the rest."""
     assert await hass.config_entries.async_unload(removing.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
     assert len(devices(hass)) > 1
@@ -328,7 +328,7 @@ async def test_unload_while_models_are_removed(
 async def test_outage_while_models_are_removed(
     hass: HomeAssistant, removing: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """What a complete answer has said still holds."""
+    """An outage does not stop the removal."""
     simulator.fail(Fault.SERVER_ERROR)
     await removing.runtime_data.async_refresh()
     await hass.async_block_till_done(wait_background_tasks=True)

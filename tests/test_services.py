@@ -98,7 +98,7 @@ async def test_no_such_model(hass: HomeAssistant) -> None:
 @pytest.mark.parametrize("config_entry_id", ["nobody", ""])
 @pytest.mark.usefixtures("account")
 async def test_no_such_account(hass: HomeAssistant, config_entry_id: str) -> None:
-    """The error names the ID."""
+    """An unknown account is an error."""
     with pytest.raises(ServiceValidationError) as err:
         await get_usage(hass, config_entry_id=config_entry_id)
     assert err.value.translation_key == "service_config_entry_not_found"
