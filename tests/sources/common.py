@@ -1,5 +1,6 @@
 """Helpers for the tests of the optional sources."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -122,3 +123,19 @@ def trend(period: str, *, daily: str, monthly: str) -> dict[str, Any]:
             ],
         },
     }
+
+
+def per_minute(tokens: int, requests: int) -> Callable[[Any], Any]:
+    """Return a Prometheus answer with what qwen-max uses in a minute."""
+
+    def body(query: Any) -> Any:
+        value = requests if "model_call_count" in query["query"] else tokens
+        return {
+            "status": "success",
+            "data": {
+                "resultType": "vector",
+                "result": [{"metric": {"model": "qwen-max"}, "value": [0, str(value)]}],
+            },
+        }
+
+    return body

@@ -24,6 +24,7 @@ from .common import (
     failed_sources,
     filled_by,
     issues,
+    per_minute,
     reauth_steps,
     unavailable,
 )
@@ -177,12 +178,14 @@ async def test_source_read_during_a_poll_is_no_poll(
     await poll()
     assert state(hass, "status") == "error"
     simulator.requests.clear()
+    simulator.telemetry_body = per_minute(tokens=77, requests=1)
     simulator.fail(Fault.HANG, at="quotas", times=1)
     freezer.tick(31)
     async_fire_time_changed(hass)
-    while not simulator.requests:  # noqa: ASYNC110 - there is no event for it
+    # The rates are due as well. There is no event for their end.
+    while state(hass, "tokens_per_minute", "qwen-max") != "77":  # noqa: ASYNC110
         await asyncio.sleep(0)
-    await account.runtime_data.sources[Source.RATES].async_refresh()
+    assert len(simulator.requests) == 1
     assert state(hass, "alerts") == "unknown"
     await hass.config_entries.async_unload(account.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)

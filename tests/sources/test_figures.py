@@ -1,6 +1,5 @@
 """The figures that the AccessKey reads, and when each source is polled."""
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -36,7 +35,15 @@ from tests.common import (
 )
 from tests.simulator import Account, Simulator
 
-from .common import FOLLOWED, MODEL_TOTALS, RATES, SPEND, failed_sources, trend
+from .common import (
+    FOLLOWED,
+    MODEL_TOTALS,
+    RATES,
+    SPEND,
+    failed_sources,
+    per_minute,
+    trend,
+)
 
 
 async def test_figures(
@@ -240,28 +247,13 @@ async def test_nearer_limit_is_what_is_used(
 ) -> None:
     """The load refers to the nearer of 1,200 requests and 1,000,000 tokens a minute."""
 
-    def telemetry(tokens: int, requests: int) -> Callable[[Any], Any]:
-        def body(query: Any) -> Any:
-            value = requests if "model_call_count" in query["query"] else tokens
-            return {
-                "status": "success",
-                "data": {
-                    "resultType": "vector",
-                    "result": [
-                        {"metric": {"model": "qwen-max"}, "value": [0, str(value)]}
-                    ],
-                },
-            }
-
-        return body
-
     for tokens, requests, load in (
         (500_000, 120, "50.0"),
         (100_000, 900, "75.0"),
         (1_500_000, 1, "150.0"),
         (0, 0, "0.0"),
     ):
-        simulator.telemetry_body = telemetry(tokens, requests)
+        simulator.telemetry_body = per_minute(tokens, requests)
         await poll(61)
         assert state(hass, "load_pct", "qwen-max") == load
         assert state(hass, "tokens_per_minute", "qwen-max") == str(tokens)
