@@ -97,7 +97,7 @@ NOTHING = {
     "period": None,
     "failure": None,
 }
-"""The variables of an alert, besides its id, if none applies."""
+"""The variables of an alert except its id, with none of them set."""
 LEVEL_80 = {
     **NOTHING,
     "level": 80,
@@ -107,11 +107,11 @@ LEVEL_80 = {
     "usage_pct": 80,
     "period": "2026-08-01",
 }
-"""Those of 400 USD out of 500."""
+"""The variables of the alert at 400 of 500 USD."""
 
 
 def answer(name: str) -> Any:
-    """Return one of the service's answers, to be changed at will."""
+    """Return one of the service's answers; the caller may change it."""
     return json.loads((FIXTURES / f"{name}.json").read_text())
 
 
@@ -123,7 +123,7 @@ def register(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 
 
 async def setup(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Set an account up, polls and all."""
+    """Set up an account and wait for its first polls."""
     assert await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
 
@@ -184,7 +184,7 @@ def give_access_key(
 async def open_options(
     hass: HomeAssistant, entry: MockConfigEntry, step: str = "models"
 ) -> ConfigFlowResult:
-    """Open the options at a step of their menu; return what it shows."""
+    """Open a step of the options menu and return its form."""
     options = hass.config_entries.options
     menu = await options.async_init(entry.entry_id)
     assert step in menu["menu_options"]
@@ -194,7 +194,7 @@ async def open_options(
 def check_platform(
     hass: HomeAssistant, platform: Platform, snapshot: SnapshotAssertion
 ) -> None:
-    """Hold every entity of a platform, as registered and as shown, to its snapshot."""
+    """Compare the registry entry and the state of each entity with the snapshot."""
     entities = [
         entity
         for entity in er.async_entries_for_config_entry(er.async_get(hass), "account")
@@ -265,7 +265,7 @@ def status_states(
 def device(
     hass: HomeAssistant, entry: MockConfigEntry, model: str | None = None
 ) -> str:
-    """Return the id of an account's device, or of that of a model."""
+    """Return the ID of the device of an account or a model."""
     registry = dr.async_get(hass)
     if model is None:
         (found,) = dr.async_entries_for_config_entry(registry, entry.entry_id)
@@ -278,7 +278,7 @@ def device(
 
 
 def reauth_flows(hass: HomeAssistant) -> list[Any]:
-    """Return the reauth flows that wait for the user."""
+    """Return the reauth flows in progress."""
     return [
         flow
         for flow in hass.config_entries.flow.async_progress_by_handler(DOMAIN)
@@ -303,7 +303,7 @@ def devices(hass: HomeAssistant, entry: ConfigEntry) -> set[str | None]:
 
 
 def report(simulator: Simulator, *, used: float | None = None, **figures: Any) -> None:
-    """Let the service report other figures; `used` is that of qwen-max, of 1,000."""
+    """Change the reported figures; `used` is the usage of qwen-max, out of 1,000."""
     data = simulator.body["data"]
     data |= figures
     if used is not None:
@@ -313,7 +313,7 @@ def report(simulator: Simulator, *, used: float | None = None, **figures: Any) -
 async def arm(
     hass: HomeAssistant, *triggers: dict[str, Any]
 ) -> list[Event[Mapping[str, Any]]]:
-    """Set up an automation with triggers, all there are if none is named.
+    """Set up an automation with these triggers, or with all triggers.
 
     Returns the events that it fires, each with the trigger's variables.
     """
@@ -357,7 +357,7 @@ async def switch(hass: HomeAssistant, service: str) -> None:
 
 
 def triggered(events: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
-    """Return what an automation was triggered by since the last look."""
+    """Return what triggered the automation, and clear the recorded events."""
     triggers = [event.data["trigger"] for event in events]
     events.clear()
     return [
@@ -380,7 +380,7 @@ def model_levels(*levels: float) -> list[tuple[str, float]]:
 
 
 def alert_ids(events: list[Event[Mapping[str, Any]]]) -> list[str]:
-    """Return the ids of the alerts that an automation was triggered by."""
+    """Return the IDs of the alerts that triggered the automation."""
     return [event.data["trigger"]["alert_id"] for event in events]
 
 
@@ -399,7 +399,7 @@ def last_event(hass: HomeAssistant) -> tuple[str | None, dict[str, Any]]:
 
 
 async def unload(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Stop the account, as a restart does."""
+    """Unload the account."""
     assert await hass.config_entries.async_unload(entry.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
 
@@ -411,7 +411,7 @@ async def reload(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 
 
 async def restart(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Stop the account and start it again, as Home Assistant does."""
+    """Restart Home Assistant, as far as the account is concerned."""
     await unload(hass, entry)
     hass.set_state(CoreState.not_running)
     await setup(hass, entry)
@@ -427,7 +427,7 @@ async def start(hass: HomeAssistant) -> None:
 async def spend_alike(
     simulator: Simulator, freezer: FrozenDateTimeFactory, poll: Poll, days: list[int]
 ) -> None:
-    """Let 10 USD be spent on each day of August, half of it by noon, and poll then."""
+    """Poll at noon of each of these days in August, with 10 USD spent per day."""
     for day in days:
         freezer.move_to(noon(day))
         report(simulator, daily_spend=5, monthly_spend=10 * day - 5)
@@ -435,12 +435,12 @@ async def spend_alike(
 
 
 def noon(day: int) -> datetime:
-    """Return half a minute before noon of a billing day in August: a poll is due then."""
+    """Return 31 seconds before noon of a billing day in August, so a poll ends at noon."""
     return datetime(2026, 8, day, 12, tzinfo=BILLING_TIME_ZONE) - timedelta(seconds=31)
 
 
 def levels_kept(kept: dict[str, Any]) -> list[str]:
-    """Return the spend levels that are stored as alerted."""
+    """Return the spend levels that are stored as already alerted."""
     levels = kept[STORED]["data"]["alerts"]["spend_levels"]
     return sorted((level for level, alerted in levels.items() if alerted), key=float)
 
@@ -478,4 +478,4 @@ CAUSES: dict[
         [NOTHING],
     ),
 }
-"""Kinds of alerts, each with options, what causes it, and what the alerts say."""
+"""Kinds of alerts: the options, the cause, and the variables of each alert."""

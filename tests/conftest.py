@@ -45,8 +45,8 @@ ALWAYS_LOGGED = re.compile(
     "|zlib_ng and isal are not available|Error in logging$"
 )
 
-# asyncio's debug mode, which Home Assistant's test framework turns on, notes where each
-# future was made, with ten frames of the stack for each: a good part of the time it takes.
+# asyncio's debug mode, which Home Assistant's test framework turns on, records where each
+# future was made. Ten stack frames per future take a large part of the run time.
 asyncio.constants.DEBUG_STACK_DEPTH = 1  # type: ignore[misc]
 
 settings.register_profile("dev", max_examples=200, deadline=None)
@@ -56,7 +56,7 @@ settings.register_profile(
 settings.register_profile(
     "nightly", max_examples=100_000, deadline=None, print_blob=True
 )
-# For scripts/mutate: the same examples for each mutant, and none kept from one to the next.
+# For scripts/mutate: the same examples for each mutant, and no example database.
 settings.register_profile(
     "mutation", max_examples=25, deadline=None, derandomize=True, database=None
 )
@@ -74,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def quiet_log(
     request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> Iterator[None]:
-    """Fail a test that logs a warning or error, or lacks one it expects.
+    """Fail a test that logs an unexpected warning or error, or lacks an expected one.
 
     A test names what it expects with `@pytest.mark.logs("regular expression", ...)`,
     once for each line.
@@ -101,7 +101,7 @@ def quiet_log(
 
 @pytest.fixture(autouse=True)
 def no_key_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the keys of whoever runs the tests out of them."""
+    """Remove the API keys of the developer's environment."""
     for name in (*API_KEY_VARIABLES, *BASE_URL_VARIABLES):
         monkeypatch.delenv(name, raising=False)
 
@@ -114,7 +114,7 @@ async def session(hass: HomeAssistant, socket_enabled: None) -> ClientSession:
 
 @pytest.fixture
 async def simulator(socket_enabled: None) -> AsyncIterator[Simulator]:
-    """Start the stand-in service, with an answer that does not move."""
+    """Start the simulated service, with a fixed answer."""
     async with Simulator() as simulator:
         simulator.body = answer("account")
         yield simulator
@@ -124,7 +124,7 @@ async def simulator(socket_enabled: None) -> AsyncIterator[Simulator]:
 def entry(
     hass: HomeAssistant, enable_custom_integrations: None, simulator: Simulator
 ) -> MockConfigEntry:
-    """Return an account at the simulator that was set up in an earlier run."""
+    """Return an account at the simulator; its device exists from an earlier run."""
     entry = MockConfigEntry(
         domain=DOMAIN,
         title="Model Studio",
@@ -138,13 +138,13 @@ def entry(
 
 @pytest.fixture
 def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
-    """Return snapshots that leave out what differs from run to run."""
+    """Return snapshots without the values that differ in each run."""
     return snapshot.use_extension(HomeAssistantSnapshotExtension)
 
 
 @pytest.fixture
 def enable_all_entities() -> Iterator[None]:
-    """Enable the entities, too, that are disabled by default."""
+    """Enable the entities that are disabled by default."""
     with patch.object(Entity, "entity_registry_enabled_default", True):
         yield
 
@@ -153,7 +153,7 @@ def enable_all_entities() -> Iterator[None]:
 async def account(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory, entry: MockConfigEntry
 ) -> MockConfigEntry:
-    """Return an account that is set up, at a time that stands still."""
+    """Return an account that is set up, with a frozen clock."""
     freezer.move_to(NOW)
     await setup(hass, entry)
     return entry
@@ -166,7 +166,7 @@ def with_access_key(
     entry: MockConfigEntry,
     freezer: FrozenDateTimeFactory,
 ) -> MockConfigEntry:
-    """Return an account whose bill is read, with a budget of 1,000."""
+    """Return an account with an AccessKey and a budget of 1,000; it is not set up."""
     freezer.move_to(NOW)
     give_access_key(hass, entry, simulator, monthly_budget=1000, forecast_alert=False)
     return entry
@@ -174,7 +174,7 @@ def with_access_key(
 
 @pytest.fixture
 def poll(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> Poll:
-    """Return a function that lets time pass, and with it the polls due."""
+    """Return a function that moves the clock and waits for the polls that are due."""
 
     async def poll(seconds: float = 31) -> None:
         freezer.tick(seconds)

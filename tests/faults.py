@@ -31,7 +31,7 @@ STATUSES: Final = {
     "cannot_connect": "error",
     "invalid_answer": "error",
 }
-"""The status that goes with the error of a form, "" being none."""
+"""The status for each error of a form; "" is no error."""
 
 UNKNOWN: Final = [STATE_UNKNOWN] * 4
 UNAVAILABLE: Final = [STATE_UNAVAILABLE] * 4
@@ -55,7 +55,7 @@ HUGE: Final = int("9" * 400)
 
 
 class Column(StrEnum):
-    """Where a fault can strike."""
+    """When a fault can happen."""
 
     FIRST = "Start"
     RUNNING = "Running"
@@ -66,7 +66,7 @@ class Column(StrEnum):
 
 
 class Way(StrEnum):
-    """What can break on the way to the service."""
+    """What can break between Home Assistant and the service."""
 
     PORT = "nobody listens"
     NAME = "the host's name is not found"
@@ -75,18 +75,18 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A fault, and what is seen of it.
+    """A fault, and what an account and the forms show for it.
 
-    fault, options: how the simulator fails; or body: what it answers; or way: what
-        breaks on the way there.
-    error: of a form, "" where the answer is taken; the status follows from it.
-    words: part of what is said of it.
-    issue: what Repairs says of it.
-    figures: those an account shows that had all of them before; None is those its
-        status stands for.
-    models, partial: those in the answer, and whether there may be others.
-    chosen: one model is, where a device for each would take too long.
-    flat: it costs little memory.
+    fault, options: how the simulator fails. Instead, `body` is what it answers, or
+        `way` is what breaks before the simulator.
+    error: the error of a form, "" if the answer is accepted. The status follows from it.
+    words: a part of the message.
+    issue: the translation key of the issue.
+    figures: the figures of an account that had all of them before; None means those
+        that follow from the status.
+    models, partial: the models in the answer, and whether it may lack others.
+    chosen: whether only one model is followed, as devices for all take too long.
+    flat: whether the answer must need little memory.
     """
 
     name: str
@@ -110,21 +110,21 @@ class Row:
 
     @property
     def later(self) -> list[str | None]:
-        """The figures, where there were some before."""
+        """The expected figures if the account had figures before."""
         if self.figures:
             return list(self.figures)
         return list(UNAVAILABLE if self.status in ("auth", "error") else FIGURES)
 
     @property
     def first(self) -> list[str | None]:
-        """The figures, where there were none before: nothing is made up."""
+        """The expected figures if the account had none before."""
         return [
             None if self.error or figure == STATE_UNKNOWN else figure
             for figure in self.later
         ]
 
     def followed(self, before: tuple[str, ...] = ()) -> set[str]:
-        """Return the models that have a device, where some had one before."""
+        """Return the models that have a device, given those that had one before."""
         if self.error:
             return {CHOSEN} & {*before} if self.chosen else {*before}
         models = {*before} if self.partial else {*before}.intersection(self.models)
@@ -134,7 +134,7 @@ class Row:
 
     @property
     def cells(self) -> dict[Column, str]:
-        """What is seen of it, by where it strikes; nothing where that is not tried."""
+        """The expected cell of each column; columns that are not tested are left out."""
         asked = form_cell(self.error)
         cells = {
             Column.FIRST: account_cell(self.status, self.first, self.issue),
@@ -145,13 +145,13 @@ class Row:
             Column.OPTIONS: options_cell(len(MODELS if self.error else self.models)),
         }
         if self.chosen:
-            # A flow sets up an account in which nothing is chosen.
+            # A flow sets up an account without selected models.
             del cells[Column.FLOW]
         return cells
 
 
 def account_cell(status: str, figures: list[str | None], issue: str | None) -> str:
-    """Return what is seen of an account, in a few words."""
+    """Return the cell for an account."""
     if figures == FIGURES:
         words = "read" if status == "ok" else "kept"
     elif figures in (UNKNOWN, UNAVAILABLE, NONE):
@@ -162,23 +162,23 @@ def account_cell(status: str, figures: list[str | None], issue: str | None) -> s
 
 
 def form_cell(error: str) -> str:
-    """Return what is seen of a form."""
+    """Return the cell for a form."""
     return f"`{error}`" if error else "accepted"
 
 
 def options_cell(models: int) -> str:
-    """Return what is seen of the options."""
+    """Return the cell for the options."""
     return "1 model" if models == 1 else f"{models:,} models"
 
 
 def fails(name: str, fault: Fault, error: str, words: str, **more: Any) -> Row:
-    """Return a fault of the simulator's, with its options."""
+    """Return the row of a fault of the simulator; `more` are its options."""
     row = {key: more.pop(key) for key in ("issue", "flat") if key in more}
     return Row(name=name, fault=fault, options=more, error=error, words=words, **row)
 
 
 def unavailable(name: str, fault: Fault, words: str, **more: Any) -> Row:
-    """Return a fault that the account or its service is the cause of."""
+    """Return the row of a fault that makes the account unavailable."""
     return fails(
         name,
         fault,
@@ -189,17 +189,17 @@ def unavailable(name: str, fault: Fault, words: str, **more: Any) -> Row:
 
 
 def read(name: str, body: Callable[[], Any], **more: Any) -> Row:
-    """Return an odd answer that is taken."""
+    """Return the row of an unusual answer that is accepted."""
     return Row(name=name, body=body, **more)
 
 
 def refused(name: str, body: Callable[[], Any], words: str) -> Row:
-    """Return an answer that makes no sense."""
+    """Return the row of an invalid answer."""
     return Row(name=name, body=body, error="invalid_answer", words=words)
 
 
 def data(**changes: Any) -> Callable[[], Any]:
-    """Return what makes a good answer with other data."""
+    """Return a function that returns a good answer with changed data."""
 
     def body() -> Any:
         good = answer("account")
@@ -210,7 +210,7 @@ def data(**changes: Any) -> Callable[[], Any]:
 
 
 def numbers(number: float) -> Callable[[], Any]:
-    """Return what makes a good answer but for its numbers, all of which are this one."""
+    """Return a function that returns a good answer with all numbers replaced."""
 
     def replaced(value: Any) -> Any:
         if isinstance(value, dict):
@@ -223,7 +223,7 @@ def numbers(number: float) -> Callable[[], Any]:
 
 
 def duplicated() -> str:
-    """Return a good answer in which each key has stood before with another value."""
+    """Return a good answer in which each key occurs twice; the second one is right."""
 
     def written(value: Any) -> str:
         if isinstance(value, dict):
@@ -238,13 +238,13 @@ def duplicated() -> str:
 
 
 def usage(names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return rows of models with these names."""
+    """Return the rows of models with these names."""
     return [{"model": name, "used": 1, "limit": 2} for name in names]
 
 
 @cache
 def many_models() -> bytes:
-    """Return a good answer that lists many models more."""
+    """Return a good answer with 10,000 models."""
     good = answer("account")
     good["data"]["models"] += usage(MANY_MODELS[len(MODELS) :])
     return json.dumps(good).encode()

@@ -1,4 +1,4 @@
-"""Alerts from the service's answers to what automations and events say of them."""
+"""Alerts: from the service's answers to events and automations."""
 
 from typing import Any
 
@@ -60,13 +60,13 @@ from .simulator import Simulator
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
@@ -75,7 +75,7 @@ async def simulator(simulator: Simulator) -> Simulator:
 async def test_event_entity(
     hass: HomeAssistant, simulator: Simulator, poll: Poll, snapshot: SnapshotAssertion
 ) -> None:
-    """It stands for the account, names its types, and shows the last alert."""
+    """The event entity lists the types of alerts and shows the last one."""
     assert state(hass, "alerts") == STATE_UNKNOWN
     shown = attributes(hass, "alerts")
     assert shown["event_types"] == [kind.value for kind in AlertKind] == list(KINDS)
@@ -93,7 +93,7 @@ async def test_each_kind(
     poll: Poll,
     kind: str,
 ) -> None:
-    """An event and a trigger say the same, once; a failure after two polls only."""
+    """Event and trigger have the same data, once; a failure alerts after two polls."""
     options, cause, expected = CAUSES[kind]
     failure = kind in FAILURES
     if failure:
@@ -130,7 +130,7 @@ async def test_each_kind(
 async def test_several_in_one_poll(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Each is an event of its own."""
+    """Each alert is a separate event."""
     hass.config_entries.async_update_entry(account, options={CONF_LOW_BALANCE: 50})
     await reload(hass, account)
     events = await arm(hass)
@@ -175,7 +175,7 @@ async def test_levels_once_in_a_period(
     freezer: FrozenDateTimeFactory,
     poll: Poll,
 ) -> None:
-    """Each is alerted by itself, in ascending order; a new period arms all of them."""
+    """Each level alerts once, in ascending order; a new period re-arms all levels."""
     events = await arm(hass)
     for spend, expected in (
         (450, [50, 80]),
@@ -202,7 +202,7 @@ async def test_levels_once_in_a_period(
 async def test_model_levels_arm_again(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A level is told again once the use has been ten points below, also over a reload."""
+    """A level re-arms once the usage is ten points below it, also across a reload."""
     events = await arm(hass)
     for used, expected in ((800, [80]), (701, []), (800, []), (700, []), (800, [80])):
         report(simulator, used=used)
@@ -216,7 +216,7 @@ async def test_model_levels_arm_again(
 async def test_models_that_were_not_chosen(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """They have no device, and alert nobody."""
+    """Models that are not selected have no device and no alerts."""
     hass.config_entries.async_update_entry(
         account, options={CONF_MODELS: ["qwen-plus"]}
     )
@@ -233,7 +233,7 @@ async def test_models_that_were_not_chosen(
 async def test_balance_arms_again(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A balance has to rise to 10 % above the threshold first, also over a reload."""
+    """The alert re-arms at 10 % above the threshold, also across a reload."""
     hass.config_entries.async_update_entry(account, options={CONF_LOW_BALANCE: "50.5"})
     await reload(hass, account)
     events = await arm(hass)
@@ -254,7 +254,7 @@ async def test_balance_arms_again(
 async def test_works_with_every_entity_disabled(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Triggers do not hang on entities."""
+    """Triggers do not depend on entities."""
     hass.config_entries.async_update_entry(entry, pref_disable_new_entities=True)
     events = await arm(hass)
     await setup(hass, entry)
@@ -276,7 +276,7 @@ async def test_second_account(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """Each has its own alerts, event entity and store; ids are never the same."""
+    """Each account has its own alerts, event entity, file and alert IDs."""
     async with Simulator() as elsewhere:
         elsewhere.body = answer("account")
         report(elsewhere, monthly_spend=100, used=100)
@@ -326,7 +326,7 @@ async def test_second_account(
 async def test_options_changed(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A level added or a budget changed tells only what is newly crossed."""
+    """A new level or budget alerts only what is newly crossed."""
     events = await arm(hass)
     report(simulator, monthly_spend=400)
     await poll()
@@ -350,7 +350,7 @@ async def test_options_changed(
     assert await choose(spend_levels=["50", "75", "80", "100"]) == []
     assert await choose(monthly_budget=450) == []
     assert await choose(monthly_budget=390) == spend_levels(100)
-    # With a budget under which a level is not reached, the level is armed again.
+    # A budget that is too large for a level re-arms the level.
     assert await choose(monthly_budget=450) == []
     assert await choose(monthly_budget=390) == spend_levels(100)
     assert await choose(low_balance=200) == [("balance_low", None)]
@@ -364,7 +364,7 @@ async def test_options_changed(
 async def test_renamed_account(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The name is the one that the account has now."""
+    """Alerts contain the current name of the account."""
     events = await arm(hass)
     hass.config_entries.async_update_entry(account, title="Work")
     await hass.async_block_till_done()

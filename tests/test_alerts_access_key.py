@@ -33,19 +33,19 @@ from .simulator import Fault, Simulator
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
 
 def bill(simulator: Simulator, amount: float) -> None:
-    """Bill more today, in CNY."""
+    """Increase today's bill by this amount in CNY."""
     simulator.account.adjust(simulator.account.today, "qwen-max", amount)
 
 
@@ -56,7 +56,7 @@ async def test_spend_of_the_bill(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """It counts where the API key reads none, and is kept before its poll ends."""
+    """The bill alerts if the API key reads no spend; the alert is stored in its poll."""
     events = await arm(hass)
     await setup(hass, with_access_key)
     trigger = events[-1].data["trigger"]
@@ -96,14 +96,14 @@ async def test_revoked_api_key_beside_a_bill(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """What the AccessKey reads is alerted all the same, also from the start."""
+    """Figures of the AccessKey alert even if the API key is rejected from the start."""
     events = await arm(hass)
     simulator.api_keys = set()
     await setup(hass, with_access_key)
     assert triggered(events) == spend_levels(50, 80)
     bill(simulator, 200)
     await poll(LONG)
-    # Two polls, in either order.
+    # Two polls, in any order.
     assert sorted(triggered(events)) == [
         ("api_key_rejected", None),
         ("spend_level_reached", 100),
@@ -117,7 +117,7 @@ async def test_throttled_api_key_beside_a_bill(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """A throttled start keeps back figures of an earlier run, not those of the bill."""
+    """After a throttled start, restored figures do not alert, but the bill does."""
     events = await arm(hass)
     simulator.fail(Fault.THROTTLED)
     await setup(hass, with_access_key)
@@ -132,7 +132,7 @@ async def test_sources_do_not_count_as_polls(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """What they read between two polls of the account does not make its failure last."""
+    """Polls of the sources do not count as polls of the account."""
     events = await arm(hass)
     await setup(hass, with_access_key)
     assert triggered(events) == spend_levels(50, 80)
@@ -154,7 +154,7 @@ async def test_failing_sources(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """They are not the account's failures, and when they are back it is no news."""
+    """Failing sources and their recovery do not alert as account failures."""
     events = await arm(hass)
     await setup(hass, with_access_key)
     assert triggered(events) == spend_levels(50, 80)
@@ -175,7 +175,7 @@ async def test_balance_and_models_of_an_access_key(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """The balance is that of the console, a model's use that of the last minute."""
+    """The balance of the console and a model's live load alert."""
     hass.config_entries.async_update_entry(
         with_access_key,
         options={
@@ -195,5 +195,5 @@ async def test_balance_and_models_of_an_access_key(
     model = by_kind[f"{DOMAIN}.model_level_reached"]
     assert model["model"] == "qwen-max"
     assert str(model["usage_pct"]) == state(hass, "load_pct", "qwen-max")
-    # Those that are not followed are nobody's business.
+    # Models that are not followed do not alert.
     assert "qwen-plus" not in {trigger["model"] for trigger in by_kind.values()}

@@ -1,4 +1,4 @@
-"""Alerts of failures, and what failures do to other alerts."""
+"""Alerts of failures, and the effect of failures on other alerts."""
 
 from copy import deepcopy
 from typing import Any
@@ -37,13 +37,13 @@ from .simulator import Fault, Simulator
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
@@ -57,7 +57,7 @@ async def test_recovered(
     poll: Poll,
     kind: str,
 ) -> None:
-    """What has been alerted is told once it has passed, at once; a hiccup never is."""
+    """The end of an alerted failure alerts at once; a single failed poll never does."""
     events = await arm(hass)
     CAUSES[kind][1](simulator)
     await poll(LONG)
@@ -75,7 +75,7 @@ async def test_recovered(
 async def test_recovered_while_home_assistant_was_down(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """That is told after the start; a failure that lasted over it is not again."""
+    """A recovery during downtime alerts after the start; an ongoing failure does not."""
     events = await arm(hass)
     simulator.fail(Fault.UNAUTHORIZED)
     await poll(LONG)
@@ -109,7 +109,7 @@ async def test_failure_that_outlasts_restarts(
 async def test_hiccups(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """One failed poll between good ones is nobody's business, however often."""
+    """A single failed poll does not alert, however often it happens."""
     events = await arm(hass)
     for _ in range(2):
         simulator.fail(Fault.SERVER_ERROR)
@@ -124,7 +124,7 @@ async def test_hiccups(
 async def test_one_failure_becomes_another(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The other one is told when it lasts as well, and each has passed in the end."""
+    """The second failure alerts if it lasts, and both recover."""
     events = await arm(hass)
     simulator.fail(Fault.SERVER_ERROR)
     await poll(LONG)
@@ -150,7 +150,7 @@ async def test_first_failure_is_kept_too(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """The second in a row counts, also if the process died between the two."""
+    """Two failed polls in a row alert even if Home Assistant restarts in between."""
     events = await arm(hass)
     simulator.fail(Fault.SERVER_ERROR)
     await poll()
@@ -170,7 +170,7 @@ async def test_failure_dies_between_sending_and_keeping(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """A failure, too, has the same id when it is repeated, and another the next time."""
+    """A repeated alert of a failure has the same ID; the next failure has another."""
     events = await arm(hass)
     simulator.fail(Fault.THROTTLED)
     await poll(LONG)
@@ -200,11 +200,11 @@ async def test_restored_figures_trigger_nothing(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """Throttled at a start, the figures of the last run are shown, and no news."""
+    """Figures restored after a throttled start do not alert."""
     report(simulator, monthly_spend=400, used=850)
     await poll()
     await unload(hass, account)
-    # As if nothing had been judged before.
+    # As if no alert was evaluated before.
     del kept[STORED]["data"]["alerts"]
     simulator.fail(Fault.THROTTLED)
     events = await arm(hass)
@@ -227,7 +227,7 @@ async def test_restored_figures_trigger_nothing(
 async def test_throttled_figures_repeat_nothing(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Figures that are kept while the service throttles are no news either."""
+    """Figures kept while the service throttles do not alert."""
     events = await arm(hass)
     report(simulator, monthly_spend=400, used=850)
     await poll()
@@ -244,7 +244,7 @@ async def test_throttled_figures_repeat_nothing(
 async def test_unknown_triggers_nothing(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Nor does it arm anything: when the figures are back they are no news."""
+    """Unknown figures neither alert nor re-arm anything."""
     hass.config_entries.async_update_entry(account, options={CONF_LOW_BALANCE: 50})
     await reload(hass, account)
     events = await arm(hass)
@@ -288,7 +288,7 @@ async def test_unknown_from_the_start(
 async def test_reauth(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A new key neither repeats nor loses anything, and is what has recovered."""
+    """A new key neither repeats nor loses an alert, and ends the failure."""
     events = await arm(hass)
     report(simulator, monthly_spend=400)
     await poll()

@@ -47,13 +47,13 @@ from .simulator import Simulator
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
@@ -61,7 +61,7 @@ async def simulator(simulator: Simulator) -> Simulator:
 async def test_restored_over_a_restart(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The last event is shown with all it said, at the time it was."""
+    """The last event is restored with its attributes and time."""
     report(simulator, monthly_spend=400)
     await poll()
     before = hass.states.get("event.model_studio_alerts")
@@ -85,7 +85,7 @@ async def test_neither_lost_nor_repeated(
     poll: Poll,
     again: Callable[..., Any],
 ) -> None:
-    """A reload and a restart repeat nothing, and what is crossed then is told."""
+    """A reload or restart repeats no alert, and levels crossed then alert."""
     events = await arm(hass)
     report(simulator, monthly_spend=400, used=850)
     await poll()
@@ -105,7 +105,7 @@ async def test_neither_lost_nor_repeated(
 async def test_crossed_in_an_outage(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """What was told before is not again after one; what was crossed in it is."""
+    """After an outage, old alerts do not repeat; levels crossed in the outage alert."""
     events = await arm(hass)
     report(simulator, monthly_spend=400)
     await poll()
@@ -129,7 +129,7 @@ async def test_crossed_while_home_assistant_was_down(
     kept: dict[str, Any],
     automation_first: bool,
 ) -> None:
-    """It is told once automations are armed, at the end of the start, and once only."""
+    """Levels crossed during downtime alert once, after automations are set up."""
     report(simulator, monthly_spend=400)
     await poll()
     await unload(hass, account)
@@ -142,7 +142,7 @@ async def test_crossed_while_home_assistant_was_down(
     else:
         await setup(hass, account)
         events = await arm(hass)
-    # Polls while others still start.
+    # Polls while other integrations still start.
     await poll()
     await poll()
     assert levels_kept(kept) == ["50", "80"]
@@ -161,7 +161,7 @@ async def test_crossed_while_home_assistant_was_down(
 async def test_crossed_while_home_assistant_stops(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Automations may have stopped then: it is told by the next run."""
+    """A level crossed while Home Assistant stops alerts after the restart."""
     events = await arm(hass)
     report(simulator, monthly_spend=400)
     hass.set_state(CoreState.stopping)
@@ -175,7 +175,7 @@ async def test_crossed_while_home_assistant_stops(
 async def test_unloaded_before_the_start_ends(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """An account that is stopped judges nothing any more; started again, it does once."""
+    """An unloaded account does not alert; after the next set-up, it alerts once."""
     await unload(hass, account)
     report(simulator, monthly_spend=400)
     hass.set_state(CoreState.not_running)
@@ -191,7 +191,7 @@ async def test_unloaded_before_the_start_ends(
 async def test_crossed_in_a_reload(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Conditions and actions of what it runs find the account, as with any poll."""
+    """Actions of an automation triggered in a reload can use the account."""
     events = async_capture_events(hass, "triggered")
     automation = {
         "triggers": at_level(80),
@@ -220,7 +220,7 @@ async def test_crossed_in_a_reload(
 async def test_crossed_while_the_account_is_unloaded(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """When its entities are gone nothing is told: the event would not show it."""
+    """Nothing alerts once the entities are gone, as the event entity can't show it."""
     events = await arm(hass)
     report(simulator, monthly_spend=400)
     entity, quotas = entity_id(hass, "alerts"), account.runtime_data.quotas
@@ -248,7 +248,7 @@ async def test_stored_after_it_was_sent(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """Sent first: a process that dies in between repeats an alert and loses none."""
+    """An alert is sent before it is stored, so a crash may repeat it but not lose it."""
     await poll()
     when_sent: list[Any] = []
 
@@ -274,7 +274,7 @@ async def test_dies_between_sending_and_keeping(
     kept: dict[str, Any],
     kind: str,
 ) -> None:
-    """Then it is repeated with the same id, by which it can be told from a new one."""
+    """After a crash, the alert repeats with the same ID, so it can be recognized."""
     options, cause, alerts = CAUSES[kind]
     hass.config_entries.async_update_entry(account, options=options)
     await reload(hass, account)

@@ -1,4 +1,4 @@
-"""Polling: its pace, and what each failure means for status, figures and log."""
+"""Polling: its interval, and the effect of each failure on status, figures and log."""
 
 from datetime import datetime
 from typing import Any
@@ -79,7 +79,7 @@ GONE = [STATE_UNAVAILABLE] * 4
 async def test_polls_every_30_seconds(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """A poll is one request, every 30 s, whose figures replace the last ones."""
+    """A poll is one request every 30 seconds, and updates the figures."""
     assert len(simulator.requests) == 1
     simulator.body["data"]["tokens_used"] = 75_060_001
     await poll(28)
@@ -93,7 +93,7 @@ async def test_polls_every_30_seconds(
 async def test_nothing_new_writes_nothing(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """An unchanged answer writes no state; a changed figure writes its own alone."""
+    """An unchanged answer writes no state; a changed figure writes only its own."""
 
     def written() -> dict[str, datetime]:
         return {
@@ -125,7 +125,7 @@ async def test_failure_while_running(
     fault: Fault,
     status: str,
 ) -> None:
-    """A failure shows in the status, is logged once, and ends with the next answer."""
+    """A failure changes the status, is logged once, and ends with the next answer."""
     assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
     simulator.fail(fault)
     for _ in range(3):
@@ -154,7 +154,7 @@ async def test_failure_at_start(
     fault: Fault,
     status: str,
 ) -> None:
-    """An account whose service fails at a restart loads all the same, and says so."""
+    """A known account loads even if the service fails, and shows the failure."""
     assert await hass.config_entries.async_unload(account.entry_id)
     simulator.fail(fault)
     await setup(hass, account)
@@ -173,7 +173,7 @@ async def test_failure_at_start(
 async def test_service_stopped(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A service that is not there is an error until it is."""
+    """The status is `error` while nothing listens."""
     await simulator.stop()
     await poll()
     assert (status_states(hass), figures(hass)) == (STATUS_STATES["error"], GONE)
@@ -183,10 +183,10 @@ async def test_service_stopped(
 
 
 @pytest.mark.usefixtures("account")
-async def test_one_hiccup_is_retried_at_once(
+async def test_broken_connection_is_retried_at_once(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """A connection that breaks once is tried again within the poll: nobody notices."""
+    """A connection that breaks once is retried within the poll, without any change."""
     changed = async_capture_events(hass, EVENT_STATE_CHANGED)
     simulator.fail(Fault.RESET, times=1)
     await poll()
@@ -199,7 +199,7 @@ async def test_one_hiccup_is_retried_at_once(
 async def test_one_failure_becomes_another(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """What is wrong now is told, though the log has its one line already."""
+    """The status follows the current failure, without another log line."""
     for fault, status in (
         (Fault.SERVER_ERROR, "error"),
         (Fault.THROTTLED, "limited"),
@@ -224,7 +224,7 @@ async def test_throttled_at_start_with_nothing_to_keep(
     simulator: Simulator,
     stored: str | None,
 ) -> None:
-    """Without figures of an earlier run there are none to keep."""
+    """Without figures of an earlier run, all are unavailable."""
     await hass.config_entries.async_unload(account.entry_id)
     hass_storage[f"{DOMAIN}.account"]["data"]["answer"] = stored
     simulator.fail(Fault.THROTTLED)
@@ -240,7 +240,7 @@ async def test_throttled_over_midnight(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """What is of a day that is over is unknown at once, though the next poll is far off."""
+    """A day's figure is unknown at midnight, long before the next poll."""
     freezer.move_to("2026-08-15 15:58:00+00:00")
     await setup(hass, entry)
     simulator.fail(Fault.THROTTLED, retry_after=3600)
@@ -267,7 +267,7 @@ async def test_throttled_over_the_end_of_a_period(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """What is of a period that is over is unknown, and what follows from it, also later."""
+    """Figures of a period that is over are unknown, also after a reload."""
     freezer.move_to("2026-08-31 15:58:00+00:00")
     await setup(hass, entry)
     simulator.fail(Fault.THROTTLED)
@@ -294,7 +294,7 @@ async def test_throttled_over_the_end_of_a_period(
 
 
 async def due(simulator: Simulator, poll: Poll, seconds: float) -> None:
-    """Check that the next poll comes after so many seconds, and not before."""
+    """Check that the next poll is after this many seconds, and not earlier."""
     before = len(simulator.requests)
     await poll(seconds - 2)
     assert len(simulator.requests) == before
@@ -307,7 +307,7 @@ async def due(simulator: Simulator, poll: Poll, seconds: float) -> None:
 async def test_throttled_without_advice_backs_off(
     simulator: Simulator, poll: Poll
 ) -> None:
-    """Without Retry-After the wait doubles from 1 to 15 minutes, and starts afresh."""
+    """Without Retry-After, the wait doubles from 1 to 15 minutes; a success resets it."""
     simulator.fail(Fault.THROTTLED)
     await poll()
     for seconds in (60, 120, 240, 480, 900, 900):
@@ -319,10 +319,10 @@ async def test_throttled_without_advice_backs_off(
 
 @pytest.mark.logs(FAILED_POLL)
 @pytest.mark.usefixtures("account")
-async def test_back_off_starts_afresh_after_another_failure(
+async def test_another_failure_resets_the_back_off(
     simulator: Simulator, poll: Poll
 ) -> None:
-    """Throttling that was interrupted by another failure is new throttling."""
+    """Another failure in between resets the back-off."""
     simulator.fail(Fault.THROTTLED)
     await poll()
     await due(simulator, poll, 60)
@@ -348,10 +348,10 @@ async def test_back_off_starts_afresh_after_another_failure(
     ],
 )
 @pytest.mark.usefixtures("account")
-async def test_throttled_waits_as_told(
+async def test_throttled_waits_for_retry_after(
     simulator: Simulator, poll: Poll, retry_after: int | str, seconds: int
 ) -> None:
-    """Retry-After is waited for, up to an hour; nonsense is as if there were none."""
+    """Retry-After is respected up to an hour; invalid values are ignored."""
     simulator.fail(Fault.THROTTLED, retry_after=retry_after)
     await poll()
     await due(simulator, poll, seconds)
@@ -362,7 +362,7 @@ async def test_throttled_waits_as_told(
 async def test_rejected_key_is_tried_every_5_minutes(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """Polling goes on slower, reauth is asked for once, and the key may work again."""
+    """Polls continue every 5 minutes with one reauth flow, until the key works again."""
     simulator.fail(Fault.UNAUTHORIZED)
     await poll()
     await due(simulator, poll, 300)
@@ -382,7 +382,7 @@ async def test_rejected_key_is_tried_every_5_minutes(
 async def test_reauth_is_asked_for_again_after_a_recovery(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """A key that is rejected another time is another matter."""
+    """A key that is rejected again after a recovery starts another reauth flow."""
     for _ in range(2):
         simulator.fail(Fault.UNAUTHORIZED)
         await poll()
@@ -396,7 +396,7 @@ async def test_reauth_is_asked_for_again_after_a_recovery(
 async def test_reauth_waits_for_a_reconfiguration(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Who reconfigures is not asked for a key at the same time, but afterwards."""
+    """During a reconfiguration, no reauth flow starts; afterwards, it does."""
     flow = await account.start_reconfigure_flow(hass)
     simulator.fail(Fault.UNAUTHORIZED)
     await poll()
@@ -436,7 +436,7 @@ async def test_poll_that_ends_after_the_unload(
 async def test_key_revoked_while_down(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The new key, given in the flow that was asked for, brings all of it back."""
+    """A new key entered in the reauth flow restores everything."""
     await hass.config_entries.async_unload(account.entry_id)
     simulator.api_keys = {"sk-new"}
     await setup(hass, account)
@@ -458,7 +458,7 @@ async def test_environment_variable_gone(
     simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An entry on a variable says in plain words that it is gone, and asks nobody."""
+    """A missing environment variable is reported without a request."""
     monkeypatch.setenv("DASHSCOPE_API_KEY", API_KEY)
     entry = MockConfigEntry(
         domain=DOMAIN,
@@ -494,7 +494,7 @@ async def test_service_that_repeats_the_key(
     poll: Poll,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A key in the service's own words reaches neither state nor log."""
+    """A key repeated in the service's message is in neither state nor log."""
     simulator.fail(Fault.SERVER_ERROR, message=f"no luck with {API_KEY} today")
     await poll()
     assert "no luck with **REDACTED** today" in attributes(hass, "status")["message"]
@@ -503,8 +503,8 @@ async def test_service_that_repeats_the_key(
 
 @pytest.mark.logs(r"ERROR .* Unexpected error fetching Model Studio data")
 @pytest.mark.usefixtures("account")
-async def test_unforeseen_error(hass: HomeAssistant, poll: Poll) -> None:
-    """What nobody foresaw is an error too, and the next good poll ends it."""
+async def test_unexpected_error(hass: HomeAssistant, poll: Poll) -> None:
+    """An unexpected exception is an error, and the next good poll ends it."""
     with patch(
         "custom_components.alibaba_cloud.model_studio.ModelStudioClient.get_account",
         side_effect=RuntimeError,
@@ -519,7 +519,7 @@ async def test_unforeseen_error(hass: HomeAssistant, poll: Poll) -> None:
 async def test_metric_that_goes_missing_is_unknown(
     hass: HomeAssistant, simulator: Simulator, poll: Poll, account: MockConfigEntry
 ) -> None:
-    """A figure once reported stays as an entity, also over a restart; never as 0."""
+    """The entity of a missing figure stays, also after a restart, and is unknown."""
     del simulator.body["data"]["tokens_used"]
     simulator.body["data"]["monthly_spend"] = None
     del simulator.body["data"]["models"][0]["used"]
@@ -538,7 +538,7 @@ async def test_metric_that_comes_later(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """An entity exists from when its figure is first reported."""
+    """An entity exists once its figure is reported."""
     freezer.move_to(NOW)
     data = simulator.body["data"]
     limit = data.pop("spend_limit")

@@ -79,9 +79,9 @@ HOST: Final = "127.0.0.1"
 SECRET: Final = bytes(16)
 NEW_KEY: Final = "sk-another"
 SHORT: Final = 0.05
-"""Seconds in which a service answers that never does."""
+"""Time-out in seconds for services that never answer."""
 FLAT: Final = 64 * 1024 * 1024
-"""Bytes that no answer costs."""
+"""Memory in bytes that no answer may need."""
 
 
 def each(column: Column) -> pytest.MarkDecorator:
@@ -93,7 +93,7 @@ def each(column: Column) -> pytest.MarkDecorator:
 
 @contextmanager
 def _flat() -> Iterator[None]:
-    """Check that memory stays flat; what the simulator makes once does not count."""
+    """Check the peak of memory; what the simulator creates once does not count."""
     faults._huge()
     many_models()
     tracemalloc.start()
@@ -106,7 +106,7 @@ def _flat() -> Iterator[None]:
 
 
 def _pre_shared(protocol: int) -> ssl.SSLContext:
-    """Return one side of TLS that needs no certificate: both know a secret."""
+    """Return a TLS context with a pre-shared key, which needs no certificate."""
     context = ssl.SSLContext(protocol)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -120,19 +120,19 @@ def _pre_shared(protocol: int) -> ssl.SSLContext:
 
 
 class Names(asyncio.DatagramProtocol):
-    """A name server to which all names are this machine, until there are none."""
+    """A name server that resolves all names to the loopback address, or none."""
 
     known = True
     _transport: asyncio.DatagramTransport
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what to answer through."""
+        """Keep the transport."""
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     @override
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        """Answer a query for an IPv4 address; of other kinds there are none."""
+        """Answer a query for an IPv4 address; other queries get an empty answer."""
         end = data.index(b"\0", 12) + 5
         asked = data[12:end]
         addresses = b""
@@ -144,12 +144,12 @@ class Names(asyncio.DatagramProtocol):
 
 
 class Service:
-    """The simulator, which fails as a row says, or the way there does."""
+    """The simulator, or the connection to it, which fails as in a row."""
 
     def __init__(
         self, row: Row, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Keep what fails, and what does not yet."""
+        """Initialize without a failure."""
         self._row = row
         self._simulator = simulator
         self._monkeypatch = monkeypatch
@@ -159,14 +159,14 @@ class Service:
 
     @property
     def base_url(self) -> str:
-        """Where an account is, by name and over TLS if that is what breaks."""
+        """The base URL; with a host name and TLS if the row breaks one of them."""
         if self._port:
             return f"https://service.test:{self._port}/api/v1"
         return self._simulator.base_url
 
     @asynccontextmanager
     async def at_a_name(self, hass: HomeAssistant) -> AsyncIterator[None]:
-        """Have Home Assistant's HTTP session find the service by name and over TLS.
+        """Let Home Assistant's HTTP session reach the service by name and over TLS.
 
         The framework of these tests lets no name be looked up: it is asked of a name
         server here.
@@ -189,19 +189,19 @@ class Service:
         transport.close()
 
     async def _open(self, tls: ssl.SSLContext | None) -> None:
-        """Listen, at the same port as before."""
+        """Listen at the same port as before."""
         self._front = RawTestServer(self._simulator._handle, host=HOST, port=self._port)
         await self._front.start_server(ssl=tls)
         self._port = self._front.port
 
     async def _close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._front:
             await self._front.close()
 
     @asynccontextmanager
     async def broken(self) -> AsyncIterator[None]:
-        """Fail for a while."""
+        """Fail as in the row within this context."""
         row, simulator = self._row, self._simulator
         with (
             self._monkeypatch.context() as patch,
@@ -256,7 +256,7 @@ def added(
     row: Row,
     service: Service,
 ) -> MockConfigEntry:
-    """Return an account at the service, not yet set up."""
+    """Return an account at the service that is not set up."""
     hass.config_entries.async_update_entry(
         entry,
         data={**entry.data, CONF_BASE_URL: service.base_url},
@@ -267,21 +267,21 @@ def added(
 
 @pytest.fixture
 async def running(hass: HomeAssistant, added: MockConfigEntry) -> MockConfigEntry:
-    """Return an account that is set up, and read once."""
+    """Return an account that is set up and polled once."""
     await setup(hass, added)
     return added
 
 
 @pytest.fixture
 def one_line(request: pytest.FixtureRequest, row: Row) -> None:
-    """Expect a failure to be logged, once."""
+    """Expect one log line if the row is a failure."""
     if row.error:
         request.node.add_marker(pytest.mark.logs(FAILED_POLL))
 
 
 @pytest.fixture(scope="session")
 def matrix() -> dict[tuple[str, Column], str]:
-    """Return the cells that were seen in this run, of which there may be few."""
+    """Return the cells observed in this run; a run may test only a few."""
     return {}
 
 
@@ -295,13 +295,13 @@ def cell(
     caplog: pytest.LogCaptureFixture,
     matrix: dict[tuple[str, Column], str],
 ) -> Iterator[Cell]:
-    """Return what takes down a cell, and check in the end what goes for all of them."""
+    """Return a function that records a cell; afterwards, check what holds for all rows."""
 
-    def take_down(column: Column, text: str) -> None:
+    def record(column: Column, text: str) -> None:
         matrix[row.name, column] = text
         assert text == row.cells[column]
 
-    yield take_down
+    yield record
     assert simulator.redirect_target_hits == 0
     assert not any(
         record.exc_info and record.levelno >= logging.WARNING
@@ -310,7 +310,7 @@ def cell(
 
 
 def issues(hass: HomeAssistant) -> list[str | None]:
-    """Return what Repairs says of accounts."""
+    """Return the translation keys of the issues."""
     return [
         issue.translation_key
         for issue in ir.async_get(hass).issues.values()
@@ -325,7 +325,7 @@ def check(
     expected: list[str | None],
     before: tuple[str, ...] = (),
 ) -> str:
-    """Check all that is seen of an account while a row lasts, and return it in short."""
+    """Check what an account shows while a row lasts, and return the cell."""
     assert entry.state is ConfigEntryState.LOADED
     assert status_states(hass, entry.entry_id) == STATUS_STATES[row.status]
     assert figures(hass, entry.entry_id) == expected
@@ -344,7 +344,7 @@ def check(
 
 
 def check_recovered(hass: HomeAssistant, entry: ConfigEntry, row: Row) -> None:
-    """Check that nothing is left of it."""
+    """Check that the account is as it was before the fault."""
     assert status_states(hass, entry.entry_id) == STATUS_STATES["ok"]
     assert figures(hass, entry.entry_id) == FIGURES
     assert attributes(hass, "status", account=entry.entry_id)["message"] is None
@@ -356,14 +356,14 @@ def check_recovered(hass: HomeAssistant, entry: ConfigEntry, row: Row) -> None:
 async def submit(
     hass: HomeAssistant, form: ConfigFlowResult, **user_input: str
 ) -> ConfigFlowResult:
-    """Fill in a form, and let what comes of it settle."""
+    """Submit a form, and wait until Home Assistant is idle."""
     result = await hass.config_entries.flow.async_configure(form["flow_id"], user_input)
     await hass.async_block_till_done(wait_background_tasks=True)
     return result
 
 
 async def check_form(hass: HomeAssistant, result: ConfigFlowResult, row: Row) -> str:
-    """Check what comes of a form while a row lasts, and return it in short."""
+    """Check the result of a form while a row lasts, and return the cell."""
     if not row.error:
         assert result["type"] is not FlowResultType.FORM
         return form_cell("")
@@ -371,7 +371,7 @@ async def check_form(hass: HomeAssistant, result: ConfigFlowResult, row: Row) ->
     assert errors is not None and placeholders is not None
     assert row.words in placeholders["error"]
     texts = await async_get_translations(hass, "en", "config", [DOMAIN])
-    # Raises where the text, or what is to stand in it, is missing.
+    # Raises if the text or one of its placeholders is missing.
     texts[f"component.{DOMAIN}.config.error.{errors['base']}"].format_map(placeholders)
     assert list(errors) == ["base"]
     return form_cell(errors["base"])
@@ -387,7 +387,7 @@ async def test_start(
     real_time_poll: Poll,
     cell: Cell,
 ) -> None:
-    """A known account whose first poll fails is there, and makes nothing up."""
+    """A known account loads even if its first poll fails, without figures."""
     async with service.broken():
         await setup(hass, added)
         cell(Column.FIRST, check(hass, added, row, row.first))
@@ -405,7 +405,7 @@ async def test_running(
     real_time_poll: Poll,
     cell: Cell,
 ) -> None:
-    """A poll that fails shows; the next good one ends it."""
+    """A failed poll changes the status; the next good poll restores it."""
     async with service.broken():
         await real_time_poll()
         cell(Column.RUNNING, check(hass, running, row, row.later, MODELS))
@@ -422,7 +422,7 @@ async def test_config_flow(
     real_time_poll: Poll,
     cell: Cell,
 ) -> None:
-    """A form says what is wrong, and can be submitted again."""
+    """A form shows the error, and can be submitted again."""
     form = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}
     )
@@ -451,11 +451,11 @@ async def test_reauth(
     real_time_poll: Poll,
     cell: Cell,
 ) -> None:
-    """Another key is taken once the service says that it is good."""
+    """A new key is accepted once the service accepts it."""
     simulator.api_keys |= {NEW_KEY}
     form = await running.start_reauth_flow(hass)
     typed = {CONF_API_KEY: NEW_KEY}
-    text = await mended(hass, row, service, running, real_time_poll, form, typed)
+    text = await complete(hass, row, service, running, real_time_poll, form, typed)
     cell(Column.REAUTH, text)
 
 
@@ -469,17 +469,17 @@ async def test_reconfigure(
     real_time_poll: Poll,
     cell: Cell,
 ) -> None:
-    """Other settings are taken once the service answers to them."""
+    """New settings are accepted once the service answers."""
     simulator.api_keys |= {NEW_KEY}
     menu = await running.start_reconfigure_flow(hass)
     form = await submit(hass, menu, next_step_id="api_key")
     form = await submit(hass, form, api_key=NEW_KEY, base_url="url")
     typed = {CONF_URL: service.base_url}
-    text = await mended(hass, row, service, running, real_time_poll, form, typed)
+    text = await complete(hass, row, service, running, real_time_poll, form, typed)
     cell(Column.RECONFIGURE, text)
 
 
-async def mended(
+async def complete(
     hass: HomeAssistant,
     row: Row,
     service: Service,
@@ -488,7 +488,7 @@ async def mended(
     form: ConfigFlowResult,
     typed: dict[str, str],
 ) -> str:
-    """Submit a form of an account that works, and go on to the good end.
+    """Submit a form of a working account, and complete the flow.
 
     Return what came of it while a row lasted.
     """
@@ -523,7 +523,7 @@ async def test_options_flow(
     real_time_poll: Poll,
     cell: Cell,
 ) -> None:
-    """The options open with what was read last, and ask for nothing."""
+    """The options open with the last models read, without a request."""
     options = hass.config_entries.options
     async with service.broken():
         await real_time_poll()
@@ -541,7 +541,7 @@ async def test_options_flow(
 
 
 def test_page_shows_the_matrix(matrix: dict[tuple[str, Column], str]) -> None:
-    """What it shows is what is expected of all cells, and was seen of those that ran."""
+    """The page shows the expected cells, and the tests that ran observed the same."""
     assert len({row.name for row in ROWS}) == len(ROWS)
     table = render(CELLS | matrix)
     text = PAGE.read_text()

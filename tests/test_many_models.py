@@ -1,4 +1,4 @@
-"""Hundreds of models, several accounts: what is new takes turns with all else.
+"""Hundreds of models and several accounts: updates do not block the event loop.
 
 And what a Home Assistant that was killed has left of some of the models.
 """
@@ -64,10 +64,10 @@ def turns(hass: HomeAssistant) -> Iterator[list[int]]:
     stop()
 
 
-async def test_entities_are_added_in_turns(
+async def test_entities_are_added_in_portions(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The first set-up of many models does not hold up everything else."""
+    """The first set-up of many models does not block the event loop."""
     simulator.body = many_models()
     with turns(hass) as written:
         await setup(hass, entry)
@@ -79,7 +79,7 @@ async def test_entities_are_added_in_turns(
 async def test_unload_while_entities_are_added(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The rest comes with the next set-up; nothing is added meanwhile."""
+    """After an unload, no more entities are added; the next set-up adds the rest."""
     simulator.body = many_models()
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert state(hass, "used", MODELS[-1]) is None
@@ -93,10 +93,10 @@ async def test_unload_while_entities_are_added(
 
 
 @pytest.mark.logs("ERROR .* Error fetching Model Studio data")
-async def test_models_are_told_in_turns(
+async def test_models_are_updated_in_portions(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Nor do an outage and its end, which concern all models at once."""
+    """An outage updates all models in portions."""
     simulator.body = many_models()
     await poll()
     simulator.fail(Fault.SERVER_ERROR)
@@ -154,7 +154,7 @@ async def test_listener_that_fails_or_is_removed(
 async def test_entities_that_outlasted_their_device(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """They go, but for those of models that are still there; never unread."""
+    """Entities of missing models are removed once the models are read."""
     registry = er.async_get(hass)
     for name in ("qwen-max", "gone"):
         registry.async_get_or_create(
@@ -173,7 +173,7 @@ async def test_entities_that_outlasted_their_device(
 async def test_model_that_returns_with_many_others(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """What is alerted of it is for its device, which is there by then."""
+    """An alert of a model that returns reaches the trigger for its device."""
     simulator.body = many_models()
     await setup(hass, entry)
     registry = dr.async_get(hass)
@@ -212,7 +212,7 @@ def devices(hass: HomeAssistant) -> set[str | None]:
 async def removing(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> MockConfigEntry:
-    """Return an account that has lost all its models but the last, and removes them."""
+    """Return an account that is removing all its models except the last."""
     simulator.body = many_models()
     await setup(hass, entry)
     simulator.body = many_models()
@@ -222,10 +222,10 @@ async def removing(
     return entry
 
 
-async def test_models_are_removed_in_turns(
+async def test_models_are_removed_in_portions(
     hass: HomeAssistant, removing: MockConfigEntry
 ) -> None:
-    """Hundreds that vanish at once do not hold up everything else."""
+    """Removing hundreds of models does not block the event loop."""
     left, turns = len(devices(hass)), 0
     while left > 1:
         before, left = left, len(devices(hass))
@@ -242,7 +242,7 @@ async def test_models_are_removed_in_turns(
 async def test_models_return_while_they_are_removed(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """Those whose turn has not come stay; those that are removed come back."""
+    """Models that return during the removal stay or come back."""
     simulator.body = many_models()
     del simulator.body["data"]["models"][100:150]
     await poll()
@@ -254,7 +254,7 @@ async def test_models_return_while_they_are_removed(
 async def test_device_is_removed_by_hand_meanwhile(
     hass: HomeAssistant, removing: MockConfigEntry
 ) -> None:
-    """The others are removed all the same."""
+    """Devices that the user removes meanwhile do not stop the removal."""
     registry = dr.async_get(hass)
     for name in MODELS[100:102]:
         device = registry.async_get_child_device_by_identifier(
@@ -269,7 +269,7 @@ async def test_device_is_removed_by_hand_meanwhile(
 async def test_unload_while_models_are_removed(
     hass: HomeAssistant, removing: MockConfigEntry
 ) -> None:
-    """The rest is removed after the next set-up."""
+    """After an unload, the next set-up removes the rest."""
     assert await hass.config_entries.async_unload(removing.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
     assert len(devices(hass)) > 1
@@ -282,7 +282,7 @@ async def test_unload_while_models_are_removed(
 async def test_outage_while_models_are_removed(
     hass: HomeAssistant, removing: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """What a complete answer has said still holds."""
+    """An outage does not stop the removal."""
     simulator.fail(Fault.SERVER_ERROR)
     await removing.runtime_data.quotas.async_refresh()
     await hass.async_block_till_done(wait_background_tasks=True)

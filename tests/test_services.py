@@ -42,7 +42,7 @@ async def test_get_usage_of_models(
 async def test_get_usage_of_limits(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Only followed models are returned, unless all are asked for."""
+    """Only followed models are returned, unless all are requested."""
     simulator.body = None
     simulator.account.answer = "limits"
     followed, other = (model.name for model in simulator.account.models[:2])
@@ -98,7 +98,7 @@ async def test_no_such_model(hass: HomeAssistant) -> None:
 @pytest.mark.parametrize("config_entry_id", ["nobody", ""])
 @pytest.mark.usefixtures("account")
 async def test_no_such_account(hass: HomeAssistant, config_entry_id: str) -> None:
-    """It says so, too."""
+    """An unknown account is an error."""
     with pytest.raises(ServiceValidationError) as err:
         await get_usage(hass, config_entry_id=config_entry_id)
     assert err.value.translation_key == "service_config_entry_not_found"
@@ -108,7 +108,7 @@ async def test_no_such_account(hass: HomeAssistant, config_entry_id: str) -> Non
 async def test_nothing_read_yet(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The reason is given."""
+    """The error contains the reason."""
     simulator.fail(Fault.ARREARAGE)
     await setup(hass, entry)
     with pytest.raises(HomeAssistantError, match="Arrearage") as err:

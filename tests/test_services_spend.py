@@ -33,7 +33,7 @@ def entry(
 
 
 async def get_spend(hass: HomeAssistant, **data: Any) -> Any:
-    """Call the action."""
+    """Return the response of the action."""
     return await hass.services.async_call(
         DOMAIN,
         "get_spend",
@@ -52,7 +52,7 @@ async def test_get_spend(
     period: str,
     group_by: str,
 ) -> None:
-    """All that is told adds up to what the account was billed."""
+    """All groups and periods add up to the bill of the account."""
     simulator.account.extra_models = 40
     spend = await get_spend(
         hass,
@@ -68,10 +68,10 @@ async def test_get_spend(
     periods = spend["periods"]
     assert len(periods) == (4 if period == "month" else 106)
     assert periods[0]["start"] == "2026-05-01"
-    for told in periods:
-        amounts = [Decimal(str(group["amount"])) for group in told["groups"]]
-        assert sum(amounts) == Decimal(str(told["amount"]))
-    assert sum(Decimal(str(told["amount"])) for told in periods) == billed
+    for part in periods:
+        amounts = [Decimal(str(group["amount"])) for group in part["groups"]]
+        assert sum(amounts) == Decimal(str(part["amount"]))
+    assert sum(Decimal(str(part["amount"])) for part in periods) == billed
     if group_by == "model":
         assert len(periods[0]["groups"]) > 45
         assert {"qwen-max", "billed-model-40"} <= {
@@ -82,10 +82,10 @@ async def test_get_spend(
 async def test_get_spend_until_today(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
-    """By day and model, without being told."""
+    """By default, the spend is returned until today, by day and model."""
     spend = await get_spend(hass, start_date="2026-08-01")
     assert spend["total"] == float(state(hass, "monthly_spend") or 0)
-    assert [told["start"] for told in spend["periods"]][-1] == "2026-08-15"
+    assert [part["start"] for part in spend["periods"]][-1] == "2026-08-15"
     assert spend["periods"][-1]["amount"] == float(state(hass, "daily_spend") or 0)
 
 
@@ -177,7 +177,7 @@ async def test_get_spend_until_the_last_day_there_is(
     start: str,
     known: bool,
 ) -> None:
-    """Nothing is billed there, and a range that is too long is refused all the same."""
+    """The last possible dates are accepted, unless the range is too long."""
     await setup(hass, entry)
     dates = {"start_date": start, "end_date": "9999-12-31", "period": period}
     if known:
@@ -194,7 +194,7 @@ async def test_get_spend_by_default(
     entry: MockConfigEntry,
     simulator: Simulator,
 ) -> None:
-    """It returns this month of the billing time zone, with numbers as amounts."""
+    """The default is this month in the billing time zone; amounts are numbers."""
     # It is the first of September in Beijing.
     freezer.move_to("2026-08-31 17:00:00+00:00")
     await setup(hass, entry)
@@ -228,7 +228,7 @@ async def test_get_spend_of_groups_without_a_key(
     not_assigned: str,
     others: str,
 ) -> None:
-    """Their key is null, and their name is one to read."""
+    """Groups without a key have a null key and a readable name."""
     hass.config.language = language
     await setup(hass, entry)
     simulator.trend_body = {

@@ -1,4 +1,4 @@
-"""What is stored of an account: damaged, unreadable, from elsewhere, removed."""
+"""The stored state of an account: damaged, of another host or version, removed."""
 
 import asyncio
 from collections.abc import Iterator
@@ -46,13 +46,13 @@ from .simulator import Simulator
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
@@ -65,7 +65,7 @@ async def test_removed_account(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """Nothing is left of it on the disk; automations on it stay valid and silent."""
+    """The file is removed; automations stay valid and do not trigger."""
     device_id = device(hass, account)
     trigger = {**EVERY_TRIGGER[0], "target": {"device_id": [device_id]}}
     events = await arm(hass, trigger)
@@ -96,7 +96,7 @@ async def test_removed_in_the_middle_of_a_poll(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """What comes after says nothing, and leaves nothing."""
+    """An answer after the removal triggers nothing and stores nothing."""
     events = await arm(hass)
     report(simulator, monthly_spend=400)
     body = simulator.body
@@ -124,7 +124,7 @@ async def test_days_are_those_of_a_host(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """What was seen elsewhere is another account's."""
+    """Figures of another host are those of another account."""
     freezer.move_to(noon(10))
     report(simulator, daily_spend=5, monthly_spend=95)
     await setup(hass, entry)
@@ -161,7 +161,7 @@ async def test_damaged_part(
     part: str,
     damaged: Any,
 ) -> None:
-    """A part that can't be read begins anew; the others stay as they were."""
+    """A damaged part starts empty; the other parts stay."""
     freezer.move_to(noon(10))
     hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 260})
     report(simulator, daily_spend=5, monthly_spend=95)
@@ -171,7 +171,7 @@ async def test_damaged_part(
     kept[STORED]["data"][part] = damaged
     events = await arm(hass)
     await setup(hass, entry)
-    # What was shown last has no part that must be there.
+    # All of `shown` is optional.
     readable = part == "shown" and damaged in DAMAGED[1:3]
     logged = [
         record.getMessage()
@@ -191,7 +191,7 @@ async def test_damaged_part(
 
 
 def replaced(value: Any, by: Any) -> Iterator[Any]:
-    """Yield a stored value once for each value in it, with that one replaced."""
+    """Yield copies of a stored value, each with one of its values replaced."""
     yield by
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -217,7 +217,7 @@ async def test_damaged_anywhere(
     caplog: pytest.LogCaptureFixture,
     damaged: Any,
 ) -> None:
-    """Whatever stands in place of a value, the account is set up and polled."""
+    """The account is set up and polled with any value damaged."""
     freezer.move_to(noon(10))
     hass.config_entries.async_update_entry(entry, options={CONF_LOW_BALANCE: 500})
     report(simulator, daily_spend=5, monthly_spend=405, used=900)
@@ -246,7 +246,7 @@ async def test_damaged_whole(
     caplog: pytest.LogCaptureFixture,
     damaged: Any,
 ) -> None:
-    """An account whose data is no object begins anew."""
+    """An account whose stored data is not an object starts empty."""
     await unload(hass, account)
     kept[STORED]["data"] = damaged
     await setup(hass, account)
@@ -260,7 +260,7 @@ async def test_damaged_whole(
 async def test_stored_by_a_later_version(
     hass: HomeAssistant, account: MockConfigEntry, kept: dict[str, Any]
 ) -> None:
-    """It is left as it is, and said."""
+    """A file of a later version is not changed, and the set-up fails with the reason."""
     await unload(hass, account)
     kept[STORED]["version"] = 2
     before = deepcopy(kept[STORED])
@@ -275,7 +275,7 @@ async def test_news_while_it_is_written(
     with_access_key: MockConfigEntry,
     hass_storage: dict[str, Any],
 ) -> None:
-    """What comes then is yet to be written."""
+    """A change during a write is written later."""
     await setup(hass, with_access_key)
     store = with_access_key.runtime_data.store
     saving = hass.async_create_task(store.async_save())
@@ -294,7 +294,7 @@ async def test_stored_by_an_earlier_version(
     simulator: Simulator,
     kept: dict[str, Any],
 ) -> None:
-    """It knew of no days and of no alerts."""
+    """A file without days and alerts is read."""
     await unload(hass, account)
     for key in ("days", "alerts", "history"):
         del kept[STORED]["data"][key]

@@ -1,4 +1,4 @@
-"""Targets of triggers and conditions: which accounts and models they stand for."""
+"""Targets of triggers and conditions, and the accounts and models they include."""
 
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +37,7 @@ OF_MODELS = {"trigger": f"{DOMAIN}.model_level_reached"}
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account and its models stand below all levels."""
+    """Report the account and its models below all levels."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
@@ -140,7 +140,7 @@ TARGETS: dict[str, tuple[Choice, bool, bool, bool]] = {
 async def test_target(
     hass: HomeAssistant, account: MockConfigEntry, places: dict[str, str], name: str
 ) -> None:
-    """An account stands for its models, an entity for its device."""
+    """An account includes its models, and an entity its device."""
     choose, of_account, of_max, of_plus = TARGETS[name]
     target = Target(hass, choose(places))
     assert target.has_account(account.entry_id) is of_account
@@ -156,7 +156,7 @@ async def test_devices_that_move(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """They are followed, without a reload of the automation."""
+    """A target follows devices that move, without a reload of the automation."""
     target = {"target": {"area_id": [places["lab"]]}}
     events = await arm(hass, {**OF_ACCOUNT, **target}, {**OF_MODELS, **target})
     registry = dr.async_get(hass)
@@ -182,7 +182,7 @@ async def test_related(
 async def test_every_entity_disabled(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Devices are enough."""
+    """Targets work if all entities are disabled."""
     hass.config_entries.async_update_entry(entry, pref_disable_new_entities=True)
     await setup(hass, entry)
     assert hass.states.async_all(("event", "sensor", "binary_sensor")) == []

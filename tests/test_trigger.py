@@ -51,18 +51,18 @@ from .common import (
 from .simulator import Fault, Simulator
 
 OPTIONS = {CONF_LOW_BALANCE: 50, CONF_MONTHLY_BUDGET: 300}
-"""With which an account has all kinds of alerts."""
+"""Options for an account with all kinds of alerts."""
 
 BOTH_LEVELS = (CONF_SPEND_LEVELS, CONF_MODEL_LEVELS)
 
 UNKNOWN_OPTION = "not a valid option|extra keys"
 LEVELS = ("spend_level_reached", "model_level_reached")
-"""The triggers that know levels."""
+"""The triggers with levels."""
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels."""
+    """Report figures below all levels."""
     report(simulator, daily_spend=5, monthly_spend=95, used=100)
     return simulator
 
@@ -74,7 +74,7 @@ async def account(
     entry: MockConfigEntry,
     simulator: Simulator,
 ) -> MockConfigEntry:
-    """Return an account that is set up, with all alerts switched on."""
+    """Return an account that is set up, with all alerts on."""
     freezer.move_to(noon(10))
     hass.config_entries.async_update_entry(entry, options=OPTIONS)
     await setup(hass, entry)
@@ -85,7 +85,7 @@ async def account(
 async def other(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> AsyncIterator[MockConfigEntry]:
-    """Return another account, at a service of its own, with the same models."""
+    """Return another account, at another simulator, with the same models."""
     async with Simulator() as elsewhere:
         elsewhere.body = answer("account")
         report(elsewhere, monthly_spend=95, used=100)
@@ -104,7 +104,7 @@ async def other(
 async def everything(
     simulator: Simulator, freezer: FrozenDateTimeFactory, poll: Poll
 ) -> None:
-    """Let all kinds of alerts happen, the most urgent first."""
+    """Cause all kinds of alerts."""
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
     report(simulator, monthly_spend=300, available=20, used=900)
     await poll()
@@ -134,7 +134,7 @@ EVERYTHING = [
 
 type Choice = Callable[[HomeAssistant, MockConfigEntry, MockConfigEntry], Any]
 
-# What is chosen, with whether it fires on what is told of the account, and of qwen-max.
+# Targets, with whether they fire for the account and for qwen-max.
 CHOICES: dict[str, tuple[Choice, bool, bool]] = {
     "left out": (lambda hass, a, b: None, True, True),
     "none": (lambda hass, a, b: [], True, True),
@@ -166,7 +166,7 @@ async def test_each_trigger_by_device(
     freezer: FrozenDateTimeFactory,
     poll: Poll,
 ) -> None:
-    """Each fires on its own kind alone, of the accounts and models that are chosen.
+    """Each trigger fires only for its kind of alert and for the target.
 
     An account stands for its models; a model for its account, not for other models.
     """
@@ -190,7 +190,7 @@ async def test_each_trigger_by_device(
 async def test_device_of_another_integration(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """It is no account, whatever it looks like."""
+    """A device of another integration is not an account."""
     foreign = MockConfigEntry(domain="test")
     foreign.add_to_hass(hass)
     device_id = (
@@ -216,7 +216,7 @@ async def test_device_of_another_integration(
 async def test_model_removed_and_back(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A model whose device is gone is silent and does no harm; when it is back it fires."""
+    """A trigger is silent while the model's device is gone, and fires once it is back."""
     trigger = {
         "trigger": f"{DOMAIN}.model_level_reached",
         "target": {"device_id": [device(hass, account, "qwen-max")]},
@@ -235,7 +235,7 @@ async def test_model_removed_and_back(
 async def test_level(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Only alerts at this level fire; without one, those at the levels of the options."""
+    """A trigger fires at its level; without one, at the levels of the options."""
     hass.config_entries.async_update_entry(
         account,
         options={**OPTIONS, **{key: [50, 80, 99.9, 100] for key in BOTH_LEVELS}},
@@ -280,7 +280,7 @@ async def test_level(
 async def test_variables(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """They are those of the event, with the account's name and what is usual."""
+    """The variables are those of the event, the account's name and the usual ones."""
     events = await arm(
         hass,
         {
@@ -319,7 +319,7 @@ async def test_variables(
 async def test_variables_in_an_action(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A message can be made of them."""
+    """An action can use the variables in a message."""
     events: list[str] = []
     hass.bus.async_listen("message", lambda event: events.append(event.data["text"]))
     assert await async_setup_component(
@@ -347,7 +347,7 @@ async def test_variables_in_an_action(
 async def test_bad_options(
     hass: HomeAssistant, enable_custom_integrations: None, key: str
 ) -> None:
-    """They are refused where the automation is written, not when it should fire."""
+    """Invalid options are rejected when the automation is saved."""
     refused: list[tuple[dict[str, Any], str]] = [
         ({"levels": 80}, UNKNOWN_OPTION),
         ({"device_id": ["account"]}, UNKNOWN_OPTION),
@@ -367,7 +367,7 @@ async def test_bad_options(
 async def test_level_that_is_no_number(
     hass: HomeAssistant, enable_custom_integrations: None, level: str
 ) -> None:
-    """With such a level no alert would ever fire."""
+    """A level that is not a number is rejected, as it would never fire."""
     config = cv.TRIGGER_SCHEMA(
         [{"trigger": f"{DOMAIN}.spend_level_reached", "options": {"level": level}}]
     )
@@ -386,7 +386,7 @@ async def test_unknown_trigger(
 async def test_detached(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """An automation that is switched off hears nothing, also not later."""
+    """An automation that is off does not trigger, also not later."""
     events = await arm(hass)
 
     async def switch(service: str) -> None:
@@ -408,7 +408,7 @@ async def test_detached(
 async def test_automation_before_the_account(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """An automation is valid without any account, and fires once there is one."""
+    """An automation is valid without an account, and fires once there is one."""
     events = await arm(hass)
     report(simulator, monthly_spend=400)
     await setup(hass, entry)
@@ -420,7 +420,7 @@ async def test_offered_in_the_editor(
     account: MockConfigEntry,
     hass_ws_client: WebSocketGenerator,
 ) -> None:
-    """Each is described with its fields, whose devices are accounts, or models too."""
+    """The editor offers each trigger with its fields and the right devices."""
     assert await async_setup_component(hass, AUTOMATION, {})
     client = await hass_ws_client(hass)
     await client.send_json_auto_id({"type": "trigger_platforms/subscribe"})
@@ -444,14 +444,14 @@ async def test_offered_by_target(
     hass_ws_client: WebSocketGenerator,
     with_entities: bool,
 ) -> None:
-    """The device page and *By target* offer each where it is of use."""
+    """The device page and *By target* offer the triggers that fit."""
     assert await async_setup_component(hass, AUTOMATION, {})
     client = await hass_ws_client(hass)
     area = ar.async_get(hass).async_create("Office")
     registry = dr.async_get(hass)
     registry.async_update_device(device(hass, account), area_id=area.id)
     if not with_entities:
-        # All but the diagnostic ones.
+        # All but the diagnostic entities.
         entities = er.async_get(hass)
         for entity in er.async_entries_for_config_entry(entities, account.entry_id):
             if entity.domain == "sensor" and entity.entity_category is None:
@@ -482,7 +482,7 @@ async def test_editor_validates(
     account: MockConfigEntry,
     hass_ws_client: WebSocketGenerator,
 ) -> None:
-    """As the frontend asks for it while the user writes."""
+    """The frontend can validate triggers while the user edits them."""
     client = await hass_ws_client(hass)
     for level, valid in ((80, True), (0, False)):
         await client.send_json_auto_id(
@@ -504,7 +504,7 @@ async def test_editor_validates(
 async def test_no_entity_is_needed(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A model's filter works on its device alone."""
+    """A target needs only the model's device, no entity."""
     registry = er.async_get(hass)
     for entity in er.async_entries_for_config_entry(registry, account.entry_id):
         registry.async_update_entity(

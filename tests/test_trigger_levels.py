@@ -1,4 +1,4 @@
-"""Levels on triggers: each fires at its own level, once, whatever the options are."""
+"""Levels of triggers: each fires once at its level, independent of the options."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -44,29 +44,29 @@ KEYS = ("spend_level_reached", "model_level_reached")
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account and a model of it stand at 20 %."""
+    """Report the account and a model at 20 %."""
     use(simulator, 20)
     return simulator
 
 
 def use(simulator: Simulator, share: float) -> None:
-    """Let this share of the limit of 500 USD be spent, and of a model's limit be used."""
+    """Report this share of the spend limit of 500 USD and of a model's limit."""
     report(simulator, monthly_spend=share * 5, used=share * 10)
 
 
 def both(*levels: float) -> list[tuple[str, float]]:
-    """Return what `said` returns for levels of the spend and then of a model."""
+    """Return what `triggered` returns for levels of the spend and then of a model."""
     return spend_levels(*levels) + model_levels(*levels)
 
 
 def triggers(*levels: float) -> list[dict[str, Any]]:
-    """Return the triggers that wait for levels of the spend and of models."""
+    """Return triggers for levels of the spend and of models."""
     return [at_level(level, key) for level in levels for key in KEYS]
 
 
@@ -78,7 +78,7 @@ async def test_between_the_options(
     poll: Poll,
     level: Any,
 ) -> None:
-    """A level that no option has fires once when it is reached, and not at 100 %."""
+    """A level that is not in the options fires once at that level."""
     use(simulator, 0.05)
     await poll()
     events = await arm(hass, *triggers(level))
@@ -99,7 +99,7 @@ async def test_between_the_options(
 async def test_without_level(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Without a level a trigger fires at each option, and at no other trigger's level."""
+    """Without a level, a trigger fires only at the levels of the options."""
     events = await arm(hass, *({"trigger": f"{DOMAIN}.{key}"} for key in KEYS))
     other = await arm_another(hass, *triggers(90))
     for share, expected in (
@@ -116,7 +116,7 @@ async def test_without_level(
 
 
 async def arm_another(hass: HomeAssistant, *triggers: dict[str, Any]) -> list[Any]:
-    """Add an automation to the one of `arm`. Return the events that it fires."""
+    """Add an automation, and return the list of events that it fires."""
     events: list[Any] = []
     hass.bus.async_listen("another", events.append)
     config = {
@@ -151,7 +151,7 @@ async def reload_automations(hass: HomeAssistant, config: dict[str, Any]) -> Non
 async def test_not_shown(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The event entity shows no level that an automation alone asks for."""
+    """The event entity does not show levels that only an automation uses."""
     events = await arm(hass, *triggers(40))
     use(simulator, 45)
     await poll()
@@ -162,7 +162,7 @@ async def test_not_shown(
 async def test_option_and_trigger(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A level of both is alerted once, and is one of the options."""
+    """A level in the options and in a trigger alerts once, as one of the options."""
     events = await arm(
         hass,
         *triggers(80),
@@ -185,7 +185,7 @@ async def test_without_options(
     poll: Poll,
     options_gone: bool,
 ) -> None:
-    """A level fires without any level in the options, and with another budget."""
+    """A level fires without levels in the options, and with another budget."""
     if options_gone:
         hass.config_entries.async_update_entry(
             account,
@@ -212,7 +212,7 @@ async def test_once_in_a_period(
     freezer: FrozenDateTimeFactory,
     poll: Poll,
 ) -> None:
-    """A new billing period arms the level again."""
+    """A new billing period re-arms the level."""
     events = await arm(hass, at_level(90))
     report(simulator, monthly_spend=460)
     await poll()
@@ -239,7 +239,7 @@ async def test_crossed_while_home_assistant_was_down(
     poll: Poll,
     automation_first: bool,
 ) -> None:
-    """The level is remembered, and fires at the start."""
+    """A level crossed during downtime fires after the start."""
     events = await arm(hass, *triggers(90))
     await poll()
     await unload(hass, account)
@@ -266,7 +266,7 @@ async def remove_automations(hass: HomeAssistant) -> None:
 
 
 async def add_automation(hass: HomeAssistant, *triggers: dict[str, Any]) -> None:
-    """Add the automation of `arm` with other triggers."""
+    """Add an automation that records events, with other triggers."""
     await reload_automations(
         hass,
         {
@@ -289,7 +289,7 @@ async def add_automation(hass: HomeAssistant, *triggers: dict[str, Any]) -> None
 async def test_crossed_in_an_outage(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A level that is crossed in an outage fires after it."""
+    """A level crossed in an outage fires after it."""
     events = await arm(hass, *triggers(90))
     await poll()
     simulator.fail(Fault.SERVER_ERROR)
@@ -342,7 +342,7 @@ async def test_reloaded_automation(
 async def test_turned_off(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A level that is passed while the automation is off does not fire later."""
+    """A level crossed while the automation is off does not fire later."""
     events = await arm(hass, *triggers(90))
     await poll()
     await switch(hass, "turn_off")
@@ -357,7 +357,7 @@ async def test_turned_off(
 async def test_first_seen_above(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """An account that is seen for the first time alerts what is reached."""
+    """A new account alerts the levels that are already reached."""
     events = await arm(hass, *triggers(70, 97))
     use(simulator, 95)
     await setup(hass, entry)
@@ -391,7 +391,7 @@ async def test_memory_of_models_that_are_gone(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """It is dropped with the model: one that returns is a new one."""
+    """Levels of a model are forgotten with it; a model that returns is new."""
     events = await arm(hass)
     use(simulator, 45)
     report(simulator, used=850)
@@ -414,7 +414,7 @@ async def test_levels_that_nobody_waits_for(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """They are dropped with the billing period."""
+    """Levels that no trigger uses are forgotten with the billing period."""
     await arm(hass, *triggers(*range(1, 20)))
     await poll()
     await add_automation(hass, *triggers(90))

@@ -1,4 +1,4 @@
-"""What the tests of the AccessKey share: an account without money, and its flows."""
+"""Helpers for the tests of the AccessKey's forms."""
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +44,7 @@ STEPS: Final = {
 }
 
 MARKER: Final = {CONF_REAUTH: "access_key_id"}
-"""Tells a reauth flow that asks for an AccessKey."""
+"""The context of a reauth flow that asks for an AccessKey."""
 
 NEW_ACCESS_KEY_ID: Final = "LTAI5tAnother"
 ACCESS_KEYS: Final = {
@@ -55,7 +55,7 @@ ACCESS_KEY_SECRETS: Final = (
     *ACCESS_KEYS.values(),
     *(b64encode(":".join(pair).encode()).decode() for pair in ACCESS_KEYS.items()),
 )
-"""What is to be seen nowhere: as typed in, and as Prometheus is sent it."""
+"""Secrets that must not appear: as entered, and as sent to Prometheus."""
 
 ENDPOINTS: Final = ("billing_endpoint", "balance_endpoint", "prometheus_url")
 SERVICES: Final = ("billing", "balance", "prometheus")
@@ -81,24 +81,24 @@ POLICIES: Final = {
     "balance": "AliyunBSSReadOnlyAccess",
     "prometheus": "AliyunPrometheusMetricReadAccess",
 }
-"""What a user is granted in RAM for each."""
+"""The RAM permission for each service."""
 
 
 class AccessFlows(Flows):
-    """Goes through the step of the AccessKey as a frontend does."""
+    """Goes through the AccessKey step as the frontend does."""
 
     entry: ConfigEntry
-    """The account that is mended, or in the end the one that is set up."""
+    """The account that is changed, or the one that is created at the end."""
 
     def __init__(
         self, hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch, simulator: Simulator
     ) -> None:
-        """Keep what flows run in, and what is asked."""
+        """Initialize with the simulator that is asked."""
         super().__init__(hass, monkeypatch)
         self.simulator = simulator
 
     async def first(self) -> ConfigFlowResult:
-        """Return the form of the step in a flow that sets an account up."""
+        """Return the form in a flow that sets up an account."""
         form = await self.submit_url(
             await self.begin(), self.simulator.base_url, api_key=API_KEY
         )
@@ -106,11 +106,11 @@ class AccessFlows(Flows):
         return form
 
     async def reconfigure_access_key(self, entry: MockConfigEntry) -> ConfigFlowResult:
-        """Return the form of the step in a flow that changes an account."""
+        """Return the form in a flow that reconfigures an account."""
         return await self.choose(await self.change(entry), "access_key")
 
     async def reauth_access_key(self, entry: MockConfigEntry) -> ConfigFlowResult:
-        """Return the form of the step in a flow that asks for another AccessKey."""
+        """Return the form in a reauth flow for the AccessKey."""
         return await self._checked(
             await entry.start_reauth_flow(self.hass, context=MARKER, data=MARKER)
         )
@@ -118,7 +118,7 @@ class AccessFlows(Flows):
     async def ask(
         self, source: str, data: Mapping[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Return the form of the step, of an account with this data if there is one."""
+        """Return the form of a flow; `data` is the data of an existing account."""
         if source == SOURCE_USER:
             form = await self.first()
         else:
@@ -145,7 +145,7 @@ class AccessFlows(Flows):
         return form
 
     def shown(self, form: ConfigFlowResult) -> dict[str, Any]:
-        """Return what a form holds in the frontend before anything is typed in."""
+        """Return the initial values of a form in the frontend."""
         return initial(self.json(form)["data_schema"])
 
     async def fill(
@@ -155,7 +155,7 @@ class AccessFlows(Flows):
         /,
         **typed: str | None,
     ) -> ConfigFlowResult:
-        """Submit what a form holds, and what is typed in; None empties a field."""
+        """Submit a form with its initial values and these changes; None empties a field."""
         values = self.shown(form)
         section = values.pop("endpoints", {}) | (endpoints or {})
         values |= typed
@@ -168,7 +168,7 @@ class AccessFlows(Flows):
     async def type_in(
         self, form: ConfigFlowResult, **changes: str | None
     ) -> ConfigFlowResult:
-        """Submit the new AccessKey, and all endpoints."""
+        """Submit the new AccessKey and all endpoints."""
         return await self.fill(
             form, endpoints(self.simulator), **NEW_ACCESS_KEY | changes
         )
@@ -176,9 +176,9 @@ class AccessFlows(Flows):
     async def end(
         self, result: ConfigFlowResult, source: str, *, failing: Sequence[str] = ()
     ) -> dict[str, Any]:
-        """Check that a flow comes to its good end; return what is stored then.
+        """Check that a flow succeeds, and return the data that is stored.
 
-        failing: the sources that the account can't read then.
+        failing: the sources that the account can't read at the end.
         """
         if source == SOURCE_USER:
             assert result["step_id"] == "models"
@@ -211,7 +211,7 @@ NEW_ACCESS_KEY: Final[dict[str, str | None]] = {
 
 
 def initial(schema: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the frontend makes of a form before anything is typed in.
+    """Return the initial values that the frontend computes for a form.
 
     It looks into a section only if the section itself has neither a suggestion nor a
     default.
@@ -232,7 +232,7 @@ def initial(schema: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def endpoints(simulator: Simulator) -> dict[str, str]:
-    """Return where the simulator is asked."""
+    """Return the endpoints of the simulator."""
     return {
         "billing_endpoint": simulator.openapi_url,
         "balance_endpoint": simulator.openapi_url,
@@ -258,7 +258,7 @@ def stored(simulator: Simulator, **changes: str) -> dict[str, str]:
 
 
 def stored_anew(simulator: Simulator, **changes: str) -> dict[str, str]:
-    """Return the data of an account with the AccessKey that is typed in."""
+    """Return the data of an account with the new AccessKey."""
     return stored(
         simulator,
         access_key_id=NEW_ACCESS_KEY_ID,
@@ -268,7 +268,7 @@ def stored_anew(simulator: Simulator, **changes: str) -> dict[str, str]:
 
 
 def asked(simulator: Simulator) -> dict[str, int]:
-    """Return how often each AccessKey signed, and forget it."""
+    """Return the number of requests per AccessKey, and clear the log."""
     counted: dict[str, int] = {}
     for request in simulator.signed_requests:
         [key_id] = [
@@ -283,14 +283,14 @@ def asked(simulator: Simulator) -> dict[str, int]:
 
 
 def hosts(simulator: Simulator) -> list[str]:
-    """Return the hosts that were asked, the first first, and forget them."""
+    """Return the hosts in the order of their first request, and clear the log."""
     seen = [request.headers["host"] for request in simulator.signed_requests]
     simulator.signed_requests.clear()
     return list(dict.fromkeys(seen))
 
 
 def fails(fault: Fault, *services: str, **options: Any) -> Callable[[Simulator], None]:
-    """Return what lets services fail so, all without a name."""
+    """Return a function that makes services fail; without names, all of them."""
 
     def cause(simulator: Simulator) -> None:
         for service in services or SERVICES:
@@ -300,12 +300,12 @@ def fails(fault: Fault, *services: str, **options: Any) -> Callable[[Simulator],
 
 
 def denies(*grants: str) -> Callable[[Simulator], None]:
-    """Return what takes permissions away."""
+    """Return a function that removes permissions."""
     return lambda simulator: simulator.denied.update(grants)
 
 
 def clock(hours: int) -> Callable[[Simulator], None]:
-    """Return what sets the service's clock."""
+    """Return a function that moves the service's clock."""
 
     def cause(simulator: Simulator) -> None:
         simulator.clock_offset = timedelta(hours=hours)
@@ -314,7 +314,7 @@ def clock(hours: int) -> Callable[[Simulator], None]:
 
 
 def recover(simulator: Simulator) -> None:
-    """Let nothing go wrong any more."""
+    """End all failures."""
     simulator.recover()
     simulator.denied.clear()
     simulator.inactive_access_keys.clear()
@@ -325,7 +325,7 @@ def recover(simulator: Simulator) -> None:
 def assert_asked_again(
     flows: AccessFlows, form: ConfigFlowResult, **values: str | None
 ) -> None:
-    """Check that the form is shown with what was typed in, which includes the secret."""
+    """Check that the form keeps what was entered, including the secret."""
     assert form["type"] is FlowResultType.FORM
     assert form["step_id"] in STEPS.values()
     expected = {

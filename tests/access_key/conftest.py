@@ -16,7 +16,7 @@ from .common import ACCESS_KEY_SECRETS, ACCESS_KEYS, HOSTS, AccessFlows
 
 @pytest.fixture(autouse=True)
 def limits(freezer: FrozenDateTimeFactory, simulator: Simulator) -> None:
-    """Have the API key read limits only, and let two AccessKeys in."""
+    """Let the API key read limits only, and accept two AccessKeys."""
     freezer.move_to(NOW)
     simulator.body = None
     simulator.account = Account(answer="limits", catalogue_rows=10)
@@ -25,7 +25,7 @@ def limits(freezer: FrozenDateTimeFactory, simulator: Simulator) -> None:
 
 @pytest.fixture(autouse=True)
 def no_leaks(hass: HomeAssistant, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail a test that lets a secret into the log, a state or the name of anything."""
+    """Fail a test that shows a secret in the log, a state or a name."""
     yield
     assert leaks(hass, caplog, ACCESS_KEY_SECRETS) == []
 
@@ -34,9 +34,9 @@ def no_leaks(hass: HomeAssistant, caplog: pytest.LogCaptureFixture) -> Iterator[
 def contexts(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return what the vendor's own hosts are served with, made while time passes.
+    """Return the TLS contexts for the vendor's hosts, created with the real clock.
 
-    What makes certificates never forgets the first kind of `datetime` that it saw.
+    The library for certificates remembers the first `datetime` class that it sees.
     """
     return tls(tmp_path_factory.mktemp("tls"), HOSTS)
 
@@ -47,7 +47,7 @@ async def vendor(
     simulator: Simulator,
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> AsyncIterator[None]:
-    """Have the simulator answer at the vendor's own hosts."""
+    """Let the simulator answer at the vendor's hosts."""
     async with answering_at(hass, simulator, contexts):
         yield
 
@@ -56,5 +56,5 @@ async def vendor(
 def flows(
     hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch, simulator: Simulator
 ) -> AccessFlows:
-    """Return what goes through flows."""
+    """Return the helper that goes through flows."""
     return AccessFlows(hass, monkeypatch, simulator)

@@ -1,5 +1,6 @@
 """Helpers for the tests of the optional sources."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +22,7 @@ MODEL_TOTALS = ("tokens", "requests")
 RATES = ("tokens_per_minute", "requests_per_minute", "load_pct")
 LIMITS = ("rpm", "tpm")
 
-# What each service alone fills: keys of the account, then of each model.
+# The figures that only one service reports: keys of the account, and of each model.
 FILLED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "billing": ((*SPEND, *OTHER), SPEND),
     "balance": (BALANCE, ()),
@@ -47,14 +48,14 @@ def shown(hass: HomeAssistant) -> dict[tuple[str | None, str], str | None]:
 
 
 def unavailable(hass: HomeAssistant) -> set[tuple[str | None, str]]:
-    """Return which of these are unavailable; none is ever unknown here."""
+    """Return the unavailable figures, after checking that none is unknown."""
     states = shown(hass)
     assert {"unknown", None}.isdisjoint(states.values())
     return {key for key, value in states.items() if value == STATE_UNAVAILABLE}
 
 
 def filled_by(*services: str) -> set[tuple[str | None, str]]:
-    """Return the figures that these services alone fill."""
+    """Return the figures that only these services report."""
     return {
         figure
         for service in services
@@ -66,7 +67,7 @@ def filled_by(*services: str) -> set[tuple[str | None, str]]:
 
 
 def failed_sources(hass: HomeAssistant) -> dict[str, str]:
-    """Return what the status says of the sources that can't be read."""
+    """Return the failed sources of the status, each with its message."""
     failed: dict[str, str] = attributes(hass, "status")["failed_sources"]
     return failed
 
@@ -81,7 +82,7 @@ def issues(hass: HomeAssistant) -> set[str]:
 
 
 def reauth_steps(hass: HomeAssistant) -> list[str]:
-    """Return where the account's reauth flows stand."""
+    """Return the current steps of the account's reauth flows."""
     return [
         flow["step_id"]
         for flow in hass.config_entries.flow.async_progress_by_handler(DOMAIN)
@@ -90,7 +91,7 @@ def reauth_steps(hass: HomeAssistant) -> list[str]:
 
 
 def trend(period: str, *, daily: str, monthly: str) -> dict[str, Any]:
-    """Return a bill of one day in which qwen-max is all there is."""
+    """Return a bill with one day, and with qwen-max only."""
     return {
         "code": "200",
         "success": True,
@@ -122,3 +123,19 @@ def trend(period: str, *, daily: str, monthly: str) -> dict[str, Any]:
             ],
         },
     }
+
+
+def per_minute(tokens: int, requests: int) -> Callable[[Any], Any]:
+    """Return a Prometheus answer with what qwen-max uses in a minute."""
+
+    def body(query: Any) -> Any:
+        value = requests if "model_call_count" in query["query"] else tokens
+        return {
+            "status": "success",
+            "data": {
+                "resultType": "vector",
+                "result": [{"metric": {"model": "qwen-max"}, "value": [0, str(value)]}],
+            },
+        }
+
+    return body

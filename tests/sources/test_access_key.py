@@ -42,7 +42,7 @@ from .common import (
 async def test_revoked_access_key(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Limits and status stay, and another one is asked for once, however long it lasts."""
+    """Limits and status stay; a new AccessKey is asked for only once."""
     keys, simulator.access_keys = simulator.access_keys, {}
     before = shown(hass)
     for _ in range(8):
@@ -54,7 +54,7 @@ async def test_revoked_access_key(
     for name in FOLLOWED:
         for key in LIMITS:
             assert state(hass, key, name) == before[name, key]
-    # What is asked for is no repair besides.
+    # A reauth flow needs no issue.
     assert issues(hass) == set()
 
     simulator.access_keys = keys
@@ -67,14 +67,14 @@ async def test_revoked_access_key(
     *(f"Error fetching Model Studio {s}" for s in ("spend", "balance", "history")),
     *(f"Error fetching Model Studio {s}" for s in ("rates", "totals")),
 )
-async def test_access_key_that_works_again_is_asked_for_no_more(
+async def test_access_key_that_works_again_ends_the_reauth_flow(
     recorder_mock: Recorder,
     hass: HomeAssistant,
     entry: MockConfigEntry,
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """What is read but once a day is tried again as soon as anything else is read."""
+    """The daily import is retried as soon as any source can be read again."""
     keys, simulator.access_keys = simulator.access_keys, {}
     await setup(hass, entry)
     assert failed_sources(hass).keys() == {
@@ -212,7 +212,7 @@ async def test_access_key_problem(
     denied: str,
     service: Any,
 ) -> None:
-    """It is on while a permission is missing, and not for an outage."""
+    """The sensor is on while a permission is missing, but not during an outage."""
     request.applymarker(
         pytest.mark.logs(
             *(f"Error fetching Model Studio {s}" for s in (*FAILED[service],) * 2)
@@ -245,7 +245,7 @@ async def test_access_key_problem_of_a_rejected_access_key(
 async def test_access_key_problem_goes_with_the_access_key(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
-    """Without an AccessKey there is none; there is one again with the next."""
+    """The sensor exists only with an AccessKey."""
     data = dict(account.data)
     del data[CONF_ACCESS_KEY_ID]
     for entry_data, exists in ((data, False), (account.data, True)):

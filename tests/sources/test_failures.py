@@ -24,11 +24,12 @@ from .common import (
     failed_sources,
     filled_by,
     issues,
+    per_minute,
     reauth_steps,
     unavailable,
 )
 
-# Faults of the services, with what Home Assistant calls them.
+# Faults of the services, with the start of the message.
 FAULTS = {
     Fault.SERVER_ERROR: "The service answered without the data",
     Fault.HTML: "The answer is not from Model Studio, or it is damaged",
@@ -79,7 +80,7 @@ async def test_failing_source_takes_its_own_figures_alone(
 async def test_lasting_failure_is_an_issue(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Each names the missing permission, and disappears once it is granted."""
+    """An issue names the missing permission, and disappears once it is granted."""
     simulator.denied = {"GetBillingTrend", "QueryAccountBalance"}
     for _ in range(4):
         await poll(15 * 60 + 1)
@@ -121,7 +122,7 @@ async def test_lasting_failure_is_an_issue(
 async def test_wrong_site_is_asked_once(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Not again in later polls, nor after a reload."""
+    """Later polls and a reload do not ask the wrong site again."""
     simulator.balance_applicable = False
     await poll(15 * 60 + 1)
     simulator.signed_requests.clear()
@@ -156,7 +157,7 @@ async def test_lasting_failure_of_prometheus_is_one_issue(
 async def test_prometheus_that_rejects_the_access_key(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """It may want a token instead: the AccessKey is good, and not asked for."""
+    """Prometheus may need a token, so no new AccessKey is asked for."""
     simulator.fail(Fault.UNAUTHORIZED, at="prometheus")
     for _ in range(6):
         await poll(15 * 60 + 1)
@@ -172,24 +173,26 @@ async def test_source_read_during_a_poll_is_no_poll(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """Of the account, two polls in a row have to fail before there is an alert."""
+    """A source that is read during a poll does not count as a second failed poll."""
     simulator.fail(Fault.SERVER_ERROR, at="quotas")
     await poll()
     assert state(hass, "status") == "error"
     simulator.requests.clear()
+    simulator.telemetry_body = per_minute(tokens=77, requests=1)
     simulator.fail(Fault.HANG, at="quotas", times=1)
     freezer.tick(31)
     async_fire_time_changed(hass)
-    while not simulator.requests:  # noqa: ASYNC110 - no event tells of it
+    # The rates are due as well. There is no event for their end.
+    while state(hass, "tokens_per_minute", "qwen-max") != "77":  # noqa: ASYNC110
         await asyncio.sleep(0)
-    await account.runtime_data.sources[Source.RATES].async_refresh()
+    assert len(simulator.requests) == 1
     assert state(hass, "alerts") == "unknown"
     await hass.config_entries.async_unload(account.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
 
 
 @pytest.mark.logs("Error fetching Model Studio balance.*Throttling")
-async def test_throttled_balance_waits_as_told(
+async def test_throttled_balance_waits_for_retry_after(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     def asked() -> int:
@@ -211,7 +214,7 @@ async def test_bill_that_outlives_its_account(
     simulator: Simulator,
     hass_storage: dict[str, Any],
 ) -> None:
-    """What it tells after the end is kept nowhere."""
+    """A bill that arrives after the removal is not stored."""
     coordinator = account.runtime_data
     day = date(2026, 8, 2)
     before = coordinator.store.days.billed[day]

@@ -1,6 +1,5 @@
 """The figures that the AccessKey reads, and when each source is polled."""
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -35,7 +34,15 @@ from tests.common import (
 )
 from tests.simulator import Account, Simulator
 
-from .common import FOLLOWED, MODEL_TOTALS, RATES, SPEND, failed_sources, trend
+from .common import (
+    FOLLOWED,
+    MODEL_TOTALS,
+    RATES,
+    SPEND,
+    failed_sources,
+    per_minute,
+    trend,
+)
 
 
 async def test_figures(
@@ -48,7 +55,7 @@ async def test_figures(
 async def test_spend_by_model_adds_up(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, models: list[str]
 ) -> None:
-    """The followed models and the others are the account, to the cent."""
+    """The spend of all models adds up to that of the account, to the cent."""
     simulator.account.extra_models = 40
     simulator.account.adjust(simulator.account.today, "qwen-max", Decimal("-3.21"))
     hass.config_entries.async_update_entry(entry, options={CONF_MODELS: models})
@@ -64,7 +71,7 @@ async def test_spend_by_model_adds_up(
 async def test_paces(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Bills every 15 minutes, what is used in a minute every minute."""
+    """Bill, balance and totals are read every 15 minutes, rates every minute."""
 
     def asked() -> dict[str, int]:
         kinds = [
@@ -88,7 +95,7 @@ async def test_paces(
 async def test_month_without_a_bill_is_unknown(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Nothing has failed, and nothing is known."""
+    """An empty bill is not a failure, and its figures are unknown."""
     simulator.trend_body = {"success": True, "code": "200", "data": {}}
     await poll(15 * 60 + 1)
     for key in SPEND:
@@ -111,7 +118,7 @@ async def test_available_data(
 async def test_available_data_of_a_rejected_access_key(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """It is what is read now: the AccessKey may be refused, and accepted again."""
+    """The state follows whether the AccessKey is accepted."""
     hass.config_entries.async_update_entry(
         entry, data={k: v for k, v in entry.data.items() if k != CONF_PROMETHEUS_URL}
     )
@@ -131,7 +138,7 @@ async def test_available_data_of_a_rejected_access_key(
 async def test_available_data_while_nothing_is_read(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """It is unknown, not unavailable."""
+    """The state is unknown, not unavailable, while nothing can be read."""
     simulator.access_keys = {}
     await poll(15 * 60 + 1)
     assert state(hass, "available_data") == "limits"
@@ -143,7 +150,7 @@ async def test_available_data_while_nothing_is_read(
 async def test_rates_are_disabled_by_default(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
-    """They change every minute, and the load says how close they are to the limits."""
+    """Rates change every minute; the live load is enough for most users."""
     await setup(hass, entry)
     assert state(hass, "load_pct", "qwen-max") is not None
     for key in ("tokens_per_minute", "requests_per_minute"):
@@ -186,7 +193,7 @@ async def test_accounts_in_two_currencies(
 async def test_today_without_a_bill_is_unknown(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The bill says nothing of today, which does not mean that nothing was spent."""
+    """A bill without today does not mean that nothing was spent today."""
     simulator.trend_body = trend("20260814", daily="1.00", monthly="2.00")
     await setup(hass, entry)
     assert state(hass, "monthly_spend") == "2.00"
@@ -199,7 +206,7 @@ async def test_bill_without_days(
     simulator: Simulator,
     hass_storage: dict[str, Any],
 ) -> None:
-    """It tells what the month costs, and of no day what that does."""
+    """A bill may have a total for the month but no days."""
     simulator.trend_body = trend("20260815", daily="1.00", monthly="2.00")
     simulator.trend_body["data"]["resultByTime"] = []
     await setup(hass, entry)
@@ -225,22 +232,7 @@ async def test_nothing_delivered_is_unknown(
 async def test_nearer_limit_is_what_is_used(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """qwen-max may have 1,200 requests and 1,000,000 tokens a minute."""
-
-    def telemetry(tokens: int, requests: int) -> Callable[[Any], Any]:
-        def body(query: Any) -> Any:
-            value = requests if "model_call_count" in query["query"] else tokens
-            return {
-                "status": "success",
-                "data": {
-                    "resultType": "vector",
-                    "result": [
-                        {"metric": {"model": "qwen-max"}, "value": [0, str(value)]}
-                    ],
-                },
-            }
-
-        return body
+    """The load refers to the nearer of 1,200 requests and 1,000,000 tokens a minute."""
 
     for tokens, requests, load in (
         (500_000, 120, "50.0"),
@@ -248,7 +240,7 @@ async def test_nearer_limit_is_what_is_used(
         (1_500_000, 1, "150.0"),
         (0, 0, "0.0"),
     ):
-        simulator.telemetry_body = telemetry(tokens, requests)
+        simulator.telemetry_body = per_minute(tokens, requests)
         await poll(61)
         assert state(hass, "load_pct", "qwen-max") == load
         assert state(hass, "tokens_per_minute", "qwen-max") == str(tokens)

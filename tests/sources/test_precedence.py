@@ -20,9 +20,9 @@ from .common import FOLLOWED, SPEND, trend
 @pytest.mark.parametrize(
     ("reports", "currency", "shown_after"),
     [
-        # The bill stands in for an account whose API key reads money, in its currency.
+        # The bill replaces the API key's spend if it has the same currency.
         ("account", "USD", "bill"),
-        # Another currency would be another figure under the same name.
+        # A bill in another currency would be a different figure.
         ("account", "CNY", STATE_UNAVAILABLE),
         ("limits", "CNY", "bill"),
         ("limits", "USD", "bill"),
@@ -57,14 +57,14 @@ async def test_no_sensor_mixes_currencies(
         currency
     )
     if reports == "account":
-        # Another source's counter would look as if that had been used at once.
+        # The counter of another source would look like a sudden usage.
         assert state(hass, "tokens_used") == STATE_UNAVAILABLE
 
 
 async def test_quotas_come_first(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """They are near real time, where the bill lags."""
+    """Spend from the API key is preferred, as the bill lags."""
     simulator.account = Account(currency="USD")
     simulator.trend_body = trend("20260815", daily="1.00", monthly="2.00")
     await setup(hass, entry)
@@ -74,14 +74,14 @@ async def test_quotas_come_first(
 
 
 @pytest.mark.logs(*["Error fetching Model Studio data"] * 2)
-async def test_bill_that_steps_in_is_of_the_same_day_and_month(
+async def test_bill_keeps_last_reset(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
     entry: MockConfigEntry,
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """Also where the service began them late: begun anew, they would count twice."""
+    """`last_reset` stays if the bill replaces the spend of the API key."""
     keys = ("daily_spend", "monthly_spend")
     freezer.move_to("2026-08-31 23:59:00+08:00")
     simulator.account.currency = "USD"
@@ -98,7 +98,7 @@ async def test_bill_that_steps_in_is_of_the_same_day_and_month(
     since = "2026-09-01T00:00:00+08:00"
     for key in keys:
         assert attributes(hass, key)["last_reset"] == since
-        # What a model costs is of the bill alone.
+        # The spend of a model comes only from the bill.
         assert attributes(hass, key, "qwen-max")["last_reset"] == since
     await poll(4 * 60 * 60)
     simulator.fail(Fault.SERVER_ERROR, at="quotas")
@@ -112,7 +112,7 @@ async def test_bill_that_steps_in_is_of_the_same_day_and_month(
         assert state(hass, key) == "0.5"
         assert attributes(hass, key)["last_reset"] == since
 
-    # The next day: what was not looked at before is begun with it.
+    # The next day starts a new daily spend.
     simulator.fail(Fault.SERVER_ERROR, at="quotas")
     freezer.move_to("2026-09-02 09:00:00+08:00")
     await poll()
@@ -122,14 +122,14 @@ async def test_bill_that_steps_in_is_of_the_same_day_and_month(
 
 
 @pytest.mark.logs("Error fetching Model Studio data")
-async def test_bill_of_yesterday_does_not_step_in(
+async def test_bill_of_yesterday_is_not_used_for_today(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
     entry: MockConfigEntry,
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """Once today has begun, its spend is unavailable until the bill has it too."""
+    """Today's spend is unavailable until the bill includes today."""
     freezer.move_to("2026-08-15 23:59:00+08:00")
     simulator.account.currency = "USD"
     simulator.body = answer("account")
@@ -146,10 +146,10 @@ async def test_bill_of_yesterday_does_not_step_in(
 
 
 @pytest.mark.logs("Error fetching Model Studio data")
-async def test_bill_of_another_period_does_not_step_in(
+async def test_bill_of_another_period_is_not_used(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """It is of the calendar's month, which the account's may not be."""
+    """The bill is per calendar month; the account may have another billing period."""
     simulator.account.currency = "USD"
     simulator.body = answer("account")
     period = {"start": "2026-07-20", "end": "2026-08-19"}
@@ -173,17 +173,17 @@ async def test_bill_of_another_period_does_not_step_in(
     ],
 )
 @pytest.mark.logs("Error fetching Model Studio data")
-async def test_counters_go_on_with_the_billing_cycle(
+async def test_counters_follow_the_billing_cycle(
     hass: HomeAssistant,
     entry: MockConfigEntry,
     simulator: Simulator,
     period: Any,
     start: str,
 ) -> None:
-    """Also after a start at which it can't be read: another would count all again."""
+    """Counters keep their start across a restart in an outage."""
 
     def counted_since() -> set[datetime]:
-        """Return since when the usage was asked for."""
+        """Return the start of the period in the queries."""
         minutes = {
             re.findall(r"\[(\d+)ms:", request.query["query"])[0]
             for request in simulator.signed_requests
@@ -214,7 +214,7 @@ async def test_month_ends_with_the_billing_time_zone(
     poll: Poll,
     zone: str,
 ) -> None:
-    """At home it is still August when September's bill begins."""
+    """September's bill starts at midnight in Beijing, still in August locally."""
     await hass.config.async_set_time_zone(zone)
     freezer.move_to("2026-08-31 15:50:00+00:00")
     await setup(hass, entry)
