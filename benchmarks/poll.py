@@ -24,7 +24,7 @@ from unittest.mock import patch
 
 import orjson
 
-from custom_components.alibaba_cloud.sources import async_get_session
+from custom_components.alibaba_cloud.clients import async_get_session
 from homeassistant.components.recorder import get_instance
 from homeassistant.core import HomeAssistant, StateMachine
 from homeassistant.setup import async_setup_component

@@ -18,9 +18,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
+from custom_components.alibaba_cloud.clients import async_get_session
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.model_studio import client
-from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
     SOURCE_USER,
@@ -29,13 +29,13 @@ from homeassistant.config_entries import (
     ConfigEntryState,
     ConfigFlowResult,
 )
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, async_get_hass
 from homeassistant.data_entry_flow import FlowResultType, section
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.data_entry_flow import _BaseFlowManagerView
 from homeassistant.helpers.translation import async_get_translations
 
-from .conftest import API_KEY, register
+from .common import API_KEY, register, state
 from .simulator import DEFAULT_ACCESS_KEY_SECRET, Simulator
 
 NEW_KEY: Final = "sk-another"
@@ -372,7 +372,7 @@ def created(result: ConfigFlowResult) -> dict[str, Any]:
 def assert_works(entry: ConfigEntry) -> None:
     """Check that an account is set up and read."""
     assert entry.state is ConfigEntryState.LOADED
-    assert entry.runtime_data.status == "ok"
+    assert state(async_get_hass(), "status", account=entry.entry_id) == "ok"
     assert entry.options == {}
 
 

@@ -27,19 +27,26 @@ from homeassistant.util import dt as dt_util
 
 from .common import (
     NOTHING,
+    NOW,
     STORED,
+    Poll,
+    answer,
     arm,
+    attributes,
+    entity_id,
+    get_usage,
     last_event,
     noon,
     reload,
     report,
     restart,
-    said,
+    setup,
     spend_alike,
     spend_levels,
+    state,
+    triggered,
     unload,
 )
-from .conftest import NOW, Poll, answer, attributes, entity_id, setup, state
 from .simulator import Fault, Simulator
 from .simulator.billing import total_on
 
@@ -70,7 +77,7 @@ async def test_forecast_by_own_observation(
     hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 260})
     report(simulator, daily_spend=5, monthly_spend=95)
     await setup(hass, entry)
-    told = await arm(hass)
+    events = await arm(hass)
     await spend_alike(simulator, freezer, poll, [10, 11, 12])
     for key in (
         "projected_monthly_spend",
@@ -79,12 +86,12 @@ async def test_forecast_by_own_observation(
     ):
         assert state(hass, key) == STATE_UNKNOWN
     assert attributes(hass, "projected_monthly_spend")["low"] is None
-    assert told == []
+    assert events == []
 
     await spend_alike(simulator, freezer, poll, [13])
     # 125 by noon, a half day and 18 whole ones to go at 10 a day.
     assert state(hass, "projected_monthly_spend") == "310.00"
-    (event,) = told
+    (event,) = events
     trigger = event.data["trigger"]
     assert {key: trigger[key] for key in NOTHING} == {
         **NOTHING,
@@ -94,13 +101,13 @@ async def test_forecast_by_own_observation(
         "currency": "USD",
         "period": "2026-08-01",
     }
-    assert said(told) == [("forecast_over_budget", None)]
+    assert triggered(events) == [("forecast_over_budget", None)]
     assert last_event(hass)[0] == "forecast_over_budget"
 
     await restart(hass, entry)
     assert state(hass, "projected_monthly_spend") == "310.00"
     await spend_alike(simulator, freezer, poll, [14])
-    assert said(told) == spend_levels(50)
+    assert triggered(events) == spend_levels(50)
     # 135 by noon of the 14th, 17.5 days to go. A drift of 5 % a day makes the interval:
     # 1.2816 * 0.05 * 175 * sqrt(17.5 / 3) = 27.08.
     assert state(hass, "projected_monthly_spend") == "310.00"
@@ -135,7 +142,8 @@ async def test_forecast_goes_with_the_day(
         freezer.move_to(noon(day))
         await poll()
         now = state(hass, "projected_monthly_spend")
-        assert now == str(entry.runtime_data.account.outlook.projected.amount)
+        figure = (await get_usage(hass))["account"]["projected_monthly_spend"]
+        assert float(now or 0) == figure["value"]
     assert now != projected
     assert state(hass, "budget_exhausted_on") == STATE_UNKNOWN
 
@@ -152,7 +160,7 @@ async def test_forecast_of_a_month_that_is_over(
     hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 312})
     report(simulator, daily_spend=5, monthly_spend=275)
     await setup(hass, entry)
-    told = await arm(hass)
+    events = await arm(hass)
     await spend_alike(simulator, freezer, poll, [28, 29, 30, 31])
     freezer.move_to("2026-08-31 23:58:00+08:00")
     report(simulator, daily_spend=10, monthly_spend=310)
@@ -171,7 +179,7 @@ async def test_forecast_of_a_month_that_is_over(
     freezer.move_to("2026-09-01 00:14:00+08:00")
     await poll()
     assert state(hass, "projected_monthly_spend") == "300.00"
-    assert said(told) == []
+    assert triggered(events) == []
 
 
 async def test_forecast_alert_switched_off(
@@ -188,10 +196,10 @@ async def test_forecast_alert_switched_off(
     )
     report(simulator, daily_spend=5, monthly_spend=95)
     await setup(hass, entry)
-    told = await arm(hass)
+    events = await arm(hass)
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
     assert state(hass, "projected_monthly_spend") == "310.00"
-    assert told == []
+    assert events == []
 
 
 async def test_days_are_kept_over_restarts(
@@ -226,7 +234,7 @@ async def test_forecast_of_the_bill(
     hass.config_entries.async_update_entry(
         with_access_key, options={CONF_MONTHLY_BUDGET: 1000}
     )
-    told = await arm(hass)
+    events = await arm(hass)
     await setup(hass, with_access_key)
     days = [date(2026, 8, day) for day in range(1, 15)]
     expected = forecast_period(
@@ -241,7 +249,7 @@ async def test_forecast_of_the_bill(
     shown = attributes(hass, "projected_monthly_spend")
     assert (shown["low"], shown["high"]) == (float(expected.low), float(expected.high))
     assert shown["unit_of_measurement"] == "CNY"
-    assert said(told) == [*spend_levels(50, 80), ("forecast_over_budget", None)]
+    assert triggered(events) == [*spend_levels(50, 80), ("forecast_over_budget", None)]
 
 
 async def test_days_of_the_bill_are_kept_over_restarts(

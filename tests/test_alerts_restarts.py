@@ -23,21 +23,25 @@ from .common import (
     LEVEL_80,
     LONG,
     STORED,
+    Poll,
+    alert_ids,
     arm,
     at_level,
-    ids,
+    entity_id,
     last_event,
     levels_kept,
     model_levels,
+    refresh,
     reload,
     report,
     restart,
-    said,
+    setup,
     spend_levels,
     start,
+    state,
+    triggered,
     unload,
 )
-from .conftest import Poll, entity_id, setup, state
 from .simulator import Simulator
 
 
@@ -82,19 +86,19 @@ async def test_neither_lost_nor_repeated(
     again: Callable[..., Any],
 ) -> None:
     """A reload and a restart repeat nothing, and what is crossed then is told."""
-    told = await arm(hass)
+    events = await arm(hass)
     report(simulator, monthly_spend=400, used=850)
     await poll()
-    assert said(told) == spend_levels(50, 80) + model_levels(80)
+    assert triggered(events) == spend_levels(50, 80) + model_levels(80)
     for _ in range(2):
         await again(hass, account)
         await poll()
-    assert told == []
+    assert events == []
     report(simulator, monthly_spend=500, used=1000)
     await again(hass, account)
-    assert said(told) == spend_levels(100) + model_levels(100)
+    assert triggered(events) == spend_levels(100) + model_levels(100)
     await again(hass, account)
-    assert told == []
+    assert events == []
 
 
 @pytest.mark.logs("Error fetching", "Error fetching")
@@ -102,10 +106,10 @@ async def test_crossed_in_an_outage(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """What was told before is not again after one; what was crossed in it is."""
-    told = await arm(hass)
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
     await poll()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     for spend, levels in ((420, []), (520, spend_levels(100))):
         await simulator.stop()
         report(simulator, monthly_spend=spend)
@@ -113,7 +117,7 @@ async def test_crossed_in_an_outage(
         assert state(hass, "monthly_spend") == STATE_UNAVAILABLE
         await simulator.start()
         await poll()
-        assert said(told) == levels
+        assert triggered(events) == levels
 
 
 @pytest.mark.parametrize("automation_first", [True, False])
@@ -133,39 +137,39 @@ async def test_crossed_while_home_assistant_was_down(
 
     hass.set_state(CoreState.not_running)
     if automation_first:
-        told = await arm(hass)
+        events = await arm(hass)
         await setup(hass, account)
     else:
         await setup(hass, account)
-        told = await arm(hass)
+        events = await arm(hass)
     # Polls while others still start.
     await poll()
     await poll()
     assert levels_kept(kept) == ["50", "80"]
     assert last_event(hass) == ("spend_level", LEVEL_80)
-    assert told == []
+    assert events == []
 
     await start(hass)
-    assert said(told) == spend_levels(100)
+    assert triggered(events) == spend_levels(100)
     assert last_event(hass)[1]["level"] == 100
     assert levels_kept(kept) == ["50", "80", "100"]
     await poll()
     await reload(hass, account)
-    assert told == []
+    assert events == []
 
 
 async def test_crossed_while_home_assistant_stops(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
     """Automations may have stopped then: it is told by the next run."""
-    told = await arm(hass)
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
     hass.set_state(CoreState.stopping)
-    await account.runtime_data.async_refresh()
+    await refresh(hass)
     assert state(hass, "monthly_spend") == "400"
     assert last_event(hass) == (None, {})
     await restart(hass, account)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
 
 
 async def test_unloaded_before_the_start_ends(
@@ -175,20 +179,20 @@ async def test_unloaded_before_the_start_ends(
     await unload(hass, account)
     report(simulator, monthly_spend=400)
     hass.set_state(CoreState.not_running)
-    told = await arm(hass)
+    events = await arm(hass)
     await setup(hass, account)
     await unload(hass, account)
     await start(hass)
-    assert told == []
+    assert events == []
     await setup(hass, account)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
 
 
 async def test_crossed_in_a_reload(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
     """Conditions and actions of what it runs find the account, as with any poll."""
-    told = async_capture_events(hass, "told")
+    events = async_capture_events(hass, "triggered")
     automation = {
         "triggers": at_level(80),
         "conditions": {
@@ -202,7 +206,7 @@ async def test_crossed_in_a_reload(
                 "response_variable": "usage",
             },
             {
-                "event": "told",
+                "event": "triggered",
                 "event_data": {"of": "{{ usage.account.monthly_spend.value }}"},
             },
         ],
@@ -210,33 +214,33 @@ async def test_crossed_in_a_reload(
     assert await async_setup_component(hass, AUTOMATION, {AUTOMATION: automation})
     report(simulator, monthly_spend=400)
     await reload(hass, account)
-    assert [event.data for event in told] == [{"of": 400}]
+    assert [event.data for event in events] == [{"of": 400}]
 
 
 async def test_crossed_while_the_account_is_unloaded(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
     """When its entities are gone nothing is told: the event would not show it."""
-    told = await arm(hass)
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
-    entity, coordinator = entity_id(hass, "alerts"), account.runtime_data
+    entity, quotas = entity_id(hass, "alerts"), account.runtime_data.quotas
 
     async def poll(event: Event[Any]) -> None:
         if event.data["entity_id"] == entity:
-            await coordinator.async_refresh()
+            await quotas.async_refresh()
 
     stop = hass.bus.async_listen(EVENT_STATE_CHANGED, poll)
     await unload(hass, account)
     stop()
-    assert coordinator.data.monthly_spend.amount == 400
-    assert told == []
+    assert quotas.data.monthly_spend.amount == 400
+    assert events == []
     await setup(hass, account)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     assert last_event(hass) == ("spend_level", LEVEL_80)
 
 
 @pytest.mark.usefixtures("account")
-async def test_kept_after_it_was_sent_and_before_the_poll_ends(
+async def test_stored_after_it_was_sent(
     hass: HomeAssistant,
     account: MockConfigEntry,
     simulator: Simulator,
@@ -255,11 +259,10 @@ async def test_kept_after_it_was_sent_and_before_the_poll_ends(
 
     hass.bus.async_listen(EVENT_STATE_CHANGED, sent)
     report(simulator, monthly_spend=400)
-    await account.runtime_data.async_refresh()
-    # Not even the loop had a turn.
+    await account.runtime_data.quotas.async_refresh()
+    await hass.async_block_till_done()
     assert levels_kept(kept) == ["50", "80"]
     assert when_sent == [[], []]
-    await hass.async_block_till_done()
 
 
 @pytest.mark.parametrize("kind", ["spend_level", "balance_low", "model_level"])
@@ -275,19 +278,19 @@ async def test_dies_between_sending_and_keeping(
     options, cause, alerts = CAUSES[kind]
     hass.config_entries.async_update_entry(account, options=options)
     await reload(hass, account)
-    told = await arm(hass)
+    events = await arm(hass)
     before = deepcopy(kept[STORED])
     cause(simulator)
     await poll()
-    first = ids(told)
-    assert len(set(first)) == len(said(told)) == len(alerts)
+    first = alert_ids(events)
+    assert len(set(first)) == len(triggered(events)) == len(alerts)
 
     await unload(hass, account)
     kept[STORED] = before
     await setup(hass, account)
-    assert ids(told) == first
+    assert alert_ids(events) == first
     assert last_event(hass)[0] == kind
-    assert len(said(told)) == len(alerts)
+    assert len(triggered(events)) == len(alerts)
     await reload(hass, account)
     await poll()
-    assert told == []
+    assert events == []

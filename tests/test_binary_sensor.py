@@ -6,7 +6,7 @@ from syrupy.assertion import SnapshotAssertion
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN, Platform
 from homeassistant.core import HomeAssistant
 
-from .conftest import Poll, check_platform, state
+from .common import Poll, check_platform, state
 from .simulator import Simulator
 
 

@@ -31,7 +31,7 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import load_yaml_dict
 
-from .conftest import NOW, Poll, setup
+from .common import NOW, Poll, setup, state
 from .simulator import Fault, Simulator
 
 ROOT = Path(__file__).parent.parent
@@ -343,7 +343,7 @@ async def test_daily_digest_of_models_with_a_load(
         },
     )
     await setup(hass, entry)
-    load = entry.runtime_data.account.models["qwen-plus"].load_pct
+    load = float(state(hass, "load_pct", "qwen-plus") or 0)
     assert load
     await hass.config.async_set_time_zone("UTC")
     notifications = await automate(

@@ -27,10 +27,8 @@ from homeassistant.helpers.condition import (
 )
 from homeassistant.setup import async_setup_component
 
-from .common import LONG, report
-from .conftest import API_KEY, Poll, answer, entity_id, setup, state
+from .common import API_KEY, LONG, Poll, answer, device, entity_id, report, setup, state
 from .simulator import Fault, Simulator
-from .test_trigger import device
 
 OVER, LIMITED, REJECTED = "is_over_budget", "is_rate_limited", "is_api_key_rejected"
 
@@ -262,7 +260,7 @@ async def test_in_an_automation(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
     """An automation goes on only while it holds."""
-    told = async_capture_events(hass, "told")
+    told = async_capture_events(hass, "triggered")
     assert await async_setup_component(
         hass,
         AUTOMATION,
@@ -273,7 +271,7 @@ async def test_in_an_automation(
                     "condition": f"{DOMAIN}.is_over_budget",
                     "options": {"level": 80},
                 },
-                "actions": {"event": "told"},
+                "actions": {"event": "triggered"},
             }
         },
     )

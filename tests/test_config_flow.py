@@ -11,15 +11,15 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 from yarl import URL
 
+from custom_components.alibaba_cloud.clients import DATA_SESSION, async_get_session
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.model_studio import client
-from custom_components.alibaba_cloud.sources import DATA_SESSION, async_get_session
 from homeassistant.config_entries import ConfigEntryDisabler, ConfigFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, UnknownFlow
 from homeassistant.helpers.translation import async_get_translations
 
-from .conftest import API_KEY, answer
+from .common import API_KEY, answer
 from .flows import (
     BEIJING,
     FIRST_VARIABLE,

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
@@ -15,22 +16,31 @@ from custom_components.alibaba_cloud.const import (
     CONF_BASE_URL,
     DOMAIN,
 )
-from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import (
     CONF_API_KEY,
     EVENT_STATE_CHANGED,
     STATE_OFF,
-    STATE_ON,
     STATE_UNAVAILABLE,
     STATE_UNKNOWN,
 )
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.update_coordinator import UpdateFailed
 
-from .conftest import API_KEY, NOW, Poll, attributes, setup, state
+from .common import (
+    API_KEY,
+    FAILED_POLL,
+    FIGURES,
+    NOW,
+    STATUS_STATES,
+    Poll,
+    attributes,
+    figures,
+    reauth_flows,
+    setup,
+    state,
+    status_states,
+)
 from .simulator import Fault, Simulator
-
-FAILED = r"ERROR custom_components\.alibaba_cloud Error fetching Model Studio data: "
 
 AUTH = [Fault.UNAUTHORIZED, Fault.FORBIDDEN]
 LIMITED = [Fault.THROTTLED, Fault.THROTTLING_CODE, Fault.FREE_TIER_ONLY]
@@ -62,43 +72,7 @@ EVERY_FAILURE = [
 ]
 
 
-def figures(hass: HomeAssistant) -> list[str | None]:
-    """Return some of the figures, of the account and of a model."""
-    return [
-        state(hass, "monthly_spend"),
-        state(hass, "tokens_used"),
-        state(hass, "over_spend_limit"),
-        state(hass, "usage_pct", "qwen-max"),
-    ]
-
-
-def told(hass: HomeAssistant) -> tuple[str | None, ...]:
-    """Return the status, and whether key, throttling and service are a problem."""
-    return (
-        state(hass, "status"),
-        state(hass, "api_key_problem"),
-        state(hass, "rate_limited"),
-        state(hass, "account_available"),
-    )
-
-
-TOLD = {
-    "ok": ("ok", STATE_OFF, STATE_OFF, STATE_ON),
-    "auth": ("auth", STATE_ON, STATE_OFF, STATE_OFF),
-    "limited": ("limited", STATE_OFF, STATE_ON, STATE_ON),
-    "error": ("error", STATE_OFF, STATE_OFF, STATE_OFF),
-}
-FIGURES = ["187.65", "75060000", STATE_OFF, "82.0"]
 GONE = [STATE_UNAVAILABLE] * 4
-
-
-def reauth_flows(hass: HomeAssistant) -> list[Any]:
-    """Return the reauth flows that wait for the user."""
-    return [
-        flow
-        for flow in hass.config_entries.flow.async_progress_by_handler(DOMAIN)
-        if flow["context"]["source"] == SOURCE_REAUTH
-    ]
 
 
 @pytest.mark.usefixtures("account")
@@ -140,7 +114,7 @@ async def test_nothing_new_writes_nothing(
     }
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.parametrize(("fault", "status"), EVERY_FAILURE)
 async def test_failure_while_running(
     hass: HomeAssistant,
@@ -152,25 +126,25 @@ async def test_failure_while_running(
     status: str,
 ) -> None:
     """A failure shows in the status, is logged once, and ends with the next answer."""
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
     simulator.fail(fault)
     for _ in range(3):
         await poll(20 * 60)
-        assert told(hass) == TOLD[status]
+        assert status_states(hass) == STATUS_STATES[status]
         assert figures(hass) == (FIGURES if status == "limited" else GONE)
         assert attributes(hass, "status")["message"]
         assert len(reauth_flows(hass)) == (status == "auth")
 
     simulator.recover()
     await poll(20 * 60)
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
     assert attributes(hass, "status")["message"] is None
     assert reauth_flows(hass) == []
     assert caplog.text.count("Fetching Model Studio data recovered") == 1
     assert simulator.redirect_target_hits == 0
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.parametrize(("fault", "status"), EVERY_FAILURE)
 async def test_failure_at_start(
     hass: HomeAssistant,
@@ -185,27 +159,27 @@ async def test_failure_at_start(
     simulator.fail(fault)
     await setup(hass, account)
     assert account.state is ConfigEntryState.LOADED
-    assert told(hass) == TOLD[status]
+    assert status_states(hass) == STATUS_STATES[status]
     assert figures(hass) == (FIGURES if status == "limited" else GONE)
     assert len(reauth_flows(hass)) == (status == "auth")
 
     simulator.recover()
     await poll(20 * 60)
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
     assert reauth_flows(hass) == []
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 async def test_service_stopped(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """A service that is not there is an error until it is."""
     await simulator.stop()
     await poll()
-    assert (told(hass), figures(hass)) == (TOLD["error"], GONE)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["error"], GONE)
     await simulator.start()
     await poll()
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
 
 
 @pytest.mark.usefixtures("account")
@@ -220,7 +194,7 @@ async def test_one_hiccup_is_retried_at_once(
     assert changed == []
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.usefixtures("account")
 async def test_one_failure_becomes_another(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
@@ -234,12 +208,12 @@ async def test_one_failure_becomes_another(
     ):
         simulator.fail(fault)
         await poll(20 * 60)
-        assert told(hass) == TOLD[status]
+        assert status_states(hass) == STATUS_STATES[status]
         assert figures(hass) == (FIGURES if status == "limited" else GONE)
     assert "Arrearage" in attributes(hass, "status")["message"]
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.parametrize(
     "stored", [None, "", "not JSON", '{"output": {"total": 0, "quotas": []}}', "{}"]
 )
@@ -255,10 +229,10 @@ async def test_throttled_at_start_with_nothing_to_keep(
     hass_storage[f"{DOMAIN}.account"]["data"]["answer"] = stored
     simulator.fail(Fault.THROTTLED)
     await setup(hass, account)
-    assert (told(hass), figures(hass)) == (TOLD["limited"], GONE)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["limited"], GONE)
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 async def test_throttled_over_midnight(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
@@ -285,7 +259,7 @@ async def test_throttled_over_midnight(
     assert state(hass, "daily_spend") == "12.34"
 
 
-@pytest.mark.logs(FAILED, FAILED, FAILED)
+@pytest.mark.logs(FAILED_POLL, FAILED_POLL, FAILED_POLL)
 async def test_throttled_over_the_end_of_a_period(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
@@ -328,7 +302,7 @@ async def due(simulator: Simulator, poll: Poll, seconds: float) -> None:
     assert len(simulator.requests) > before
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.usefixtures("account")
 async def test_throttled_without_advice_backs_off(
     simulator: Simulator, poll: Poll
@@ -343,7 +317,7 @@ async def test_throttled_without_advice_backs_off(
     await due(simulator, poll, 30)
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.usefixtures("account")
 async def test_back_off_starts_afresh_after_another_failure(
     simulator: Simulator, poll: Poll
@@ -359,7 +333,7 @@ async def test_back_off_starts_afresh_after_another_failure(
     await due(simulator, poll, 60)
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
     [
@@ -383,7 +357,7 @@ async def test_throttled_waits_as_told(
     await due(simulator, poll, seconds)
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.usefixtures("account")
 async def test_rejected_key_is_tried_every_5_minutes(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
@@ -399,11 +373,11 @@ async def test_rejected_key_is_tried_every_5_minutes(
 
     simulator.recover()
     await due(simulator, poll, 300)
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
     await due(simulator, poll, 30)
 
 
-@pytest.mark.logs(FAILED, FAILED)
+@pytest.mark.logs(FAILED_POLL, FAILED_POLL)
 @pytest.mark.usefixtures("account")
 async def test_reauth_is_asked_for_again_after_a_recovery(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
@@ -418,7 +392,7 @@ async def test_reauth_is_asked_for_again_after_a_recovery(
         assert reauth_flows(hass) == []
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 async def test_reauth_waits_for_a_reconfiguration(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
@@ -432,28 +406,33 @@ async def test_reauth_waits_for_a_reconfiguration(
     assert len(reauth_flows(hass)) == 1
 
 
-async def test_poll_that_outlives_its_account(
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(Fault.UNAUTHORIZED, marks=pytest.mark.logs(FAILED_POLL)), None],
+)
+async def test_poll_that_ends_after_the_unload(
     hass: HomeAssistant,
     hass_storage: dict[str, Any],
     account: MockConfigEntry,
     simulator: Simulator,
+    fault: Fault | None,
 ) -> None:
-    """An answer that comes after the unload asks for nothing and stores nothing."""
-    coordinator = account.runtime_data
+    """Its answer starts no reauthentication, and nothing is stored."""
+    if fault:
+        simulator.fail(fault)
+    simulator.body["data"]["daily_spend"] = 0
+    quotas = account.runtime_data.quotas
+    polling = hass.async_create_task(quotas.async_refresh())
     await hass.config_entries.async_unload(account.entry_id)
     hass_storage.clear()
-    simulator.fail(Fault.UNAUTHORIZED)
-    with pytest.raises(UpdateFailed):
-        await coordinator._async_update_data()
-    simulator.recover()
-    simulator.body["data"]["daily_spend"] = 0
-    assert await coordinator._async_update_data() is not None
+    await polling
     await hass.async_block_till_done(wait_background_tasks=True)
+    assert quotas.last_update_success is (fault is None)
     assert reauth_flows(hass) == []
     assert hass_storage == {}
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 async def test_key_revoked_while_down(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
@@ -461,18 +440,18 @@ async def test_key_revoked_while_down(
     await hass.config_entries.async_unload(account.entry_id)
     simulator.api_keys = {"sk-new"}
     await setup(hass, account)
-    assert (told(hass), figures(hass)) == (TOLD["auth"], GONE)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["auth"], GONE)
 
     (flow,) = reauth_flows(hass)
     await hass.config_entries.flow.async_configure(
         flow["flow_id"], {CONF_API_KEY: "sk-new"}
     )
     await hass.async_block_till_done(wait_background_tasks=True)
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
     assert reauth_flows(hass) == []
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 async def test_environment_variable_gone(
     hass: HomeAssistant,
     enable_custom_integrations: None,
@@ -492,13 +471,13 @@ async def test_environment_variable_gone(
     )
     entry.add_to_hass(hass)
     await setup(hass, entry)
-    assert told(hass) == TOLD["ok"]
+    assert status_states(hass) == STATUS_STATES["ok"]
 
     await hass.config_entries.async_unload(entry.entry_id)
     monkeypatch.delenv("DASHSCOPE_API_KEY")
     simulator.requests.clear()
     await setup(hass, entry)
-    assert (told(hass), figures(hass)) == (TOLD["auth"], GONE)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["auth"], GONE)
     assert attributes(hass, "status")["message"] == (
         "The environment variable DASHSCOPE_API_KEY, which held the API key, is not"
         " set. Set it and restart Home Assistant, or enter a key"
@@ -507,7 +486,7 @@ async def test_environment_variable_gone(
     assert len(reauth_flows(hass)) == 1
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.usefixtures("account")
 async def test_service_that_repeats_the_key(
     hass: HomeAssistant,
@@ -524,17 +503,16 @@ async def test_service_that_repeats_the_key(
 
 @pytest.mark.logs(r"ERROR .* Unexpected error fetching Model Studio data")
 @pytest.mark.usefixtures("account")
-async def test_unforeseen_error(
-    hass: HomeAssistant, simulator: Simulator, poll: Poll, account: MockConfigEntry
-) -> None:
+async def test_unforeseen_error(hass: HomeAssistant, poll: Poll) -> None:
     """What nobody foresaw is an error too, and the next good poll ends it."""
-    client = account.runtime_data.client
-    session, client._session = client._session, None
+    with patch(
+        "custom_components.alibaba_cloud.model_studio.ModelStudioClient.get_account",
+        side_effect=RuntimeError,
+    ):
+        await poll()
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["error"], GONE)
     await poll()
-    assert (told(hass), figures(hass)) == (TOLD["error"], GONE)
-    client._session = session
-    await poll()
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
 
 
 @pytest.mark.usefixtures("account")

@@ -14,7 +14,7 @@ from custom_components.alibaba_cloud.diagnostics import (
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.json import json_dumps
 
-from .conftest import API_KEY, NOW, Poll, give_access_key, setup
+from .common import API_KEY, NOW, Poll, give_access_key, setup
 from .simulator import (
     DEFAULT_ACCESS_KEY_ID,
     DEFAULT_ACCESS_KEY_SECRET,

@@ -7,7 +7,7 @@ import pytest
 from custom_components.alibaba_cloud.model_studio import client
 from homeassistant.core import HomeAssistant
 
-from .conftest import API_KEY
+from .common import API_KEY
 from .flows import (
     FIRST_VARIABLE,
     NEW_KEY,

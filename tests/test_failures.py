@@ -18,7 +18,7 @@ from custom_components.alibaba_cloud.model_studio import (
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.translation import async_get_translations
 
-from .conftest import attributes, setup
+from .common import attributes, setup
 from .simulator import Simulator
 
 PIECES: Final = st.sampled_from(

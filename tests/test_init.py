@@ -21,7 +21,7 @@ from homeassistant.data_entry_flow import UnknownFlow
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.setup import async_setup_component
 
-from .conftest import Poll, entity_id, open_options, setup, state
+from .common import Poll, entity_id, open_options, setup, state
 from .simulator import Fault, Simulator
 
 
@@ -115,7 +115,7 @@ async def test_first_setup_with_an_unexpected_error(
 ) -> None:
     """It is tried again."""
     with patch(
-        "custom_components.alibaba_cloud.coordinator.ModelStudioClient.get_account",
+        "custom_components.alibaba_cloud.model_studio.ModelStudioClient.get_account",
         side_effect=RuntimeError,
     ):
         assert not await hass.config_entries.async_setup(new_entry.entry_id)
@@ -283,14 +283,14 @@ async def test_unload_and_reload_leave_nothing(
 ) -> None:
     """After an unload nothing polls; after a reload there is one of everything."""
     states = hass.states.async_all()
-    listeners = len(account.runtime_data._listeners)
+    listeners = hass.bus.async_listeners()
     for _ in range(3):
         assert await hass.config_entries.async_reload(account.entry_id)
         await hass.async_block_till_done(wait_background_tasks=True)
     assert {state.entity_id: state.state for state in hass.states.async_all()} == {
         state.entity_id: state.state for state in states
     }
-    assert len(account.runtime_data._listeners) == listeners
+    assert hass.bus.async_listeners() == listeners
     simulator.requests.clear()
     await poll()
     assert len(simulator.requests) == 1

@@ -22,7 +22,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_PROMETHEUS_URL,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.model_studio import transport
+from custom_components.alibaba_cloud.model_studio import http
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
     ConfigEntryDisabler,
@@ -31,7 +31,7 @@ from homeassistant.config_entries import (
 from homeassistant.const import CONF_API_KEY, CONF_REGION
 from homeassistant.core import CoreState, HomeAssistant
 
-from .conftest import API_KEY, NOW, Poll, attributes, setup, state
+from .common import API_KEY, NOW, Poll, attributes, refresh, setup, state
 from .simulator import Account, Fault, Simulator
 
 FAILED = "Error fetching Model Studio data"
@@ -92,7 +92,7 @@ async def test_set_up_waits_for_one_time_out(
     pages: int,
 ) -> None:
     """There is no second try, also within a listing; the next poll has all its time."""
-    monkeypatch.setattr(transport, "TIMEOUT", 0.5)
+    monkeypatch.setattr(http, "TIMEOUT", 0.5)
 
     def hang_later(_: Any) -> None:
         if len(simulator.requests) > pages:
@@ -109,7 +109,7 @@ async def test_set_up_waits_for_one_time_out(
     assert attributes(hass, "status")["message"] == f"{host} did not answer in time"
     simulator.body = None
     simulator.recover()
-    await with_access_key.runtime_data.async_refresh()
+    await refresh(hass)
     assert state(hass, "status") == "ok"
 
 
@@ -122,10 +122,10 @@ async def test_poll_has_a_time_out_for_each_request(
 ) -> None:
     """Once the account is set up, nothing waits for a poll: it may try again."""
     await setup(hass, entry)
-    monkeypatch.setattr(transport, "TIMEOUT", 0.05)
+    monkeypatch.setattr(http, "TIMEOUT", 0.05)
     simulator.forget()
     simulator.fail(Fault.HANG)
-    await entry.runtime_data.async_refresh()
+    await refresh(hass)
     assert len(simulator.requests) == 2
 
 
@@ -165,9 +165,7 @@ async def test_nothing_waits_for_a_poll_that_hangs(
         freezer.tick(31)
         async_fire_time_changed(hass)
     else:
-        waits = hass.async_create_background_task(
-            account.runtime_data.async_request_refresh(), "update"
-        )
+        waits = hass.async_create_background_task(refresh(hass), "update")
     await asked(simulator.requests)
     await hass.async_block_till_done()
     await ENDS[end](hass, account.entry_id)

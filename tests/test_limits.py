@@ -10,13 +10,24 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.alibaba_cloud.const import CONF_BASE_URL, CONF_MODELS, DOMAIN
 from custom_components.alibaba_cloud.validation import CONF_ALL_MODELS
-from homeassistant.config_entries import SOURCE_USER, ConfigEntry
+from homeassistant.config_entries import SOURCE_USER
 from homeassistant.const import CONF_API_KEY, CONF_URL, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
-from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers import entity_registry as er
 
-from .conftest import API_KEY, NOW, Poll, answer, entity_id, open_options, setup, state
+from .common import (
+    API_KEY,
+    NOW,
+    Poll,
+    answer,
+    devices,
+    entity_id,
+    offered,
+    open_options,
+    setup,
+    state,
+)
 from .simulator import Fault, Simulator
 
 CHOSEN = ["qwen-max", "qwen-plus"]
@@ -47,22 +58,6 @@ def asked(simulator: Simulator) -> list[tuple[str | None, str | None]]:
     ]
     simulator.requests.clear()
     return pages
-
-
-def offered(form: Mapping[str, Any]) -> dict[str, str]:
-    """Return the models that a form offers, with their labels."""
-    selector = form["data_schema"].schema[CONF_MODELS]
-    return {option["value"]: option["label"] for option in selector.config["options"]}
-
-
-def devices(hass: HomeAssistant, entry: ConfigEntry) -> set[str | None]:
-    """Return the names of the models that have a device."""
-    return {
-        device.name
-        for device in dr.async_child_entries_for_config_entry(
-            dr.async_get(hass), entry.entry_id
-        )
-    }
 
 
 LISTING = [(str(number), "100") for number in range(1, 6)]
@@ -328,7 +323,7 @@ async def test_listing_without_a_total_ends_with_an_empty_page(
     simulator.body = partial(page, ROWS, total="many")
     await setup(hass, entry)
     assert state(hass, "status") == "ok"
-    assert len(entry.runtime_data.data.models) == 250
+    assert len(offered(await open_options(hass, entry))) == 250
 
 
 async def test_models_are_chosen_in_the_flow(

@@ -23,8 +23,19 @@ from homeassistant.helpers.llm import (
 )
 from homeassistant.setup import async_setup_component
 
-from .common import noon, report, spend_alike
-from .conftest import API_KEY, NOW, Poll, answer, give_access_key, setup, state
+from .common import (
+    API_KEY,
+    NOW,
+    Poll,
+    answer,
+    attributes,
+    give_access_key,
+    noon,
+    report,
+    setup,
+    spend_alike,
+    state,
+)
 from .simulator import (
     DEFAULT_ACCESS_KEY_ID,
     DEFAULT_ACCESS_KEY_SECRET,
@@ -147,9 +158,13 @@ async def test_other_apis(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 
 
 async def test_figures(
-    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
 ) -> None:
     """All that is known is told with its unit, without asking the service."""
+    freezer.move_to(NOW)
     await open_account(hass, entry, monthly_budget=300)
     simulator.requests.clear()
     told = await ask(hass)
@@ -158,7 +173,7 @@ async def test_figures(
     assert account == {
         "name": "Model Studio",
         "status": "ok",
-        "read_at": entry.runtime_data.read_at.isoformat(),
+        "read_at": NOW.replace(" ", "T"),
         "figures": {
             "credit_balance": {"value": 120.5, "unit": "USD"},
             "available_balance": {"value": 100.25, "unit": "USD"},
@@ -355,7 +370,7 @@ async def test_before_anything_was_read(
     account = (await ask(hass))["Model Studio"]
     assert account.keys() == {"name", "status", "message"}
     assert account["status"] == "error"
-    assert account["message"] == entry.runtime_data.message
+    assert account["message"] == attributes(hass, "status")["message"]
     assert "InternalError" in account["message"]
 
 

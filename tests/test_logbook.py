@@ -21,8 +21,7 @@ from homeassistant.core import Event, HomeAssistant
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.translation import async_load_integrations
 
-from .common import noon, report, spend_alike
-from .conftest import Poll, setup
+from .common import Poll, noon, report, setup, spend_alike
 from .simulator import Fault, Simulator
 
 LONG = 16 * 60

@@ -27,14 +27,14 @@ from homeassistant.helpers.translation import async_get_translations
 from homeassistant.loader import async_get_integration
 from homeassistant.setup import async_setup_component
 
-from .common import report
-from .conftest import (
+from .common import (
     NOW,
     Poll,
     attributes,
     entity_id,
     give_access_key,
     open_options,
+    report,
     setup,
     state,
 )
@@ -446,6 +446,7 @@ async def test_currency_of_the_balance(
     hass: HomeAssistant,
     entry: MockConfigEntry,
     simulator: Simulator,
+    poll: Poll,
     monthly_spend: float | None,
 ) -> None:
     """Where the spend is unknown, the balance tells; without either, nothing does."""
@@ -454,7 +455,7 @@ async def test_currency_of_the_balance(
     currency = "USD" if monthly_spend else None
     assert units(await open_options(hass, entry, "alerts")) == {currency}
     report(simulator, available=10)
-    await entry.runtime_data.async_refresh()
+    await poll()
     assert units(await open_options(hass, entry, "alerts")) == {"USD"}
 
 
@@ -467,9 +468,9 @@ async def test_budget(
     """It takes the place of the service's limit, at once: the account is reloaded."""
     assert state(hass, "budget_usage_pct") == "37.53"
     assert state(hass, "remaining_budget") == "312.35"
-    before = account.runtime_data
+    polls = len(simulator.requests)
     await choose(hass, account, monthly_budget=1000)
-    assert account.runtime_data is not before
+    assert len(simulator.requests) == polls + 1
     assert state(hass, "budget_usage_pct") == "18.765"
     assert state(hass, "remaining_budget") == "812.35"
     assert state(hass, "spend_limit") == "500"
@@ -508,12 +509,12 @@ async def test_budget_in_the_currency_of_the_bill(
 
 
 async def test_unchanged_options_reload_nothing(
-    hass: HomeAssistant, account: MockConfigEntry
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
     await choose(hass, account)
-    before = account.runtime_data
+    polls = len(simulator.requests)
     await choose(hass, account)
-    assert account.runtime_data is before
+    assert len(simulator.requests) == polls
 
 
 async def test_as_the_frontend_does(

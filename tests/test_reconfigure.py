@@ -14,7 +14,7 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
-from .conftest import API_KEY, Poll, setup, state
+from .common import API_KEY, Poll, setup, state
 from .flows import (
     BEIJING,
     FIRST_VARIABLE,
@@ -194,7 +194,7 @@ async def test_reauth_stores_the_key_of_a_variable(
         flows.monkeypatch.setenv(VARIABLE, value)
     entry = known(flows.hass, api_key_env=VARIABLE, base_url=simulator.base_url)
     await setup(flows.hass, entry)
-    assert entry.runtime_data.status == "auth"
+    assert state(flows.hass, "status", account=entry.entry_id) == "auth"
     assert sent_keys(simulator) == sent
 
     result = await flows.submit(await flows.asked(entry), api_key=NEW_KEY)

@@ -27,7 +27,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers.translation import async_get_translations
 
-from .conftest import API_KEY, answer
+from .common import API_KEY, answer
 from .simulator import Fault, Simulator
 
 

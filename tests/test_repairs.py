@@ -22,7 +22,17 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, NOW, Poll, answer, give_access_key, register, setup
+from .common import (
+    API_KEY,
+    NOW,
+    Poll,
+    answer,
+    give_access_key,
+    refresh,
+    register,
+    setup,
+    state,
+)
 from .simulator import Fault, Simulator
 
 
@@ -353,7 +363,7 @@ async def stop(
     await simulator.stop()
     assert await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
-    assert entry.runtime_data.data is None
+    assert state(hass, "status") == "error"
 
 
 async def shorten(
@@ -361,8 +371,7 @@ async def shorten(
 ) -> None:
     """Have an account read an answer that may leave models out."""
     simulator.body = changed(models=[{"used": 1}])
-    await entry.runtime_data.async_refresh()
-    assert not entry.runtime_data.data.models_complete
+    await refresh(hass)
 
 
 async def unload(

@@ -7,11 +7,11 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.alibaba_cloud.sensor import ACCOUNT_SENSORS, MODEL_SENSORS
+from custom_components.alibaba_cloud.figures import ACCOUNT_SENSORS, MODEL_SENSORS
 from homeassistant.const import STATE_UNKNOWN, Platform
 from homeassistant.core import HomeAssistant
 
-from .conftest import Poll, answer, attributes, check_platform, entity_id, setup, state
+from .common import Poll, answer, attributes, check_platform, entity_id, setup, state
 from .simulator import Simulator
 
 

@@ -13,28 +13,16 @@ from typing import Final
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.alibaba_cloud.const import (
-    CONF_ACCESS_KEY_ID,
-    CONF_ACCESS_KEY_SECRET,
-    CONF_BALANCE_ENDPOINT,
-    CONF_BASE_URL,
-    CONF_BILLING_ENDPOINT,
-    CONF_PROMETHEUS_URL,
-    DOMAIN,
-)
-from custom_components.alibaba_cloud.model_studio import transport
+from custom_components.alibaba_cloud.model_studio import http
 from custom_components.alibaba_cloud.sources import Source
-from homeassistant.const import CONF_API_KEY, CONF_REGION, STATE_UNAVAILABLE
+from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 
-from .conftest import API_KEY, Poll, setup, state
-from .simulator import Account, Fault, Simulator
+from .common import Poll, give_access_key, reauth_flows, setup, state
+from .faults import LONG, PAGE
+from .simulator import Fault, Simulator
 from .simulator.server import Service
-from .test_coordinator import reauth_flows
-from .test_faults import LONG, PAGE, poll
-
-__all__ = ["poll"]
 
 SECTION: Final = re.compile(
     r"(?<=<!-- fault matrix of the AccessKey -->\n).*"
@@ -72,28 +60,11 @@ def seen() -> Iterator[dict[Fault, list[str]]]:
 
 @pytest.fixture
 def entry(
-    hass: HomeAssistant, enable_custom_integrations: None, simulator: Simulator
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> MockConfigEntry:
     """Return an account whose API key reads limits only, with an AccessKey."""
-    simulator.body = None
-    simulator.account = Account(answer="limits", catalogue_rows=10)
-    [(key_id, secret)] = simulator.access_keys.items()
-    entry = MockConfigEntry(
-        domain=DOMAIN,
-        title="Model Studio",
-        entry_id="account",
-        data={
-            CONF_API_KEY: API_KEY,
-            CONF_BASE_URL: simulator.base_url,
-            CONF_ACCESS_KEY_ID: key_id,
-            CONF_ACCESS_KEY_SECRET: secret,
-            CONF_REGION: "cn-beijing",
-            CONF_BILLING_ENDPOINT: simulator.openapi_url,
-            CONF_BALANCE_ENDPOINT: simulator.openapi_url,
-            CONF_PROMETHEUS_URL: simulator.prometheus_url,
-        },
-    )
-    entry.add_to_hass(hass)
+    give_access_key(hass, entry, simulator)
+    simulator.account.catalogue_rows = 10
     return entry
 
 
@@ -113,7 +84,7 @@ async def test_fault_at_each_service(
     hass: HomeAssistant,
     entry: MockConfigEntry,
     simulator: Simulator,
-    poll: Poll,
+    real_time_poll: Poll,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     seen: dict[Fault, list[str]],
@@ -125,10 +96,10 @@ async def test_fault_at_each_service(
     assert not {"unknown", STATE_UNAVAILABLE, None}.intersection(good)
     with monkeypatch.context() as patch, caplog.at_level(logging.CRITICAL):
         if fault in SLOW:
-            patch.setattr(transport, "TIMEOUT", 0.3)
+            patch.setattr(http, "TIMEOUT", 0.3)
         for service, _, _ in COLUMNS.values():
             simulator.fail(fault, at=service)
-        await poll(LONG)
+        await real_time_poll(LONG)
         seen[fault] = [
             cell(hass, entry, source, key) for _, source, key in COLUMNS.values()
         ]
@@ -138,8 +109,8 @@ async def test_fault_at_each_service(
     if not os.environ.get("UPDATE_FAULT_MATRIX"):
         assert seen[fault] == rows()[fault]
     simulator.recover()
-    await poll(LONG)
-    await poll(LONG)
+    await real_time_poll(LONG)
+    await real_time_poll(LONG)
     good = [state(hass, key) for _, _, key in COLUMNS.values()]
     assert not {"unknown", STATE_UNAVAILABLE, None}.intersection(good)
     assert len(reauth_flows(hass)) == 0

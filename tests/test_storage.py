@@ -1,5 +1,6 @@
 """What is stored of an account: damaged, unreadable, from elsewhere, removed."""
 
+import asyncio
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import date
@@ -27,15 +28,19 @@ from .common import (
     EVERY_TRIGGER,
     LONG,
     STORED,
+    Poll,
     arm,
+    device,
     noon,
+    refresh,
     report,
-    said,
+    setup,
     spend_alike,
     spend_levels,
+    state,
+    triggered,
     unload,
 )
-from .conftest import Poll, setup, state
 from .simulator import Simulator
 
 
@@ -61,12 +66,12 @@ async def test_removed_account(
     kept: dict[str, Any],
 ) -> None:
     """Nothing is left of it on the disk; automations on it stay valid and silent."""
-    device_id = account.runtime_data.device_id
+    device_id = device(hass, account)
     trigger = {**EVERY_TRIGGER[0], "target": {"device_id": [device_id]}}
-    told = await arm(hass, trigger)
+    events = await arm(hass, trigger)
     report(simulator, monthly_spend=400)
     await poll()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     assert STORED in kept
     assert await hass.config_entries.async_remove(account.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
@@ -74,12 +79,12 @@ async def test_removed_account(
     for _ in range(3):
         await poll(LONG)
     assert STORED not in kept
-    assert told == []
+    assert events == []
     for service in ("turn_off", "turn_on"):
         await hass.services.async_call(
-            AUTOMATION, service, {"entity_id": "automation.tell"}, blocking=True
+            AUTOMATION, service, {"entity_id": "automation.record"}, blocking=True
         )
-    assert hass.states.is_state("automation.tell", STATE_ON)
+    assert hass.states.is_state("automation.record", STATE_ON)
     result = await async_validate_trigger_config(hass, cv.TRIGGER_SCHEMA([trigger]))
     assert result[0]["target"] == {"device_id": [device_id]}
 
@@ -92,13 +97,22 @@ async def test_removed_in_the_middle_of_a_poll(
     kept: dict[str, Any],
 ) -> None:
     """What comes after says nothing, and leaves nothing."""
-    told = await arm(hass)
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
-    polling = hass.async_create_task(account.runtime_data.async_refresh())
-    assert await hass.config_entries.async_remove(account.entry_id)
-    await polling
+    body = simulator.body
+    removals: list[asyncio.Task[Any]] = []
+
+    def remove(_: Any) -> Any:
+        remover = hass.config_entries.async_remove(account.entry_id)
+        removals.append(hass.async_create_task(remover))
+        return body
+
+    simulator.body = remove
+    await refresh(hass)
+    [removal] = removals
+    await removal
     await poll(LONG)
-    assert told == []
+    assert events == []
     assert STORED not in kept
 
 
@@ -155,7 +169,7 @@ async def test_damaged_part(
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
     await unload(hass, entry)
     kept[STORED]["data"][part] = damaged
-    told = await arm(hass)
+    events = await arm(hass)
     await setup(hass, entry)
     # What was shown last has no part that must be there.
     readable = part == "shown" and damaged in DAMAGED[1:3]
@@ -171,7 +185,7 @@ async def test_damaged_part(
     if part != "periods":
         forecast = state(hass, "projected_monthly_spend")
         assert (forecast == STATE_UNKNOWN) is (part == "days")
-    assert bool(said(told)) is (part == "alerts")
+    assert bool(triggered(events)) is (part == "alerts")
     await unload(hass, entry)
     assert kept[STORED]["data"][part] != damaged
 
@@ -285,6 +299,6 @@ async def test_stored_by_an_earlier_version(
     for key in ("days", "alerts", "history"):
         del kept[STORED]["data"][key]
     report(simulator, monthly_spend=400)
-    told = await arm(hass)
+    events = await arm(hass)
     await setup(hass, account)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)

@@ -14,6 +14,7 @@ from pytest_homeassistant_custom_component.common import (
     async_fire_time_changed,
 )
 
+from custom_components.alibaba_cloud.ledger import SpendDays
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import (
     EVENT_HOMEASSISTANT_FINAL_WRITE,
@@ -21,10 +22,22 @@ from homeassistant.const import (
 )
 from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.helpers.storage import Store
+from homeassistant.util import dt as dt_util
 from homeassistant.util.file import WriteError
 
-from .common import STORED, arm, report, said, spend_levels, unload
-from .conftest import Poll, attributes, setup, state
+from .common import (
+    STORED,
+    Poll,
+    arm,
+    attributes,
+    refresh,
+    report,
+    setup,
+    spend_levels,
+    state,
+    triggered,
+    unload,
+)
 from .simulator import Simulator
 
 REAL = {
@@ -131,11 +144,11 @@ async def test_not_readable(
     disk: Path,
 ) -> None:
     """While the file can't be read, the set-up is tried again, and nothing is lost."""
-    told = await arm(hass)
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
-    await account.runtime_data.async_refresh()
+    await refresh(hass)
     await hass.async_block_till_done()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     await unload(hass, account)
     before = read(disk)
     make_unreadable(disk)
@@ -148,7 +161,7 @@ async def test_not_readable(
     async_fire_time_changed(hass)
     await hass.async_block_till_done(wait_background_tasks=True)
     assert account.state.name == "LOADED"
-    assert told == []
+    assert events == []
 
 
 @pytest.mark.logs("Error writing config")
@@ -160,7 +173,7 @@ async def test_full_disk(
     disk: Path,
 ) -> None:
     """What can't be written is written within 15 minutes, also if nothing else changes."""
-    told = await arm(hass)
+    events = await arm(hass)
     # Let Home Assistant write its registries before.
     await poll()
     report(simulator, monthly_spend=400)
@@ -169,7 +182,7 @@ async def test_full_disk(
         side_effect=WriteError("No space left on device"),
     ):
         await poll()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     for _ in range(16):
         await poll(60)
     levels = stored(disk)["alerts"]["spend_levels"]
@@ -217,5 +230,6 @@ async def test_written_when_home_assistant_stops(
     await poll()
     assert state(hass, "daily_spend") == "1"
     assert attributes(hass, "daily_spend")["last_reset"] > began
-    days = entry.runtime_data.store.days
-    assert sum(days.totals(entry.runtime_data.read_at).values()) <= Decimal(7)
+    await unload(hass, entry)
+    days = SpendDays.from_dict(stored(disk)["days"])
+    assert sum(days.totals(dt_util.utcnow()).values()) <= Decimal(7)

@@ -18,10 +18,18 @@ from homeassistant.helpers import (
     label_registry as lr,
 )
 
-from .common import arm, model_levels, report, said, spend_levels
-from .conftest import Poll, entity_id, setup
+from .common import (
+    Poll,
+    arm,
+    device,
+    entity_id,
+    model_levels,
+    report,
+    setup,
+    spend_levels,
+    triggered,
+)
 from .simulator import Simulator
-from .test_trigger import device
 
 OF_ACCOUNT = {"trigger": f"{DOMAIN}.spend_level_reached"}
 OF_MODELS = {"trigger": f"{DOMAIN}.model_level_reached"}
@@ -150,16 +158,16 @@ async def test_devices_that_move(
 ) -> None:
     """They are followed, without a reload of the automation."""
     target = {"target": {"area_id": [places["lab"]]}}
-    told = await arm(hass, {**OF_ACCOUNT, **target}, {**OF_MODELS, **target})
+    events = await arm(hass, {**OF_ACCOUNT, **target}, {**OF_MODELS, **target})
     registry = dr.async_get(hass)
     registry.async_update_child_device(places["plus"], area_id=None)
     report(simulator, monthly_spend=250, used=800)
     await poll()
-    assert told == []
+    assert events == []
     registry.async_update_device(places["account"], area_id=places["lab"])
     report(simulator, monthly_spend=400, used=1000)
     await poll()
-    assert said(told) == spend_levels(80) + model_levels(100)
+    assert triggered(events) == spend_levels(80) + model_levels(100)
 
 
 async def test_related(
@@ -167,7 +175,7 @@ async def test_related(
 ) -> None:
     """A device lists the automations whose triggers and conditions target it."""
     await arm(hass, {**OF_MODELS, "target": {"device_id": [places["max"]]}})
-    assert automations_with_device(hass, places["max"]) == ["automation.tell"]
+    assert automations_with_device(hass, places["max"]) == ["automation.record"]
     assert automations_with_device(hass, places["plus"]) == []
 
 
@@ -180,11 +188,11 @@ async def test_every_entity_disabled(
     assert hass.states.async_all(("event", "sensor", "binary_sensor")) == []
     area = ar.async_get(hass).async_create("Office")
     dr.async_get(hass).async_update_device(device(hass, entry), area_id=area.id)
-    told = await arm(
+    events = await arm(
         hass,
         {**OF_ACCOUNT, "target": {"device_id": [device(hass, entry)]}},
         {**OF_MODELS, "target": {"area_id": [area.id]}},
     )
     report(simulator, monthly_spend=250, used=800)
     await poll()
-    assert said(told) == spend_levels(50) + model_levels(80)
+    assert triggered(events) == spend_levels(50) + model_levels(80)

@@ -30,19 +30,24 @@ from homeassistant.helpers.trigger import async_validate_trigger_config
 from homeassistant.setup import async_setup_component
 
 from .common import (
+    API_KEY,
     EVERY_TRIGGER,
     KINDS,
     LONG,
     NOTHING,
+    Poll,
+    answer,
     arm,
+    device,
+    entity_id,
     model_levels,
     noon,
     report,
-    said,
+    setup,
     spend_alike,
     spend_levels,
+    triggered,
 )
-from .conftest import API_KEY, Poll, answer, entity_id, setup
 from .simulator import Fault, Simulator
 
 OPTIONS = {CONF_LOW_BALANCE: 50, CONF_MONTHLY_BUDGET: 300}
@@ -94,21 +99,6 @@ async def other(
         await setup(hass, other)
         yield other
         await hass.config_entries.async_unload("other")
-
-
-def device(
-    hass: HomeAssistant, entry: MockConfigEntry, model: str | None = None
-) -> str:
-    """Return the id of an account's device, or of that of a model."""
-    registry = dr.async_get(hass)
-    if model is None:
-        (found,) = dr.async_entries_for_config_entry(registry, entry.entry_id)
-        return found.id
-    child = registry.async_get_child_device_by_identifier(
-        (DOMAIN, f"{entry.entry_id}_model_{model}"), entry.entry_id
-    )
-    assert child is not None
-    return child.id
 
 
 async def everything(
@@ -185,12 +175,12 @@ async def test_each_trigger_by_device(
         chosen = choose(hass, account, other)
         target = {} if chosen is None else {"target": {"device_id": chosen}}
         triggers += [{**trigger, "id": name, **target} for trigger in EVERY_TRIGGER]
-    told = await arm(hass, *triggers)
+    events = await arm(hass, *triggers)
     await everything(simulator, freezer, poll)
-    assert {event.data["trigger"]["account"] for event in told} == {"Model Studio"}
+    assert {event.data["trigger"]["account"] for event in events} == {"Model Studio"}
     for name, (_, account_fires, model_fires) in CHOICES.items():
-        mine = [event for event in told if event.data["trigger"]["id"] == name]
-        assert said(mine) == [
+        mine = [event for event in events if event.data["trigger"]["id"] == name]
+        assert triggered(mine) == [
             alert
             for alert in EVERYTHING
             if (model_fires if alert[0] == "model_level_reached" else account_fires)
@@ -211,7 +201,7 @@ async def test_device_of_another_integration(
         )
         .id
     )
-    told = await arm(
+    events = await arm(
         hass,
         *(
             {**trigger, "target": {"device_id": [device_id]}}
@@ -220,7 +210,7 @@ async def test_device_of_another_integration(
     )
     report(simulator, monthly_spend=300, used=900)
     await poll()
-    assert told == []
+    assert events == []
 
 
 async def test_model_removed_and_back(
@@ -231,15 +221,15 @@ async def test_model_removed_and_back(
         "trigger": f"{DOMAIN}.model_level_reached",
         "target": {"device_id": [device(hass, account, "qwen-max")]},
     }
-    told = await arm(hass, trigger)
+    events = await arm(hass, trigger)
     row = simulator.body["data"]["models"].pop(0)
     await poll()
     simulator.body["data"]["models"][0]["used"] = 2000
     await poll()
-    assert told == []
+    assert events == []
     simulator.body["data"]["models"].insert(0, {**row, "used": 1000})
     await poll()
-    assert said(told) == model_levels(80, 100)
+    assert triggered(events) == model_levels(80, 100)
 
 
 async def test_level(
@@ -261,7 +251,7 @@ async def test_level(
         100: [100],
         101: [],
     }
-    told = await arm(
+    events = await arm(
         hass,
         *(
             {
@@ -277,17 +267,21 @@ async def test_level(
         report(simulator, monthly_spend=spent, used=used)
         await poll()
     for level, levels in expected.items():
-        mine = [event for event in told if event.data["trigger"]["id"] == f"at {level}"]
-        alerts = said(mine)
+        mine = [
+            event for event in events if event.data["trigger"]["id"] == f"at {level}"
+        ]
+        alerts = triggered(mine)
         for key in LEVELS:
-            assert [reached for told, reached in alerts if told == key] == levels, level
+            assert [reached for events, reached in alerts if events == key] == levels, (
+                level
+            )
 
 
 async def test_variables(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """They are those of the event, with the account's name and what is usual."""
-    told = await arm(
+    events = await arm(
         hass,
         {
             "trigger": f"{DOMAIN}.spend_level_reached",
@@ -297,7 +291,7 @@ async def test_variables(
     )
     report(simulator, monthly_spend=250.5)
     await poll()
-    trigger = told[-1].data["trigger"]
+    trigger = events[-1].data["trigger"]
     event_entity = hass.states.get(entity_id(hass, "alerts") or "")
     assert event_entity is not None
     assert trigger == {
@@ -326,8 +320,8 @@ async def test_variables_in_an_action(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """A message can be made of them."""
-    told: list[str] = []
-    hass.bus.async_listen("message", lambda event: told.append(event.data["text"]))
+    events: list[str] = []
+    hass.bus.async_listen("message", lambda event: events.append(event.data["text"]))
     assert await async_setup_component(
         hass,
         AUTOMATION,
@@ -346,7 +340,7 @@ async def test_variables_in_an_action(
     )
     report(simulator, used=823)
     await poll()
-    assert told == ["Model Studio: qwen-max at 82 %"]
+    assert events == ["Model Studio: qwen-max at 82 %"]
 
 
 @pytest.mark.parametrize("key", KINDS.values())
@@ -393,11 +387,11 @@ async def test_detached(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """An automation that is switched off hears nothing, also not later."""
-    told = await arm(hass)
+    events = await arm(hass)
 
     async def switch(service: str) -> None:
         await hass.services.async_call(
-            AUTOMATION, service, {"entity_id": "automation.tell"}, blocking=True
+            AUTOMATION, service, {"entity_id": "automation.record"}, blocking=True
         )
 
     await switch("turn_off")
@@ -405,20 +399,20 @@ async def test_detached(
     await poll()
     await switch("turn_on")
     await poll()
-    assert told == []
+    assert events == []
     report(simulator, monthly_spend=240)
     await poll()
-    assert said(told) == [("spend_level_reached", 80)]
+    assert triggered(events) == [("spend_level_reached", 80)]
 
 
 async def test_automation_before_the_account(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """An automation is valid without any account, and fires once there is one."""
-    told = await arm(hass)
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
     await setup(hass, entry)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
 
 
 async def test_offered_in_the_editor(
@@ -518,7 +512,7 @@ async def test_no_entity_is_needed(
         )
     assert await hass.config_entries.async_reload(account.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
-    told = await arm(
+    events = await arm(
         hass,
         {
             "trigger": f"{DOMAIN}.model_level_reached",
@@ -528,4 +522,4 @@ async def test_no_entity_is_needed(
     assert hass.states.async_all("sensor") == []
     report(simulator, used=900)
     await poll()
-    assert said(told) == [("model_level_reached", 80)]
+    assert triggered(events) == [("model_level_reached", 80)]

@@ -16,6 +16,7 @@ from homeassistant.const import CONF_REGION
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import AbortFlow
 
+from .account import Account, AlibabaCloudConfigEntry
 from .const import (
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
@@ -24,7 +25,6 @@ from .const import (
     CONSOLES,
     RAM_CONSOLES,
 )
-from .coordinator import AlibabaCloudConfigEntry
 from .failures import describe, escape_markdown
 from .model_studio import (
     BALANCE_ENDPOINTS,
@@ -165,7 +165,7 @@ class AccessKeyFlow(ConfigFlow):
             suggested,
             error,
             rejection=escape_markdown(
-                next((str(s.error) for s in self._sources if s.rejected), "")
+                next((str(s.error) for s in self._sources if s.rejects_access_key), "")
             ),
         )
 
@@ -207,9 +207,9 @@ class AccessKeyFlow(ConfigFlow):
 
     @property
     def _sources(self) -> Iterable[SourceCoordinator[Any]]:
-        """The sources of the account that is changed, while it is set up."""
-        coordinator = getattr(self._entry, "runtime_data", None)
-        return coordinator.sources.values() if coordinator else ()
+        """The AccessKey's sources of the account that is changed, while it is set up."""
+        account: Account | None = getattr(self._entry, "runtime_data", None)
+        return account.access_key_sources if account else ()
 
     def _show_form(
         self,

@@ -14,8 +14,8 @@ from homeassistant.helpers.condition import (
 )
 from homeassistant.helpers.typing import ConfigType
 
+from .account import Account, AlibabaCloudConfigEntry
 from .const import CONF_LEVEL, DOMAIN
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .failures import Status
 from .ledger import reaches
 from .targets import Target
@@ -54,7 +54,7 @@ class AccountCondition(Condition):
         )
 
     @abstractmethod
-    def _holds(self, account: AlibabaCloudCoordinator) -> bool:
+    def _holds(self, account: Account) -> bool:
         """Return whether it holds for an account."""
 
 
@@ -64,15 +64,17 @@ class IsOverBudget(AccountCondition):
     options = {vol.Optional(CONF_LEVEL, default=100): LEVEL}
 
     @override
-    def _holds(self, account: AlibabaCloudCoordinator) -> bool:
-        return reaches(account.account_read, Decimal(str(self._options[CONF_LEVEL])))
+    def _holds(self, account: Account) -> bool:
+        return reaches(
+            account.figures_of_this_run, Decimal(str(self._options[CONF_LEVEL]))
+        )
 
 
 class IsRateLimited(AccountCondition):
     """Whether the account is throttled."""
 
     @override
-    def _holds(self, account: AlibabaCloudCoordinator) -> bool:
+    def _holds(self, account: Account) -> bool:
         return account.status is Status.LIMITED
 
 
@@ -80,7 +82,7 @@ class IsApiKeyRejected(AccountCondition):
     """Whether the API key is rejected."""
 
     @override
-    def _holds(self, account: AlibabaCloudCoordinator) -> bool:
+    def _holds(self, account: Account) -> bool:
         return account.status is Status.AUTH
 
 

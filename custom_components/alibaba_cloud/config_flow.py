@@ -20,6 +20,7 @@ from homeassistant.const import (
 from homeassistant.core import callback
 
 from .access_key_flow import ACCESS_KEY_DATA, AccessKeyFlow
+from .account import Account, AlibabaCloudConfigEntry
 from .const import (
     API_KEY_VARIABLES,
     BASE_URL_VARIABLES,
@@ -29,7 +30,6 @@ from .const import (
     CONF_WORKSPACE_ID,
     DOMAIN,
 )
-from .coordinator import AlibabaCloudConfigEntry
 from .model_studio import REGIONS
 from .options_flow import AlibabaCloudOptionsFlow
 from .reauth import CONF_REAUTH
@@ -269,8 +269,8 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
         self._abort_if_same_account(data)
         if entry := self._entry:
             if self.source == SOURCE_REAUTH:
-                known = getattr(entry, "runtime_data", None)
-                check_models(known.data if known else None, account)
+                known: Account | None = getattr(entry, "runtime_data", None)
+                check_models(known.quotas_report if known else None, account)
             return self._update_entry(entry, data)
         self._data, self._account = data, account
         if account.limits_only:

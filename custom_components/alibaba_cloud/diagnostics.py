@@ -12,13 +12,13 @@ from homeassistant.components.diagnostics import REDACTED, async_redact_data
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
 
+from .account import AlibabaCloudConfigEntry
 from .const import (
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
     CONF_BASE_URL,
     CONF_PROMETHEUS_URL,
 )
-from .coordinator import AlibabaCloudConfigEntry
 
 # The URL of some Prometheus instances lets in whoever knows it.
 TO_REDACT = {
@@ -41,22 +41,22 @@ async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
 ) -> dict[str, Any]:
     """Return diagnostics of an account."""
-    coordinator = entry.runtime_data
-    listing = coordinator.client.listing
+    account = entry.runtime_data
+    quotas, listing = account.quotas_report, account.client.listing
     diagnostics = {
         "entry": async_redact_data(entry.data, TO_REDACT),
         "options": entry.options,
         "answer": {
-            "limits_only": coordinator.data and coordinator.data.limits_only,
+            "limits_only": quotas and quotas.limits_only,
             "pages": listing and listing.pages,
             "rows": listing and listing.rows,
         },
-        "status": coordinator.status,
-        "message": coordinator.message,
-        **coordinator.failed_sources,
-        "account": coordinator.account,
-        "periods": coordinator.store.periods.as_dict(),
-        "alerts": coordinator.store.alerts.as_dict(),
+        "status": account.status,
+        "message": account.message,
+        "failed_sources": account.failed_sources,
+        "account": account.snapshot,
+        "periods": account.store.periods.as_dict(),
+        "alerts": account.store.alerts.as_dict(),
     }
     plain: dict[str, Any] = _plain(diagnostics, _ids(entry.data))
     return plain

@@ -37,6 +37,7 @@ SHORTEST_WAIT = timedelta(seconds=30)
 FIRST_BACKOFF = timedelta(minutes=1)
 LONGEST_BACKOFF = timedelta(minutes=15)
 LONGEST_RETRY_AFTER = timedelta(hours=1)
+INVALID_ACCESS_KEY = "invalid_access_key"
 
 
 class Status(StrEnum):
@@ -48,8 +49,18 @@ class Status(StrEnum):
     ERROR = "error"
 
 
+class MissingVariableError(AuthenticationError):
+    """The environment variable that should hold the API key is not set."""
+
+    def __init__(self, variable: str) -> None:
+        """Name the variable."""
+        super().__init__(f"{variable} is not set")
+        self.variable = variable
+
+
 FAILURES: Mapping[type[ModelStudioError], tuple[Status, str]] = {
     AuthenticationError: (Status.AUTH, "invalid_auth"),
+    MissingVariableError: (Status.AUTH, "environment_variable_missing"),
     PermissionDeniedError: (Status.ERROR, "missing_permission"),
     ClockSkewError: (Status.ERROR, "clock_skew"),
     RateLimitError: (Status.LIMITED, "rate_limited"),
@@ -78,9 +89,11 @@ def form_error(err: ModelStudioError) -> str:
 
 
 def poll_error(err: ModelStudioError) -> tuple[str, dict[str, str]]:
-    """Return the text in which a poll says what went wrong, and what stands in it."""
+    """Return the translation key and the placeholders of an error."""
     if isinstance(err, ConnectionFailedError):
         return f"connection_{err.failure}", {"host": err.host}
+    if isinstance(err, MissingVariableError):
+        return "environment_variable_missing", {"variable": err.variable}
     return FAILURES[type(err)][1], {"error": str(err)}
 
 
@@ -128,18 +141,6 @@ class PollFailed(UpdateFailed):
         self.status = status
 
 
-def setup_error(status: Status, err: BaseException | None) -> HomeAssistantError:
-    """Return the error of a setup whose first poll failed."""
-    kind = ConfigEntryAuthFailed if status is Status.AUTH else ConfigEntryNotReady
-    if not isinstance(err, PollFailed):
-        return kind()
-    return kind(
-        translation_domain=err.translation_domain,
-        translation_key=err.translation_key,
-        translation_placeholders=err.translation_placeholders,
-    )
-
-
 class Backoff:
     """How long to leave a service alone that throttles."""
 
@@ -164,3 +165,41 @@ class Backoff:
         wait = self._next
         self._next = min(wait * 2, LONGEST_BACKOFF)
         return wait
+
+
+def poll_failure(
+    err: ModelStudioError,
+    *,
+    interval: timedelta,
+    retry_interval: timedelta | None,
+    permission: str | None,
+    backoff: Backoff,
+) -> PollFailed:
+    """Return the status and text of an error, and when to poll again.
+
+    `permission` is what the AccessKey needs to read the source, None for the API key.
+    """
+    status = FAILURES[type(err)][0]
+    key, placeholders = poll_error(err)
+    if permission is not None:
+        placeholders["permission"] = permission
+    if isinstance(err, RateLimitError):
+        return PollFailed(status, key, placeholders, backoff.wait(err.retry_after))
+    backoff.reset()
+    if status is Status.AUTH:
+        retry_interval = max(retry_interval or interval, REJECTED_KEY_INTERVAL)
+        if permission is not None:
+            key = INVALID_ACCESS_KEY
+    return PollFailed(status, key, placeholders, retry_interval)
+
+
+def setup_error(status: Status, err: BaseException | None) -> HomeAssistantError:
+    """Return the error of a setup whose first poll failed."""
+    kind = ConfigEntryAuthFailed if status is Status.AUTH else ConfigEntryNotReady
+    if not isinstance(err, PollFailed):
+        return kind()
+    return kind(
+        translation_domain=err.translation_domain,
+        translation_key=err.translation_key,
+        translation_placeholders=err.translation_placeholders,
+    )

@@ -15,9 +15,9 @@ from homeassistant.helpers.llm import (
     ToolResult,
 )
 
+from .account import AlibabaCloudConfigEntry
 from .const import CONF_ASSISTANT, DOMAIN
-from .coordinator import AlibabaCloudConfigEntry
-from .services import async_describe, describe_status, matching_models
+from .usage import async_describe, describe_status, matching_models
 
 MOST_MODELS = 10
 """What an answer tells of; each model is a hundred tokens or more to read."""
@@ -58,7 +58,7 @@ class GetAccountUsageTool(Tool):
         return ToolResult(
             data={
                 "accounts": [
-                    await _async_usage(hass, entry, pattern)
+                    await _async_usage(entry, pattern)
                     for entry in _opened_entries(hass)
                 ]
             }
@@ -84,17 +84,17 @@ def _opened_entries(hass: HomeAssistant) -> list[AlibabaCloudConfigEntry]:
 
 
 async def _async_usage(
-    hass: HomeAssistant, entry: AlibabaCloudConfigEntry, pattern: str | None
+    entry: AlibabaCloudConfigEntry, pattern: str | None
 ) -> dict[str, Any]:
     """Return what is known of an account."""
-    coordinator = entry.runtime_data
-    if (account := coordinator.last_read) is None:
-        return {"name": entry.title, **describe_status(coordinator)}
+    account = entry.runtime_data
+    if (figures := account.last_read()) is None:
+        return {"name": entry.title, **describe_status(account)}
     models = matching_models(
-        account, pattern, coordinator.followed if pattern is None else None
+        figures, pattern, account.followed if pattern is None else None
     )
     models.sort(key=lambda m: (m.level_pct is None, -(m.level_pct or 0), m.name))
-    usage = await async_describe(hass, coordinator, account, models[:MOST_MODELS])
+    usage = await async_describe(account, figures, models[:MOST_MODELS])
     known = {"name": entry.title, "figures": usage.pop("account"), **usage}
     if len(models) > MOST_MODELS:
         known["models_not_told"] = len(models) - MOST_MODELS

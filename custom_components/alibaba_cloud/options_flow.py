@@ -17,7 +17,7 @@ from homeassistant.helpers.selector import (
 )
 from homeassistant.loader import async_get_integration
 
-from .alerting import DEFAULTS
+from .account import Account
 from .const import (
     CONF_ASSISTANT,
     CONF_FORECAST_ALERT,
@@ -28,8 +28,8 @@ from .const import (
     CONF_SPEND_LEVELS,
     DOMAIN,
 )
-from .coordinator import AlibabaCloudCoordinator
 from .model_studio import ModelUsage
+from .options import DEFAULTS
 from .schemas import models_schema
 from .validation import InvalidInput, validate_alerts, validate_models
 
@@ -70,7 +70,7 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
         )
 
     @property
-    def _coordinator(self) -> AlibabaCloudCoordinator | None:
+    def _account(self) -> Account | None:
         """The account, if it is set up."""
         return getattr(self.config_entry, "runtime_data", None)
 
@@ -85,8 +85,8 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask for the models to follow."""
-        coordinator = self._coordinator
-        if coordinator is None or coordinator.data is None:
+        account = self._account
+        if account is None or account.quotas_report is None:
             return self.async_abort(reason="nothing_read")
         chosen = self.config_entry.options.get(CONF_MODELS, [])
         errors: dict[str, str] = {}
@@ -95,8 +95,8 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
                 return self._save({CONF_MODELS: validate_models(user_input, chosen)})
             except InvalidInput as err:
                 errors = err.errors
-        models = coordinator.data.models
-        used = {m.name for m in coordinator.account.models.values() if _is_used(m)}
+        models = account.quotas_report.models
+        used = {m.name for m in account.snapshot.models.values() if _is_used(m)}
         schema = models_schema(models, used=used, chosen=chosen)
         return self.async_show_form(
             step_id="models",
@@ -157,10 +157,10 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
     @property
     def _currency(self) -> str | None:
         """The account's currency, None where it is not known."""
-        if (coordinator := self._coordinator) is None:
+        if (account := self._account) is None:
             return None
-        account = coordinator.account
-        money = account.monthly_spend or account.available_balance
+        figures = account.snapshot
+        money = figures.monthly_spend or figures.available_balance
         return money.currency if money else None
 
 

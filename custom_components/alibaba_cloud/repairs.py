@@ -15,10 +15,9 @@ from homeassistant.helpers.json import json_dumps
 from homeassistant.util import dt as dt_util
 from homeassistant.util.json import json_loads_array
 
+from .account import Account, AlibabaCloudConfigEntry
 from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url, ram_console_url
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .failures import describe, escape_markdown
-from .history import STATISTICS_NOT_WRITTEN
 from .model_studio import (
     AccountError,
     AuthenticationError,
@@ -31,7 +30,8 @@ from .model_studio import (
     RateLimitError,
     ServiceNotEnabledError,
 )
-from .sources import PERMISSIONS, Source
+from .sources import SOURCES, Source
+from .statistics import STATISTICS_NOT_WRITTEN
 
 MODEL_GONE = "model_gone"
 NO_ACCESS_KEY = "no_access_key"
@@ -62,17 +62,17 @@ def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> 
 
     They outlast a reload, and with them that the user ignores one.
     """
-    coordinator = entry.runtime_data
+    account = entry.runtime_data
 
     @callback
     def update() -> None:
-        for key, stands, placeholders in _issues(coordinator):
+        for key, stands, placeholders in _issues(account):
             issue_id = f"{key}_{entry.entry_id}"
             if stands:
                 data: dict[str, str | int | float | None] = {"entry_id": entry.entry_id}
                 if key == MODEL_GONE:
                     # What an issue holds can't be a list, and a name can have a comma.
-                    data[CONF_MODELS] = json_dumps(_gone(coordinator))
+                    data[CONF_MODELS] = json_dumps(_gone(account))
                 ir.async_create_issue(
                     hass,
                     DOMAIN,
@@ -88,7 +88,7 @@ def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> 
                 ir.async_delete_issue(hass, DOMAIN, issue_id)
 
     update()
-    entry.async_on_unload(coordinator.async_add_listener(update))
+    entry.async_on_unload(account.async_add_listener(update))
 
 
 @callback
@@ -109,12 +109,12 @@ def _learn_more_url(key: str, base_url: str) -> str | None:
 
 
 def _issues(
-    coordinator: AlibabaCloudCoordinator,
+    account: Account,
 ) -> Iterator[tuple[str, bool, dict[str, str]]]:
     """Say of each issue whether it stands; what can't be told now is left out."""
-    err = coordinator.error
+    err = account.quotas.error
     said = {"error": escape_markdown(str(err))}
-    variable = coordinator.missing_variable
+    variable = account.missing_variable
     yield (
         "environment_variable_missing",
         variable is not None,
@@ -137,45 +137,45 @@ def _issues(
             or (isinstance(err, RateLimitError) and issubclass(kind, RateLimitError))
         ):
             yield key, isinstance(err, kind), said
-    if err is None and (account := coordinator.data):
-        yield "no_models", account.models_complete and not account.models, {}
+    if err is None and (quotas := account.quotas_report):
+        yield "no_models", quotas.models_complete and not quotas.models, {}
         yield (
             "over_spend_limit",
-            bool(account.over_spend_limit),
+            bool(quotas.over_spend_limit),
             {
-                "spend": _amount(account.monthly_spend),
-                "limit": _amount(account.spend_limit),
+                "spend": _amount(quotas.monthly_spend),
+                "limit": _amount(quotas.spend_limit),
             },
         )
-        if account.models_complete:
-            gone = _gone(coordinator)
+        if quotas.models_complete:
+            gone = _gone(account)
             names = ", ".join(map(escape_markdown, gone))
             yield MODEL_GONE, bool(gone), {"models": names}
         yield (
             NO_ACCESS_KEY,
-            not coordinator.clients
-            and account.limits_only
-            and account.available_data is AvailableData.LIMITS,
+            not account.clients
+            and quotas.limits_only
+            and quotas.available_data is AvailableData.LIMITS,
             {},
         )
-    elif coordinator.clients:
+    elif account.clients:
         yield NO_ACCESS_KEY, False, {}
-    yield from _source_issues(coordinator)
+    yield from _source_issues(account)
 
 
 def _source_issues(
-    coordinator: AlibabaCloudCoordinator,
+    account: Account,
 ) -> Iterator[tuple[str, bool, dict[str, str]]]:
     """Say whether an optional source has failed for long.
 
     A rejected AccessKey is asked for instead.
     """
     now = dt_util.utcnow()
-    rejected = any(source.rejected for source in coordinator.sources.values())
+    rejected = any(source.rejects_access_key for source in account.access_key_sources)
     for key, about in SOURCE_ISSUES.items():
         lasting = [
             source
-            for source in map(coordinator.sources.get, about)
+            for source in map(account.sources.get, about)
             if source
             and source.failing_since
             and now - source.failing_since >= LASTING
@@ -190,17 +190,17 @@ def _source_issues(
             key,
             bool(lasting),
             {
-                "error": escape_markdown(describe(coordinator.hass, lasting[0].error))
+                "error": escape_markdown(describe(account.hass, lasting[0].error))
                 if lasting and lasting[0].error
                 else "",
-                "permission": PERMISSIONS[about[0]],
+                "permission": SOURCES[about[0]].permission or "",
             },
         )
 
 
-def _gone(coordinator: AlibabaCloudCoordinator) -> list[str]:
+def _gone(account: Account) -> list[str]:
     """Return the chosen models that the service did not list when last read."""
-    return sorted({*coordinator.chosen_models}.difference(coordinator.models))
+    return sorted({*account.chosen_models}.difference(account.models))
 
 
 def _amount(money: Money | None) -> str:

@@ -1,14 +1,12 @@
 """Actions that return an account's figures and its spend."""
 
-from collections.abc import Collection, Iterable
 from datetime import date, timedelta
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import voluptuous as vol
 
-from homeassistant.const import ATTR_CONFIG_ENTRY_ID, Platform
+from homeassistant.const import ATTR_CONFIG_ENTRY_ID
 from homeassistant.core import (
     HomeAssistant,
     ServiceCall,
@@ -21,24 +19,20 @@ from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.service import async_get_config_entry
 from homeassistant.helpers.translation import async_get_translations
 
-from .binary_sensor import ACCOUNT_BINARY_SENSORS
+from .account import AlibabaCloudConfigEntry
 from .const import DOMAIN
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
-from .entity import FigureDescription
-from .failures import poll_error
+from .failures import INVALID_ACCESS_KEY, poll_error
 from .model_studio import (
-    AccountSnapshot,
+    NULL_GROUP,
+    OTHERS,
     AuthenticationError,
     Dimension,
     Granularity,
     ModelStudioError,
-    ModelUsage,
     Money,
-    Spend,
 )
-from .model_studio.billing import NULL_GROUP, OTHERS
-from .sensor import ACCOUNT_SENSORS, MODEL_SENSORS, projected_range
-from .sources import INVALID_ACCESS_KEY, PERMISSIONS, Source, billing_today
+from .sources import BILLING_PERMISSION, billing_today
+from .usage import async_describe, matching_models
 
 SERVICE_GET_USAGE: Final = "get_usage"
 ATTR_MODEL: Final = "model"
@@ -147,7 +141,7 @@ async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
             translation_key=key,
             translation_placeholders={
                 **placeholders,
-                "permission": PERMISSIONS[Source.SPEND],
+                "permission": BILLING_PERMISSION,
             },
         ) from err
     texts = await async_get_translations(
@@ -192,20 +186,20 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
     entry: AlibabaCloudConfigEntry = async_get_config_entry(
         call.hass, DOMAIN, call.data[ATTR_CONFIG_ENTRY_ID]
     )
-    coordinator = entry.runtime_data
-    if (account := coordinator.last_read) is None:
+    account = entry.runtime_data
+    if (figures := account.last_read()) is None:
         raise HomeAssistantError(
             translation_domain=DOMAIN,
             translation_key="nothing_read",
             translation_placeholders={
                 "account": entry.title,
-                "message": coordinator.message or "",
+                "message": account.message or "",
             },
         )
     include_all: bool = call.data[ATTR_INCLUDE_ALL_MODELS]
     pattern: str | None = call.data.get(ATTR_MODEL)
     models = matching_models(
-        account, pattern, None if include_all else coordinator.followed
+        figures, pattern, None if include_all else account.followed
     )
     if pattern is not None and not models:
         raise ServiceValidationError(
@@ -213,89 +207,4 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
             translation_key="no_such_model" if include_all else "no_followed_model",
             translation_placeholders={"account": entry.title, "model": pattern},
         )
-    return await async_describe(call.hass, coordinator, account, models)
-
-
-def matching_models(
-    account: AccountSnapshot,
-    pattern: str | None,
-    among: Collection[str] | None = None,
-) -> list[ModelUsage]:
-    """Return the models whose names match a pattern, with * and ? as wildcards.
-
-    Without a pattern, all of them. `among` restricts the names.
-    """
-    pattern = "*" if pattern is None else pattern.replace("[", "[[]")
-    return [
-        model
-        for name, model in account.models.items()
-        if (among is None or name in among) and fnmatchcase(name, pattern)
-    ]
-
-
-def describe_status(coordinator: AlibabaCloudCoordinator) -> dict[str, Any]:
-    """Return how the last poll ended, what failed, and when the API key was last read.
-
-    What does not apply is left out.
-    """
-    status = {
-        "status": coordinator.status,
-        "message": coordinator.message,
-        "failed_sources": coordinator.failed_sources.get("failed_sources"),
-        "read_at": coordinator.read_at and coordinator.read_at.isoformat(),
-    }
-    return {key: value for key, value in status.items() if value}
-
-
-async def async_describe(
-    hass: HomeAssistant,
-    coordinator: AlibabaCloudCoordinator,
-    account: AccountSnapshot,
-    models: Iterable[ModelUsage],
-) -> dict[str, Any]:
-    """Return the known figures of an account and some of its models, with units.
-
-    An unknown figure is left out, and so is the daily spend of an earlier day.
-    """
-    translations = await async_get_translations(hass, "en", "entity", {DOMAIN})
-    today = billing_today()
-
-    def is_known(description: FigureDescription[Any], value: Any) -> bool:
-        if isinstance(value, Spend) and description.key.endswith("daily_spend"):
-            return value.start == today
-        return value is not None
-
-    def figure(description: FigureDescription[Any], value: Any) -> dict[str, Any]:
-        if isinstance(value, Money):
-            return {"value": float(value.amount), "unit": value.currency}
-        unit = getattr(
-            description, "native_unit_of_measurement", None
-        ) or translations.get(
-            f"component.{DOMAIN}.entity.{Platform.SENSOR}"
-            f".{description.translation_key}.unit_of_measurement"
-        )
-        if isinstance(value, date):
-            value = value.isoformat()
-        return {"value": value} | ({"unit": unit} if unit else {})
-
-    def figures(
-        descriptions: Iterable[FigureDescription[Any]], source: Any
-    ) -> dict[str, Any]:
-        return {
-            description.key: figure(description, value)
-            for description in descriptions
-            if is_known(description, value := description.value_fn(source))
-        }
-
-    known = figures((*ACCOUNT_SENSORS, *ACCOUNT_BINARY_SENSORS), account)
-    if projected := known.get("projected_monthly_spend"):
-        projected |= projected_range(account)
-    return {
-        **describe_status(coordinator),
-        "account": known,
-        "models": {
-            model.name: told
-            for model in models
-            if (told := figures(MODEL_SENSORS, model))
-        },
-    }
+    return await async_describe(account, figures, models)

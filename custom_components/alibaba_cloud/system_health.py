@@ -10,8 +10,8 @@ from homeassistant.components.system_health import (
 )
 from homeassistant.core import HomeAssistant, callback
 
+from .account import AlibabaCloudConfigEntry
 from .const import CONF_BASE_URL, DOMAIN
-from .coordinator import AlibabaCloudConfigEntry
 
 
 @callback

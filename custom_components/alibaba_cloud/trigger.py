@@ -1,7 +1,7 @@
 """Triggers on the alerts of accounts.
 
-They hang on what is judged, not on entities: they work with every entity disabled, and
-stay silent once an account is gone.
+They listen to the alerts themselves, not to entities, so they work with every entity
+disabled.
 """
 
 from decimal import Decimal
@@ -20,7 +20,7 @@ from homeassistant.helpers.trigger import (
 )
 from homeassistant.helpers.typing import ConfigType
 
-from .alerting import SIGNAL_ALERT, AccountAlert, async_watch_level
+from .alerts import SIGNAL_ALERT, AccountAlert, async_watch_level
 from .const import CONF_LEVEL, HIGHEST_LEVEL
 from .ledger import AlertKind
 from .targets import TARGET, Target
@@ -69,8 +69,8 @@ class AlertTrigger(Trigger):
         """Run the action on each alert from now on."""
 
         @callback
-        def run(told: AccountAlert) -> None:
-            alert = told.alert
+        def run(sent: AccountAlert) -> None:
+            alert = sent.alert
             if (
                 alert.kind is self.kind
                 and (
@@ -78,11 +78,11 @@ class AlertTrigger(Trigger):
                     if self._level is None
                     else alert.level == self._level
                 )
-                and self._is_targeted(told)
+                and self._is_targeted(sent)
             ):
                 run_action(
-                    {"account": told.account, **alert.as_dict()},
-                    f"{alert.kind.value.replace('_', ' ')} of {told.account}",
+                    {"account": sent.account, **alert.as_dict()},
+                    f"{alert.kind.value.replace('_', ' ')} of {sent.account}",
                 )
 
         disconnect = async_dispatcher_connect(self._hass, SIGNAL_ALERT, run)
@@ -98,11 +98,11 @@ class AlertTrigger(Trigger):
         return detach
 
     @callback
-    def _is_targeted(self, told: AccountAlert) -> bool:
+    def _is_targeted(self, sent: AccountAlert) -> bool:
         """Return whether an alert is of the targeted accounts or models."""
-        if told.alert.model is None:
-            return self._target.has_account(told.entry_id)
-        return self._target.has_device(told.device_id)
+        if sent.alert.model is None:
+            return self._target.has_account(sent.entry_id)
+        return self._target.has_device(sent.device_id)
 
 
 class LevelTrigger(AlertTrigger):

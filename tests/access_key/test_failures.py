@@ -5,15 +5,15 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from custom_components.alibaba_cloud.clients import DATA_SESSION, async_get_session
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.failures import escape_markdown
-from custom_components.alibaba_cloud.sources import DATA_SESSION, async_get_session
 from homeassistant.config_entries import SOURCE_USER
 from homeassistant.core import HomeAssistant
 from tests.flows import NEW_ACCESS_KEY_SECRET, placeholder
 from tests.simulator import Fault, Simulator
 
-from .conftest import (
+from .common import (
     ACCESS_KEY_SECRETS,
     GRANTS,
     NEW_ACCESS_KEY_ID,

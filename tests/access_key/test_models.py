@@ -9,7 +9,7 @@ from homeassistant.data_entry_flow import FlowResultType
 from tests.flows import assert_aborted, fields, known, placeholder
 from tests.simulator import Simulator
 
-from .conftest import AccessFlows, stored_anew, without_access_key
+from .common import AccessFlows, stored_anew, without_access_key
 
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 

@@ -11,7 +11,7 @@ from homeassistant.data_entry_flow import FlowResultType
 from tests.flows import placeholder
 from tests.simulator import Fault, Simulator
 
-from .conftest import (
+from .common import (
     GRANTS,
     POLICIES,
     SOURCES,

@@ -5,11 +5,11 @@ import pytest
 from custom_components.alibaba_cloud.failures import escape_markdown
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE
 from homeassistant.core import HomeAssistant
-from tests.conftest import API_KEY, setup
+from tests.common import API_KEY, setup, state
 from tests.flows import NEW_KEY, VARIABLE, fields, known, placeholder
 from tests.simulator import DEFAULT_ACCESS_KEY_ID, Fault, Simulator
 
-from .conftest import NEW_ACCESS_KEY, AccessFlows, stored, stored_anew
+from .common import NEW_ACCESS_KEY, AccessFlows, stored, stored_anew
 
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 
@@ -24,7 +24,7 @@ async def test_reauth(
     del simulator.access_keys[DEFAULT_ACCESS_KEY_ID]
     entry = known(hass, **stored(simulator))
     await setup(hass, entry)
-    assert entry.runtime_data.status == "ok"
+    assert state(hass, "status", account=entry.entry_id) == "ok"
     [flow] = hass.config_entries.flow.async_progress()
     assert flow["context"]["source"] == SOURCE_REAUTH
     assert flow["context"]["entry_id"] == entry.entry_id

@@ -42,7 +42,7 @@ from custom_components.alibaba_cloud.model_studio import (
     SpendTrend,
     balance_endpoints,
     daily_totals,
-    transport,
+    http,
 )
 from custom_components.alibaba_cloud.model_studio.billing import (
     BALANCE_ENDPOINTS,
@@ -51,9 +51,9 @@ from custom_components.alibaba_cloud.model_studio.billing import (
     parse_openapi,
     parse_trend,
 )
+from custom_components.alibaba_cloud.model_studio.http import Answer
 from custom_components.alibaba_cloud.model_studio.models import ModelSpend
 from custom_components.alibaba_cloud.model_studio.parsing import amount_of
-from custom_components.alibaba_cloud.model_studio.transport import Answer
 from tests.simulator import Account, Fault, Simulator
 from tests.simulator.billing import _items, total_on, trend
 from tests.simulator.faults import Refusal
@@ -1354,7 +1354,7 @@ async def test_no_answer(
     simulator: Simulator, billing: BillingClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long it hangs, there is an end to patience."""
-    monkeypatch.setattr(transport, "TIMEOUT", 0.1)
+    monkeypatch.setattr(http, "TIMEOUT", 0.1)
     simulator.fail(Fault.HANG, at="billing")
     with pytest.raises(ConnectionFailedError, match="No answer"):
         await billing.get_month(TODAY)
@@ -1446,7 +1446,7 @@ async def test_secret_that_is_repeated(
 # --- The URL, which may be a secret, too
 
 
-def http(status: str, *headers: str, body: bytes = b"") -> bytes:
+def raw_answer(status: str, *headers: str, body: bytes = b"") -> bytes:
     """Return an answer as it goes over the wire."""
     return "\r\n".join((f"HTTP/1.1 {status}", *headers, "", "")).encode() + body
 
@@ -1478,7 +1478,7 @@ async def reason(session: aiohttp.ClientSession, origin: str) -> str:
     """Return why an answer from a secret URL fails, which nothing else of it tells."""
     url = URL(f"{origin}/h1dden/api/v1/query?query=h1dden&time=1785600000")
     with pytest.raises(ConnectionFailedError) as caught:
-        await transport.request(session, "GET", url, headers={}, secrets=(SECRET,))
+        await http.request(session, "GET", url, headers={}, secrets=(SECRET,))
     told = "".join(traceback.format_exception(caught.value, chain=True))
     assert "h1dden" not in f"{told}{caught.value!r}{vars(caught.value)}"
     assert caught.value.__context__ is caught.value.__cause__ is None
@@ -1491,14 +1491,19 @@ async def reason(session: aiohttp.ClientSession, origin: str) -> str:
         (b"", LOST),
         (b"HTTP/1.1 200 OK\r\nX-Path: ECHO", LOST),
         (b"500 No such command: GET ECHO\r\n", NOT_VALID),
-        (http("banana"), NOT_VALID),
-        (http("200 OK", "ECHO"), NOT_VALID),
-        (http("200 OK", "Content-Length: ECHO"), NOT_VALID),
-        (http("200 OK", f"X-Path: {'ECHO' * 3000}"), NOT_VALID),
-        (http("200 OK", "Transfer-Encoding: chunked", body=b"ECHO\r\n"), NOT_VALID),
-        (http("200 OK", "Content-Length: 1000", body=b"ECHO"), LOST),
+        (raw_answer("banana"), NOT_VALID),
+        (raw_answer("200 OK", "ECHO"), NOT_VALID),
+        (raw_answer("200 OK", "Content-Length: ECHO"), NOT_VALID),
+        (raw_answer("200 OK", f"X-Path: {'ECHO' * 3000}"), NOT_VALID),
         (
-            http("200 OK", "Content-Encoding: gzip", "Content-Length: 4", body=b"ECHO"),
+            raw_answer("200 OK", "Transfer-Encoding: chunked", body=b"ECHO\r\n"),
+            NOT_VALID,
+        ),
+        (raw_answer("200 OK", "Content-Length: 1000", body=b"ECHO"), LOST),
+        (
+            raw_answer(
+                "200 OK", "Content-Encoding: gzip", "Content-Length: 4", body=b"ECHO"
+            ),
             LOST,
         ),
     ],
@@ -1538,7 +1543,7 @@ async def test_url_that_is_none_is_not_told(
 async def test_slow_service_does_not_tell_the_url(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "TIMEOUT", 0.1)
+    monkeypatch.setattr(http, "TIMEOUT", 0.1)
     async with answering(None) as origin:
         told = await reason(session, origin)
         assert told == f"No answer from {URL(origin).authority} in time"

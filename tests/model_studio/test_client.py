@@ -37,12 +37,12 @@ from custom_components.alibaba_cloud.model_studio import (
     RateLimitError,
     ServiceNotEnabledError,
     client as client_module,
+    http,
     normalize_base_url,
-    transport,
     workspace_base_url,
 )
 from custom_components.alibaba_cloud.model_studio.parsing import parse_answer
-from tests.conftest import API_KEY, answer
+from tests.common import API_KEY, answer
 from tests.simulator import Fault, Simulator
 from tests.simulator.faults import HUGE_SIZE
 
@@ -74,7 +74,7 @@ def client(session: aiohttp.ClientSession, simulator: Simulator) -> ModelStudioC
 @pytest.fixture
 def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the client's patience end soon."""
-    monkeypatch.setattr(transport, "TIMEOUT", 0.2)
+    monkeypatch.setattr(http, "TIMEOUT", 0.2)
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ async def test_failure(
     simulator.fail(fault)
     with monkeypatch.context() as patience:
         if fault in SLOW:
-            patience.setattr(transport, "TIMEOUT", 0.2)
+            patience.setattr(http, "TIMEOUT", 0.2)
         err = await failure(client)
     assert type(err) is expected.kind
     assert err.code == expected.code
@@ -307,7 +307,7 @@ async def test_failure(
 
 def test_patience() -> None:
     """Seconds for a request, and between two listings."""
-    assert transport.TIMEOUT == 10
+    assert http.TIMEOUT == 10
     assert client_module.LISTING_INTERVAL == 30 * 60
 
 
@@ -334,7 +334,7 @@ async def test_failure_on_the_way_is_forgiven_once(
 ) -> None:
     if fault in SLOW:
         # Long enough for the second request.
-        monkeypatch.setattr(transport, "TIMEOUT", 0.5)
+        monkeypatch.setattr(http, "TIMEOUT", 0.5)
     simulator.fail(fault, times=1)
     assert (await client.get_account()).tokens_used == 75_060_000
     assert len(simulator.requests) == 2
@@ -486,7 +486,7 @@ async def test_long_body_of_a_failure_is_not_read(
     assert len(simulator.requests) == 1
 
 
-def http(status: str, *headers: str, body: bytes = b"") -> bytes:
+def raw_answer(status: str, *headers: str, body: bytes = b"") -> bytes:
     """Return an answer as it goes over the wire."""
     return "\r\n".join((f"HTTP/1.1 {status}", *headers, "", "")).encode() + body
 
@@ -499,15 +499,19 @@ def http(status: str, *headers: str, body: bytes = b"") -> bytes:
         b"SSH-2.0-OpenSSH_9.9\r\n",
         b"220 mail ESMTP\r\n",
         b"\x15\x03\x01\x00\x02\x02\x16",
-        http("banana"),
-        http("200 OK", "no header"),
-        http("200 OK", "Content-Length: many"),
-        http("200 OK", f"X-Long: {'x' * 100_000}"),
-        http("200 OK", "Content-Length: 100", body=b'{"data"'),
-        http("200 OK", "Transfer-Encoding: chunked", body=b"zz\r\n{}"),
-        http("200 OK", "Transfer-Encoding: chunked", body=b"5\r\n{"),
-        http("200 OK", "Content-Encoding: gzip", "Content-Length: 5", body=b"plain"),
-        http("200 OK", "Content-Encoding: deflate", "Content-Length: 5", body=b"plain"),
+        raw_answer("banana"),
+        raw_answer("200 OK", "no header"),
+        raw_answer("200 OK", "Content-Length: many"),
+        raw_answer("200 OK", f"X-Long: {'x' * 100_000}"),
+        raw_answer("200 OK", "Content-Length: 100", body=b'{"data"'),
+        raw_answer("200 OK", "Transfer-Encoding: chunked", body=b"zz\r\n{}"),
+        raw_answer("200 OK", "Transfer-Encoding: chunked", body=b"5\r\n{"),
+        raw_answer(
+            "200 OK", "Content-Encoding: gzip", "Content-Length: 5", body=b"plain"
+        ),
+        raw_answer(
+            "200 OK", "Content-Encoding: deflate", "Content-Length: 5", body=b"plain"
+        ),
     ],
     ids=lambda raw: ascii(raw[:60]),
 )
@@ -546,7 +550,7 @@ async def test_status_counts_where_the_body_breaks_off(
     kind: type[ModelStudioError],
     headers: tuple[str, ...],
 ) -> None:
-    raw = http(status, *headers, body=b'{"code": "InvalidApi')
+    raw = raw_answer(status, *headers, body=b'{"code": "InvalidApi')
     client = ModelStudioClient(session, base_url=await serve(raw), api_key=SECRET)
     err = await failure(client)
     assert type(err) is kind
@@ -556,8 +560,8 @@ async def test_status_counts_where_the_body_breaks_off(
 async def test_body_that_breaks_off_is_empty(
     session: aiohttp.ClientSession, serve: Serve
 ) -> None:
-    raw = http("500 Oops", "Content-Length: 100", body=b'{"code"')
-    status, _, body = await transport.request(
+    raw = raw_answer("500 Oops", "Content-Length: 100", body=b'{"code"')
+    status, _, body = await http.request(
         session, "GET", URL(await serve(raw)), headers={}, secrets=(SECRET,)
     )
     assert (status, body) == (500, b"")
@@ -566,7 +570,7 @@ async def test_body_that_breaks_off_is_empty(
 async def test_status_counts_where_the_body_hangs(
     session: aiohttp.ClientSession, serve: Serve, short_timeout: None
 ) -> None:
-    raw = http("401 Unauthorized", "Content-Length: 100", body=b'{"code"')
+    raw = raw_answer("401 Unauthorized", "Content-Length: 100", body=b'{"code"')
     base_url = await serve(raw, hang=True)
     client = ModelStudioClient(session, base_url=base_url, api_key=SECRET)
     err = await failure(client)
@@ -682,7 +686,7 @@ async def test_echoed_key_is_redacted(
 ) -> None:
     """A service that repeats the key it refuses does not make it public."""
     body = json.dumps(echo(SECRET)).encode()
-    raw = http(f"{status} X", f"Content-Length: {len(body)}", body=body)
+    raw = raw_answer(f"{status} X", f"Content-Length: {len(body)}", body=body)
     client = ModelStudioClient(session, base_url=await serve(raw), api_key=SECRET)
     err = await failure(client, ask)
     assert REDACTED in str(err)
@@ -701,7 +705,7 @@ async def test_key_that_only_the_message_shows_is_redacted(
     session: aiohttp.ClientSession, serve: Serve, key: str, echo: str
 ) -> None:
     body = f'{{"code": "InvalidApiKey", "message": "Bad key {echo}."}}'.encode()
-    raw = http("401 X", f"Content-Length: {len(body)}", body=body)
+    raw = raw_answer("401 X", f"Content-Length: {len(body)}", body=body)
     client = ModelStudioClient(session, base_url=await serve(raw), api_key=key)
     err = await failure(client)
     assert str(err) == f"InvalidApiKey: Bad key {REDACTED}."
@@ -714,7 +718,7 @@ async def test_cut_key_is_redacted(
 ) -> None:
     """Where a long message is cut within the key, no part of the key is left."""
     body = json.dumps({"message": "m" * before + SECRET + "m" * 50}).encode()
-    raw = http("401 X", f"Content-Length: {len(body)}", body=body)
+    raw = raw_answer("401 X", f"Content-Length: {len(body)}", body=body)
     client = ModelStudioClient(session, base_url=await serve(raw), api_key=SECRET)
     err = await failure(client)
     assert SECRET[:6] not in texts(err)
@@ -726,7 +730,7 @@ async def test_long_words_are_cut(
 ) -> None:
     """What the service says fits a state attribute and a form."""
     body = json.dumps({"code": "c" * 301, "message": "m" * 10_000}).encode()
-    raw = http(f"{status} X", f"Content-Length: {len(body)}", body=body)
+    raw = raw_answer(f"{status} X", f"Content-Length: {len(body)}", body=body)
     client = ModelStudioClient(session, base_url=await serve(raw), api_key=SECRET)
     err = await failure(client)
     assert (err.code, err.message) == ("c" * 300, "m" * 300)
@@ -735,10 +739,10 @@ async def test_long_words_are_cut(
 @pytest.mark.parametrize(
     "raw",
     [
-        http(f"banana {SECRET}"),
-        http("200 OK", f"bad header {SECRET}"),
+        raw_answer(f"banana {SECRET}"),
+        raw_answer("200 OK", f"bad header {SECRET}"),
         f"{SECRET}\r\n\r\n".encode(),
-        http("200 OK", "no header"),
+        raw_answer("200 OK", "no header"),
     ],
     ids=["status", "header", "line", "no echo"],
 )

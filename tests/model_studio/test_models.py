@@ -30,7 +30,7 @@ from custom_components.alibaba_cloud.model_studio.parsing import (
     limits_account,
     parse_answer,
 )
-from tests.conftest import FIXTURES
+from tests.common import FIXTURES
 
 PACKAGE = Path(model_studio.__file__).parent
 NOON = datetime(2026, 8, 15, 12, tzinfo=UTC)

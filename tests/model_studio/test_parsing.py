@@ -40,7 +40,7 @@ from custom_components.alibaba_cloud.model_studio.parsing import (
     parse_failure,
     seconds_to_wait,
 )
-from tests.conftest import answer
+from tests.common import answer
 
 NOW = datetime(2026, 8, 15, 12, tzinfo=UTC)
 MISSING: Final = object()

@@ -15,6 +15,7 @@ from .alerts import (
 )
 from .days import SpendDays
 from .expiry import without_past
+from .forecast import DailySpend
 from .merge import Reports, Shown, ShownSpend, merge, with_windows
 from .outlook import outlook
 from .periods import BILLING_TIME_ZONE, Answer, Periods, billing_day, follow, midnight
@@ -26,6 +27,7 @@ __all__ = [
     "AlertOptions",
     "AlertState",
     "Answer",
+    "DailySpend",
     "Observation",
     "Periods",
     "Reports",

@@ -30,6 +30,7 @@ from .errors import (
     PermissionDeniedError,
     RateLimitError,
 )
+from .http import Answer, Poll, request
 from .models import AccessKey, Balance, ModelSpend, Money, SpendReport
 from .parsing import (
     amount_of,
@@ -42,7 +43,6 @@ from .parsing import (
     text,
 )
 from .signing import signed_headers
-from .transport import Answer, Poll, request
 
 _LOGGER = logging.getLogger(__name__)
 

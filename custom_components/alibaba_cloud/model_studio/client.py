@@ -19,9 +19,9 @@ from .errors import (
     ModelStudioError,
     RateLimitError,
 )
+from .http import Answer, Poll, request
 from .models import AccountSnapshot, LimitsListing, LimitsPage, RateLimit
 from .parsing import AnswerParser, limits_account, parse_failure, seconds_to_wait
-from .transport import Answer, Poll, request
 
 REGIONS = {
     "cn-beijing": "https://dashscope.aliyuncs.com/api/v1",

@@ -25,6 +25,7 @@ from .errors import (
     PermissionDeniedError,
     RateLimitError,
 )
+from .http import Answer, Poll, request
 from .models import AccessKey, Number
 from .parsing import (
     code_and_message,
@@ -36,7 +37,6 @@ from .parsing import (
     seconds_to_wait,
     text,
 )
-from .transport import Answer, Poll, request
 
 _LOGGER = logging.getLogger(__name__)
 

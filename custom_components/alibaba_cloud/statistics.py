@@ -38,8 +38,8 @@ from .const import DOMAIN
 from .failures import PollFailed, Status
 from .model_studio import AccountError, BillingClient, Money, SpendTrend, daily_totals
 from .model_studio.billing import SpendPeriod, is_refused
-from .model_studio.transport import TIMEOUT
-from .sources import HISTORY_RETRY_INTERVAL, billing_today
+from .model_studio.http import TIMEOUT
+from .sources import SOURCES, Source, billing_today
 
 REVISED_DAYS = timedelta(days=35)
 """How long bills are revised."""
@@ -246,7 +246,10 @@ async def _database(seconds: float) -> AsyncIterator[None]:
             yield
     except SQLAlchemyError, TimeoutError:
         raise PollFailed(
-            Status.ERROR, STATISTICS_NOT_WRITTEN, {}, HISTORY_RETRY_INTERVAL
+            Status.ERROR,
+            STATISTICS_NOT_WRITTEN,
+            {},
+            SOURCES[Source.HISTORY].retry_interval,
         ) from None
 
 
@@ -286,7 +289,10 @@ async def _async_check(
     for (currency, model), rows in new.items():
         if not rows.items() <= written.get(currency, {}).get(model, {}).items():
             raise PollFailed(
-                Status.ERROR, STATISTICS_NOT_WRITTEN, {}, HISTORY_RETRY_INTERVAL
+                Status.ERROR,
+                STATISTICS_NOT_WRITTEN,
+                {},
+                SOURCES[Source.HISTORY].retry_interval,
             )
 
 

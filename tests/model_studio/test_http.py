@@ -27,12 +27,12 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelStudioClient,
     ModelStudioError,
     TelemetryClient,
-    transport,
+    http,
 )
 from custom_components.alibaba_cloud.model_studio.telemetry import repeats_path
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
-from tests.conftest import API_KEY, answer
+from tests.common import API_KEY, answer
 from tests.simulator import Account, Fault, Simulator
 from tests.simulator.billing import balance, trend
 from tests.simulator.openapi import roa_answer, rpc_answer
@@ -298,7 +298,7 @@ async def test_nonce_is_used_once(
     fault: Fault,
 ) -> None:
     """The simulator refuses one that comes again, as the gateway does."""
-    monkeypatch.setattr(transport, "TIMEOUT", 0.3)
+    monkeypatch.setattr(http, "TIMEOUT", 0.3)
     simulator.account = ACCOUNT
     simulator.access_keys = {KEY.id: KEY.secret}
     client = BillingClient(session, endpoint=simulator.openapi_url, access_key=KEY)
@@ -357,7 +357,7 @@ def test_secret_is_found_however_it_is_spelled(secret: str, ways: list[str]) -> 
         }[way]
         for character, way in zip(secret, ways, strict=False)
     )
-    assert transport._redacted(f"<{spelled}>".encode(), secret) == b"<**REDACTED**>"
+    assert http._redacted(f"<{spelled}>".encode(), secret) == b"<**REDACTED**>"
 
 
 PARTS: Final = st.text(

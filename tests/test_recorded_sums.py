@@ -21,7 +21,7 @@ from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import get_last_short_term_statistics
 from homeassistant.core import HomeAssistant
 
-from .conftest import Poll, attributes, entity_id, setup
+from .common import Poll, attributes, entity_id, setup
 from .simulator import Fault, Simulator
 
 STEP = timedelta(minutes=15)
