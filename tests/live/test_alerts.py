@@ -30,20 +30,20 @@ class Automations:
 
     def __init__(self, home_assistant: HomeAssistant) -> None:
         """Look at those of a Home Assistant."""
-        self._home_assistant = home_assistant
+        self.home_assistant = home_assistant
 
     async def ids(self) -> dict[str, str]:
         """Return the ids of the automations by that of their entity."""
         return {
             entity_id: state["attributes"]["id"]
-            for entity_id, state in (await self._home_assistant.states()).items()
+            for entity_id, state in (await self.home_assistant.states()).items()
             if entity_id.startswith("automation.")
         }
 
     async def add(self, **config: Any) -> str:
         """Add an automation; return the id of its entity."""
         wanted = str(next(IDS))
-        await self._home_assistant.request(
+        await self.home_assistant.request(
             "POST", f"/api/config/automation/config/{wanted}", config
         )
 
@@ -60,7 +60,7 @@ class Automations:
     async def add_blueprint(self, name: str, **inputs: Any) -> str:
         """Import a blueprint, and add an automation of it."""
         path = f"{DOMAIN}/{name}.yaml"
-        await self._home_assistant.command(
+        await self.home_assistant.command(
             "blueprint/save",
             domain="automation",
             path=path,
@@ -71,20 +71,20 @@ class Automations:
 
     async def state(self, entity_id: str) -> str:
         """Return whether an automation is `on`."""
-        state: str = (await self._home_assistant.states())[entity_id]["state"]
+        state: str = (await self.home_assistant.states())[entity_id]["state"]
         return state
 
     async def remove(self) -> None:
         """Remove all automations and notifications."""
         for automation in (await self.ids()).values():
-            await self._home_assistant.request(
+            await self.home_assistant.request(
                 "DELETE", f"/api/config/automation/config/{automation}"
             )
-        await self._home_assistant.call_action("persistent_notification.dismiss_all")
+        await self.home_assistant.call_action("persistent_notification.dismiss_all")
 
     async def notifications(self) -> list[tuple[str | None, str]]:
         """Return title and message of the notifications since the start, in order."""
-        told = await self._home_assistant.command("persistent_notification/get")
+        told = await self.home_assistant.command("persistent_notification/get")
         return [
             (it["title"], it["message"])
             for it in sorted(told, key=lambda it: str(it["created_at"]))
