@@ -795,7 +795,8 @@ def _counts(hass: HomeAssistant, loop: VirtualLoop, world: World) -> dict[str, i
             for task in asyncio.all_tasks()
         ),
         "listeners": sum(hass.bus.async_listeners().values())
-        + sum(len(vars(coordinator)["_listeners"]) for coordinator in coordinators),
+        + sum(len(vars(coordinator)["_listeners"]) for coordinator in coordinators)
+        + sum(map(len, vars(vars(account)["_listeners"])["_by_model"].values())),
         "timers": loop.timers,
         "devices": len(dr.async_entries_for_config_entry(devices, entry_id))
         + len(dr.async_child_entries_for_config_entry(devices, entry_id)),

@@ -81,7 +81,7 @@ SOURCE = "sensor.model_studio"
 async def set_up_ours(hass: HomeAssistant, base_url: str) -> Poll:
     """Set this integration up; return what polls it."""
     entry = await add_account(hass, base_url)
-    poll: Poll = entry.runtime_data.async_refresh
+    poll: Poll = entry.runtime_data.quotas.async_refresh
     return poll
 
 

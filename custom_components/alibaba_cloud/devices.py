@@ -7,6 +7,7 @@ from homeassistant.helpers import device_registry as dr
 
 from .account import Account, AlibabaCloudConfigEntry
 from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url
+from .model_studio import AccountSnapshot
 
 _BATCH = 5
 """Devices that are removed without a pause. Their entities are removed with them."""
@@ -54,15 +55,20 @@ def async_device_id(account: Account, model: str | None = None) -> str:
 def async_remove_gone_models(account: Account) -> None:
     """Remove the devices of models that are gone, now and after each poll."""
     removal: asyncio.Task[None] | None = None
+    checked: AccountSnapshot | None = None
 
     @callback
     def update() -> None:
-        nonlocal removal
+        nonlocal removal, checked
         is_removing = removal is not None and not removal.done()
-        if account.quotas.report is not None and not is_removing and _gone(account):
+        if account.quotas.report in (None, checked) or is_removing:
+            return
+        if _gone(account):
             removal = account.entry.async_create_background_task(
                 account.hass, _async_remove(account), f"{account.entry.title} models"
             )
+        else:
+            checked = account.quotas.report
 
     update()
     account.entry.async_on_unload(account.async_add_listener(update))

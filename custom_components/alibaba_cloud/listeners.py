@@ -20,8 +20,8 @@ class Listeners:
         """Start without listeners."""
         self._hass = hass
         self._entry = entry
-        self._models: dict[Callable[[], None], str | None] = {}
-        """The model of each listener, None for one of the account."""
+        self._by_model: dict[str | None, list[Callable[[], None]]] = {}
+        """The listeners of each model. None is the account."""
         self._due: dict[Callable[[], None], None] = {}
         self._is_notifying = False
 
@@ -30,11 +30,14 @@ class Listeners:
         self, update: Callable[[], None], model: str | None
     ) -> Callable[[], None]:
         """Add a listener. Return a function that removes it."""
-        self._models[update] = model
+        listeners = self._by_model.setdefault(model, [])
+        listeners.append(update)
 
         @callback
         def remove() -> None:
-            self._models.pop(update, None)
+            listeners.remove(update)
+            if not listeners:
+                self._by_model.pop(model, None)
             self._due.pop(update, None)
 
         return remove
@@ -46,11 +49,10 @@ class Listeners:
         In an outage hundreds of models change together. Their listeners are called in
         batches, so that they do not block the event loop.
         """
-        for update, model in list(self._models.items()):
-            if model is None:
-                self._call(update)
-            elif model in changed_models:
-                self._due[update] = None
+        for update in list(self._by_model.get(None, ())):
+            self._call(update)
+        for model in changed_models:
+            self._due |= dict.fromkeys(self._by_model.get(model, ()))
         if self._due and not self._is_notifying:
             self._entry.async_create_task(
                 self._hass, self._async_call_due(), f"{self._entry.title} listeners"
