@@ -19,7 +19,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
 from custom_components.alibaba_cloud.const import DOMAIN
-from custom_components.alibaba_cloud.model_studio import client
+from custom_components.alibaba_cloud.model_studio import hosts
 from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
@@ -415,4 +415,4 @@ def leaks(
 def serve_regions(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> None:
     """Have the simulator stand for all regions."""
     for region in REGIONS:
-        monkeypatch.setitem(client.REGIONS, region, simulator.base_url)
+        monkeypatch.setitem(hosts.REGIONS, region, simulator.base_url)

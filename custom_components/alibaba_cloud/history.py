@@ -36,9 +36,16 @@ from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
 from .failures import PollFailed, Status
-from .model_studio import AccountError, BillingClient, Money, SpendTrend, daily_totals
-from .model_studio.billing import SpendPeriod, is_refused
-from .model_studio.http import TIMEOUT
+from .model_studio import (
+    TIMEOUT,
+    AccountError,
+    BillingClient,
+    Money,
+    SpendPeriod,
+    SpendTrend,
+    daily_totals,
+    is_refused,
+)
 from .sources import HISTORY_RETRY_INTERVAL, billing_today
 
 REVISED_DAYS = timedelta(days=35)

@@ -27,6 +27,8 @@ from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .entity import FigureDescription
 from .failures import poll_error
 from .model_studio import (
+    NULL_GROUP,
+    OTHERS,
     AccountSnapshot,
     AuthenticationError,
     Dimension,
@@ -36,7 +38,6 @@ from .model_studio import (
     Money,
     Spend,
 )
-from .model_studio.billing import NULL_GROUP, OTHERS
 from .sensor import ACCOUNT_SENSORS, MODEL_SENSORS, projected_range
 from .sources import INVALID_ACCESS_KEY, PERMISSIONS, Source, billing_today
 
