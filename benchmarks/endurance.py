@@ -48,9 +48,9 @@ from custom_components.alibaba_cloud.failures import (
     REJECTED_KEY_INTERVAL,
 )
 from custom_components.alibaba_cloud.model_studio import (
-    billing as billing_client,
     client as quotas_client,
     http,
+    openapi,
     telemetry as telemetry_client,
 )
 from custom_components.alibaba_cloud.sources import SOURCES, Source
@@ -281,7 +281,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 # Another one may have been sent meanwhile.
                 self._waited_for = 0
 
-        for module in (quotas_client, billing_client, telemetry_client):
+        for module in (quotas_client, openapi, telemetry_client):
             stack.enter_context(patch.object(module, "request", request))
         name = "_process_one_task_or_event_or_recover"
         process = getattr(Recorder, name)

@@ -20,7 +20,7 @@ import voluptuous as vol
 
 from custom_components.alibaba_cloud.clients import async_get_session
 from custom_components.alibaba_cloud.const import DOMAIN
-from custom_components.alibaba_cloud.model_studio import client
+from custom_components.alibaba_cloud.model_studio import hosts
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
     SOURCE_USER,
@@ -415,4 +415,4 @@ def leaks(
 def serve_regions(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> None:
     """Let the simulator answer for all regions."""
     for region in REGIONS:
-        monkeypatch.setitem(client.REGIONS, region, simulator.base_url)
+        monkeypatch.setitem(hosts.REGIONS, region, simulator.base_url)

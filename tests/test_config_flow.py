@@ -13,7 +13,7 @@ from yarl import URL
 
 from custom_components.alibaba_cloud.clients import DATA_SESSION, async_get_session
 from custom_components.alibaba_cloud.const import DOMAIN
-from custom_components.alibaba_cloud.model_studio import client
+from custom_components.alibaba_cloud.model_studio import hosts
 from homeassistant.config_entries import ConfigEntryDisabler, ConfigFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, UnknownFlow
@@ -208,7 +208,7 @@ async def open_step(
             )
             typed = {"api_key": NEW_KEY, "url": url}
         case "workspace":
-            flows.monkeypatch.setattr(client, "WORKSPACE_BASE_URL", url)
+            flows.monkeypatch.setattr(hosts, "WORKSPACE_BASE_URL", url)
             form = await flows.submit(
                 await flows.begin(), api_key="sk-mistyped", base_url="workspace"
             )
@@ -220,7 +220,7 @@ async def open_step(
         case "region":
             async with Simulator() as other:
                 other.api_keys = set()
-                flows.monkeypatch.setitem(client.REGIONS, "cn-beijing", other.base_url)
+                flows.monkeypatch.setitem(hosts.REGIONS, "cn-beijing", other.base_url)
                 form = await flows.submit(
                     await flows.begin(), api_key=NEW_KEY, base_url="cn-beijing"
                 )
@@ -474,7 +474,7 @@ async def test_name(
             data={"api_key": "sk-taken", "base_url": BEIJING},
             disabled_by=ConfigEntryDisabler.USER,
         ).add_to_hass(hass)
-    flows.monkeypatch.setitem(client.REGIONS, "ap-southeast-1", simulator.base_url)
+    flows.monkeypatch.setitem(hosts.REGIONS, "ap-southeast-1", simulator.base_url)
     result = await flows.submit(
         await flows.begin(), api_key=API_KEY, base_url="ap-southeast-1", **typed
     )

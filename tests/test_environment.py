@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from custom_components.alibaba_cloud.model_studio import client
+from custom_components.alibaba_cloud.model_studio import hosts
 from homeassistant.core import HomeAssistant
 
 from .common import API_KEY
@@ -144,7 +144,7 @@ async def test_variable_vanishes(
 async def test_variable_vanishes_before_the_next_step(
     flows: Flows, simulator: Simulator, place: str
 ) -> None:
-    flows.monkeypatch.setattr(client, "WORKSPACE_BASE_URL", simulator.base_url)
+    flows.monkeypatch.setattr(hosts, "WORKSPACE_BASE_URL", simulator.base_url)
     form = await flows.environment({VARIABLE: NEW_KEY})
     form = await flows.submit(form, base_url=place)
     flows.monkeypatch.delenv(VARIABLE)

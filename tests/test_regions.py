@@ -14,7 +14,7 @@ from custom_components.alibaba_cloud.const import (
 )
 from custom_components.alibaba_cloud.model_studio import (
     REGIONS,
-    client,
+    hosts,
     workspace_base_url,
 )
 from homeassistant.config_entries import (
@@ -240,7 +240,7 @@ async def test_workspace(
     async with Simulator() as workspace:
         workspace.body = answer("account")
         workspace.api_keys = set()
-        monkeypatch.setattr(client, "WORKSPACE_BASE_URL", workspace.base_url)
+        monkeypatch.setattr(hosts, "WORKSPACE_BASE_URL", workspace.base_url)
         for keys, error in ((set(), {"base": "invalid_auth"}), ({API_KEY}, None)):
             workspace.api_keys = keys
             result = await hass.config_entries.flow.async_configure(
@@ -271,7 +271,7 @@ async def test_host_rejects_the_key(
     sent: str,
 ) -> None:
     """A new key can be entered in the step, and stays through an error."""
-    monkeypatch.setattr(client, "WORKSPACE_BASE_URL", simulator.base_url)
+    monkeypatch.setattr(hosts, "WORKSPACE_BASE_URL", simulator.base_url)
     simulator.api_keys = set()
     flows = hass.config_entries.flow
     if source == SOURCE_USER:

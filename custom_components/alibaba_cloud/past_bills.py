@@ -5,8 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from .model_studio import AccountError, BillingClient, Money, SpendTrend, daily_totals
-from .model_studio.billing import SpendPeriod, is_refused
+from .model_studio import (
+    AccountError,
+    BillingClient,
+    Money,
+    SpendPeriod,
+    SpendTrend,
+    daily_totals,
+    is_refused,
+)
 
 REVISED_DAYS = timedelta(days=35)
 """How long after a day its bill may be revised."""

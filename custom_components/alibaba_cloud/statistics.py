@@ -35,9 +35,7 @@ from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
 from .failures import PollFailed, Status
-from .model_studio import BillingClient, Money
-from .model_studio.billing import SpendPeriod
-from .model_studio.http import TIMEOUT
+from .model_studio import TIMEOUT, BillingClient, Money, SpendPeriod
 from .past_bills import DAY, REVISED_DAYS, Bills, PastBills
 from .sources import SOURCES, Source, billing_today
 

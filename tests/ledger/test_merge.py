@@ -27,8 +27,7 @@ from custom_components.alibaba_cloud.model_studio import (
     SpendReport,
     UsageTotals,
 )
-from custom_components.alibaba_cloud.model_studio.models import ModelSpend
-from custom_components.alibaba_cloud.model_studio.telemetry import ModelTotals
+from custom_components.alibaba_cloud.model_studio.models import ModelSpend, ModelTotals
 
 # Hypothesis's own, of the generator it keeps.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")

@@ -44,16 +44,14 @@ from custom_components.alibaba_cloud.model_studio import (
     daily_totals,
     http,
 )
-from custom_components.alibaba_cloud.model_studio.billing import (
-    BALANCE_ENDPOINTS,
-    month_report,
-    parse_balance,
-    parse_openapi,
-    parse_trend,
-)
+from custom_components.alibaba_cloud.model_studio.answers import set_retry_after
+from custom_components.alibaba_cloud.model_studio.balance import parse_balance
+from custom_components.alibaba_cloud.model_studio.hosts import BALANCE_ENDPOINTS
 from custom_components.alibaba_cloud.model_studio.http import Answer
 from custom_components.alibaba_cloud.model_studio.models import ModelSpend
-from custom_components.alibaba_cloud.model_studio.parsing import amount_of
+from custom_components.alibaba_cloud.model_studio.openapi import parse_openapi
+from custom_components.alibaba_cloud.model_studio.trend import month_report, parse_trend
+from custom_components.alibaba_cloud.model_studio.values import amount_of
 from tests.simulator import Account, Fault, Simulator
 from tests.simulator.billing import _items, total_on, trend
 from tests.simulator.faults import Refusal
@@ -1215,8 +1213,8 @@ def test_success(body: Any) -> None:
 )
 def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     """As told in either header."""
-    err = failed(429, {"Code": "Throttling.User"}, headers)
-    assert isinstance(err, RateLimitError)
+    err = RateLimitError()
+    set_retry_after(err, headers)
     assert err.retry_after == seconds
 
 

@@ -41,7 +41,7 @@ from custom_components.alibaba_cloud.model_studio import (
     normalize_base_url,
     workspace_base_url,
 )
-from custom_components.alibaba_cloud.model_studio.parsing import parse_answer
+from custom_components.alibaba_cloud.model_studio.quotas import parse_answer
 from tests.common import API_KEY, answer
 from tests.simulator import Fault, Simulator
 from tests.simulator.faults import HUGE_SIZE
@@ -1072,7 +1072,7 @@ async def test_listing_ends_with_the_last_page_allowed(
     monkeypatch: pytest.MonkeyPatch,
     rows: int,
 ) -> None:
-    monkeypatch.setattr(client_module, "MOST_PAGES", 3)
+    monkeypatch.setattr(client_module, "MAX_PAGES", 3)
     models = [limits_row(f"model-{number}") for number in range(rows)]
     simulator.body = partial(limits_page, models)
     if rows > 300:

@@ -25,13 +25,14 @@ from custom_components.alibaba_cloud.model_studio import (
     Money,
     RateLimit,
 )
-from custom_components.alibaba_cloud.model_studio.models import LimitsPage, Number
-from custom_components.alibaba_cloud.model_studio.parsing import (
-    AnswerParser,
+from custom_components.alibaba_cloud.model_studio.answers import seconds_to_wait
+from custom_components.alibaba_cloud.model_studio.models import Number
+from custom_components.alibaba_cloud.model_studio.quotas import (
+    LimitsPage,
+    QuotasParser,
     limits_account,
     parse_answer,
     parse_failure,
-    seconds_to_wait,
 )
 
 # Hypothesis's own, of the generator it keeps.
@@ -468,7 +469,7 @@ def check(figure: Any) -> None:
             check_count(figure)
 
 
-def read(parser: AnswerParser, body: bytes) -> Answer:
+def read(parser: QuotasParser, body: bytes) -> Answer:
     """Return what comes of a body: figures, limits or an error."""
     try:
         return parser.parse(body)
@@ -492,7 +493,7 @@ def few_lines(caplog: pytest.LogCaptureFixture) -> None:
 @given(body=ANY_BODY)
 def test_whatever_comes(body: bytes) -> None:
     """There are figures, all of them sound, or an error that says why there are none."""
-    match answer := read(AnswerParser(), body):
+    match answer := read(QuotasParser(), body):
         case ModelStudioError():
             str(answer).encode()
         case AccountSnapshot():
@@ -515,7 +516,9 @@ def test_whatever_comes_with_a_failure(status: int, body: bytes) -> None:
 @given(retry_after=RETRY_AFTER)
 def test_whatever_says_when_to_retry(retry_after: str) -> None:
     """It is later, and not never, or not known."""
-    seconds = seconds_to_wait(retry_after, datetime(2026, 8, 15, tzinfo=UTC))
+    seconds = seconds_to_wait(
+        {"Retry-After": retry_after}, datetime(2026, 8, 15, tzinfo=UTC)
+    )
     assert seconds is None or 0 < seconds < inf
 
 
@@ -547,9 +550,9 @@ def test_limits_come_back(answers: LimitsAnswers) -> None:
 @given(bodies=sequences())
 def test_what_came_before_does_not_matter(bodies: list[bytes]) -> None:
     """A parser that has seen other answers reads the next one as a new one does."""
-    parser = AnswerParser()
+    parser = QuotasParser()
     for body in bodies:
-        after_others, alone = read(parser, body), read(AnswerParser(), body)
+        after_others, alone = read(parser, body), read(QuotasParser(), body)
         assert comparable(after_others) == comparable(alone)
 
 

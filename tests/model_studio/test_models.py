@@ -21,12 +21,10 @@ from custom_components.alibaba_cloud.model_studio import (
     RateLimit,
     Spend,
 )
-from custom_components.alibaba_cloud.model_studio.models import (
-    LimitsListing,
+from custom_components.alibaba_cloud.model_studio.client import LimitsListing
+from custom_components.alibaba_cloud.model_studio.models import Number
+from custom_components.alibaba_cloud.model_studio.quotas import (
     LimitsPage,
-    Number,
-)
-from custom_components.alibaba_cloud.model_studio.parsing import (
     limits_account,
     parse_answer,
 )

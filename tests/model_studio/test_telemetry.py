@@ -25,13 +25,13 @@ from custom_components.alibaba_cloud.model_studio.errors import (
     PermissionDeniedError,
     RateLimitError,
 )
-from custom_components.alibaba_cloud.model_studio.models import AccessKey
-from custom_components.alibaba_cloud.model_studio.telemetry import (
+from custom_components.alibaba_cloud.model_studio.models import (
+    AccessKey,
     ModelRate,
     ModelTotals,
-    TelemetryClient,
     UsageTotals,
 )
+from custom_components.alibaba_cloud.model_studio.telemetry import TelemetryClient
 from tests.prometheus import (
     BILLING_ZONE,
     MINUTE,
@@ -476,7 +476,7 @@ async def test_values_that_are_none(
         "qwen-max": ModelRate(),
         "qwen-plus": ModelRate(tokens_per_minute=1, requests_per_minute=1),
     }
-    assert "What qwen-max has used is no count" in caplog.messages
+    assert "The usage of qwen-max is not a number" in caplog.messages
     # A sum without it would fall, which a total never does.
     assert await client.get_totals(JANUARY, january(5)) == UsageTotals(
         models={

@@ -8,15 +8,17 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from ..model_studio.models import (
+    CURRENCY,
     AccountSnapshot,
     Balance,
+    ModelRate,
+    ModelTotals,
     ModelUsage,
     Money,
     Spend,
     SpendReport,
+    UsageTotals,
 )
-from ..model_studio.parsing import CURRENCY
-from ..model_studio.telemetry import ModelRate, ModelTotals, UsageTotals
 from . import stored
 from .periods import Periods, Window, midnight
 

@@ -1,33 +1,13 @@
-"""Client for the account figures of Alibaba Cloud Model Studio (DashScope).
+"""Clients for the figures of an Alibaba Cloud Model Studio (DashScope) account.
 
-Imports nothing of Home Assistant. A body becomes an immutable `AccountSnapshot`
-by pure functions (`parsing`), `ModelStudioClient` fetches it, and whatever can go
-wrong is one of the errors in `errors`.
+The package doesn't depend on Home Assistant. `ModelStudioClient` needs an API key. The
+other clients need an AccessKey. All of them return immutable dataclasses of `models`, and
+raise subclasses of `ModelStudioError`.
 """
 
-from .billing import (
-    BALANCE_ENDPOINTS,
-    BILLING_ENDPOINT,
-    NULL_GROUP,
-    OTHERS,
-    BalanceClient,
-    BillingClient,
-    Dimension,
-    Granularity,
-    SpendTrend,
-    balance_endpoints,
-    daily_totals,
-)
-from .client import (
-    DEFAULT_REGION,
-    REGIONS,
-    WORKSPACE_REGIONS,
-    InvalidURLError,
-    InvalidWorkspaceError,
-    ModelStudioClient,
-    normalize_base_url,
-    workspace_base_url,
-)
+from .balance import BalanceClient
+from .billing import BillingClient, Dimension, Granularity
+from .client import ModelStudioClient
 from .errors import (
     AccountError,
     AuthenticationError,
@@ -43,29 +23,53 @@ from .errors import (
     RateLimitError,
     ServiceNotEnabledError,
 )
+from .hosts import (
+    BALANCE_ENDPOINTS,
+    BILLING_ENDPOINT,
+    DEFAULT_REGION,
+    REGIONS,
+    WORKSPACE_REGIONS,
+    InvalidURLError,
+    InvalidWorkspaceError,
+    balance_endpoints,
+    normalize_base_url,
+    workspace_base_url,
+)
+from .http import TIMEOUT
 from .models import (
+    CURRENCY,
     AccessKey,
     AccountSnapshot,
     AvailableData,
     Balance,
     BillingPeriod,
+    ModelRate,
+    ModelSpend,
+    ModelTotals,
     ModelUsage,
     Money,
+    Number,
     Outlook,
     RateLimit,
     Spend,
     SpendReport,
+    UsageTotals,
 )
-from .parsing import parse_answer, plain_text
-from .telemetry import ModelRate, TelemetryClient, UsageTotals
+from .openapi import is_refused
+from .quotas import parse_answer
+from .telemetry import TelemetryClient
+from .trend import NULL_GROUP, OTHERS, SpendPeriod, SpendTrend, daily_totals
+from .values import plain_text
 
 __all__ = [
     "BALANCE_ENDPOINTS",
     "BILLING_ENDPOINT",
+    "CURRENCY",
     "DEFAULT_REGION",
     "NULL_GROUP",
     "OTHERS",
     "REGIONS",
+    "TIMEOUT",
     "WORKSPACE_REGIONS",
     "AccessKey",
     "AccountError",
@@ -87,10 +91,13 @@ __all__ = [
     "InvalidURLError",
     "InvalidWorkspaceError",
     "ModelRate",
+    "ModelSpend",
     "ModelStudioClient",
     "ModelStudioError",
+    "ModelTotals",
     "ModelUsage",
     "Money",
+    "Number",
     "Outlook",
     "OverduePaymentError",
     "PermissionDeniedError",
@@ -98,12 +105,14 @@ __all__ = [
     "RateLimitError",
     "ServiceNotEnabledError",
     "Spend",
+    "SpendPeriod",
     "SpendReport",
     "SpendTrend",
     "TelemetryClient",
     "UsageTotals",
     "balance_endpoints",
     "daily_totals",
+    "is_refused",
     "normalize_base_url",
     "parse_answer",
     "plain_text",

@@ -1,4 +1,4 @@
-"""What a caller of the client can tell apart."""
+"""The errors that the clients raise."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -7,13 +7,13 @@ REDACTED = "**REDACTED**"
 
 
 class ModelStudioError(Exception):
-    """The account could not be read.
+    """Base class of all errors.
 
-    `code` and `message` are the service's own words, where it said any.
+    `code` and `message` come from the service, if it sent any.
     """
 
     def __init__(self, message: str | None = None, *, code: str | None = None) -> None:
-        """Keep what the service said."""
+        """Create an error."""
         super().__init__(message, code)
         self.code = code
         self.message = message
@@ -23,7 +23,7 @@ class ModelStudioError(Exception):
         return ": ".join(part for part in (self.code, self.message) if part)
 
     def redact(self, secret: str) -> None:
-        """Take a secret out of what the service said."""
+        """Remove a secret from code and message."""
         if not secret:
             return
         if self.code:
@@ -33,7 +33,7 @@ class ModelStudioError(Exception):
         self.args = (self.message, self.code)
 
     def withhold(self, is_secret: Callable[[str], bool]) -> None:
-        """Drop what the service said where a secret can't be taken out of it."""
+        """Redact the whole code or message if it contains a secret."""
         if self.code and is_secret(self.code):
             self.code = REDACTED
         if self.message and is_secret(self.message):
@@ -42,13 +42,13 @@ class ModelStudioError(Exception):
 
 
 class AuthenticationError(ModelStudioError):
-    """The service does not accept the API key (HTTP 401 or 403), or the AccessKey."""
+    """The service rejects the API key (HTTP 401 or 403) or the AccessKey."""
 
 
 class PermissionDeniedError(ModelStudioError):
-    """The AccessKey is good, but may not do this.
+    """The AccessKey is valid but lacks a permission.
 
-    `action` is the RAM action that is missing, as the service names it.
+    `action` is the missing RAM action, None if the service doesn't name it.
     """
 
     def __init__(
@@ -58,47 +58,46 @@ class PermissionDeniedError(ModelStudioError):
         code: str | None = None,
         action: str | None = None,
     ) -> None:
-        """Keep what is missing."""
+        """Create an error."""
         super().__init__(message, code=code)
         self.action = action
 
 
 class ClockSkewError(ModelStudioError):
-    """The clock of this machine is too far off for a signature to be accepted."""
+    """The service rejects a signature because this machine's clock is wrong."""
 
 
 class RateLimitError(ModelStudioError):
-    """The account is throttled, or a quota of it is used up.
+    """The service throttles the account, or one of its quotas is used up.
 
-    `retry_after` is the number of seconds the service asked to wait, None where it
-    named none.
+    `retry_after` is how many seconds the service asks to wait, None if it doesn't ask.
     """
 
     retry_after: float | None = None
 
 
 class FreeQuotaUsedUpError(RateLimitError):
-    """The free quota is used up, and paid use is not allowed."""
+    """The free quota is used up, and the account doesn't allow paid use."""
 
 
 class BudgetExhaustedError(RateLimitError):
     """The budget set in the console is used up.
 
-    Requests are refused until the budget is raised or its next period begins.
+    The service refuses requests until the budget is raised or its next period begins.
     """
 
 
 class AccountError(ModelStudioError):
-    """The service answered, but not with success.
+    """The service reports another error.
 
-    `code` is the service's own, or the HTTP status (`HTTP 502`) where it gave none.
-    `status` is the HTTP status.
+    `status` is the HTTP status, which is 200 for some errors. `code` is `HTTP` and the
+    status if the service sent no code.
     """
 
     def __init__(
         self, message: str | None = None, *, code: str | None = None, status: int = 200
     ) -> None:
-        """Keep the HTTP status."""
+        """Create an error."""
         super().__init__(message, code=code)
         self.status = status
 
@@ -108,11 +107,11 @@ class OverduePaymentError(AccountError):
 
 
 class ServiceNotEnabledError(AccountError):
-    """The account has not activated the service, or a model of it."""
+    """The account has not activated the service or a model."""
 
 
 class ConnectionFailure(StrEnum):
-    """Why there was no answer."""
+    """Why a request got no answer."""
 
     REFUSED = "refused"
     TIMED_OUT = "timed_out"
@@ -123,7 +122,7 @@ class ConnectionFailure(StrEnum):
     OTHER = "other"
 
 
-_FAILURES = {
+_MESSAGES = {
     ConnectionFailure.REFUSED: "Connection refused by {host}",
     ConnectionFailure.TIMED_OUT: "No answer from {host} in time",
     ConnectionFailure.LOST: "Connection to {host} lost",
@@ -134,18 +133,18 @@ _FAILURES = {
 
 
 class ConnectionFailedError(ModelStudioError):
-    """No answer.
+    """A request got no answer.
 
-    `failure` says why, and `host` who was asked, with the port unless it is the usual
-    one. Nothing else of the URL is kept: that of a Prometheus may be a secret.
+    `host` has the port unless it is the default one. The rest of the URL is left out,
+    because the path of a Prometheus URL can be a secret.
     """
 
     def __init__(self, failure: ConnectionFailure, host: str) -> None:
-        """Keep why there is no answer."""
-        super().__init__(_FAILURES[failure].format(host=host))
+        """Create an error."""
+        super().__init__(_MESSAGES[failure].format(host=host))
         self.failure = failure
         self.host = host
 
 
 class InvalidAnswerError(ModelStudioError):
-    """An answer that is not what the service documents, or is too large."""
+    """The answer doesn't match the documentation, or is too large."""

@@ -1,4 +1,7 @@
-"""One HTTP request: no redirects, no secret in what comes back, bounded in all."""
+"""HTTP requests with limits on time and size.
+
+Requests follow no redirects, and secrets are removed from answers.
+"""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 import errno
@@ -17,15 +20,14 @@ from .errors import (
 )
 
 TIMEOUT = 10
-"""Seconds for a request in all."""
-LARGEST_BODY = 8 * 1024 * 1024
-"""Bytes, decompressed."""
-_LARGEST_FAILURE = 64 * 1024
-_SHORTEST_SECRET = 8
-"""Characters; what is shorter stands in any answer by chance."""
+"""Seconds for a whole request."""
+_MAX_BODY = 8 * 1024 * 1024
+"""Bytes after decompression."""
+_MAX_ERROR_BODY = 64 * 1024
+_MIN_SECRET = 8
+"""Characters. Shorter secrets appear in any answer by chance."""
 
-
-_BY_ERRNO: Mapping[int | None, ConnectionFailure] = {
+_FAILURES_BY_ERRNO: Mapping[int | None, ConnectionFailure] = {
     errno.ECONNREFUSED: ConnectionFailure.REFUSED,
     errno.ETIMEDOUT: ConnectionFailure.TIMED_OUT,
     errno.ECONNRESET: ConnectionFailure.LOST,
@@ -35,7 +37,7 @@ _BY_ERRNO: Mapping[int | None, ConnectionFailure] = {
 
 
 class Answer(NamedTuple):
-    """What a service answered."""
+    """The answer of a service."""
 
     status: int
     headers: Mapping[str, str]
@@ -43,18 +45,22 @@ class Answer(NamedTuple):
 
 
 class Poll:
-    """The requests of one poll, of which one may be sent again.
+    """The requests of one poll, which share a single retry.
 
-    A service that drops connections is asked once more in a poll, however many requests
-    the poll takes.
+    A poll can take many requests. If each had its own retry, a service that drops
+    connections would get twice as many.
     """
 
     def __init__(self) -> None:
-        """Start with the retry unused."""
+        """Create a poll that can still retry."""
         self._retried = False
 
     async def ask[AnswerT](self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
-        """Ask, and once more at once if the connection fails."""
+        """Send a request, and retry it immediately if the connection fails.
+
+        Raises `ConnectionFailedError` if the retry fails or is used up, and any error
+        of `ask`.
+        """
         try:
             return await ask()
         except ConnectionFailedError:
@@ -65,15 +71,15 @@ class Poll:
 
 
 class _Interrupted(aiohttp.ClientError):
-    """Hides an error after which aiohttp would send the request again by itself."""
+    """Wraps an error after which aiohttp itself would retry the request."""
 
 
 async def _send_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Send a request, and let `Poll` decide whether it is sent again.
+    """Send a request without aiohttp's own retry.
 
-    What aiohttp repeats has the same signature, which a service takes once.
+    That retry would have the same signature, which a service accepts only once.
     """
     try:
         return await handler(request)
@@ -89,10 +95,10 @@ async def request(
     headers: Mapping[str, str],
     secrets: Iterable[str],
 ) -> Answer:
-    """Send one request; secrets are taken out of the answer.
+    """Send one request, and return the answer without the secrets.
 
-    The body of an answer other than 200 is empty where it can't be read. Raises
-    `ConnectionFailedError` or `InvalidAnswerError`.
+    For statuses other than 200, the body is empty if it can't be read. Raises
+    `ConnectionFailedError`, or `InvalidAnswerError` for an answer that is too large.
     """
     failure = None
     try:
@@ -105,15 +111,15 @@ async def request(
             middlewares=(_send_once,),
         ) as response:
             if response.status == 200:
-                body = await _read(response, LARGEST_BODY)
+                body = await _read(response, _MAX_BODY)
             else:
-                body = await _read_failure(response)
+                body = await _read_error(response)
     except _Interrupted as err:
         failure = _failure(err.__cause__)
     except (aiohttp.ClientError, OSError) as err:
         failure = _failure(err)
     if failure is not None:
-        # Raised here, so that nothing hangs on it that has the request's headers.
+        # Raised outside the handlers: their errors contain the request's headers.
         raise ConnectionFailedError(failure, url.host_port_subcomponent or "")
     for secret in secrets:
         body = _redacted(body, secret)
@@ -121,7 +127,7 @@ async def request(
 
 
 def _failure(err: BaseException | None) -> ConnectionFailure:
-    """Return why there is no answer."""
+    """Return why a request failed."""
     if isinstance(err, aiohttp.ClientConnectorDNSError):
         return ConnectionFailure.HOST_NOT_FOUND
     if isinstance(err, aiohttp.ClientConnectorError):
@@ -137,15 +143,15 @@ def _failure(err: BaseException | None) -> ConnectionFailure:
         | ConnectionResetError,
     ):
         return ConnectionFailure.LOST
-    return _BY_ERRNO.get(getattr(err, "errno", None), ConnectionFailure.OTHER)
+    return _FAILURES_BY_ERRNO.get(getattr(err, "errno", None), ConnectionFailure.OTHER)
 
 
 def _redacted(body: bytes, secret: str) -> bytes:
-    """Return a body without the secret: services have been seen to repeat it.
+    """Return a body without a secret, which some services repeat.
 
-    JSON, XML and URLs can write each character in another way, too.
+    The pattern also matches the escapes of JSON, XML and URLs for each character.
     """
-    if len(secret) < _SHORTEST_SECRET:
+    if len(secret) < _MIN_SECRET:
         return body
     spellings = "".join(
         rf"(?:(?i:(?:\\u00|%){code:02x}|&\#x0*{code:x};)|&\#0*{code};"
@@ -155,19 +161,19 @@ def _redacted(body: bytes, secret: str) -> bytes:
     return re.sub(spellings.encode(), REDACTED.encode(), body)
 
 
-async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
-    """Return the body, refusing while reading what is too large."""
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Return the body. Raises `InvalidAnswerError` as soon as it is too large."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > largest:
-            raise InvalidAnswerError(f"The answer is larger than {largest} bytes")
+        if len(body) > limit:
+            raise InvalidAnswerError(f"The answer is larger than {limit} bytes")
     return bytes(body)
 
 
-async def _read_failure(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body of an answer other than 200, empty if it can't be read."""
+async def _read_error(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of an error, empty if it can't be read."""
     try:
-        return await _read(response, _LARGEST_FAILURE)
+        return await _read(response, _MAX_ERROR_BODY)
     except aiohttp.ClientError, OSError, InvalidAnswerError:
         return b""

@@ -1,7 +1,6 @@
-"""What is known of an account at one moment.
+"""The figures of an account at one moment.
 
-A figure is None where no source reported it. Where a figure came from is not part
-of it: every source fills the same fields.
+A figure is None if no source reports it. All sources fill the same fields.
 """
 
 from collections.abc import Mapping
@@ -16,8 +15,11 @@ from types import MappingProxyType
 _ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9._-]+")
 _SECRET = re.compile(r"[!-~]+")
 
+CURRENCY = "USD"
+"""The currency of all amounts that `GET /quotas` reports, for every account."""
+
 type Number = int | float
-"""A count: whole where it is."""
+"""A number that is an int if it is whole."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,24 +32,24 @@ class Money:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spend(Money):
-    """What was spent in a day or a billing period so far."""
+    """The spend of a day or a billing period so far."""
 
     since: datetime
-    """When it began to add up."""
+    """When the day or period began."""
     start: date
-    """The first day of it, in UTC+8."""
+    """First day, in UTC+8."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccessKey:
-    """A RAM AccessKey, which signs requests for money and usage."""
+    """A RAM AccessKey, for spend, balance and usage."""
 
     id: str
     secret: str = field(repr=False)
 
     @property
     def is_possible(self) -> bool:
-        """Whether this can be one: anything else is not to be sent."""
+        """Whether ID and secret have valid characters. Others must not be sent."""
         return bool(
             _ACCESS_KEY_ID.fullmatch(self.id) and _SECRET.fullmatch(self.secret)
         )
@@ -55,7 +57,7 @@ class AccessKey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateLimit:
-    """Caps of an account or a model; the service reports no live counters."""
+    """Limits of an account or a model, None for no limit."""
 
     rpm: Number | None = None
     """Requests per minute."""
@@ -63,14 +65,14 @@ class RateLimit:
     """Tokens per minute."""
 
     @property
-    def known(self) -> bool:
-        """Whether there is any cap."""
-        return not (self.rpm is self.tpm is None)
+    def is_set(self) -> bool:
+        """Whether there is a limit."""
+        return self.rpm is not None or self.tpm is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BillingPeriod:
-    """First and last day of the billing cycle, as the service wrote them."""
+    """First and last day of the billing cycle, as the service reports them."""
 
     start: date | None = None
     end: date | None = None
@@ -78,35 +80,37 @@ class BillingPeriod:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelUsage:
-    """One model's use of its quota, both in the service's own units."""
+    """The figures of a model."""
 
     name: str
     used: Number | None = None
+    """Used part of the quota, in the service's own unit."""
     limit: Number | None = None
+    """The quota, in the same unit."""
     rate_limit: RateLimit = RateLimit()
     tokens_per_minute: Number | None = None
-    """Of the last complete minute, as `requests_per_minute`; from CloudMonitor."""
+    """In the last complete minute, like `requests_per_minute`. From Prometheus."""
     requests_per_minute: Number | None = None
     tokens: Number | None = None
-    """Used in the billing cycle, as are `requests`; from CloudMonitor."""
+    """In the billing cycle, like `requests`. From Prometheus."""
     requests: Number | None = None
     daily_spend: Money | None = None
-    """From the bill, as `monthly_spend`."""
+    """From the bill, like `monthly_spend`."""
     monthly_spend: Money | None = None
 
     @property
     def usage_pct(self) -> float | None:
-        """Used share of the quota in %, above 100 if it is exceeded.
+        """Used share of the quota in %, above 100 if the quota is exceeded.
 
-        None without a quota, or with one of 0 or next to it.
+        None without a quota, or if it is (almost) 0.
         """
         return percentage(self.used, self.limit)
 
     @property
     def load_pct(self) -> float | None:
-        """The last minute's share of the nearer limit in %: of tokens or of requests.
+        """Usage of the last minute in % of the limit for tokens or requests.
 
-        None while the use of the last minute is unknown, or without a limit.
+        The higher percentage counts. None without a limit, or if the usage is unknown.
         """
         shares = (
             percentage(self.tokens_per_minute, self.rate_limit.tpm),
@@ -116,12 +120,12 @@ class ModelUsage:
 
     @property
     def level_pct(self) -> float | None:
-        """What alert levels are compared with: the quota used, else the load."""
+        """Percentage for alerts: the used quota, or else the load."""
         return self.load_pct if self.usage_pct is None else self.usage_pct
 
     @property
     def reports_use(self) -> bool:
-        """Whether any source reports how much the model is used."""
+        """Whether any source reports usage of the model."""
         return any(
             figure is not None
             for figure in (
@@ -135,7 +139,7 @@ class ModelUsage:
 
 
 def percentage(used: Number | None, limit: Number | None) -> float | None:
-    """Return a share of a limit in %, None where it is not to be had."""
+    """Return a share of a limit in %, None if it can't be calculated."""
     if used is None or not limit:
         return None
     share = used * 100 / limit
@@ -143,8 +147,37 @@ def percentage(used: Number | None, limit: Number | None) -> float | None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRate:
+    """The usage of a model in one minute."""
+
+    tokens_per_minute: Number | None = None
+    requests_per_minute: Number | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelTotals:
+    """The usage of a model since the start of the billing cycle."""
+
+    tokens: Number | None = None
+    requests: Number | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UsageTotals:
+    """The usage of an account since the start of the billing cycle.
+
+    A figure is None if there are no samples, or if one of them is invalid.
+    """
+
+    tokens: Number | None = None
+    requests: Number | None = None
+    models: Mapping[str, ModelTotals]
+    """By name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSpend:
-    """One model's part in the bill of a month, and of the month's last day."""
+    """The spend of a model in a month and on a day, None if the day has no bill yet."""
 
     monthly: Money
     daily: Money | None
@@ -152,27 +185,27 @@ class ModelSpend:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpendReport:
-    """The bill of a month up to a day, both of the billing time zone.
+    """The bill of a month up to a day, in the billing time zone (UTC+8).
 
-    Before the first bill of a month, its figures are unknown.
+    The figures are None until the service has a bill for the month.
     """
 
     day: date
     monthly: Money | None = None
     daily: Money | None = None
     days: Mapping[date, Money] = field(default_factory=lambda: MappingProxyType({}))
-    """What was billed on each day of the month, as far as that is known."""
+    """Spend of each day of the month, as far as it is known."""
     models: Mapping[str, ModelSpend] = field(
         default_factory=lambda: MappingProxyType({})
     )
     """By name."""
     complete: bool = False
-    """Whether a model that is missing has spent nothing."""
+    """Whether a model that is missing has no spend."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Balance:
-    """What is left in an account."""
+    """The balance of an account."""
 
     available: Money
     credit: Money | None
@@ -180,27 +213,27 @@ class Balance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outlook:
-    """Where the monthly spend stands against its budget, and where it is going."""
+    """The monthly spend compared with its budget, and the forecast."""
 
     budget: Money | None = None
-    """What levels refer to: the user's budget, without one the spend limit."""
+    """The user's budget, or else the spend limit."""
     usage_pct: float | None = None
-    """The share of the budget that is spent, in %."""
+    """Spent share of the budget in %."""
     remaining: Money | None = None
-    """What the budget leaves, below zero where it is exceeded."""
+    """What is left of the budget. Negative if the budget is exceeded."""
     projected: Money | None = None
-    """What the billing period is going to come to."""
+    """Expected spend of the whole billing period."""
     low: Decimal | None = None
-    """The truth is expected between this and `high` four times out of five."""
+    """`low` to `high` is an 80 % interval for the projected spend."""
     high: Decimal | None = None
     budget_exhausted_on: date | None = None
-    """The day in UTC+8 on which the budget is used up. None: not in sight."""
+    """Day in UTC+8 on which the budget is used up, None if it is too far off."""
     balance_lasts_until: date | None = None
-    """The day in UTC+8 on which the balance is used up. None: not in sight."""
+    """Day in UTC+8 on which the balance is used up, None if it is too far off."""
 
 
 class AvailableData(StrEnum):
-    """What an account's credentials read; each of them reads limits as well."""
+    """What the credentials of an account can read. All of them can read limits."""
 
     LIMITS = "limits"
     SPEND = "spend"
@@ -219,7 +252,7 @@ class AccountSnapshot:
     daily_spend: Money | None = None
     monthly_spend: Money | None = None
     other_models_daily_spend: Money | None = None
-    """What the bill holds beside the models that are followed."""
+    """Billed spend of all models without a device."""
     other_models_monthly_spend: Money | None = None
     tokens_used: Number | None = None
     requests_used: Number | None = None
@@ -230,62 +263,39 @@ class AccountSnapshot:
     )
     """By name."""
     models_complete: bool = False
-    """Whether `models` is all of them: only then is a missing model gone."""
+    """Whether `models` has all models. Only then, a missing model is gone."""
     limits_only: bool = False
     """Whether the API key's answer lists the limits of models and nothing else."""
     outlook: Outlook = Outlook()
-    """Worked out of the figures, with the user's budget and the days before."""
+    """Calculated from the other figures, the user's budget and the previous days."""
 
     @property
     def available_data(self) -> AvailableData | None:
-        """What is read now besides the balance, None while that is nothing."""
-        spend = not (self.daily_spend is self.monthly_spend is None)
+        """What is reported now, None if there is no more than a balance."""
+        spend = self.daily_spend is not None or self.monthly_spend is not None
         models = self.models.values()
-        usage = not (self.tokens_used is self.requests_used is None) or any(
-            model.reports_use for model in models
+        usage = (
+            self.tokens_used is not None
+            or self.requests_used is not None
+            or any(model.reports_use for model in models)
         )
         if spend:
             return AvailableData.SPEND_AND_USAGE if usage else AvailableData.SPEND
         if usage:
             return AvailableData.USAGE
-        if self.rate_limit.known or any(
-            model.rate_limit.known or model.limit is not None for model in models
+        if self.rate_limit.is_set or any(
+            model.rate_limit.is_set or model.limit is not None for model in models
         ):
             return AvailableData.LIMITS
         return None
 
     @property
     def over_spend_limit(self) -> bool | None:
-        """Whether this month's spend is at or above the spend limit.
+        """Whether the monthly spend has reached the spend limit.
 
-        None where either is unknown, the currencies differ, or the limit is 0.
+        None if one of them is unknown, the currencies differ, or the limit is 0.
         """
         spend, limit = self.monthly_spend, self.spend_limit
         if spend is None or limit is None or spend.currency != limit.currency:
             return None
         return spend.amount >= limit.amount if limit.amount > 0 else None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LimitsPage:
-    """One page of the limits answer.
-
-    `rows` are the rows as they came, `limits` what binds the model of each: a model
-    may stand in several rows.
-    """
-
-    rows: tuple[bytes, ...]
-    limits: tuple[tuple[str, RateLimit], ...]
-    total: Number | None
-    """Rows on all pages."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LimitsListing:
-    """All pages of the limits answer."""
-
-    account: AccountSnapshot
-    pages: int
-    rows: int
-    total: Number | None
-    """Rows as the service counts them."""

@@ -22,10 +22,10 @@ def signed_headers(
     now: datetime,
     nonce: str,
 ) -> dict[str, str]:
-    """Return the headers that make a request without a body a signed one.
+    """Return the headers that sign a request without a body.
 
-    The service refuses a nonce it has seen, and a `now` that is 15 minutes off. The
-    secret is in none of the headers.
+    The service refuses a nonce that was used before, and a `now` that is more than 15
+    minutes off. The headers don't contain the secret.
     """
     payload = sha256(b"").hexdigest()
     headers = {
@@ -66,5 +66,5 @@ def signed_headers(
 
 
 def _encode(text: str) -> str:
-    """Percent-encode all but what RFC 3986 reserves for nothing."""
+    """Percent-encode all characters except the unreserved ones of RFC 3986."""
     return quote(text, safe="~")

@@ -1,13 +1,12 @@
-"""Usage, where an account has its monitoring data delivered: from its own Prometheus.
+"""The usage of an account, from the Prometheus that its monitoring data is delivered to.
 
-`model_usage` and `model_call_count` hold the sum of each minute, of one model, workspace
-and API key each: once or several times, as often as they are sampled, and not at all
-for a minute without calls. They come one to two minutes late.
+The series `model_usage` and `model_call_count` hold the sum of one minute for each
+model, workspace and API key. A minute has one or several equal samples, depending on the
+sampling interval, and none if there were no calls. Samples are one to two minutes late.
 """
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 import logging
 from types import MappingProxyType
@@ -17,90 +16,56 @@ from urllib.parse import unquote
 import aiohttp
 from yarl import URL
 
+from .answers import code_and_message, common_error, decode_answer, set_retry_after
 from .errors import (
     AccountError,
     AuthenticationError,
     InvalidAnswerError,
     ModelStudioError,
     PermissionDeniedError,
-    RateLimitError,
 )
 from .http import Answer, Poll, request
-from .models import AccessKey, Number
-from .parsing import (
-    code_and_message,
-    common_error,
-    decode_answer,
-    mapping,
-    number,
-    plain_text,
-    seconds_to_wait,
-    text,
-)
+from .models import AccessKey, ModelRate, ModelTotals, Number, UsageTotals
+from .values import mapping_of, number_of, plain_text, text_of
 
 _LOGGER = logging.getLogger(__name__)
 
 DELAY = timedelta(minutes=2)
-"""After which a minute is complete for all series."""
+"""Time after which the samples of a minute are complete in all series."""
 
-_SHORTEST_PART = 4
-"""Characters of a segment of a path; a shorter one stands in any text by chance."""
-_LONGEST_PART = 8
-_USUAL_PART = "prometheus"
-"""Is in the path of every instance, and in many an error."""
+_MIN_SECRET_PART = 4
+"""Length of a path segment, in characters, from which on it can be a secret.
+
+Shorter ones appear in any text by chance.
+"""
+_PART_LENGTH = 8
+"""Length of the pieces of a segment that are looked for."""
+_USUAL_SEGMENT = "prometheus"
+"""Part of the path of every instance, and a common word in error messages."""
 
 _TOKENS = 'model_usage{usage_type="total_tokens"}'
 _REQUESTS = "model_call_count"
 
-# A sample stands for the minute that ends with it, and the last one of a minute for all
-# of them. Over one minute, as an instant selector looks back five: across a gap it would
-# count the same sample again. And a millisecond less, as Prometheus 2 includes both ends
-# of a range: a sample on the minute would be in two. The comparison drops NaN, which
-# else became the sum.
+# Each sample holds the sum of the minute before it, so the last one of a minute is
+# enough. The range is one minute, because an instant selector looks back five minutes
+# and would count a sample again in a gap. It is a millisecond shorter, because Prometheus
+# 2 includes both ends of a range and would count a sample on the full minute twice. The
+# comparison drops NaN, which would turn the whole sum into NaN.
 _MINUTE = "(last_over_time({series}[59999ms]) >= 0)"
 _RATES = f"sum by (model) {_MINUTE}"
-# The steps of a subquery are whole minutes, whenever it is evaluated.
+# The steps of a subquery are aligned to whole minutes, whenever it is evaluated.
 _TOTALS = f"sum by (model) (sum_over_time({_MINUTE}[{{milliseconds}}ms:60s]))"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelRate:
-    """What a model used in a minute."""
-
-    tokens_per_minute: Number | None = None
-    requests_per_minute: Number | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelTotals:
-    """What a model used over a time."""
-
-    tokens: Number | None = None
-    requests: Number | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UsageTotals:
-    """What an account used over a time.
-
-    None is what there is no sample of, or no telling.
-    """
-
-    tokens: Number | None = None
-    requests: Number | None = None
-    models: Mapping[str, ModelTotals]
-    """By name."""
-
-
 class TelemetryClient:
-    """Reads what an account uses, minute by minute."""
+    """Reads the usage of an account, minute by minute."""
 
     def __init__(
         self, session: aiohttp.ClientSession, *, url: str, access_key: AccessKey
     ) -> None:
-        """Keep where to ask, and the AccessKey, which goes there and nowhere else.
+        """Create a client. The AccessKey is sent to this URL only.
 
-        url: what `/api/v1/query` is appended to.
+        `url` is the address without `/api/v1/query`. Its path can contain a token.
         """
         self._session = session
         self._path = URL(url).raw_path
@@ -108,7 +73,7 @@ class TelemetryClient:
         self._access_key = access_key
 
     async def get_rates(self, now: datetime) -> Mapping[str, ModelRate]:
-        """Return what each model used in the last minute that is complete, by name.
+        """Return the usage of the last complete minute by model name.
 
         Raises `AuthenticationError`, `PermissionDeniedError`, `RateLimitError`,
         `AccountError`, `ConnectionFailedError` or `InvalidAnswerError`.
@@ -131,14 +96,12 @@ class TelemetryClient:
         )
 
     async def get_totals(self, start: datetime, now: datetime) -> UsageTotals:
-        """Return what was used from a start, such as of the billing cycle, until now.
+        """Return the usage from a start, such as that of the billing cycle, until now.
 
-        The last minutes are counted as far as they are there. Raises as `get_rates`
-        does.
+        The last two minutes can be incomplete. Raises the same errors as `get_rates`.
         """
         end = _whole_minute(now)
-        # Which leaves the minute out that ends with the start, whether or not a range
-        # includes its ends.
+        # One millisecond shorter, to exclude the minute that ends at the start.
         milliseconds = (end - start) // timedelta(milliseconds=1) - 1
         if milliseconds <= 0:
             return UsageTotals(models=MappingProxyType({}))
@@ -168,7 +131,7 @@ class TelemetryClient:
     async def _query(
         self, poll: Poll, query: str, time: datetime
     ) -> dict[str, Number | None]:
-        """Return the answer by model."""
+        """Return the result of a query by model name."""
         key_id, secret = self._access_key.id, self._access_key.secret
         if not self._access_key.is_possible:
             raise AuthenticationError("This can't be an AccessKey")
@@ -190,94 +153,91 @@ class TelemetryClient:
         except ModelStudioError as err:
             err.redact(secret)
             err.redact(encoded)
-            err.withhold(lambda words: repeats_path(words, self._path))
+            err.withhold(lambda text: repeats_path(text, self._path))
+            set_retry_after(err, answer.headers)
             raise
 
 
-def repeats_path(words: str, path: str) -> bool:
-    """Return whether words repeat part of a URL's path, which may hold a token.
+def repeats_path(text: str, path: str) -> bool:
+    """Return whether a text contains a part of a URL's path, which can hold a token.
 
-    A part is a segment, or some characters of a longer one.
+    A part is a segment, or any 8 characters of a longer segment.
     """
-    words = _decoded(words)
+    text = _decoded(text)
     return any(
-        part[start : start + _LONGEST_PART] in words
-        for part in _decoded(path).split("/")
-        if len(part) >= _SHORTEST_PART and part != _USUAL_PART
-        for start in range(max(1, len(part) - _LONGEST_PART + 1))
+        segment[start : start + _PART_LENGTH] in text
+        for segment in _decoded(path).split("/")
+        if len(segment) >= _MIN_SECRET_PART and segment != _USUAL_SEGMENT
+        for start in range(max(1, len(segment) - _PART_LENGTH + 1))
     )
 
 
 def _decoded(text: str) -> str:
-    """Return a text without percent-encoding, however often that was applied."""
+    """Return a text in lower case, without any level of percent-encoding."""
     while (decoded := unquote(text)) != text:
         text = decoded
     return text.casefold()
 
 
 def parse_vector(answer: Answer) -> dict[str, Number | None]:
-    """Return the values of an instant vector by model.
+    """Return the values of an instant vector by model name.
 
-    Under an empty name is what is of no model, and None is what is no count. Raises
-    `InvalidAnswerError`, or what the answer stands for.
+    The empty name stands for samples without a model. A value is None if it is not a
+    valid number. Raises `InvalidAnswerError`, or the error for the status and the code.
     """
     try:
-        body = mapping(decode_answer(answer.body))
+        body = mapping_of(decode_answer(answer.body))
     except InvalidAnswerError:
         if answer.status == 200:
             raise
         body = {}
     if answer.status != 200 or body.get("status") == "error":
-        raise _failure(answer, body)
-    data = mapping(body.get("data"))
+        raise _failure(answer.status, body)
+    data = mapping_of(body.get("data"))
     rows = data.get("result")
     if data.get("resultType") != "vector" or not isinstance(rows, list):
         raise InvalidAnswerError("The answer is no vector")
     return dict(map(_row, rows))
 
 
-def _failure(answer: Answer, body: Mapping[str, Any]) -> ModelStudioError:
-    """Return the error that an answer stands for."""
+def _failure(status: int, body: Mapping[str, Any]) -> ModelStudioError:
+    """Return the error for a status and a body."""
     code, message = code_and_message(body)
-    code = text(body.get("errorType")) or code or f"HTTP {answer.status}"
-    if err := common_error(answer.status, code, message):
-        if isinstance(err, RateLimitError):
-            err.retry_after = seconds_to_wait(
-                answer.headers.get("Retry-After"), datetime.now(UTC)
-            )
+    code = text_of(body.get("errorType")) or code or f"HTTP {status}"
+    if err := common_error(status, code, message):
         return err
-    match answer.status:
+    match status:
         case 401:
             return AuthenticationError(message, code=code)
         case 403:
             return PermissionDeniedError(message, code=code)
-    return AccountError(message, code=code, status=answer.status)
+    return AccountError(message, code=code, status=status)
 
 
 def _row(row: Any) -> tuple[str, Number | None]:
-    """Return the model and the value of a row: `{"metric": {}, "value": [time, "1"]}`.
+    """Return model name and value of a row: `{"metric": {}, "value": [time, "1"]}`.
 
-    Raises `InvalidAnswerError` where it is another shape.
+    Raises `InvalidAnswerError` for any other shape.
     """
-    labels, value = mapping(row).get("metric"), mapping(row).get("value")
+    labels, value = mapping_of(row).get("metric"), mapping_of(row).get("value")
     if not isinstance(labels, dict) or not isinstance(value, list) or len(value) != 2:
         raise InvalidAnswerError("A row of the answer is no sample")
-    # To Prometheus, a label that is missing is an empty one.
+    # In Prometheus, a missing label equals an empty one.
     name = labels.get("model", "")
     if not isinstance(name, str):
         raise InvalidAnswerError("A model of the answer has no name")
-    if (amount := number(value[1])) is None:
-        _LOGGER.debug("What %s has used is no count", plain_text(name))
-    return name, amount
+    if (number := number_of(value[1])) is None:
+        _LOGGER.debug("The usage of %s is not a number", plain_text(name))
+    return name, number
 
 
-def _sum(amounts: Iterable[Number | None]) -> Number | None:
-    """Return the sum; None without amounts, or where one of them is not known."""
-    known = list(amounts)
-    whole = [amount for amount in known if amount is not None]
-    return number(sum(whole)) if whole and len(whole) == len(known) else None
+def _sum(numbers: Iterable[Number | None]) -> Number | None:
+    """Return the sum, None if there are no numbers or if one of them is unknown."""
+    numbers = list(numbers)
+    known = [number for number in numbers if number is not None]
+    return number_of(sum(known)) if known and len(known) == len(numbers) else None
 
 
 def _whole_minute(time: datetime) -> datetime:
-    """Return the minute that a time is in."""
+    """Return the start of a minute, in UTC."""
     return time.astimezone(UTC).replace(second=0, microsecond=0)

@@ -32,13 +32,14 @@ from custom_components.alibaba_cloud.model_studio import (
     ServiceNotEnabledError,
     plain_text,
 )
-from custom_components.alibaba_cloud.model_studio.models import LimitsPage, Number
-from custom_components.alibaba_cloud.model_studio.parsing import (
-    AnswerParser,
+from custom_components.alibaba_cloud.model_studio.answers import seconds_to_wait
+from custom_components.alibaba_cloud.model_studio.models import Number
+from custom_components.alibaba_cloud.model_studio.quotas import (
+    LimitsPage,
+    QuotasParser,
     limits_account,
     parse_answer,
     parse_failure,
-    seconds_to_wait,
 )
 from tests.common import answer
 
@@ -790,14 +791,16 @@ def test_failure_does_not_take_success_for_an_answer() -> None:
 )
 def test_retry_after(retry_after: str | None, seconds: float | None) -> None:
     """Seconds or an HTTP date, of which a naive one is UTC; what is past is no wait."""
-    found = seconds_to_wait(retry_after, NOW)
+    found = seconds_to_wait(
+        {"Retry-After": retry_after} if retry_after is not None else {}, NOW
+    )
     assert found == seconds
     assert type(found) is type(seconds)
 
 
 def test_retry_after_of_far_away() -> None:
     """The service may ask for an age; how much of it to heed is the caller's affair."""
-    seconds = seconds_to_wait("Fri, 31 Dec 9999 23:59:59 -2359", NOW)
+    seconds = seconds_to_wait({"Retry-After": "Fri, 31 Dec 9999 23:59:59 -2359"}, NOW)
     assert seconds is not None
     assert isfinite(seconds)
 
@@ -814,7 +817,7 @@ def test_retry_after_of_any_text(seed: int) -> None:
     for _ in range(1000):
         chosen = random.choices(parts, k=random.randint(1, 7))
         text = random.choice(("", " ")).join(chosen)
-        seconds = seconds_to_wait(text, NOW)
+        seconds = seconds_to_wait({"Retry-After": text}, NOW)
         assert seconds is None or 0 < seconds < float("inf"), text
 
 
@@ -888,7 +891,7 @@ def test_nested_field_is_of_the_wrong_type(depth: int) -> None:
 )
 def test_nested_field_that_comes_again(depth: int) -> None:
     """However deep it is, it is no more than an answer that is refused."""
-    parser = AnswerParser()
+    parser = QuotasParser()
     for body in (deep(depth), deep(depth), deep(depth - 1), deep(depth)):
         try:
             parsed = parser.parse(body)
@@ -1218,7 +1221,7 @@ def test_usage_comes_before_limits() -> None:
 
 def test_answer_that_brings_nothing_new_is_the_same_object() -> None:
     """Whatever stands beside the data, and whatever came between."""
-    parser = AnswerParser()
+    parser = QuotasParser()
     whole = answer("account")
     account = parser.parse(json.dumps(whole).encode())
     assert account == ACCOUNT
@@ -1235,7 +1238,7 @@ def test_answer_that_brings_nothing_new_is_the_same_object() -> None:
 @pytest.mark.parametrize("name", ["account", "account_map"])
 def test_model_that_is_as_it_was_is_the_same_object(name: str) -> None:
     """In an answer that changed elsewhere; the snapshot before stays as it was."""
-    parser = AnswerParser()
+    parser = QuotasParser()
     whole = answer(name)
     before = parser.parse(json.dumps(whole).encode())
     assert isinstance(before, AccountSnapshot)
@@ -1273,7 +1276,7 @@ def test_model_that_is_as_it_was_is_the_same_object(name: str) -> None:
 def test_answer_before_leaves_no_trace(before: Any, after: Any) -> None:
     """A truth value is no number, though it equals one."""
     for place in FIGURES:
-        parser = AnswerParser()
+        parser = QuotasParser()
         parser.parse(body_with(place, before))
         body = body_with(place, after)
         assert parser.parse(body) == account_of(body), place
@@ -1281,7 +1284,7 @@ def test_answer_before_leaves_no_trace(before: Any, after: Any) -> None:
 
 def test_models_come_and_go() -> None:
     """Each answer is parsed as if it were the first."""
-    parser = AnswerParser()
+    parser = QuotasParser()
     one, other = {"model": "a", "used": 1}, {"model": "b", "used": 2}
     lists: list[Any] = [
         [one],
@@ -1343,7 +1346,7 @@ def test_any_junk_is_parsed_or_refused(name: str, seed: int) -> None:
     """No answer raises anything else, makes a figure that is none, or leaves a trace."""
     random = Random(f"{name} {seed}")
     whole = answer(name)
-    parser = AnswerParser()
+    parser = QuotasParser()
     for _ in range(200):
         body = spoil(whole, random, random.choice((0.02, 0.1, 0.3))).encode()
         parse_failure(random.choice((400, 401, 403, 429, 500)), body)
