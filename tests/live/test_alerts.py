@@ -252,7 +252,7 @@ async def test_spend_level_blueprint(
         spend(simulator.account, part)
         await reload(account)
     titles = [title for title, _ in await automations.tell(2)]
-    assert titles == [f"{name}: {level} % of the budget" for level in (80, 100)]
+    assert titles == [f"{name}: {level}% of the budget" for level in (80, 100)]
     await account.home_assistant.states_once(
         lambda states: states[assistant]["state"] == "off", within=WITHIN
     )
@@ -268,7 +268,7 @@ STATUS = {
 @pytest.mark.parametrize(
     ("blueprint", "fault", "failed", "recovered"),
     [
-        ("throttled", Fault.THROTTLED, "throttled", "throttled no more"),
+        ("throttled", Fault.THROTTLED, "throttled", "no longer throttled"),
         (
             "account_problem",
             Fault.UNAUTHORIZED,
@@ -322,10 +322,10 @@ async def test_digest_blueprint(
     [(title, message)] = await automations.tell(1)
     assert title == (await account.entry())["title"]
     assert "- Spent in this billing period: 125.00 USD\n" in message
-    assert "- Left of the budget: 375.00 USD\n" in message
+    assert "- Budget left: 375.00 USD\n" in message
     # Nothing is projected of a single day.
-    assert "Projected" not in message
-    assert message.endswith(" % of its limit")
+    assert "Forecast" not in message
+    assert message.endswith("% of its limit")
 
 
 async def test_options(
