@@ -187,7 +187,7 @@ async def test_spend_automation(simulator: Simulator, poll: Poll, told: Told) ->
         simulator.body["data"]["monthly_spend"] = spend
         await poll()
     assert told("Model Studio spend") == [
-        (NAME, "80 % of the budget, 400.00 of 500.00 USD, are spent."),
+        (NAME, "You have spent 80% of the budget: 400.00 of 500.00 USD."),
     ]
 
 
@@ -216,7 +216,7 @@ async def test_throttled_automation(
         await poll(1000)
     [(title, message)] = told("Model Studio is throttled")
     assert title == NAME
-    assert message.startswith("Requests are being refused.")
+    assert message.startswith("The service refuses requests.")
 
 
 @pytest.mark.logs("Error fetching")
@@ -229,7 +229,7 @@ async def test_rejected_key_automation(
     for _ in range(2):
         await poll(1000)
     assert told("Model Studio key rejected") == [
-        (NAME, "The service does not accept the API key any more.")
+        (NAME, "The service rejects the API key.")
     ]
 
 
@@ -240,7 +240,7 @@ async def test_automation_on_a_figure(
     """It does what is said of it: it fires again after an outage."""
     simulator.body["data"]["monthly_spend"] = 400
     await poll()
-    assert told("Model Studio spend above 80 %") == []
+    assert told("Model Studio spend above 80%") == []
     simulator.body["data"]["monthly_spend"] = 410
     await poll()
     simulator.fail(Fault.SERVER_ERROR)
@@ -248,8 +248,8 @@ async def test_automation_on_a_figure(
     simulator.recover()
     await poll()
     assert (
-        told("Model Studio spend above 80 %")
-        == [("Model Studio", "410.00 of 500.00 USD are spent.")] * 2
+        told("Model Studio spend above 80%")
+        == [("Model Studio", "You have spent 410.00 of 500.00 USD.")] * 2
     )
     assert len(told("Model Studio spend")) == 1
 

@@ -106,7 +106,7 @@ def changed(**data: Any) -> Any:
         (
             lambda simulator: setattr(simulator, "body", changed(monthly_spend=512.5)),
             "over_spend_limit",
-            {"spend": "512.5 USD", "limit": "500 USD"},
+            {"spend": "512.50 USD", "limit": "500.00 USD"},
         ),
     ],
 )

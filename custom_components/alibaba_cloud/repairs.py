@@ -240,7 +240,7 @@ def _gone(account: Account) -> list[str]:
 
 def _amount(money: Money | None) -> str:
     """Return an amount with its currency."""
-    return f"{money.amount} {money.currency}" if money else ""
+    return f"{money.amount:.2f} {money.currency}" if money else ""
 
 
 async def async_create_fix_flow(

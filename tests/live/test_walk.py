@@ -21,10 +21,10 @@ import pytest
 from tests.simulator import Simulator
 
 from .account import DOMAIN, LiveAccount
+from .automations import Automations
 from .browser import open_page
 from .conftest import API_KEY
 from .instance import ROOT, HomeAssistant
-from .test_alerts import Automations, spend
 
 WALKS = os.environ.get("WALKS", "1280-en").split()
 WIDE = 871
@@ -191,23 +191,16 @@ async def walk(
             await walk.picture("end")
     finally:
         await home_assistant.command("config/core/update", language="en")
-
-
-@pytest.fixture
-async def automations(home_assistant: HomeAssistant) -> AsyncIterator[Automations]:
-    """Remove the automation and the dashboard after the walk."""
-    automations = Automations(home_assistant)
-    yield automations
-    await automations.remove()
-    for dashboard in await home_assistant.command("lovelace/dashboards/list"):
-        await home_assistant.command(
-            "lovelace/dashboards/delete", dashboard_id=dashboard["id"]
-        )
+        for dashboard in await home_assistant.command("lovelace/dashboards/list"):
+            await home_assistant.command(
+                "lovelace/dashboards/delete", dashboard_id=dashboard["id"]
+            )
 
 
 async def test_walk(walk: Walk, automations: Automations, simulator: Simulator) -> None:
+    # A quarter of the budget.
     simulator.account.base_spend = 1
-    spend(simulator.account, 0.1)
+    simulator.account.correction += BUDGET // 4 - simulator.account.monthly_spend
     account = await add_account(walk, automations.home_assistant, simulator)
     await add_dashboard(walk)
     await set_budget(walk, account)
