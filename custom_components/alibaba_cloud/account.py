@@ -2,42 +2,33 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 
-from homeassistant.config_entries import ConfigEntry, ConfigEntryState
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.event import async_track_utc_time_change
 from homeassistant.util import dt as dt_util
 
-from .clients import access_key_clients, api_key_client, missing_variable
+from .clients import access_key_clients, api_key_client, read_quotas
 from .const import CONF_BASE_URL, CONF_MODELS
-from .failures import MissingVariableError, Status, describe, setup_error
+from .failures import Status, describe, setup_error
 from .ledger import (
     DailySpend,
     Reports,
     build_snapshot,
-    midnight,
+    cycle_start,
     with_windows,
     without_past,
 )
 from .listeners import Listeners
-from .model_studio import (
-    AccountSnapshot,
-    ConnectionFailedError,
-    ConnectionFailure,
-    ModelUsage,
-    Money,
-    http,
-)
+from .model_studio import AccountSnapshot, ModelUsage, Money
 from .options import alert_options
 from .sources import Source, SourceCoordinator, billing_today
 from .statistics import SpendImport
 from .storage import AccountStore
-
-_DAY = timedelta(days=1)
 
 type AlibabaCloudConfigEntry = ConfigEntry[Account]
 
@@ -79,14 +70,16 @@ class Account:
 
     def _create_sources(self) -> dict[Source, SourceCoordinator[Any]]:
         """Return the sources that the entry's credentials can read."""
-        reads: dict[Source, Callable[[], Any]] = {Source.QUOTAS: self._read_quotas}
+        reads: dict[Source, Callable[[], Any]] = {
+            Source.QUOTAS: lambda: read_quotas(self.client, self.entry)
+        }
         if clients := self.clients:
             reads[Source.SPEND] = lambda: clients.billing.get_month(billing_today())
             reads[Source.BALANCE] = clients.balance.get_balance
             if telemetry := clients.telemetry:
                 reads[Source.RATES] = lambda: telemetry.get_rates(dt_util.utcnow())
                 reads[Source.TOTALS] = lambda: telemetry.get_totals(
-                    self._cycle_start(), dt_util.utcnow()
+                    cycle_start(self.store.periods, billing_today()), dt_util.utcnow()
                 )
             if "recorder" in self.hass.config.components:
                 spend_import = SpendImport(
@@ -227,34 +220,6 @@ class Account:
         """
         if self.client.body or self.store.unsaved:
             await self.store.async_save_last()
-
-    async def _read_quotas(self) -> AccountSnapshot:
-        """Read the figures of the API key. Raises as `ModelStudioClient.get_account`.
-
-        Setup, and with it Home Assistant's start, waits for one time-out at most,
-        however many requests are needed.
-        """
-        if variable := missing_variable(self.entry.data):
-            raise MissingVariableError(variable)
-        limit = None
-        if self.entry.state is ConfigEntryState.SETUP_IN_PROGRESS:
-            # aiohttp may swallow a time-out that ends together with its own.
-            limit = 0.9 * http.TIMEOUT
-        try:
-            async with asyncio.timeout(limit):
-                return await self.client.get_account()
-        except TimeoutError:
-            raise ConnectionFailedError(
-                ConnectionFailure.TIMED_OUT, self.client.host
-            ) from None
-
-    def _cycle_start(self) -> datetime:
-        """Return the reported start of the billing cycle, else that of the month."""
-        periods, today = self.store.periods, billing_today()
-        if periods.monthly is None or periods.period.start is None:
-            return midnight(today.replace(day=1))
-        start, last = periods.monthly.start, periods.last_day
-        return midnight(last + _DAY if last and last < today else start)
 
     async def _import_spend(self, spend_import: SpendImport) -> Mapping[date, Money]:
         """Import past spend into the statistics. Return the billed days that were read.

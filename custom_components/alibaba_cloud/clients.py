@@ -1,5 +1,6 @@
 """The HTTP session and the clients that read an account."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 import os
@@ -7,6 +8,7 @@ from typing import Any
 
 from aiohttp import ClientSession, DummyCookieJar
 
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.const import CONF_API_KEY, CONF_REGION, EVENT_HOMEASSISTANT_CLOSE
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers.aiohttp_client import async_create_clientsession
@@ -22,15 +24,20 @@ from .const import (
     CONF_PROMETHEUS_URL,
     DOMAIN,
 )
+from .failures import MissingVariableError
 from .model_studio import (
     BILLING_ENDPOINT,
     DEFAULT_REGION,
     AccessKey,
+    AccountSnapshot,
     BalanceClient,
     BillingClient,
+    ConnectionFailedError,
+    ConnectionFailure,
     ModelStudioClient,
     TelemetryClient,
     balance_endpoints,
+    http,
 )
 
 DATA_SESSION: HassKey[ClientSession] = HassKey(f"{DOMAIN}_session")
@@ -92,6 +99,25 @@ def api_key_client(hass: HomeAssistant, data: Mapping[str, Any]) -> ModelStudioC
         base_url=data[CONF_BASE_URL],
         api_key=api_key_of(data),
     )
+
+
+async def read_quotas(client: ModelStudioClient, entry: ConfigEntry) -> AccountSnapshot:
+    """Read the figures of an entry's API key.
+
+    Setup, and with it Home Assistant's start, waits for one time-out at most, however
+    many requests are needed. Raises as `ModelStudioClient.get_account`.
+    """
+    if variable := missing_variable(entry.data):
+        raise MissingVariableError(variable)
+    limit = None
+    if entry.state is ConfigEntryState.SETUP_IN_PROGRESS:
+        # aiohttp may swallow a time-out that ends together with its own.
+        limit = 0.9 * http.TIMEOUT
+    try:
+        async with asyncio.timeout(limit):
+            return await client.get_account()
+    except TimeoutError:
+        raise ConnectionFailedError(ConnectionFailure.TIMED_OUT, client.host) from None
 
 
 def access_key_clients(hass: HomeAssistant, data: Mapping[str, Any]) -> Clients | None:

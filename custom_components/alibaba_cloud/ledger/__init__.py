@@ -19,7 +19,7 @@ from .forecast import DailySpend
 from .merge import Reports, Shown, ShownSpend, merge, with_windows
 from .outlook import outlook
 from .periods import BILLING_TIME_ZONE, Answer, Periods, billing_day, follow, midnight
-from .snapshot import build_snapshot
+from .snapshot import build_snapshot, cycle_start
 
 __all__ = [
     "BILLING_TIME_ZONE",
@@ -37,6 +37,7 @@ __all__ = [
     "SpendDays",
     "billing_day",
     "build_snapshot",
+    "cycle_start",
     "decide",
     "follow",
     "merge",

@@ -2,14 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from ..model_studio.models import AccountSnapshot
 from .forecast import DailySpend
 from .merge import Reports, ShownSpend, merge
 from .outlook import outlook
-from .periods import Periods
+from .periods import Periods, midnight
 
 
 def build_snapshot(
@@ -40,3 +40,16 @@ def build_snapshot(
         snapshot,
         outlook=outlook(snapshot, budget=budget, daily=daily, periods=periods, now=now),
     )
+
+
+def cycle_start(periods: Periods, today: date) -> datetime:
+    """Return the reported start of the billing cycle, else that of the month.
+
+    If the reported cycle is over, the next one began on the day after.
+    """
+    if periods.monthly is None or periods.period.start is None:
+        return midnight(today.replace(day=1))
+    last_day = periods.last_day
+    if last_day is not None and last_day < today:
+        return midnight(last_day + timedelta(days=1))
+    return midnight(periods.monthly.start)
