@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 import sys
 
@@ -81,3 +82,18 @@ def test_layers_import_nothing_above_them(
         and imported.partition(".")[0] not in sys.stdlib_module_names | libraries
     }
     assert found == set()
+
+
+def test_no_import_circle() -> None:
+    """No modules import each other, not even for typing only."""
+    known = modules(PACKAGE)
+    graph = {
+        name: {
+            module
+            for imported in imports(name, file)
+            if (module := module_of(imported, known)) is not None
+        }
+        for name, file in known.items()
+    }
+    assert graph[f"{PACKAGE.name}.sensor"] >= {f"{PACKAGE.name}.entity"}
+    TopologicalSorter(graph).prepare()
