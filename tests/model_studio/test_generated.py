@@ -181,7 +181,7 @@ MONEY: Final = maybe(
     st.one_of(
         st.integers(1 - BEYOND, BEYOND - 1).map(lambda it: (it, _usd(Decimal(it)))),
         st.floats(-BEYOND, BEYOND, exclude_min=True, exclude_max=True).map(
-            lambda it: (it, _usd(Decimal(repr(it))))
+            lambda it: (it, _usd(Decimal(int(it) if it.is_integer() else repr(it))))
         ),
         AMOUNTS.map(lambda it: (str(it), _usd(it))),
         AMOUNTS.map(lambda it: (f" {it:f}\n", _usd(it))),
@@ -554,6 +554,39 @@ def test_what_came_before_does_not_matter(bodies: list[bytes]) -> None:
     for body in bodies:
         after_others, alone = read(parser, body), read(QuotasParser(), body)
         assert comparable(after_others) == comparable(alone)
+
+
+EQUAL: Final = ((0, 0.0, -0.0, False), (1, 1.0, True), (2**59, 2.0**59), (None,))
+"""Values of different types that are equal in Python."""
+FIGURES: Final = ("spend_limit", "available", "tokens_used")
+MODEL_FIGURES: Final = ("used", "limit", "rpm")
+
+
+@st.composite
+def equal_answers(draw: st.DrawFn) -> list[bytes]:
+    """Make up answers whose data are equal in Python."""
+    account = {key: draw(st.sampled_from(EQUAL)) for key in FIGURES}
+    model = {key: draw(st.sampled_from(EQUAL)) for key in MODEL_FIGURES}
+    as_map = draw(st.booleans())
+
+    def drawn(values: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
+        return {key: draw(st.sampled_from(equal)) for key, equal in values.items()}
+
+    bodies = []
+    for _ in range(1 + draw(FEW)):
+        row = drawn(model)
+        models: Any = {"a": row} if as_map else [{"model": "a", **row}]
+        data = drawn(account) | {"models": models, "rate_limit": row}
+        bodies.append(encoded({"data": data}))
+    return bodies
+
+
+@given(bodies=equal_answers())
+def test_equal_data_of_other_types(bodies: list[bytes]) -> None:
+    """The figures are those of each answer, although True equals 1."""
+    parser = QuotasParser()
+    for body in bodies:
+        assert read(parser, body) == read(QuotasParser(), body)
 
 
 CAPS: Final = st.one_of(st.none(), NUMBERS)

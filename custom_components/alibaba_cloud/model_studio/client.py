@@ -93,7 +93,7 @@ class ModelStudioClient:
         reports. If it reports no total, the list ends with a page that is empty or has
         no new rows.
         """
-        listed: set[bytes] = set()
+        listed: set[str] = set()
         limits: list[tuple[str, RateLimit]] = []
         total = None
         for number in range(1, MAX_PAGES + 1):

@@ -24,6 +24,8 @@ TIMEOUT = 10
 _MAX_BODY = 8 * 1024 * 1024
 """Bytes after decompression."""
 _MAX_ERROR_BODY = 64 * 1024
+_ESCAPES = (b"\\", b"%", b"&")
+"""What every escape in JSON, URLs and XML starts with."""
 _MIN_SECRET = 8
 """Characters. Shorter secrets appear in any answer by chance."""
 
@@ -153,6 +155,9 @@ def _redacted(body: bytes, secret: str) -> bytes:
     """
     if len(secret) < _MIN_SECRET:
         return body
+    if not any(escape in body for escape in _ESCAPES):
+        # Much faster for the body of every poll.
+        return body.replace(secret.encode(), REDACTED.encode())
     spellings = "".join(
         rf"(?:(?i:(?:\\u00|%){code:02x}|&\#x0*{code:x};)|&\#0*{code};"
         rf"|\\?{re.escape(character)})"

@@ -6,11 +6,10 @@ neither of the two documented shapes is an error.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+import json
 import logging
 from types import MappingProxyType
 from typing import Any
-
-import orjson
 
 from .answers import code_and_message, common_error, decode_answer
 from .errors import (
@@ -32,6 +31,8 @@ from .values import amount_of, date_of, mapping_of, number_of, text_of
 
 _LOGGER = logging.getLogger(__name__)
 
+_FIGURE_DEPTH = 3
+"""Objects and lists in which a figure is nested at most: data, models and row."""
 _PERIODS = ("request_limit_period", "usage_limit_period")
 
 
@@ -39,7 +40,7 @@ _PERIODS = ("request_limit_period", "usage_limit_period")
 class LimitsPage:
     """One page of the limits answer."""
 
-    rows: tuple[bytes, ...]
+    rows: tuple[str, ...]
     """Each row as JSON, to recognize rows that are listed twice."""
     limits: tuple[tuple[str, RateLimit], ...]
     """Model and limit of each row. A model can have several rows."""
@@ -58,14 +59,14 @@ def parse_answer(body: bytes) -> AccountSnapshot | LimitsPage:
 class QuotasParser:
     """Parses the answers of one account, one after the other.
 
-    What is equal to the previous answer is returned as the same object, so that callers
-    can skip it.
+    If the data equal those of the previous answer, the previous snapshot is returned.
+    Else a model is the previous object if its row equals the previous one.
     """
 
     def __init__(self) -> None:
-        """Start without a previous answer."""
-        self._data = b""
-        self._rows: dict[str, bytes] = {}
+        """Create a parser without a previous answer."""
+        self._data: Mapping[str, Any] | None = None
+        self._rows: Mapping[str, Any] = {}
         self._account = AccountSnapshot()
 
     def parse(self, body: bytes) -> AccountSnapshot | LimitsPage:
@@ -79,9 +80,11 @@ class QuotasParser:
         if code or answer.get("error"):
             raise _error(200, code or "error", message)
         if isinstance(data := answer.get("data"), dict):
-            if (fingerprint := _fingerprint(data)) != self._data:
+            if b"true" in body or b"false" in body:
+                data = _without_booleans(data, _FIGURE_DEPTH)
+            if data != self._data:
                 self._account = self._parse_account(data)
-                self._data = fingerprint
+                self._data = data
             return self._account
         output = answer.get("output")
         if isinstance(output, dict) and isinstance(output.get("quotas"), list):
@@ -120,15 +123,15 @@ class QuotasParser:
         elif isinstance(value, dict):
             items = value.items()
         previous_rows, previous_models = self._rows, self._account.models
-        rows: dict[str, bytes] = {}
+        rows: dict[str, Any] = {}
         models: dict[str, ModelUsage] = {}
         for name, row in items:
             if not (isinstance(name, str) and name.strip() and isinstance(row, dict)):
                 _LOGGER.debug("Skipped a model row without a name or of the wrong type")
                 complete = False
                 continue
-            rows[name] = _fingerprint(row)
-            if rows[name] == previous_rows.get(name):
+            rows[name] = row
+            if row == previous_rows.get(name):
                 models[name] = previous_models[name]
             else:
                 models[name] = ModelUsage(
@@ -161,13 +164,19 @@ def _error(status: int, code: str | None, message: str | None) -> ModelStudioErr
     return AccountError(message, code=code, status=status)
 
 
-def _fingerprint(value: Any) -> bytes:
-    """Return what tells a value from any other; to Python, true is 1."""
-    try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except TypeError:
-        # Deeper, or with larger numbers, than this one writes.
-        return repr(value).encode()
+def _without_booleans(value: Any, depth: int) -> Any:
+    """Return decoded JSON with null for each boolean, down to a depth.
+
+    No figure is a boolean. But in Python, True equals 1, so that two answers with
+    different figures could compare as equal.
+    """
+    if isinstance(value, bool):
+        return None
+    if depth and isinstance(value, dict):
+        return {key: _without_booleans(it, depth - 1) for key, it in value.items()}
+    if depth and isinstance(value, list):
+        return [_without_booleans(it, depth - 1) for it in value]
+    return value
 
 
 def _row_name(row: Mapping[str, Any]) -> str | None:
@@ -212,7 +221,7 @@ def _limits_page(output: Mapping[str, Any]) -> LimitsPage:
         name = mapping_of(row).get("model")
         if not isinstance(name, str) or not name.strip():
             raise InvalidAnswerError("A row of the quotas names no model")
-        rows.append(_fingerprint(row))
+        rows.append(json.dumps(row, sort_keys=True))
         model = mapping_of(row.get("model_limit"))
         workspace = mapping_of(row.get("workspace_limit"))
         # A workspace limit without a period has the period of the model limit.

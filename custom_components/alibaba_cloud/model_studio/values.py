@@ -50,6 +50,9 @@ def amount_of(value: Any) -> Decimal | None:
     """Return an amount of money. It can be negative, and can come as text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    if isinstance(value, float) and value.is_integer():
+        # Equal numbers make equal amounts: the text of a large float is rounded.
+        value = int(value)
     return _decimal(str(value))
 
 
