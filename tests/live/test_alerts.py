@@ -70,7 +70,11 @@ async def edit_automation(page: Page, *, account: str, screenshots: Path) -> Non
     search = page.get_by_placeholder("Search")
     for words in ("alibaba", "model studio"):
         await search.fill(words)
-        for trigger in ("Account recovered", "Forecast over budget", "3 more triggers"):
+        for trigger in (
+            "Account unavailable",
+            "Forecast over budget",
+            "3 more triggers",
+        ):
             await expect(page.get_by_text(trigger)).to_be_visible()
     await page.screenshot(path=screenshots / "triggers.png")
     await search.fill("")
