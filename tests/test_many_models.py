@@ -110,12 +110,14 @@ async def test_models_are_updated_in_portions(
     assert {state(hass, "used", name) for name in MODELS} == {"1"}
 
 
+@pytest.mark.logs("ERROR .* Error fetching Model Studio data")
 async def test_only_listeners_of_changed_models_are_called(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """A model's listener is called if its figures change or it is gone.
 
-    A listener of the account is called after each poll.
+    A listener of the account is called if any figure changes, and after each poll that
+    fails. While nothing changes, nobody is called.
     """
     await poll()
     listeners = {name: Mock() for name in (None, "qwen-max", "qwen-plus")}
@@ -123,20 +125,28 @@ async def test_only_listeners_of_changed_models_are_called(
         account.runtime_data.async_add_listener(listener, name)
     await poll()
     assert len(simulator.requests) == 3
-    assert [listener.call_count for listener in listeners.values()] == [1, 0, 0]
+    assert [listener.call_count for listener in listeners.values()] == [0, 0, 0]
     body = answer("account")
     body["data"]["models"][0]["used"] += 1
     simulator.body = body
     await poll()
-    assert [listener.call_count for listener in listeners.values()] == [2, 1, 0]
+    assert [listener.call_count for listener in listeners.values()] == [1, 1, 0]
     del body["data"]["models"][1]
     await poll()
-    assert [listener.call_count for listener in listeners.values()] == [3, 1, 1]
+    assert [listener.call_count for listener in listeners.values()] == [2, 1, 1]
+    simulator.fail(Fault.THROTTLED)
+    for seconds, calls in ((31, 3), (61, 4)):
+        await poll(seconds)
+        assert listeners[None].call_count == calls
+    simulator.recover()
+    for seconds, calls in ((121, 5), (31, 5)):
+        await poll(seconds)
+        assert listeners[None].call_count == calls
 
 
 @pytest.mark.logs("ERROR .* Unexpected error in a listener of Model Studio")
 async def test_listener_that_fails_or_is_removed(
-    hass: HomeAssistant, account: MockConfigEntry, poll: Poll
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """The others are called all the same."""
     await poll()
@@ -145,6 +155,7 @@ async def test_listener_that_fails_or_is_removed(
     add(removed)()
     add(Mock(side_effect=ValueError))
     add(last)
+    simulator.body = {"data": {"daily_spend": 1}}
     await poll()
     last.assert_called_once_with()
     removed.assert_not_called()

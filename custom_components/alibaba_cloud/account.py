@@ -66,6 +66,7 @@ class Account:
         """When the API key's figures were last read in this run."""
         self._inputs: tuple[Reports, DailySpend, datetime] | None = None
         """What the snapshot was built from."""
+        self._was_failing = False
         self._listeners = Listeners(hass, entry)
 
     def _create_sources(self) -> dict[Source, SourceCoordinator[Any]]:
@@ -285,13 +286,17 @@ class Account:
 
     @callback
     def _update(self) -> None:
-        """Build the snapshot again if a report changed, and notify the listeners."""
+        """Build the snapshot again if a report changed, and notify the listeners.
+
+        A poll that brings nothing new notifies nobody, unless something fails: the
+        listeners follow how often and for how long.
+        """
         answers = self.status in (Status.OK, Status.LIMITED)
         quotas = self._kept_quotas() if answers else None
         failing = {s.source for s in self.access_key_sources if s.report is None}
         if quotas is None:
             failing.add(Source.QUOTAS)
-        before = self.snapshot.models
+        before = self.snapshot
         reports = self._reports(
             quotas, [s for s in self.access_key_sources if s.report is not None]
         )
@@ -302,19 +307,26 @@ class Account:
             self._inputs = inputs
             self.snapshot = self._build(*inputs)
             self.store.show(self.snapshot)
-        models = self.snapshot.models
-        if failing != self.failing:
+        is_failing = bool(failing) or self.status is not Status.OK
+        is_new = self.snapshot is not before
+        if is_new or is_failing or self._was_failing:
+            self.changed_models = self._changes(before, failing)
             self.failing = frozenset(failing)
-            self.changed_models = before.keys() | models.keys()
-        elif before is models:
-            self.changed_models = ()
-        else:
-            self.changed_models = {
-                name
-                for name in before.keys() | models.keys()
-                if before.get(name) != models.get(name)
-            }
-        self._listeners.async_notify(self.changed_models)
+            self._was_failing = is_failing
+            self._listeners.async_notify(self.changed_models)
+
+    def _changes(
+        self, before: AccountSnapshot, failing: Collection[Source]
+    ) -> Collection[str]:
+        """Return the models whose figures or availability changed."""
+        old, new = before.models, self.snapshot.models
+        if failing != self.failing:
+            return old.keys() | new.keys()
+        if before is self.snapshot:
+            return ()
+        return {
+            name for name in old.keys() | new.keys() if old.get(name) != new.get(name)
+        }
 
     def last_read(self) -> AccountSnapshot | None:
         """Return the last figures of all sources, also of those that fail now.
@@ -379,7 +391,9 @@ class Account:
     def async_add_listener(
         self, update: Callable[[], None], model: str | None = None
     ) -> Callable[[], None]:
-        """Call `update` after each poll or, of a model, if its figures change.
+        """Call `update` if any figure or, of a model, its figures change.
+
+        While a source fails, updates for the account are called after each poll.
 
         Return a function that ends it.
         """

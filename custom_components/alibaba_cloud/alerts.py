@@ -78,7 +78,7 @@ def _watched_levels(hass: HomeAssistant, kind: AlertKind) -> frozenset[Decimal]:
 
 
 class Alerts:
-    """Decides after each poll of an account which alerts to send, and sends them."""
+    """Decides which alerts of an account to send, and sends them."""
 
     def __init__(self, account: Account) -> None:
         """Prepare to decide. Nothing is sent before `async_start`."""

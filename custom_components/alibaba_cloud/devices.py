@@ -53,7 +53,7 @@ def async_device_id(account: Account, model: str | None = None) -> str:
 
 @callback
 def async_remove_gone_models(account: Account) -> None:
-    """Remove the devices of models that are gone, now and after each poll."""
+    """Remove the devices of models that are gone, now and whenever figures change."""
     removal: asyncio.Task[None] | None = None
     checked: AccountSnapshot | None = None
 
