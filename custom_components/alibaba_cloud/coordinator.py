@@ -46,6 +46,7 @@ from .model_studio import (
     ModelStudioError,
     ModelUsage,
     Money,
+    QuotasKind,
     RateLimitError,
     SpendReport,
     http,
@@ -206,14 +207,16 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             return set()
         if self.chosen_models:
             return self.data.models.keys() & self.chosen_models
-        return set() if self.data.limits_only else self.data.models.keys()
+        if self.data.quotas_kind is QuotasKind.LIMITS:
+            return set()
+        return self.data.models.keys()
 
     @property
     def _reports_usage(self) -> bool:
         """Whether the API key alone reads money and usage."""
         if self.data is None:
             return self.store.answer is not None
-        return not self.data.limits_only
+        return self.data.quotas_kind is not QuotasKind.LIMITS
 
     @property
     def _by_month(self) -> bool:
@@ -638,7 +641,8 @@ class AlibabaCloudCoordinator(DataUpdateCoordinator[AccountSnapshot | None]):
             return True
         # An empty choice is one of all models that report usage.
         by_choice = self.chosen_models or (
-            self.data.limits_only and CONF_MODELS in self.config_entry.options
+            self.data.quotas_kind is QuotasKind.LIMITS
+            and CONF_MODELS in self.config_entry.options
         )
         return bool(by_choice) and model not in self.chosen_models
 

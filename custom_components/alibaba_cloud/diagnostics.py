@@ -47,7 +47,7 @@ async def async_get_config_entry_diagnostics(
         "entry": async_redact_data(entry.data, TO_REDACT),
         "options": entry.options,
         "answer": {
-            "limits_only": coordinator.data and coordinator.data.limits_only,
+            "quotas_kind": coordinator.data and coordinator.data.quotas_kind,
             "pages": listing and listing.pages,
             "rows": listing and listing.rows,
         },

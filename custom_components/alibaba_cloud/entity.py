@@ -17,7 +17,7 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import DOMAIN
 from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
-from .model_studio import AccountSnapshot, plain_text
+from .model_studio import AccountSnapshot, QuotasKind, plain_text
 from .sources import Source
 
 _PORTION = 10
@@ -65,7 +65,7 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
             model is not None
             and description.entity_category is EntityCategory.DIAGNOSTIC
             and coordinator.data
-            and coordinator.data.limits_only
+            and coordinator.data.quotas_kind is QuotasKind.LIMITS
         ):
             # Limits are all that this API key reads of a model the user chose.
             self._attr_entity_registry_enabled_default = True

@@ -28,6 +28,7 @@ from .model_studio import (
     ModelStudioError,
     Money,
     OverduePaymentError,
+    QuotasKind,
     RateLimitError,
     ServiceNotEnabledError,
 )
@@ -154,7 +155,7 @@ def _issues(
         yield (
             NO_ACCESS_KEY,
             not coordinator.clients
-            and account.limits_only
+            and account.quotas_kind is QuotasKind.LIMITS
             and account.available_data is AvailableData.LIMITS,
             {},
         )
