@@ -24,7 +24,7 @@ from .ledger import (
     without_past,
 )
 from .listeners import Listeners
-from .model_studio import AccountSnapshot, ModelUsage, Money
+from .model_studio import AccountSnapshot, ModelUsage, Money, QuotasKind
 from .options import alert_options
 from .sources import Source, SourceCoordinator, billing_today
 from .statistics import SpendImport
@@ -137,7 +137,7 @@ class Account:
             return set()
         if self.chosen_models:
             return self.quotas_report.models.keys() & self.chosen_models
-        if self.quotas_report.limits_only:
+        if self.quotas_report.quotas_kind is QuotasKind.LIMITS:
             return set()
         return self.quotas_report.models.keys()
 
@@ -379,7 +379,7 @@ class Account:
             followed=self.followed if self.clients else (),
             reports_usage=self.store.answer is not None
             if quotas is None
-            else not quotas.limits_only,
+            else quotas.quotas_kind is not QuotasKind.LIMITS,
             periods=self.store.periods,
             shown=self.store.shown,
             daily=daily,

@@ -30,7 +30,7 @@ from .const import (
     CONF_WORKSPACE_ID,
     DOMAIN,
 )
-from .model_studio import REGIONS
+from .model_studio import REGIONS, QuotasKind
 from .options_flow import AlibabaCloudOptionsFlow
 from .reauth import CONF_REAUTH
 from .schemas import (
@@ -273,7 +273,7 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
                 check_models(known.quotas_report if known else None, account)
             return self._update_entry(entry, data)
         self._data, self._account = data, account
-        if account.limits_only:
+        if account.quotas_kind is QuotasKind.LIMITS:
             return await self.async_step_access_key()
         return self._create_entry({})
 

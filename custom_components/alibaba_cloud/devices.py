@@ -7,7 +7,7 @@ from homeassistant.helpers import device_registry as dr
 
 from .account import Account, AlibabaCloudConfigEntry
 from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url
-from .model_studio import AccountSnapshot
+from .model_studio import AccountSnapshot, QuotasKind
 
 _BATCH = 5
 """Devices that are removed without a pause. Their entities are removed with them."""
@@ -105,7 +105,7 @@ def _gone(account: Account) -> list[str]:
         gone |= devices.keys() - quotas.models.keys()
     # An empty choice means all models that report usage.
     if account.chosen_models or (
-        quotas.limits_only and CONF_MODELS in account.entry.options
+        quotas.quotas_kind is QuotasKind.LIMITS and CONF_MODELS in account.entry.options
     ):
         gone |= devices.keys() - set(account.chosen_models)
     return [device_id for model, device_id in devices.items() if model in gone]

@@ -47,7 +47,7 @@ async def async_get_config_entry_diagnostics(
         "entry": async_redact_data(entry.data, TO_REDACT),
         "options": entry.options,
         "answer": {
-            "limits_only": quotas and quotas.limits_only,
+            "quotas_kind": quotas and quotas.quotas_kind,
             "pages": listing and listing.pages,
             "rows": listing and listing.rows,
         },

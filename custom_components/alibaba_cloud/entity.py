@@ -17,7 +17,7 @@ from .account import Account, AlibabaCloudConfigEntry
 from .const import DOMAIN
 from .devices import async_device_id
 from .figures import FigureDescription
-from .model_studio import plain_text
+from .model_studio import QuotasKind, plain_text
 
 _BATCH = 10
 """Entities that are added without a pause. Each is registered, too."""
@@ -48,7 +48,7 @@ class AlibabaCloudEntity(Entity):
             model is not None
             and description.entity_category is EntityCategory.DIAGNOSTIC
             and account.quotas_report is not None
-            and account.quotas_report.limits_only
+            and account.quotas_report.quotas_kind is QuotasKind.LIMITS
         ):
             # This API key reads nothing but limits of the models that the user chose.
             self._attr_entity_registry_enabled_default = True

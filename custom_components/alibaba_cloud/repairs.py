@@ -29,6 +29,7 @@ from .model_studio import (
     ModelStudioError,
     Money,
     OverduePaymentError,
+    QuotasKind,
     RateLimitError,
     ServiceNotEnabledError,
 )
@@ -187,7 +188,7 @@ def _figure_issues(account: Account, quotas: AccountSnapshot) -> _Issues:
     yield (
         NO_ACCESS_KEY,
         account.clients is None
-        and quotas.limits_only
+        and quotas.quotas_kind is QuotasKind.LIMITS
         and quotas.available_data is AvailableData.LIMITS,
         {},
     )

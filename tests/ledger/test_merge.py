@@ -22,6 +22,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelRate,
     ModelUsage,
     Money,
+    QuotasKind,
     RateLimit,
     Spend,
     SpendReport,
@@ -84,7 +85,7 @@ ACCOUNT = AccountSnapshot(
         }
     ),
     models_complete=True,
-    limits_only=False,
+    quotas_kind=QuotasKind.USAGE,
 )
 LIMITS = AccountSnapshot(
     models=MappingProxyType(
@@ -94,7 +95,7 @@ LIMITS = AccountSnapshot(
         }
     ),
     models_complete=True,
-    limits_only=True,
+    quotas_kind=QuotasKind.LIMITS,
 )
 
 
@@ -186,8 +187,13 @@ def money_of(currency: str) -> dict[str, Any]:
         # While they are missing, those in the same currency step in; counters never.
         (None, True, "USD", UNKNOWN | money_of("USD")),
         (None, True, "CNY", UNKNOWN),
-        (AccountSnapshot(limits_only=False), True, "USD", UNKNOWN | money_of("USD")),
-        (AccountSnapshot(limits_only=False), True, "CNY", UNKNOWN),
+        (
+            AccountSnapshot(quotas_kind=QuotasKind.USAGE),
+            True,
+            "USD",
+            UNKNOWN | money_of("USD"),
+        ),
+        (AccountSnapshot(quotas_kind=QuotasKind.USAGE), True, "CNY", UNKNOWN),
         # Where the account has none, all of it is of the others.
         *(
             (

@@ -33,6 +33,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelUsage,
     OverduePaymentError,
     PermissionDeniedError,
+    QuotasKind,
     RateLimit,
     RateLimitError,
     ServiceNotEnabledError,
@@ -889,7 +890,7 @@ async def test_limits_are_listed(
     simulator.body = partial(limits_page, ROWS)
     account = await client.get_account()
     assert asked(simulator) == [(), *LISTING]
-    assert account.limits_only
+    assert account.quotas_kind is QuotasKind.LIMITS
     assert account.models_complete
     assert account.models == {
         f"model-{number}": ModelUsage(
@@ -1182,15 +1183,15 @@ async def test_account_that_comes_to_report_usage(
 ) -> None:
     """And back: the other answer is taken for what it is at once."""
     simulator.body = partial(limits_page, ROWS)
-    assert (await client.get_account()).limits_only
+    assert (await client.get_account()).quotas_kind is QuotasKind.LIMITS
     asked(simulator)
     simulator.body = answer("account")
-    assert not (await client.get_account()).limits_only
+    assert (await client.get_account()).quotas_kind is QuotasKind.USAGE
     assert client.listing is None
-    assert not (await client.get_account()).limits_only
+    assert (await client.get_account()).quotas_kind is QuotasKind.USAGE
     assert asked(simulator) == [*ONE_ROW, ()]
     simulator.body = partial(limits_page, ROWS)
-    assert (await client.get_account()).limits_only
+    assert (await client.get_account()).quotas_kind is QuotasKind.LIMITS
     assert asked(simulator) == [(), *LISTING]
 
 

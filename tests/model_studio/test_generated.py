@@ -23,6 +23,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelStudioError,
     ModelUsage,
     Money,
+    QuotasKind,
     RateLimit,
 )
 from custom_components.alibaba_cloud.model_studio.answers import seconds_to_wait
@@ -252,6 +253,7 @@ def _account_answers(draw: st.DrawFn) -> AccountAnswers:
         present(code=code, data=data | present(models=as_list), request_id="6f0c5b5e"),
         present(code=code, data=data | present(models=as_map), message="ok"),
         AccountSnapshot(
+            quotas_kind=QuotasKind.USAGE,
             credit_balance=money["credits"][1],
             available_balance=money["available"][1],
             spend_limit=money["spend_limit"][1],
@@ -460,10 +462,7 @@ def check(figure: Any) -> None:
         case _ if is_dataclass(figure):
             for field in fields(figure):
                 value = getattr(figure, field.name)
-                assert not isinstance(value, bool) or field.name in (
-                    "models_complete",
-                    "limits_only",
-                )
+                assert not isinstance(value, bool) or field.name == "models_complete"
                 check(value)
         case _:
             check_count(figure)

@@ -18,6 +18,7 @@ from custom_components.alibaba_cloud.model_studio import (
     BillingPeriod,
     ModelUsage,
     Money,
+    QuotasKind,
     RateLimit,
     Spend,
 )
@@ -150,7 +151,7 @@ def test_nothing_is_known_of_an_empty_snapshot() -> None:
     assert account.billing_period == BillingPeriod(start=None, end=None)
     assert account.models == {}
     assert not account.models_complete
-    assert not account.limits_only
+    assert account.quotas_kind is QuotasKind.UNREAD
     assert account.credit_balance is None
     assert account.monthly_spend is None
     assert account.tokens_used is None

@@ -27,6 +27,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelUsage,
     Money,
     OverduePaymentError,
+    QuotasKind,
     RateLimit,
     RateLimitError,
     ServiceNotEnabledError,
@@ -83,9 +84,11 @@ ACCOUNT = AccountSnapshot(
         }
     ),
     models_complete=True,
-    limits_only=False,
+    quotas_kind=QuotasKind.USAGE,
 )
 """What account.json says; the other account answers in the fixtures say the same."""
+
+NO_FIGURES = AccountSnapshot(quotas_kind=QuotasKind.USAGE)
 
 # Where a figure stands in the answer, with the models as a map, and in the snapshot.
 MONEY = {
@@ -510,7 +513,7 @@ def test_model_without_figures() -> None:
 
 
 def test_empty_data_is_an_account_of_which_nothing_is_known() -> None:
-    assert account_of(b'{"code": "Success", "data": {}}') == AccountSnapshot()
+    assert account_of(b'{"code": "Success", "data": {}}') == NO_FIGURES
 
 
 def test_unknown_fields_are_ignored() -> None:
@@ -885,7 +888,7 @@ def test_cut_body_is_no_answer() -> None:
 @pytest.mark.parametrize("depth", [100, 900, 1023, 1024])
 def test_nested_field_is_of_the_wrong_type(depth: int) -> None:
     """Up to a depth it costs the figure, and beyond it the answer."""
-    assert account_of(deep(depth)) == AccountSnapshot()
+    assert account_of(deep(depth)) == NO_FIGURES
 
 
 @pytest.mark.parametrize(
@@ -899,7 +902,7 @@ def test_nested_field_that_comes_again(depth: int) -> None:
             parsed = parser.parse(body)
         except InvalidAnswerError:
             continue
-        assert parsed == AccountSnapshot()
+        assert parsed == NO_FIGURES
 
 
 def test_byte_order_mark_is_forgiven() -> None:
@@ -991,7 +994,7 @@ def test_limits() -> None:
             }
         ),
         models_complete=True,
-        limits_only=True,
+        quotas_kind=QuotasKind.LIMITS,
     )
 
 
@@ -1213,7 +1216,7 @@ def test_limits_of_no_rows() -> None:
     account = limits_account([])
     assert account.models == {}
     assert account.models_complete
-    assert account.limits_only
+    assert account.quotas_kind is QuotasKind.LIMITS
 
 
 def test_usage_comes_before_limits() -> None:

@@ -232,6 +232,17 @@ class Outlook:
     """Day in UTC+8 on which the balance is used up, None if it is too far off."""
 
 
+class QuotasKind(StrEnum):
+    """What the last answer of `GET /quotas` reports."""
+
+    UNREAD = "unread"
+    """There is no answer yet."""
+    USAGE = "usage"
+    """Money, usage and limits."""
+    LIMITS = "limits"
+    """Nothing but limits."""
+
+
 class AvailableData(StrEnum):
     """What the credentials of an account can read. All of them can read limits."""
 
@@ -264,8 +275,7 @@ class AccountSnapshot:
     """By name."""
     models_complete: bool = False
     """Whether `models` has all models. Only then, a missing model is gone."""
-    limits_only: bool = False
-    """Whether the API key's answer lists the limits of models and nothing else."""
+    quotas_kind: QuotasKind = QuotasKind.UNREAD
     outlook: Outlook = Outlook()
     """Calculated from the other figures, the user's budget and the previous days."""
 

@@ -25,6 +25,7 @@ from .models import (
     ModelUsage,
     Money,
     Number,
+    QuotasKind,
     RateLimit,
 )
 from .values import amount_of, date_of, mapping_of, number_of, text_of
@@ -96,6 +97,7 @@ class QuotasParser:
         models, complete = self._parse_models(data.get("models"))
         period = mapping_of(data.get("billing_period"))
         return AccountSnapshot(
+            quotas_kind=QuotasKind.USAGE,
             credit_balance=_money(data.get("credits")),
             available_balance=_money(data.get("available")),
             spend_limit=_spend_limit(data.get("spend_limit")),
@@ -245,7 +247,9 @@ def limits_account(limits: Iterable[tuple[str, RateLimit]]) -> AccountSnapshot:
             limit = _tighter(models[name].rate_limit, limit)
         models[name] = ModelUsage(name=name, rate_limit=limit)
     return AccountSnapshot(
-        models=MappingProxyType(models), models_complete=True, limits_only=True
+        quotas_kind=QuotasKind.LIMITS,
+        models=MappingProxyType(models),
+        models_complete=True,
     )
 
 
