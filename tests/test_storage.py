@@ -280,11 +280,11 @@ async def test_news_while_it_is_written(
     store = with_access_key.runtime_data.store
     saving = hass.async_create_task(store.async_save())
     day, amount = date(2026, 8, 2), Money(amount=Decimal(77), currency="CNY")
-    store.bill({day: amount}, "CNY")
+    store.record_bills({day: amount}, "CNY")
     await saving
-    assert store.unsaved
+    assert store.has_changed
     await unload(hass, with_access_key)
-    assert not store.unsaved
+    assert not store.has_changed
     assert hass_storage[STORED]["data"]["days"]["billed"]["2026-08-02"] == "77"
 
 

@@ -16,7 +16,7 @@ from .dashboard import (
     async_serve_dashboard,
 )
 from .failures import PollFailed
-from .reauth import async_follow_rejections
+from .reauth import async_watch_rejections
 from .repairs import async_follow_issues, async_withdraw_issues
 from .services import async_setup_services
 from .statistics import async_remove_statistics
@@ -48,7 +48,7 @@ async def async_setup_entry(
         # It was disabled during setup. Its platforms would not be set up.
         async_withdraw_issues(hass, entry)
         return False
-    async_follow_rejections(account)
+    async_watch_rejections(account)
     devices.async_register(hass, entry)
     devices.async_remove_gone_models(account)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
@@ -97,7 +97,7 @@ async def async_remove_config_entry_device(
 ) -> bool:
     """Let a model's device be removed once the account no longer lists the model."""
     account = entry.runtime_data
-    if account.quotas_report is None:
+    if account.last_quotas is None:
         return False
     current = {account.identifier(None), *map(account.identifier, account.models)}
     return not any(identifier in current for _, identifier in device.identifiers)

@@ -1,7 +1,7 @@
 """Steps of the config flow after the API key: the AccessKey and the models."""
 
 from collections.abc import Iterable, Mapping
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import voluptuous as vol
@@ -42,8 +42,8 @@ from .validation import (
     InvalidInput,
     async_validate_access_key,
     check_currency,
-    failed_sources,
     is_same_account,
+    source_errors,
     validate_access_key,
     validate_models,
 )
@@ -182,7 +182,7 @@ class AccessKeyFlow(ConfigFlow):
             if self.source == SOURCE_REAUTH:
                 check_currency((s.data for s in self._sources), self._results)
             self._access_key = access_key
-            if failed_sources(self._results):
+            if source_errors(self._results):
                 return await self.async_step_partial_access()
         return await self._async_accept_access_key(access_key)
 
@@ -242,11 +242,8 @@ class AccessKeyFlow(ConfigFlow):
         """Return a title for an account that no other account has."""
         taken = {entry.title for entry in self._async_current_entries()}
         title = default_title(base_url)
-        return next(
-            name
-            for number in count(1)
-            if (name := title if number == 1 else f"{title} {number}") not in taken
-        )
+        names = chain([title], (f"{title} {number}" for number in count(2)))
+        return next(name for name in names if name not in taken)
 
     def _abort_if_same_account(self, data: Mapping[str, Any]) -> None:
         """Abort if another entry has the same key at the same host."""
@@ -279,6 +276,6 @@ def describe_access(hass: HomeAssistant, results: AccessKeyResults) -> dict[str,
     """Return for each source whether the AccessKey reads it, as Markdown."""
     access = {Source.SPEND: NOT_USED, Source.BALANCE: NOT_USED, Source.RATES: NOT_USED}
     access |= dict.fromkeys(results, WORKS)
-    for source, error in failed_sources(results).items():
+    for source, error in source_errors(results).items():
         access[source] = f"{FAILS} {escape_markdown(describe(hass, error))}"
     return {source.value: text for source, text in access.items()}

@@ -26,7 +26,7 @@ from .ledger import (
 from .listeners import Listeners
 from .model_studio import AccountSnapshot, ModelUsage, Money, QuotasKind
 from .options import alert_options
-from .sources import Source, SourceCoordinator, billing_today
+from .sources import Source, SourceCoordinator, access_key_reads, billing_today
 from .statistics import SpendImport
 from .storage import AccountStore
 
@@ -53,11 +53,11 @@ class Account:
         self.quotas: SourceCoordinator[AccountSnapshot] = self.sources[Source.QUOTAS]
         self.snapshot = AccountSnapshot()
         """The current figures of all sources."""
-        self.failing: frozenset[Source] = frozenset()
-        """The sources that have no current report."""
+        self.missing_sources: frozenset[Source] = frozenset()
+        """The sources without a current report: they fail or were not read yet."""
         self.changed_models: Collection[str] = ()
         """The models whose figures changed with the last update."""
-        self.quotas_report: AccountSnapshot | None = None
+        self.last_quotas: AccountSnapshot | None = None
         """The last figures of the API key, None before the first.
 
         While the service throttles after a restart, those of the previous run.
@@ -74,11 +74,9 @@ class Account:
         reads: dict[Source, Callable[[], Any]] = {
             Source.QUOTAS: lambda: read_quotas(self.client, self.entry)
         }
-        if clients := self.clients:
-            reads[Source.SPEND] = lambda: clients.billing.get_month(billing_today())
-            reads[Source.BALANCE] = clients.balance.get_balance
-            if telemetry := clients.telemetry:
-                reads[Source.RATES] = lambda: telemetry.get_rates(dt_util.utcnow())
+        if (clients := self.clients) is not None:
+            reads |= access_key_reads(clients)
+            if (telemetry := clients.telemetry) is not None:
                 reads[Source.TOTALS] = lambda: telemetry.get_totals(
                     cycle_start(self.store.periods, billing_today()), dt_util.utcnow()
                 )
@@ -114,7 +112,7 @@ class Account:
 
     @property
     def failed_sources(self) -> dict[str, str]:
-        """Why each source of the AccessKey that fails can't be read, by source."""
+        """The error text of each source of the AccessKey that fails."""
         return {
             source.source: describe(self.hass, source.last_exception)
             for source in self.access_key_sources
@@ -133,18 +131,18 @@ class Account:
 
         Without a choice, all models that report usage.
         """
-        if self.quotas_report is None:
+        if self.last_quotas is None:
             return set()
         if self.chosen_models:
-            return self.quotas_report.models.keys() & self.chosen_models
-        if self.quotas_report.quotas_kind is QuotasKind.LIMITS:
+            return self.last_quotas.models.keys() & self.chosen_models
+        if self.last_quotas.quotas_kind is QuotasKind.LIMITS:
             return set()
-        return self.quotas_report.models.keys()
+        return self.last_quotas.models.keys()
 
     @property
     def followed(self) -> Collection[str]:
         """The models whose spend and usage are read one by one."""
-        return self.chosen_models if self.quotas_report is None else self.models
+        return self.chosen_models if self.last_quotas is None else self.models
 
     def identifier(self, model: str | None) -> str:
         """Return the identifier of the account's device, or of a model's.
@@ -160,8 +158,8 @@ class Account:
 
     @property
     def figures_of_this_run(self) -> AccountSnapshot:
-        """The current figures. Empty while they are those of the previous run."""
-        is_restored = self.read_at is None and self.quotas_report is not None
+        """The current figures, without those of the previous run."""
+        is_restored = self.read_at is None and self.last_quotas is not None
         if is_restored and self.status is Status.LIMITED:
             return AccountSnapshot()
         return self.snapshot
@@ -219,7 +217,7 @@ class Account:
         The time of the last poll is stored too: the next run needs it to know what it
         may have missed.
         """
-        if self.client.body or self.store.unsaved:
+        if self.client.body or self.store.has_changed:
             await self.store.async_save_last()
 
     async def _import_spend(self, spend_import: SpendImport) -> Mapping[date, Money]:
@@ -229,9 +227,9 @@ class Account:
         """
         # Only a complete answer shows that a model is no longer followed.
         models = self.followed
-        if self.quotas_report is None:
+        if self.last_quotas is None:
             models = self.store.history or models
-        elif not self.quotas_report.models_complete:
+        elif not self.last_quotas.models_complete:
             models = {*models, *self.store.history}
         models = sorted(models)
         days = await spend_import.async_run(models, imported=self.store.history)
@@ -256,43 +254,43 @@ class Account:
 
     def _follow_quotas(self) -> None:
         """Take up the result of a poll with the API key."""
-        if self.status is Status.LIMITED and self.quotas_report is None:
-            self.quotas_report = self.store.account
+        if self.status is Status.LIMITED and self.last_quotas is None:
+            self.last_quotas = self.store.account
         if (report := self.quotas.report) is None:
             return
-        changed = report != self.quotas_report
-        self.quotas_report = report
+        changed = report != self.last_quotas
+        self.last_quotas = report
         self.read_at = dt_util.utcnow()
-        self.store.follow(report, self.client.body, changed=changed)
+        self.store.record(report, self.client.body, changed=changed)
 
     def _follow_access_key(self, source: SourceCoordinator[Any]) -> None:
         """Take up the result of a poll with the AccessKey."""
         if source.report is None:
             return
         if source.source is Source.SPEND:
-            self._bill(source.report.days)
+            self._record_bills(source.report.days)
         elif source.source is Source.HISTORY:
-            self._bill(source.report)
+            self._record_bills(source.report)
 
-    def _bill(self, days: Mapping[date, Money]) -> None:
+    def _record_bills(self, days: Mapping[date, Money]) -> None:
         """Record the billed spend of some days, in the account's currency.
 
         If the API key does not report one, that is the currency of the last day.
         """
-        account = self.quotas_report or self.store.account
+        account = self.last_quotas or self.store.account
         spend = account.monthly_spend if account else None
         if days:
-            self.store.bill(days, (spend or days[max(days)]).currency)
+            self.store.record_bills(days, (spend or days[max(days)]).currency)
 
     @callback
     def _update(self) -> None:
         """Build the snapshot again if a report changed, and notify the listeners.
 
-        A poll that brings nothing new notifies nobody, unless something fails: the
-        listeners follow how often and for how long.
+        A poll that brings nothing new notifies nobody. While something fails, each poll
+        does: alerts and repairs depend on how often and for how long it fails.
         """
-        answers = self.status in (Status.OK, Status.LIMITED)
-        quotas = self._kept_quotas() if answers else None
+        has_figures = self.status in (Status.OK, Status.LIMITED)
+        quotas = self._kept_quotas() if has_figures else None
         failing = {s.source for s in self.access_key_sources if s.report is None}
         if quotas is None:
             failing.add(Source.QUOTAS)
@@ -311,7 +309,7 @@ class Account:
         is_new = self.snapshot is not before
         if is_new or is_failing or self._was_failing:
             self.changed_models = self._changes(before, failing)
-            self.failing = frozenset(failing)
+            self.missing_sources = frozenset(failing)
             self._was_failing = is_failing
             self._listeners.async_notify(self.changed_models)
 
@@ -320,7 +318,7 @@ class Account:
     ) -> Collection[str]:
         """Return the models whose figures or availability changed."""
         old, new = before.models, self.snapshot.models
-        if failing != self.failing:
+        if failing != self.missing_sources:
             return old.keys() | new.keys()
         if before is self.snapshot:
             return ()
@@ -334,7 +332,7 @@ class Account:
         Figures of a day or a period that is over are left out. None if nothing was read.
         """
         read = [s for s in self.access_key_sources if s.data is not None]
-        if self.quotas_report is None and not read:
+        if self.last_quotas is None and not read:
             return None
         now = dt_util.utcnow()
         return self._build(
@@ -343,10 +341,10 @@ class Account:
 
     def _kept_quotas(self) -> AccountSnapshot | None:
         """Return the API key's last figures without those that are out of date."""
-        if self.quotas_report is None or self.quotas.last_update_success:
-            return self.quotas_report
+        if self.last_quotas is None or self.quotas.last_update_success:
+            return self.last_quotas
         return without_past(
-            self.quotas_report,
+            self.last_quotas,
             read=self.read_at or self.store.periods.time,
             now=dt_util.utcnow(),
         )
@@ -373,7 +371,7 @@ class Account:
 
         Their outlook is as of `now`, from the `daily` spend of the days before.
         """
-        quotas = self.quotas_report
+        quotas = self.last_quotas
         return build_snapshot(
             reports,
             followed=self.followed if self.clients else (),

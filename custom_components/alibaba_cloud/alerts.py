@@ -1,4 +1,4 @@
-"""Sends the alerts of an account, each once, and watches the levels of automations."""
+"""Sends the alerts of an account, and watches the levels of automations."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -73,7 +73,7 @@ def _watched_levels(hass: HomeAssistant, kind: AlertKind) -> frozenset[Decimal]:
     """Return the levels of a kind that automations watch."""
     levels = hass.data.get(TRIGGER_LEVELS, Counter())
     return frozenset(
-        level for (of, level), count in levels.items() if of is kind and count
+        level for (watched, level), count in levels.items() if watched is kind and count
     )
 
 
@@ -92,7 +92,7 @@ class Alerts:
     def async_start(self) -> None:
         """Decide from now on, or once Home Assistant has started.
 
-        Automations are set up at the end of the start: before, nobody would hear.
+        Automations are set up at the end of the start. Until then, none listens.
         """
         entry, hass = self._account.entry, self._account.hass
         entry.async_on_unload(async_at_started(hass, self._async_started))
@@ -109,10 +109,7 @@ class Alerts:
 
     @callback
     def _async_updated(self) -> None:
-        """Decide on the current figures, once the entry is loaded.
-
-        Before, neither conditions nor actions of an automation find the account.
-        """
+        """Schedule a decision, once Home Assistant has started."""
         if self._is_started:
             self._account.entry.async_create_task(
                 self._account.hass, self._async_decide(), eager_start=False
@@ -127,10 +124,11 @@ class Alerts:
         account = self._account
         is_loaded = account.entry.state is ConfigEntryState.LOADED
         if not is_loaded or account.hass.is_stopping:
-            # While it unloads or Home Assistant stops, not every listener would get
-            # the alerts. The next run sends them.
+            # Until it is loaded, conditions and actions do not find the account. While
+            # it unloads or Home Assistant stops, not every listener gets the alerts.
+            # They are sent later.
             return
-        state, alerts = self._decide()
+        state, alerts = self._observe_and_decide()
         if state == account.store.alerts:
             return
         account.store.alerts = state
@@ -147,7 +145,7 @@ class Alerts:
             )
         await account.store.async_save()
 
-    def _decide(self) -> tuple[AlertState, list[Alert]]:
+    def _observe_and_decide(self) -> tuple[AlertState, list[Alert]]:
         """Return what was alerted by now, and the alerts to send."""
         account, state = self._account, self._account.store.alerts
         snapshot = account.figures_of_this_run
@@ -158,7 +156,8 @@ class Alerts:
         }
         is_new = (snapshot, levels) != self._decided_on
         self._decided_on = snapshot, levels
-        polls, self._polls = self._polls, account.quotas.polls
+        is_polled = account.quotas.polls != self._polls
+        self._polls = account.quotas.polls
         if not is_new and failure is None and state.failing is None:
             return state, []
         return decide(
@@ -176,7 +175,7 @@ class Alerts:
                 else (),
                 trigger_spend_levels=levels[AlertKind.SPEND_LEVEL],
                 trigger_model_levels=levels[AlertKind.MODEL_LEVEL],
-                polled=self._polls != polls,
+                polled=is_polled,
                 failure=failure,
             ),
             account.options,

@@ -267,10 +267,10 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
         account = await async_validate_api_key(self.hass, data)
         # Another flow may have finished in the meantime.
         self._abort_if_same_account(data)
-        if entry := self._entry:
+        if (entry := self._entry) is not None:
             if self.source == SOURCE_REAUTH:
                 known: Account | None = getattr(entry, "runtime_data", None)
-                check_models(known.quotas_report if known else None, account)
+                check_models(known.last_quotas if known else None, account)
             return self._update_entry(entry, data)
         self._data, self._account = data, account
         if account.quotas_kind is QuotasKind.LIMITS:
@@ -295,8 +295,10 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
         """The base URL that the forms suggest."""
         if self._base_url:
             return self._base_url
-        in_china = self.hass.config.country in (None, "CN")
-        return REGIONS["cn-beijing" if in_china else "ap-southeast-1"]
+        # Most accounts are in China, so that is suggested unless the country differs.
+        country = self.hass.config.country
+        is_elsewhere = country is not None and country != "CN"
+        return REGIONS["ap-southeast-1" if is_elsewhere else "cn-beijing"]
 
     @property
     def _suggested_account(self) -> dict[str, str]:

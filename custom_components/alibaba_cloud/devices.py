@@ -61,14 +61,15 @@ def async_remove_gone_models(account: Account) -> None:
     def update() -> None:
         nonlocal removal, checked
         is_removing = removal is not None and not removal.done()
-        if account.quotas.report in (None, checked) or is_removing:
+        report = account.quotas.report
+        if report is None or report is checked or is_removing:
             return
-        if _gone(account):
+        if _devices_to_remove(account):
             removal = account.entry.async_create_background_task(
                 account.hass, _async_remove(account), f"{account.entry.title} models"
             )
         else:
-            checked = account.quotas.report
+            checked = report
 
     update()
     account.entry.async_on_unload(account.async_add_listener(update))
@@ -80,18 +81,18 @@ async def _async_remove(account: Account) -> None:
     Devices that are left at an unload are removed after the next setup.
     """
     registry = dr.async_get(account.hass)
-    while gone := _gone(account)[:_BATCH]:
+    while gone := _devices_to_remove(account)[:_BATCH]:
         for device_id in gone:
             registry.async_remove_device(device_id)
         await asyncio.sleep(0)
 
 
-def _gone(account: Account) -> list[str]:
+def _devices_to_remove(account: Account) -> list[str]:
     """Return the devices of models that are no longer listed, or not chosen.
 
     Only a complete answer shows that a model is gone.
     """
-    quotas, prefix = account.quotas_report, account.identifier("")
+    quotas, prefix = account.last_quotas, account.identifier("")
     assert quotas is not None
     devices = {
         identifier.removeprefix(prefix): device.id
@@ -103,7 +104,7 @@ def _gone(account: Account) -> list[str]:
     gone: set[str] = set()
     if quotas.models_complete:
         gone |= devices.keys() - quotas.models.keys()
-    # An empty choice means all models that report usage.
+    # With usage, an empty choice means all models. With limits only, it means none.
     if account.chosen_models or (
         quotas.quotas_kind is QuotasKind.LIMITS and CONF_MODELS in account.entry.options
     ):

@@ -42,7 +42,7 @@ async def async_get_config_entry_diagnostics(
 ) -> dict[str, Any]:
     """Return diagnostics of an account."""
     account = entry.runtime_data
-    quotas, listing = account.quotas_report, account.client.listing
+    quotas, listing = account.last_quotas, account.client.listing
     diagnostics = {
         "entry": async_redact_data(entry.data, TO_REDACT),
         "options": entry.options,

@@ -1,7 +1,7 @@
 """The base of all entities: which figure they show, and when they write their state."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from itertools import batched
 from typing import Any, override
 
@@ -18,6 +18,7 @@ from .const import DOMAIN
 from .devices import async_device_id
 from .figures import FigureDescription
 from .model_studio import QuotasKind, plain_text
+from .sources import Source
 
 _BATCH = 10
 """Entities that are added without a pause. Each is registered, too."""
@@ -47,8 +48,8 @@ class AlibabaCloudEntity(Entity):
         if (
             model is not None
             and description.entity_category is EntityCategory.DIAGNOSTIC
-            and account.quotas_report is not None
-            and account.quotas_report.quotas_kind is QuotasKind.LIMITS
+            and account.last_quotas is not None
+            and account.last_quotas.quotas_kind is QuotasKind.LIMITS
         ):
             # This API key reads nothing but limits of the models that the user chose.
             self._attr_entity_registry_enabled_default = True
@@ -78,7 +79,7 @@ class AlibabaCloudEntity(Entity):
     @override
     def available(self) -> bool:
         """Return whether the figure is known, or none of its sources fails."""
-        return self._value is not None or self._account.failing.isdisjoint(
+        return self._value is not None or self._account.missing_sources.isdisjoint(
             self.entity_description.sources
         )
 
@@ -103,8 +104,10 @@ class AlibabaCloudEntity(Entity):
             self.async_write_ha_state()
 
     async def async_update(self) -> None:
-        """Poll the account when the user asks for it."""
-        await self._account.quotas.async_request_refresh()
+        """Poll the sources of the figure when the user asks for it."""
+        for source in self.entity_description.sources or (Source.QUOTAS,):
+            if coordinator := self._account.sources.get(source):
+                await coordinator.async_request_refresh()
 
 
 class StatusEntity(AlibabaCloudEntity):
@@ -167,7 +170,7 @@ class FigureEntities:
             )
         }
         self._keys |= {name: set() for name in self._account.models}
-        new = [*self._new_figures(self._keys, registered)]
+        new = self._new_figures(self._keys, registered)
         self._entry.async_on_unload(
             self._account.async_add_listener(self._async_updated)
         )
@@ -187,15 +190,16 @@ class FigureEntities:
         listed = [name for name in self._account.models if name not in self._keys]
         self._keys |= {name: set() for name in listed}
         changed = self._keys.keys() & set(self._account.changed_models)
-        if new := [*self._new_figures([None, *listed, *changed.difference(listed)])]:
+        if new := self._new_figures([None, *listed, *changed.difference(listed)]):
             self._entry.async_create_task(
                 self._hass, self._async_add(new), f"{self._entry.title} entities"
             )
 
     def _new_figures(
         self, models: Collection[str | None], registered: Collection[str] = ()
-    ) -> Iterator[tuple[str | None, FigureDescription[Any]]]:
-        """Yield the figures that are to have an entity and have none."""
+    ) -> list[tuple[str | None, FigureDescription[Any]]]:
+        """Return the figures that get an entity now, and record that they have one."""
+        new: list[tuple[str | None, FigureDescription[Any]]] = []
         for model in models:
             keys, figures = self._keys[model], self._account.figures(model)
             unique_id = self._account.identifier(model)
@@ -207,7 +211,8 @@ class FigureEntities:
                     or (figures is not None and description.exists(figures))
                 ):
                     keys.add(description.key)
-                    yield model, description
+                    new.append((model, description))
+        return new
 
     async def _async_add_first(
         self, figures: Sequence[tuple[str | None, FigureDescription[Any]]]

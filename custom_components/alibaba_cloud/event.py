@@ -27,7 +27,7 @@ async def async_setup_entry(
 
 
 class AlibabaCloudAlerts(EventEntity):
-    """Shows the last alert, and says each one."""
+    """Shows the last alert, and adds each alert to the activity log."""
 
     _attr_has_entity_name = True
     _attr_should_poll = False

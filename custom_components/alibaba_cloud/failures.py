@@ -81,7 +81,7 @@ _MARKDOWN = re.compile(r"[\\`*_\[\]<>&#~@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 def form_error(err: ModelStudioError) -> str:
     """Return the translation key of an API key's error in a form.
 
-    It is that of `FAILURES`, but where something else is to be done about it.
+    A missing page has its own text: the base URL is wrong. All others are in `FAILURES`.
     """
     if type(err) is AccountError and err.status == HTTPStatus.NOT_FOUND:
         return "not_found"
@@ -155,7 +155,7 @@ class Backoff:
     def wait(self, retry_after: float | None) -> timedelta:
         """Return `retry_after` (seconds) within limits or, without it, ever longer times.
 
-        The time is never shorter than the usual interval.
+        The time is 30 seconds to 1 hour with `retry_after`, else 1 to 15 minutes, doubled each time.
         """
         if retry_after is not None:
             return min(

@@ -162,7 +162,8 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         sources=(*_SPEND, Source.BALANCE),
         device_class=SensorDeviceClass.DATE,
         exists_fn=lambda snapshot: (
-            None not in (snapshot.monthly_spend, snapshot.available_balance)
+            snapshot.monthly_spend is not None
+            and snapshot.available_balance is not None
         ),
         value_fn=lambda snapshot: snapshot.outlook.balance_lasts_until,
     ),
@@ -314,7 +315,7 @@ STATUS = FigureSensorDescription[Account](
     attributes_fn=lambda account: {
         "message": account.message,
         **({"failed_sources": account.failed_sources} if account.clients else {}),
-        **_billing_cycle(account.quotas_report),
+        **_billing_cycle(account.last_quotas),
     },
 )
 

@@ -86,7 +86,7 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
     ) -> ConfigFlowResult:
         """Ask for the models to follow."""
         account = self._account
-        if account is None or account.quotas_report is None:
+        if account is None or account.last_quotas is None:
             return self.async_abort(reason="nothing_read")
         chosen = self.config_entry.options.get(CONF_MODELS, [])
         errors: dict[str, str] = {}
@@ -95,7 +95,7 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
                 return self._save({CONF_MODELS: validate_models(user_input, chosen)})
             except InvalidInput as err:
                 errors = err.errors
-        models = account.quotas_report.models
+        models = account.last_quotas.models
         used = {m.name for m in account.snapshot.models.values() if _is_used(m)}
         schema = models_schema(models, used=used, chosen=chosen)
         return self.async_show_form(

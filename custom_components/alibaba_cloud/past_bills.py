@@ -37,7 +37,7 @@ class Bills:
 
 
 class PastBills:
-    """Reads an account's bills, and goes on where a reading that failed has ended."""
+    """Reads an account's bills. If a read fails, the next one continues there."""
 
     def __init__(self, billing: BillingClient) -> None:
         """Prepare to read."""
@@ -45,9 +45,9 @@ class PastBills:
         self._months: dict[tuple[date, date], SpendTrend] = {}
         """The months read so far, by their first and last day."""
         self._read_on = date.min
-        """The last day with a bill when they were read."""
+        """The `last` of the last read."""
 
-    async def async_read(self, last: date, first: date = date.min) -> Bills:
+    async def async_read(self, last: date, first: date | None = None) -> Bills:
         """Return the bills from `first` to `last`, or all that there are up to `last`.
 
         Raises as `BillingClient.get_trend`.
@@ -56,9 +56,15 @@ class PastBills:
         trends: list[SpendTrend] = []
         totals: dict[date, Money] = {}
         start, empty = last + DAY, 0
-        while start > first and empty < EMPTY_MONTHS and len(trends) < MOST_MONTHS:
+        while (
+            (first is None or start > first)
+            and empty < EMPTY_MONTHS
+            and len(trends) < MOST_MONTHS
+        ):
             end = start - DAY
-            month = max(end.replace(day=1), first)
+            month = end.replace(day=1)
+            if first is not None:
+                month = max(month, first)
             try:
                 trend = await self._async_read_month(month, end)
             except AccountError as err:
@@ -74,7 +80,7 @@ class PastBills:
         for trend in trends:
             for period in trend.periods:
                 daily[period.total.currency][period.start] = period
-        if first == date.min:
+        if first is None:
             # Days that the service no longer knows look like days without spend.
             billed = [p.start for t in trends for p in t.periods if _is_bill(p)]
             start = min(billed, default=last)

@@ -23,7 +23,7 @@ CONF_REAUTH = "reauth"
 
 
 @callback
-def async_follow_rejections(account: Account) -> None:
+def async_watch_rejections(account: Account) -> None:
     """Start a reauthentication when a key is rejected, and end it when it works."""
     api_key = Reauth(account.hass, account.entry, CONF_API_KEY)
     access_key = Reauth(account.hass, account.entry, CONF_ACCESS_KEY_ID)
@@ -78,8 +78,8 @@ class Reauth:
     def ask(self) -> None:
         """Start a flow that asks for the key, unless one was started before.
 
-        Home Assistant has one such flow for each account. While another one is open,
-        none is started. The first rejected poll after it starts one.
+        Home Assistant has one such flow for each account. If another one is open, wait:
+        the next rejected poll after it closes starts one.
         """
         if not (flows := self._flows()):
             if self._asked:
@@ -94,7 +94,7 @@ class Reauth:
 
     @callback
     def withdraw(self) -> None:
-        """End the flow, because the key works again."""
+        """End the flow that asks for this key, if there is one."""
         if self._asked:
             self._asked = False
             for flow in self._flows():
@@ -110,7 +110,7 @@ class Reauth:
         )
 
     def _is_mine(self, flow: ConfigFlowResult) -> bool:
-        """Tell whether a flow asks for this key."""
+        """Return whether a flow asks for this key."""
         return (
             flow["context"]["source"] == SOURCE_REAUTH
             and flow["context"].get(CONF_REAUTH, CONF_API_KEY) == self._key

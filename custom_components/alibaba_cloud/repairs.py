@@ -75,7 +75,7 @@ def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> 
                 data: dict[str, str | int | float | None] = {"entry_id": entry.entry_id}
                 if key == MODEL_GONE:
                     # The data of an issue can't be a list, and names can have commas.
-                    data[CONF_MODELS] = json_dumps(_gone(account))
+                    data[CONF_MODELS] = json_dumps(_missing_models(account))
                 ir.async_create_issue(
                     hass,
                     DOMAIN,
@@ -114,7 +114,7 @@ def _learn_more_url(key: str, base_url: str) -> str | None:
 type _Issues = Iterator[tuple[str, bool, dict[str, str]]]
 """The key of each issue, whether it applies, and its placeholders.
 
-An issue of which the last poll says nothing is left out, so it stays as it is.
+If the last poll says nothing about an issue, it is not yielded and does not change.
 """
 
 
@@ -127,8 +127,8 @@ def _issues(account: Account) -> _Issues:
         {"variable": variable or ""},
     )
     yield from _error_issues(account.quotas.error)
-    if account.quotas.error is None and account.quotas_report is not None:
-        yield from _figure_issues(account, account.quotas_report)
+    if account.quotas.error is None and account.last_quotas is not None:
+        yield from _figure_issues(account, account.last_quotas)
     elif account.clients is not None:
         yield NO_ACCESS_KEY, False, {}
     yield from _source_issues(account)
@@ -179,7 +179,7 @@ def _figure_issues(account: Account, quotas: AccountSnapshot) -> _Issues:
         },
     )
     if quotas.models_complete:
-        gone = _gone(account)
+        gone = _missing_models(account)
         yield (
             MODEL_GONE,
             bool(gone),
@@ -231,10 +231,12 @@ def _has_issue(account: Account, source: SourceCoordinator[Any], key: str) -> bo
     is_database = (
         getattr(source.error, "translation_key", None) == STATISTICS_NOT_WRITTEN
     )
-    return is_database is (key == STATISTICS_NOT_WRITTEN)
+    if is_database:
+        return key == STATISTICS_NOT_WRITTEN
+    return key != STATISTICS_NOT_WRITTEN
 
 
-def _gone(account: Account) -> list[str]:
+def _missing_models(account: Account) -> list[str]:
     """Return the chosen models that the last answer did not list."""
     return sorted({*account.chosen_models}.difference(account.models))
 

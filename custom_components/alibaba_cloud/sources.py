@@ -40,7 +40,7 @@ class SourceDescription:
     """How a source is read."""
 
     interval: timedelta
-    """Time between polls. Bills lag by minutes to hours."""
+    """Time between polls. Bills lag by minutes to hours, so they are read seldom."""
     permission: str | None = None
     """The RAM action or policy that the AccessKey needs. None for the API key."""
     checks_access_key: bool = False
@@ -53,10 +53,9 @@ class SourceDescription:
 
 
 BILLING_PERMISSION = "modelstudio:GetBillingTrend"
+"""The single action. The vendor's read-only policy would also list API keys with values."""
 PROMETHEUS_PERMISSION = "AliyunPrometheusMetricReadAccess"
 
-# The vendor's read-only policy for Model Studio would also list API keys with their
-# values, so the single action is named.
 SOURCES: Mapping[Source, SourceDescription] = {
     Source.QUOTAS: SourceDescription(interval=timedelta(seconds=30)),
     Source.SPEND: SourceDescription(
@@ -110,7 +109,7 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
         self._read = read
         self._backoff = Backoff()
         self.failing_since: datetime | None = None
-        """When the first of the polls failed that have failed since. None after a success."""
+        """When the current series of failed polls began. None after a success."""
         self.polls = 0
         """The number of polls so far."""
 
@@ -194,6 +193,19 @@ def billing_today() -> date:
     return billing_day(dt_util.utcnow())
 
 
+def access_key_reads(
+    clients: Clients,
+) -> dict[Source, Callable[[], Awaitable[object]]]:
+    """Return what reads each source that shows whether an AccessKey works."""
+    reads: dict[Source, Callable[[], Awaitable[object]]] = {
+        Source.SPEND: lambda: clients.billing.get_month(billing_today()),
+        Source.BALANCE: clients.balance.get_balance,
+    }
+    if (telemetry := clients.telemetry) is not None:
+        reads[Source.RATES] = lambda: telemetry.get_rates(dt_util.utcnow())
+    return reads
+
+
 async def async_try_clients(
     clients: Clients,
 ) -> dict[Source, object | ModelStudioError]:
@@ -201,16 +213,13 @@ async def async_try_clients(
 
     Raises every error that is not a `ModelStudioError`.
     """
-    reads: dict[Source, Awaitable[object]] = {
-        Source.SPEND: clients.billing.get_month(billing_today()),
-        Source.BALANCE: clients.balance.get_balance(),
-    }
-    if clients.telemetry:
-        reads[Source.RATES] = clients.telemetry.get_rates(dt_util.utcnow())
+    reads = access_key_reads(clients)
 
-    async def attempt(read: Awaitable[object]) -> object | ModelStudioError:
+    async def attempt(
+        read: Callable[[], Awaitable[object]],
+    ) -> object | ModelStudioError:
         try:
-            return await read
+            return await read()
         except ModelStudioError as err:
             return err
 

@@ -106,8 +106,8 @@ class SpendImport:
 
         All of it is imported once, and then the days that may have been revised.
         `imported` are the models whose past was imported before. Everything is read
-        before anything is written. What an import that fails has not written, the next
-        one writes. Return the account's spend of the days that were read. Raises as
+        before anything is written. If an import fails, the next one writes the rest.
+        Return the account's spend of the days that were read. Raises as
         `BillingClient.get_trend`, and `PollFailed` if the recorder's database fails.
         """
         written = await _async_written(self._hass, self._entry_id, models)
@@ -134,7 +134,7 @@ class SpendImport:
         newest = min(max(reached, default=last), last)
         never_billed = self._hass.data.setdefault(NEVER_BILLED, set())
         bills = await self._past.async_read(last, newest - REVISED_DAYS + DAY)
-        has_new_models = not set(models) <= set(imported)
+        has_new_models = any(model not in imported for model in models)
         is_first = not reached and self._entry_id not in never_billed
         if has_new_models or is_first or _is_past_missing(bills, models, written):
             bills = await self._past.async_read(last)
@@ -236,12 +236,7 @@ async def _database(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except SQLAlchemyError, TimeoutError:
-        raise PollFailed(
-            Status.ERROR,
-            STATISTICS_NOT_WRITTEN,
-            {},
-            SOURCES[Source.HISTORY].retry_interval,
-        ) from None
+        raise _not_written() from None
 
 
 async def _async_written(
@@ -278,13 +273,16 @@ async def _async_check(
         min(day for rows in new.values() for day in rows),
     )
     for (currency, model), rows in new.items():
-        if not rows.items() <= written.get(currency, {}).get(model, {}).items():
-            raise PollFailed(
-                Status.ERROR,
-                STATISTICS_NOT_WRITTEN,
-                {},
-                SOURCES[Source.HISTORY].retry_interval,
-            )
+        stored = written.get(currency, {}).get(model, {})
+        if any(stored.get(day) != row for day, row in rows.items()):
+            raise _not_written()
+
+
+def _not_written() -> PollFailed:
+    """Return the error of a recorder whose database fails."""
+    return PollFailed(
+        Status.ERROR, STATISTICS_NOT_WRITTEN, {}, SOURCES[Source.HISTORY].retry_interval
+    )
 
 
 def _is_past_missing(
@@ -300,12 +298,11 @@ def _is_past_missing(
         account = known.get(None, {})
         if max(account, default=date.min) < bills.first - DAY:
             return True
-        if min(account) < bills.first and any(
-            any(_amount(period, model) for period in daily.values())
-            for model in models
-            if model not in known
-        ):
-            return True
+        is_older = min(account) < bills.first
+        for model in models:
+            is_billed = any(_amount(period, model) for period in daily.values())
+            if is_older and is_billed and model not in known:
+                return True
     return False
 
 
@@ -318,7 +315,7 @@ def _rows(
     """
     daily = bills.daily[currency]
     before = max((day for day in written if day < bills.first), default=None)
-    total = Decimal(str(written[before].total if before else 0))
+    total = Decimal(str(0 if before is None else written[before].total))
     started = before is not None
     for number in range((bills.last - bills.first).days + 1):
         day = bills.first + number * DAY
@@ -326,9 +323,10 @@ def _rows(
         amount = _amount(period, model)
         if amount is None:
             # The bill does not show this model, so the written amount stays.
-            amount = Decimal(str(row.amount if row else 0))
+            amount = Decimal(str(0 if row is None else row.amount))
         total += amount
-        started = bool(started or row or amount or (model is None and period))
+        is_account_bill = model is None and period is not None
+        started = started or row is not None or bool(amount) or is_account_bill
         new = Row(float(amount), float(total))
         if started and new != row:
             yield day, new

@@ -54,8 +54,8 @@ class AccountStore:
         self._base_url = base_url
         self._save_pending = False
         self._followed_at: float | None = None
-        self.unsaved = False
-        """Whether there are changes that were not written."""
+        self.has_changed = False
+        """Whether anything changed in this run."""
         self.answer: str | None = None
         """The body of the last answer. None before the first, and if it listed limits."""
         self.periods = Periods()
@@ -96,7 +96,7 @@ class AccountStore:
             self.periods = self._read("periods", stored, Periods.from_dict) or Periods()
             self.shown = self._read("shown", stored, _shown) or ShownSpend()
             self.days = self._read("days", stored, SpendDays.from_dict) or SpendDays()
-        # Another host may belong to the same account: no alert is sent again.
+        # The alerts stay even if the host changed. It may be the same account.
         self.alerts = self._read("alerts", stored, AlertState.from_dict) or AlertState()
 
     def _read[T](
@@ -110,15 +110,17 @@ class AccountStore:
             return None
 
     async def async_save(self) -> None:
-        """Write the account now, and again later. A write that fails is only logged."""
-        self.unsaved = True
+        """Write the account now.
+
+        A failed write is only logged, so it is written again later.
+        """
         await self._store.async_save(self._to_store())
         self._save_within(SAVE_DELAY)
 
     async def async_save_last(self) -> None:
         """Write the account for the last time in this run."""
         await self._store.async_save(self._to_store())
-        self.unsaved = False
+        self.has_changed = False
 
     @callback
     def async_save_at_stop(self, _: Event) -> None:
@@ -145,7 +147,7 @@ class AccountStore:
         return account if isinstance(account, AccountSnapshot) else None
 
     @callback
-    def follow(
+    def record(
         self, account: AccountSnapshot, body: bytes | None, *, changed: bool
     ) -> None:
         """Record an answer, and the day and billing period of its spend.
@@ -156,12 +158,13 @@ class AccountStore:
         self.answer = body.decode(errors="replace") if body else None
         before, followed_at = self.periods, time.monotonic()
         daily, monthly = account.daily_spend, account.monthly_spend
-        if spend := monthly or daily:
+        spend = daily if monthly is None else monthly
+        if spend is not None:
             self.periods = follow(
                 before,
                 Answer(
-                    daily=daily.amount if daily else None,
-                    monthly=monthly.amount if monthly else None,
+                    daily=None if daily is None else daily.amount,
+                    monthly=None if monthly is None else monthly.amount,
                     period=account.billing_period,
                 ),
                 currency=spend.currency,
@@ -171,7 +174,7 @@ class AccountStore:
                 else timedelta(seconds=followed_at - self._followed_at),
             )
             self._followed_at = followed_at
-            if daily:
+            if daily is not None:
                 self.days = self.days.follow(self.periods)
         if _starts(self.periods) != _starts(before):
             self._save_within(0)
@@ -187,7 +190,7 @@ class AccountStore:
             self._save_within(0)
 
     @callback
-    def bill(self, days: Mapping[date, Money], currency: str) -> None:
+    def record_bills(self, days: Mapping[date, Money], currency: str) -> None:
         """Record the bills of some days, in the currency of the account's spend."""
         before = self.days
         now = self.periods.time or dt_util.utcnow()
@@ -200,7 +203,7 @@ class AccountStore:
         """Write the account within this many seconds."""
         if delay and self._save_pending:
             return
-        self.unsaved = self._save_pending = True
+        self.has_changed = self._save_pending = True
         self._store.async_delay_save(self._to_store, delay)
 
     @callback

@@ -22,7 +22,7 @@ from homeassistant.helpers.typing import ConfigType
 
 from .alerts import SIGNAL_ALERT, AccountAlert, async_watch_level
 from .const import CONF_LEVEL, HIGHEST_LEVEL
-from .ledger import AlertKind
+from .ledger import Alert, AlertKind
 from .targets import TARGET, Target
 
 LEVEL = vol.All(
@@ -73,11 +73,7 @@ class AlertTrigger(Trigger):
             alert = sent.alert
             if (
                 alert.kind is self.kind
-                and (
-                    alert.is_option
-                    if self._level is None
-                    else alert.level == self._level
-                )
+                and self._has_level(alert)
                 and self._is_targeted(sent)
             ):
                 run_action(
@@ -96,6 +92,12 @@ class AlertTrigger(Trigger):
             end_watch()
 
         return detach
+
+    def _has_level(self, alert: Alert) -> bool:
+        """Return whether an alert is at the level, by default one of the options."""
+        if self._level is None:
+            return alert.is_option
+        return alert.level == self._level
 
     @callback
     def _is_targeted(self, sent: AccountAlert) -> bool:

@@ -83,11 +83,12 @@ async def async_describe(
     def figures(
         descriptions: Iterable[FigureDescription[Any]], reported: Any
     ) -> dict[str, Any]:
-        return {
-            description.key: figure(description, value)
-            for description in descriptions
-            if is_known(description, value := description.value_fn(reported))
-        }
+        known = {}
+        for description in descriptions:
+            value = description.value_fn(reported)
+            if is_known(description, value):
+                known[description.key] = figure(description, value)
+        return known
 
     known = figures((*ACCOUNT_SENSORS, *ACCOUNT_BINARY_SENSORS), snapshot)
     if projected := known.get("projected_monthly_spend"):

@@ -212,7 +212,7 @@ async def async_validate_access_key(
     except Exception as err:
         LOGGER.exception("Unexpected error while trying the AccessKey")
         raise InvalidInput({CONF_BASE: "unknown"}) from err
-    failed = failed_sources(results)
+    failed = source_errors(results)
     denied = {s: e for s, e in failed.items() if isinstance(e, PermissionDeniedError)}
     error = _rejection(failed)
     if error is None and failed and len(failed) == len(results):
@@ -229,7 +229,7 @@ async def async_validate_access_key(
     ) from error
 
 
-def failed_sources(results: AccessKeyResults) -> dict[Source, ModelStudioError]:
+def source_errors(results: AccessKeyResults) -> dict[Source, ModelStudioError]:
     """Return the errors of an AccessKey, by source."""
     return {s: e for s, e in results.items() if isinstance(e, ModelStudioError)}
 
@@ -269,8 +269,8 @@ def validate_models(
 ) -> list[str]:
     """Return the models to follow, none for all that report usage.
 
-    Whoever turns the switch on wants all models. Whoever finds it on and selects models
-    wants these. Raises `InvalidInput` if no choice is left.
+    The switch for all models is on by default if none were selected before. If the user
+    selects models then, they count. Raises `InvalidInput` if no choice is left.
     """
     models: list[str] = user_input.get(CONF_MODELS, [])
     if user_input[CONF_ALL_MODELS]:
