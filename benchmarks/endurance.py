@@ -41,24 +41,20 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
+from custom_components.alibaba_cloud.account import Account as CloudAccount
 from custom_components.alibaba_cloud.const import CONF_MODELS
-from custom_components.alibaba_cloud.coordinator import (
-    UPDATE_INTERVAL,
-    AlibabaCloudCoordinator,
-)
 from custom_components.alibaba_cloud.failures import (
     LONGEST_BACKOFF,
     REJECTED_KEY_INTERVAL,
-    Status,
 )
-from custom_components.alibaba_cloud.history import statistic_id
 from custom_components.alibaba_cloud.model_studio import (
     client as quotas_client,
     http,
     openapi,
     telemetry as telemetry_client,
 )
-from custom_components.alibaba_cloud.sources import INTERVALS, Source
+from custom_components.alibaba_cloud.sources import SOURCES, Source
+from custom_components.alibaba_cloud.statistics import statistic_id
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import get_last_statistics
 from homeassistant.components.recorder.table_managers.state_attributes import CACHE_SIZE
@@ -126,13 +122,13 @@ OUTAGES: tuple[Fault | None, ...] = (
 SLOW = {Fault.HANG, Fault.HANG_BODY, Fault.TRICKLE}
 
 INTERVAL: dict[Service, timedelta] = {
-    "quotas": UPDATE_INTERVAL,
-    "billing": INTERVALS[Source.SPEND],
-    "balance": INTERVALS[Source.BALANCE],
-    "prometheus": INTERVALS[Source.TOTALS],
+    "quotas": SOURCES[Source.QUOTAS].interval,
+    "billing": SOURCES[Source.SPEND].interval,
+    "balance": SOURCES[Source.BALANCE].interval,
+    "prometheus": SOURCES[Source.TOTALS].interval,
 }
-SOURCES: dict[Service, tuple[Source, ...]] = {
-    "quotas": (),
+READ_BY: dict[Service, tuple[Source, ...]] = {
+    "quotas": (Source.QUOTAS,),
     "billing": (Source.SPEND,),
     "balance": (Source.BALANCE,),
     "prometheus": (Source.RATES, Source.TOTALS),
@@ -445,7 +441,7 @@ class World(ABC):
         self.random = random
         assert isinstance(simulator.account, Office)
         self.office = simulator.account
-        self.entry: ConfigEntry[AlibabaCloudCoordinator]
+        self.entry: ConfigEntry[CloudAccount]
         self.outages = 0
         self.wrong: list[str] = []
         """All that went wrong."""
@@ -492,11 +488,8 @@ class World(ABC):
         """Tell whether the figures of a service are there."""
         if self.entry.state is not ConfigEntryState.LOADED:
             return False
-        coordinator = self.entry.runtime_data
-        if service == "quotas":
-            return coordinator.status is Status.OK
-        sources = [coordinator.sources[source] for source in SOURCES[service]]
-        return all(source.report is not None for source in sources)
+        sources = self.entry.runtime_data.sources
+        return all(sources[source].report is not None for source in READ_BY[service])
 
     def entity_id(self, key: str) -> str:
         """Return the id of an entity."""
@@ -794,7 +787,7 @@ def _memory() -> float:
 def _counts(hass: HomeAssistant, loop: VirtualLoop, world: World) -> dict[str, int]:
     devices, entities = dr.async_get(hass), er.async_get(hass)
     entry_id, account = world.entry.entry_id, world.entry.runtime_data
-    coordinators = [account, *account.sources.values()]
+    coordinators = account.sources.values()
     return {
         # The simulator has a task for each connection that is kept.
         "tasks": sum(
@@ -802,7 +795,8 @@ def _counts(hass: HomeAssistant, loop: VirtualLoop, world: World) -> dict[str, i
             for task in asyncio.all_tasks()
         ),
         "listeners": sum(hass.bus.async_listeners().values())
-        + sum(len(vars(coordinator)["_listeners"]) for coordinator in coordinators),
+        + sum(len(vars(coordinator)["_listeners"]) for coordinator in coordinators)
+        + sum(map(len, vars(vars(account)["_listeners"])["_by_model"].values())),
         "timers": loop.timers,
         "devices": len(dr.async_entries_for_config_entry(devices, entry_id))
         + len(dr.async_child_entries_for_config_entry(devices, entry_id)),

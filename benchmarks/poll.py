@@ -24,7 +24,7 @@ from unittest.mock import patch
 
 import orjson
 
-from custom_components.alibaba_cloud.sources import async_get_session
+from custom_components.alibaba_cloud.clients import async_get_session
 from homeassistant.components.recorder import get_instance
 from homeassistant.core import HomeAssistant, StateMachine
 from homeassistant.setup import async_setup_component
@@ -81,7 +81,7 @@ SOURCE = "sensor.model_studio"
 async def set_up_ours(hass: HomeAssistant, base_url: str) -> Poll:
     """Set this integration up; return what polls it."""
     entry = await add_account(hass, base_url)
-    poll: Poll = entry.runtime_data.async_refresh
+    poll: Poll = entry.runtime_data.quotas.async_refresh
     return poll
 
 

@@ -65,7 +65,7 @@ async def _measure(accounts: int, models: int) -> Scale:
             service.asked()
             await asyncio.sleep(2 * POLL_INTERVAL)
             asked = service.asked()
-            coordinators = [entry.runtime_data for entry in entries]
+            coordinators = [entry.runtime_data.quotas for entry in entries]
             polls = {
                 name: await _poll_all(hass, service, coordinators, share)
                 for name, share in SHARES.items()

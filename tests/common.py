@@ -1,24 +1,75 @@
-"""What the tests of alerts and automations share."""
+"""Helpers that several test modules share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+import json
+from pathlib import Path
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 from pytest_homeassistant_custom_component.common import MockConfigEntry
+from syrupy.assertion import SnapshotAssertion
 
-from custom_components.alibaba_cloud.const import CONF_LOW_BALANCE, DOMAIN
+from custom_components.alibaba_cloud import PLATFORMS
+from custom_components.alibaba_cloud.const import (
+    CONF_ACCESS_KEY_ID,
+    CONF_ACCESS_KEY_SECRET,
+    CONF_BALANCE_ENDPOINT,
+    CONF_BILLING_ENDPOINT,
+    CONF_LOW_BALANCE,
+    CONF_MODELS,
+    CONF_PROMETHEUS_URL,
+    DOMAIN,
+)
 from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
+from custom_components.alibaba_cloud.sources import SOURCES
 from homeassistant.components.automation import DOMAIN as AUTOMATION
+from homeassistant.components.homeassistant import (
+    DOMAIN as HOMEASSISTANT_DOMAIN,
+    SERVICE_UPDATE_ENTITY,
+)
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry, ConfigFlowResult
+from homeassistant.const import (
+    ATTR_ENTITY_ID,
+    CONF_REGION,
+    STATE_OFF,
+    STATE_ON,
+    Platform,
+)
 from homeassistant.core import CoreState, Event, HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.json import json_dumps
 from homeassistant.setup import async_setup_component
 
-from .conftest import Poll, attributes, setup
-from .simulator import Fault, Simulator
+from .simulator import Account, Fault, Simulator
+
+FIXTURES = Path(__file__).parent / "fixtures"
+API_KEY = "sk-simulator"
+NOW = "2026-08-15 12:00:00+00:00"
+
+PERMISSIONS = {row.permission for row in SOURCES.values() if row.permission}
+"""The RAM actions and policies that the sources need."""
+
+type Poll = Callable[..., Awaitable[None]]
 
 STORED = f"{DOMAIN}.account"
+"""The file of the account of the fixture `entry`."""
 LONG = 16 * 60
 """Seconds after which any poll is due, also after a long Retry-After."""
+
+FAILED_POLL = (
+    r"ERROR custom_components\.alibaba_cloud Error fetching Model Studio data: "
+)
+"""The log line of an account's first failed poll."""
+STATUS_STATES = {
+    "ok": ("ok", STATE_OFF, STATE_OFF, STATE_ON),
+    "auth": ("auth", STATE_ON, STATE_OFF, STATE_OFF),
+    "limited": ("limited", STATE_OFF, STATE_ON, STATE_ON),
+    "error": ("error", STATE_OFF, STATE_OFF, STATE_OFF),
+}
+"""What `status_states` returns for each status."""
+FIGURES = ["187.65", "75060000", STATE_OFF, "82.0"]
+"""What `figures` returns for the answer in fixtures/account.json."""
 
 KINDS = {
     "spend_level": "spend_level_reached",
@@ -46,7 +97,7 @@ NOTHING = {
     "period": None,
     "failure": None,
 }
-"""The variables of an alert, besides its id, if none applies."""
+"""The variables of an alert except its id, with none of them set."""
 LEVEL_80 = {
     **NOTHING,
     "level": 80,
@@ -56,11 +107,203 @@ LEVEL_80 = {
     "usage_pct": 80,
     "period": "2026-08-01",
 }
-"""Those of 400 USD out of 500."""
+"""The variables of the alert at 400 of 500 USD."""
+
+
+def answer(name: str) -> Any:
+    """Return one of the service's answers; the caller may change it."""
+    return json.loads((FIXTURES / f"{name}.json").read_text())
+
+
+def register(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Register the device of an account, as an earlier run has done."""
+    dr.async_get(hass).async_get_or_create(
+        config_entry_id=entry.entry_id, identifiers={(DOMAIN, entry.entry_id)}
+    )
+
+
+async def setup(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Set up an account and wait for its first polls."""
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+async def refresh(hass: HomeAssistant) -> None:
+    """Poll the account now, as the action `homeassistant.update_entity` does.
+
+    Home Assistant does it at once only if it was not done in the last ten seconds.
+    """
+    assert await async_setup_component(hass, HOMEASSISTANT_DOMAIN, {})
+    await hass.services.async_call(
+        HOMEASSISTANT_DOMAIN,
+        SERVICE_UPDATE_ENTITY,
+        {ATTR_ENTITY_ID: entity_id(hass, "status")},
+        blocking=True,
+    )
+
+
+async def get_usage(hass: HomeAssistant, **data: Any) -> dict[str, Any]:
+    """Return the response of the action `get_usage`, which contains no API key."""
+    response = await hass.services.async_call(
+        DOMAIN,
+        "get_usage",
+        {"config_entry_id": "account", **data},
+        blocking=True,
+        return_response=True,
+    )
+    assert API_KEY not in json_dumps(response)
+    assert isinstance(response, dict)
+    return response
+
+
+def give_access_key(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, **options: Any
+) -> None:
+    """Let the API key of an account read limits only, and an AccessKey its bill.
+
+    By `NOW`, 886.53 CNY are billed, and 2,353.47 CNY are left.
+    """
+    simulator.body = None
+    simulator.account = Account(answer="limits")
+    [(key_id, secret)] = simulator.access_keys.items()
+    hass.config_entries.async_update_entry(
+        entry,
+        data={
+            **entry.data,
+            CONF_ACCESS_KEY_ID: key_id,
+            CONF_ACCESS_KEY_SECRET: secret,
+            CONF_REGION: "cn-beijing",
+            CONF_BILLING_ENDPOINT: simulator.openapi_url,
+            CONF_BALANCE_ENDPOINT: simulator.openapi_url,
+            CONF_PROMETHEUS_URL: simulator.prometheus_url,
+        },
+        options={CONF_MODELS: ["qwen-max", "qwen-plus"], **options},
+    )
+
+
+async def open_options(
+    hass: HomeAssistant, entry: MockConfigEntry, step: str = "models"
+) -> ConfigFlowResult:
+    """Open a step of the options menu and return its form."""
+    options = hass.config_entries.options
+    menu = await options.async_init(entry.entry_id)
+    assert step in menu["menu_options"]
+    return await options.async_configure(menu["flow_id"], {"next_step_id": step})
+
+
+def check_platform(
+    hass: HomeAssistant, platform: Platform, snapshot: SnapshotAssertion
+) -> None:
+    """Compare the registry entry and the state of each entity with the snapshot."""
+    entities = [
+        entity
+        for entity in er.async_entries_for_config_entry(er.async_get(hass), "account")
+        if entity.domain == platform
+    ]
+    assert entities
+    for entity in entities:
+        assert entity == snapshot(name=f"{entity.entity_id}-entry")
+        assert hass.states.get(entity.entity_id) == snapshot(
+            name=f"{entity.entity_id}-state"
+        )
+
+
+def state(
+    hass: HomeAssistant, key: str, model: str | None = None, *, account: str = "account"
+) -> str | None:
+    """Return the state of the entity with this key, None without one."""
+    found = entity_id(hass, key, model, account=account)
+    current = hass.states.get(found) if found else None
+    return current.state if current else None
+
+
+def attributes(
+    hass: HomeAssistant, key: str, model: str | None = None, *, account: str = "account"
+) -> dict[str, Any]:
+    """Return the attributes of the entity with this key."""
+    current = hass.states.get(entity_id(hass, key, model, account=account) or "")
+    assert current is not None
+    return dict(current.attributes)
+
+
+def entity_id(
+    hass: HomeAssistant, key: str, model: str | None = None, *, account: str = "account"
+) -> str | None:
+    """Return the entity id of a key of an account or model, None without an entity.
+
+    account: the entry id of the account.
+    """
+    unique_id = (
+        f"{account}_{key}" if model is None else f"{account}_model_{model}_{key}"
+    )
+    registry = er.async_get(hass)
+    found = (
+        registry.async_get_entity_id(platform, DOMAIN, unique_id)
+        for platform in PLATFORMS
+    )
+    return next(filter(None, found), None)
+
+
+def figures(hass: HomeAssistant, account: str = "account") -> list[str | None]:
+    """Return the states of three figures of an account and one of a model."""
+    return [
+        state(hass, "monthly_spend", account=account),
+        state(hass, "tokens_used", account=account),
+        state(hass, "over_spend_limit", account=account),
+        state(hass, "usage_pct", "qwen-max", account=account),
+    ]
+
+
+def status_states(
+    hass: HomeAssistant, account: str = "account"
+) -> tuple[str | None, ...]:
+    """Return the states of the status and of the three entities that follow from it."""
+    keys = ("status", "api_key_problem", "rate_limited", "account_available")
+    return tuple(state(hass, key, account=account) for key in keys)
+
+
+def device(
+    hass: HomeAssistant, entry: MockConfigEntry, model: str | None = None
+) -> str:
+    """Return the ID of the device of an account or a model."""
+    registry = dr.async_get(hass)
+    if model is None:
+        (found,) = dr.async_entries_for_config_entry(registry, entry.entry_id)
+        return found.id
+    child = registry.async_get_child_device_by_identifier(
+        (DOMAIN, f"{entry.entry_id}_model_{model}"), entry.entry_id
+    )
+    assert child is not None
+    return child.id
+
+
+def reauth_flows(hass: HomeAssistant) -> list[Any]:
+    """Return the reauth flows in progress."""
+    return [
+        flow
+        for flow in hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+        if flow["context"]["source"] == SOURCE_REAUTH
+    ]
+
+
+def offered(form: Mapping[str, Any]) -> dict[str, str]:
+    """Return the models that a form offers, with their labels."""
+    selector = form["data_schema"].schema[CONF_MODELS]
+    return {option["value"]: option["label"] for option in selector.config["options"]}
+
+
+def devices(hass: HomeAssistant, entry: ConfigEntry) -> set[str | None]:
+    """Return the names of the models that have a device."""
+    return {
+        device.name
+        for device in dr.async_child_entries_for_config_entry(
+            dr.async_get(hass), entry.entry_id
+        )
+    }
 
 
 def report(simulator: Simulator, *, used: float | None = None, **figures: Any) -> None:
-    """Let the service report other figures; `used` is that of qwen-max, of 1,000."""
+    """Change the reported figures; `used` is the usage of qwen-max, out of 1,000."""
     data = simulator.body["data"]
     data |= figures
     if used is not None:
@@ -70,34 +313,34 @@ def report(simulator: Simulator, *, used: float | None = None, **figures: Any) -
 async def arm(
     hass: HomeAssistant, *triggers: dict[str, Any]
 ) -> list[Event[Mapping[str, Any]]]:
-    """Set up an automation with triggers, all there are if none is named.
+    """Set up an automation with these triggers, or with all triggers.
 
     Returns the events that it fires, each with the trigger's variables.
     """
-    told: list[Event[Mapping[str, Any]]] = []
+    events: list[Event[Mapping[str, Any]]] = []
 
     @callback
-    def tell(event: Event[Mapping[str, Any]]) -> None:
-        told.append(event)
+    def record(event: Event[Mapping[str, Any]]) -> None:
+        events.append(event)
 
-    hass.bus.async_listen("told", tell)
+    hass.bus.async_listen("triggered", record)
     assert await async_setup_component(
         hass,
         AUTOMATION,
         {
             AUTOMATION: {
-                "alias": "Tell",
+                "alias": "Record",
                 "mode": "parallel",
                 "triggers": list(triggers or EVERY_TRIGGER),
                 "actions": {
-                    "event": "told",
+                    "event": "triggered",
                     "event_data": {"trigger": "{{ trigger }}"},
                 },
             }
         },
     )
     await hass.async_block_till_done()
-    return told
+    return events
 
 
 def at_level(level: float, key: str = "spend_level_reached") -> dict[str, Any]:
@@ -108,15 +351,15 @@ def at_level(level: float, key: str = "spend_level_reached") -> dict[str, Any]:
 async def switch(hass: HomeAssistant, service: str) -> None:
     """Turn the automation of `arm` on or off."""
     await hass.services.async_call(
-        AUTOMATION, service, {"entity_id": "automation.tell"}, blocking=True
+        AUTOMATION, service, {"entity_id": "automation.record"}, blocking=True
     )
     await hass.async_block_till_done()
 
 
-def said(told: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
-    """Return what an automation was triggered by since the last look."""
-    triggers = [event.data["trigger"] for event in told]
-    told.clear()
+def triggered(events: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
+    """Return what triggered the automation, and clear the recorded events."""
+    triggers = [event.data["trigger"] for event in events]
+    events.clear()
     return [
         (
             trigger["platform"].removeprefix(f"{DOMAIN}."),
@@ -127,18 +370,18 @@ def said(told: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
 
 
 def spend_levels(*levels: float) -> list[tuple[str, float]]:
-    """Return what `said` returns for levels of the spend."""
+    """Return what `triggered` returns for levels of the spend."""
     return [("spend_level_reached", level) for level in levels]
 
 
 def model_levels(*levels: float) -> list[tuple[str, float]]:
-    """Return what `said` returns for levels of a model."""
+    """Return what `triggered` returns for levels of a model."""
     return [("model_level_reached", level) for level in levels]
 
 
-def ids(told: list[Event[Mapping[str, Any]]]) -> list[str]:
-    """Return the ids of the alerts that an automation was triggered by."""
-    return [event.data["trigger"]["alert_id"] for event in told]
+def alert_ids(events: list[Event[Mapping[str, Any]]]) -> list[str]:
+    """Return the IDs of the alerts that triggered the automation."""
+    return [event.data["trigger"]["alert_id"] for event in events]
 
 
 def last_event(hass: HomeAssistant) -> tuple[str | None, dict[str, Any]]:
@@ -156,7 +399,7 @@ def last_event(hass: HomeAssistant) -> tuple[str | None, dict[str, Any]]:
 
 
 async def unload(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Stop the account, as a restart does."""
+    """Unload the account."""
     assert await hass.config_entries.async_unload(entry.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
 
@@ -168,7 +411,7 @@ async def reload(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 
 
 async def restart(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Stop the account and start it again, as Home Assistant does."""
+    """Restart Home Assistant, as far as the account is concerned."""
     await unload(hass, entry)
     hass.set_state(CoreState.not_running)
     await setup(hass, entry)
@@ -184,7 +427,7 @@ async def start(hass: HomeAssistant) -> None:
 async def spend_alike(
     simulator: Simulator, freezer: FrozenDateTimeFactory, poll: Poll, days: list[int]
 ) -> None:
-    """Let 10 USD be spent on each day of August, half of it by noon, and poll then."""
+    """Poll at noon of each of these days in August, with 10 USD spent per day."""
     for day in days:
         freezer.move_to(noon(day))
         report(simulator, daily_spend=5, monthly_spend=10 * day - 5)
@@ -192,12 +435,12 @@ async def spend_alike(
 
 
 def noon(day: int) -> datetime:
-    """Return half a minute before noon of a billing day in August: a poll is due then."""
+    """Return 31 seconds before noon of a billing day in August, so a poll ends at noon."""
     return datetime(2026, 8, day, 12, tzinfo=BILLING_TIME_ZONE) - timedelta(seconds=31)
 
 
 def levels_kept(kept: dict[str, Any]) -> list[str]:
-    """Return the spend levels that are stored as alerted."""
+    """Return the spend levels that are stored as already alerted."""
     levels = kept[STORED]["data"]["alerts"]["spend_levels"]
     return sorted((level for level, alerted in levels.items() if alerted), key=float)
 
@@ -235,4 +478,4 @@ CAUSES: dict[
         [NOTHING],
     ),
 }
-"""Kinds of alerts, each with options, what causes it, and what the alerts say."""
+"""Kinds of alerts: the options, the cause, and the variables of each alert."""

@@ -1,13 +1,11 @@
-"""What the tests share: the simulator, an account set up against it, time, the log."""
+"""Fixtures that every test can use: the simulator, an account, time, the log."""
 
 import asyncio.constants
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 import logging
 import os
-from pathlib import Path
 import re
-from typing import Any
 from unittest.mock import patch
 
 from aiohttp import ClientSession
@@ -21,42 +19,34 @@ from pytest_homeassistant_custom_component.common import (
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.alibaba_cloud import PLATFORMS
+from custom_components.alibaba_cloud.clients import async_get_session
 from custom_components.alibaba_cloud.const import (
     API_KEY_VARIABLES,
     BASE_URL_VARIABLES,
-    CONF_ACCESS_KEY_ID,
-    CONF_ACCESS_KEY_SECRET,
-    CONF_BALANCE_ENDPOINT,
     CONF_BASE_URL,
-    CONF_BILLING_ENDPOINT,
-    CONF_MODELS,
-    CONF_PROMETHEUS_URL,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.sources import async_get_session
-from homeassistant.config_entries import ConfigFlowResult
-from homeassistant.const import CONF_API_KEY, CONF_REGION, Platform
+from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.entity import Entity
+from homeassistant.util import dt as dt_util
 
-from .simulator import DEFAULT_ACCESS_KEY_SECRET, Account, Simulator
+# Failed assertions of the helpers show their values, as those of the tests do.
+pytest.register_assert_rewrite("tests.common", "tests.flows")
 
-FIXTURES = Path(__file__).parent / "fixtures"
-API_KEY = "sk-simulator"
-NOW = "2026-08-15 12:00:00+00:00"
+from .common import API_KEY, NOW, Poll, answer, give_access_key, register, setup  # noqa: E402
+from .simulator import DEFAULT_ACCESS_KEY_SECRET, Simulator  # noqa: E402
 
-# Said of every custom integration; by asyncio's debug mode and by Home Assistant of what
-# a busy machine interrupts for half a second; and by Home Assistant's own HTTP server
-# without its faster libraries, and where time stands still.
+# Home Assistant warns about every custom integration, and its HTTP server about missing
+# faster libraries and a frozen clock. Home Assistant and asyncio's debug mode also warn
+# about anything that a busy machine delays for half a second.
 ALWAYS_LOGGED = re.compile(
     r"We found a custom integration |Executing <|Updating state for .* took \d"
     "|zlib_ng and isal are not available|Error in logging$"
 )
 
-# asyncio's debug mode, which Home Assistant's test framework turns on, notes where each
-# future was made, with ten frames of the stack for each: a good part of the time it takes.
+# asyncio's debug mode, which Home Assistant's test framework turns on, records where each
+# future was made. Ten stack frames per future take a large part of the run time.
 asyncio.constants.DEBUG_STACK_DEPTH = 1  # type: ignore[misc]
 
 settings.register_profile("dev", max_examples=200, deadline=None)
@@ -66,20 +56,13 @@ settings.register_profile(
 settings.register_profile(
     "nightly", max_examples=100_000, deadline=None, print_blob=True
 )
-# For scripts/mutate: the same examples for each mutant, and none kept from one to the next.
+# For scripts/mutate: the same examples for each mutant, and no example database.
 settings.register_profile(
     "mutation", max_examples=25, deadline=None, derandomize=True, database=None
 )
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
 )
-
-type Poll = Callable[..., Awaitable[None]]
-
-
-def answer(name: str) -> Any:
-    """Return one of the service's answers, to be changed at will."""
-    return json.loads((FIXTURES / f"{name}.json").read_text())
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -91,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def quiet_log(
     request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> Iterator[None]:
-    """Fail a test that logs a warning or error, or lacks one it expects.
+    """Fail a test that logs an unexpected warning or error, or lacks an expected one.
 
     A test names what it expects with `@pytest.mark.logs("regular expression", ...)`,
     once for each line.
@@ -118,7 +101,7 @@ def quiet_log(
 
 @pytest.fixture(autouse=True)
 def no_key_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the keys of whoever runs the tests out of them."""
+    """Remove the API keys of the developer's environment."""
     for name in (*API_KEY_VARIABLES, *BASE_URL_VARIABLES):
         monkeypatch.delenv(name, raising=False)
 
@@ -131,7 +114,7 @@ async def session(hass: HomeAssistant, socket_enabled: None) -> ClientSession:
 
 @pytest.fixture
 async def simulator(socket_enabled: None) -> AsyncIterator[Simulator]:
-    """Start the stand-in service, with an answer that does not move."""
+    """Start the simulated service, with a fixed answer."""
     async with Simulator() as simulator:
         simulator.body = answer("account")
         yield simulator
@@ -141,7 +124,7 @@ async def simulator(socket_enabled: None) -> AsyncIterator[Simulator]:
 def entry(
     hass: HomeAssistant, enable_custom_integrations: None, simulator: Simulator
 ) -> MockConfigEntry:
-    """Return an account at the simulator that was set up in an earlier run."""
+    """Return an account at the simulator; its device exists from an earlier run."""
     entry = MockConfigEntry(
         domain=DOMAIN,
         title="Model Studio",
@@ -153,22 +136,15 @@ def entry(
     return entry
 
 
-def register(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Register the device of an account, as an earlier run has done."""
-    dr.async_get(hass).async_get_or_create(
-        config_entry_id=entry.entry_id, identifiers={(DOMAIN, entry.entry_id)}
-    )
-
-
 @pytest.fixture
 def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
-    """Return snapshots that leave out what differs from run to run."""
+    """Return snapshots without the values that differ in each run."""
     return snapshot.use_extension(HomeAssistantSnapshotExtension)
 
 
 @pytest.fixture
 def enable_all_entities() -> Iterator[None]:
-    """Enable the entities, too, that are disabled by default."""
+    """Enable the entities that are disabled by default."""
     with patch.object(Entity, "entity_registry_enabled_default", True):
         yield
 
@@ -177,7 +153,7 @@ def enable_all_entities() -> Iterator[None]:
 async def account(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory, entry: MockConfigEntry
 ) -> MockConfigEntry:
-    """Return an account that is set up, at a time that stands still."""
+    """Return an account that is set up, with a frozen clock."""
     freezer.move_to(NOW)
     await setup(hass, entry)
     return entry
@@ -190,7 +166,7 @@ def with_access_key(
     entry: MockConfigEntry,
     freezer: FrozenDateTimeFactory,
 ) -> MockConfigEntry:
-    """Return an account whose bill is read, with a budget of 1,000."""
+    """Return an account with an AccessKey and a budget of 1,000; it is not set up."""
     freezer.move_to(NOW)
     give_access_key(hass, entry, simulator, monthly_budget=1000, forecast_alert=False)
     return entry
@@ -198,7 +174,7 @@ def with_access_key(
 
 @pytest.fixture
 def poll(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> Poll:
-    """Return a function that lets time pass, and with it the polls due."""
+    """Return a function that moves the clock and waits for the polls that are due."""
 
     async def poll(seconds: float = 31) -> None:
         freezer.tick(seconds)
@@ -208,86 +184,15 @@ def poll(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> Poll:
     return poll
 
 
-async def setup(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Set an account up, polls and all."""
-    assert await hass.config_entries.async_setup(entry.entry_id)
-    await hass.async_block_till_done(wait_background_tasks=True)
+@pytest.fixture
+def real_time_poll(hass: HomeAssistant) -> Poll:
+    """Return a function that starts the polls that are due within so many seconds.
 
-
-def give_access_key(
-    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, **options: Any
-) -> None:
-    """Let the API key of an account read limits only, and an AccessKey its bill.
-
-    By `NOW`, 886.53 CNY are billed, and 2,353.47 CNY are left.
+    The clock is the real one: with a frozen clock, no time-out would ever end.
     """
-    simulator.body = None
-    simulator.account = Account(answer="limits")
-    [(key_id, secret)] = simulator.access_keys.items()
-    hass.config_entries.async_update_entry(
-        entry,
-        data={
-            **entry.data,
-            CONF_ACCESS_KEY_ID: key_id,
-            CONF_ACCESS_KEY_SECRET: secret,
-            CONF_REGION: "cn-beijing",
-            CONF_BILLING_ENDPOINT: simulator.openapi_url,
-            CONF_BALANCE_ENDPOINT: simulator.openapi_url,
-            CONF_PROMETHEUS_URL: simulator.prometheus_url,
-        },
-        options={CONF_MODELS: ["qwen-max", "qwen-plus"], **options},
-    )
 
+    async def poll(seconds: float = 31) -> None:
+        async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=seconds))
+        await hass.async_block_till_done(wait_background_tasks=True)
 
-async def open_options(
-    hass: HomeAssistant, entry: MockConfigEntry, step: str = "models"
-) -> ConfigFlowResult:
-    """Open the options at a step of their menu; return what it shows."""
-    options = hass.config_entries.options
-    menu = await options.async_init(entry.entry_id)
-    assert step in menu["menu_options"]
-    return await options.async_configure(menu["flow_id"], {"next_step_id": step})
-
-
-def check_platform(
-    hass: HomeAssistant, platform: Platform, snapshot: SnapshotAssertion
-) -> None:
-    """Hold every entity of a platform, as registered and as shown, to its snapshot."""
-    entities = [
-        entity
-        for entity in er.async_entries_for_config_entry(er.async_get(hass), "account")
-        if entity.domain == platform
-    ]
-    assert entities
-    for entity in entities:
-        assert entity == snapshot(name=f"{entity.entity_id}-entry")
-        assert hass.states.get(entity.entity_id) == snapshot(
-            name=f"{entity.entity_id}-state"
-        )
-
-
-def state(hass: HomeAssistant, key: str, model: str | None = None) -> str | None:
-    """Return the state of the entity with this key, None without one."""
-    found = entity_id(hass, key, model)
-    current = hass.states.get(found) if found else None
-    return current.state if current else None
-
-
-def attributes(
-    hass: HomeAssistant, key: str, model: str | None = None
-) -> dict[str, Any]:
-    """Return the attributes of the entity with this key."""
-    current = hass.states.get(entity_id(hass, key, model) or "")
-    assert current is not None
-    return dict(current.attributes)
-
-
-def entity_id(hass: HomeAssistant, key: str, model: str | None = None) -> str | None:
-    """Return the entity id that a key, and its model, are registered under."""
-    unique_id = f"account_{key}" if model is None else f"account_model_{model}_{key}"
-    registry = er.async_get(hass)
-    found = (
-        registry.async_get_entity_id(platform, DOMAIN, unique_id)
-        for platform in PLATFORMS
-    )
-    return next(filter(None, found), None)
+    return poll

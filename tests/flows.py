@@ -1,4 +1,4 @@
-"""What the tests of the flows share: a frontend that goes through them, and hosts."""
+"""Helpers for the tests of the flows: a simulated frontend, and hosts with TLS."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -18,9 +18,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
+from custom_components.alibaba_cloud.clients import async_get_session
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.model_studio import hosts
-from custom_components.alibaba_cloud.sources import async_get_session
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
     SOURCE_USER,
@@ -29,13 +29,13 @@ from homeassistant.config_entries import (
     ConfigEntryState,
     ConfigFlowResult,
 )
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, async_get_hass
 from homeassistant.data_entry_flow import FlowResultType, section
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.data_entry_flow import _BaseFlowManagerView
 from homeassistant.helpers.translation import async_get_translations
 
-from .conftest import API_KEY, register
+from .common import API_KEY, register, state
 from .simulator import DEFAULT_ACCESS_KEY_SECRET, Simulator
 
 NEW_KEY: Final = "sk-another"
@@ -75,7 +75,7 @@ INVALID_URLS: Final = (
 
 
 def tls(tmp_path: Path, hosts: Iterable[str]) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return how a server is all hosts at once, and how a client believes it."""
+    """Return the TLS contexts of a server for all hosts and of its client."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "regions")])
     certificate = (
@@ -110,7 +110,7 @@ def tls(tmp_path: Path, hosts: Iterable[str]) -> tuple[ssl.SSLContext, ssl.SSLCo
 
 
 class Resolver(AbstractResolver):
-    """Finds all hosts at one port of the loopback."""
+    """Resolves all hosts to one port of the loopback address."""
 
     def __init__(self, port: int) -> None:
         """Remember the port."""
@@ -123,7 +123,7 @@ class Resolver(AbstractResolver):
         port: int = 0,
         family: socket.AddressFamily = socket.AF_INET,
     ) -> list[ResolveResult]:
-        """Return the one address there is."""
+        """Return the loopback address."""
         return [
             ResolveResult(
                 hostname=host,
@@ -137,7 +137,7 @@ class Resolver(AbstractResolver):
 
     @override
     async def close(self) -> None:
-        """Do nothing: nothing is open."""
+        """Do nothing, as nothing is open."""
 
 
 @asynccontextmanager
@@ -164,10 +164,10 @@ async def answering_at(
 
 
 class Flows:
-    """Goes through flows as a frontend does, and checks all that they show."""
+    """Goes through flows as the frontend does, and checks all they show."""
 
     def __init__(self, hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Keep what flows run in."""
+        """Initialize without any input."""
         self.hass = hass
         self.monkeypatch = monkeypatch
         self._manager = hass.config_entries.flow
@@ -176,7 +176,7 @@ class Flows:
     async def begin(
         self, environment: Mapping[str, str] | None = None
     ) -> ConfigFlowResult:
-        """Start to set an account up, in this environment."""
+        """Start a flow that sets up an account, with these environment variables."""
         for name, value in (environment or {}).items():
             self.monkeypatch.setenv(name, value)
         result = await self._manager.async_init(DOMAIN, context={"source": SOURCE_USER})
@@ -193,7 +193,7 @@ class Flows:
     async def submit(
         self, form: ConfigFlowResult, **user_input: Any
     ) -> ConfigFlowResult:
-        """Fill in a form, and let what comes of it settle."""
+        """Submit a form, and wait until Home Assistant is idle."""
         assert form["type"] is FlowResultType.FORM
         self._typed += user_input.values()
         result = await self._manager.async_configure(form["flow_id"], user_input)
@@ -203,26 +203,26 @@ class Flows:
     async def submit_url(
         self, form: ConfigFlowResult, url: str, **user_input: Any
     ) -> ConfigFlowResult:
-        """Fill in a form with a select of regions, and then the URL."""
+        """Select "url" as the region in a form, and then submit the URL."""
         form = await self.submit(form, base_url="url", **user_input)
         assert form["step_id"] == "url"
         assert not form["errors"]
         return await self.submit(form, url=url)
 
     async def environment(self, environment: Mapping[str, str]) -> ConfigFlowResult:
-        """Return the form for the key in this environment."""
+        """Return the form `environment`, with these environment variables."""
         return await self.choose(await self.begin(environment), "environment")
 
     async def reauth(self, entry: MockConfigEntry) -> ConfigFlowResult:
-        """Return the form for another key of an account."""
+        """Return the form that asks for a new key of an account."""
         return await self._checked(await entry.start_reauth_flow(self.hass))
 
     async def reconfigure(self, entry: MockConfigEntry) -> ConfigFlowResult:
-        """Return the form that changes an account's key or region."""
+        """Return the form that changes the key or region of an account."""
         return await self.choose(await self.change(entry), "api_key")
 
     async def change(self, entry: MockConfigEntry) -> ConfigFlowResult:
-        """Return the menu of what can be changed of an account."""
+        """Return the menu that reconfigures an account."""
         menu = await self._checked(await entry.start_reconfigure_flow(self.hass))
         assert menu["type"] is FlowResultType.MENU
         assert menu["step_id"] == "reconfigure"
@@ -231,22 +231,22 @@ class Flows:
         return menu
 
     async def error(self, form: ConfigFlowResult) -> str:
-        """Return what a form says is wrong."""
+        """Return the error text of a form."""
         assert form["errors"]
         return await self.text(form, f"error.{next(iter(form['errors'].values()))}")
 
     async def description(self, form: ConfigFlowResult) -> str:
-        """Return what a form says of itself."""
+        """Return the description of a form."""
         return await self.text(form, f"step.{form['step_id']}.description")
 
     async def text(self, form: ConfigFlowResult, key: str) -> str:
-        """Return a text of a form, filled in."""
+        """Return a text of a form with its placeholders filled in."""
         texts = await async_get_translations(self.hass, "en", "config", [DOMAIN])
         text = texts[f"component.{DOMAIN}.config.{key}"]
         return text.format_map(form["description_placeholders"] or {})
 
     async def asked(self, entry: ConfigEntry) -> ConfigFlowResult:
-        """Return the form in which another key is asked for, of no other account."""
+        """Return the reauth form that is in progress for this account only."""
         (flow,) = self._manager.async_progress()
         assert flow["context"]["source"] == SOURCE_REAUTH
         assert flow["context"]["entry_id"] == entry.entry_id
@@ -263,18 +263,18 @@ class Flows:
         return await self._checked(form)
 
     def assert_nothing_asked(self) -> None:
-        """Check that nothing waits for the user any more."""
+        """Check that no flow is in progress."""
         assert self._manager.async_progress() == []
         assert ir.async_get(self.hass).issues == {}
 
     def json(self, result: ConfigFlowResult) -> dict[str, Any]:
-        """Return a result as the frontend gets it."""
+        """Return a result as the frontend receives it."""
         view: _BaseFlowManagerView[ConfigEntriesFlowManager, ConfigFlowResult]
         view = _BaseFlowManagerView(self._manager)
         return view._prepare_result_json(result)
 
     async def _checked(self, result: ConfigFlowResult) -> ConfigFlowResult:
-        """Return a result that has a text for all that it shows.
+        """Return a result, after checking that it has texts for all it shows.
 
         It shows no secret, except in a password field one that was typed in.
         """
@@ -306,24 +306,24 @@ class Flows:
         texts = await async_get_translations(self.hass, "en", "config", [domain])
         placeholders = result.get("description_placeholders") or {}
         for key in keys:
-            # Raises where the text or a placeholder of it is missing.
+            # Raises if the text or one of its placeholders is missing.
             texts[f"component.{domain}.config.{key}"].format_map(placeholders)
         return result
 
 
 def fields(form: ConfigFlowResult) -> dict[str, tuple[vol.Marker, Any]]:
-    """Return the fields of a form: what is known of each, and its selector."""
+    """Return the fields of a form, each with its marker and selector."""
     assert form["data_schema"] is not None
     return fields_of(form["data_schema"])
 
 
 def fields_of(schema: vol.Schema) -> dict[str, tuple[vol.Marker, Any]]:
-    """Return the fields of a schema: what is known of each, and its selector."""
+    """Return the fields of a schema, each with its marker and selector."""
     return {str(field): (field, it) for field, it in schema.schema.items()}
 
 
 def texts_of(step: str, shown: Mapping[str, tuple[vol.Marker, Any]]) -> list[str]:
-    """Return the keys of all texts that fields need, and those in their sections."""
+    """Return the keys of all texts that fields need, including sections."""
     keys = []
     for field, (_, it) in shown.items():
         if isinstance(it, section):
@@ -336,7 +336,7 @@ def texts_of(step: str, shown: Mapping[str, tuple[vol.Marker, Any]]) -> list[str
 
 
 def held(form: ConfigFlowResult, field: str) -> Any:
-    """Return what a field of a form holds when it is shown."""
+    """Return the initial value of a field."""
     marker, _ = fields(form)[field]
     assert isinstance(marker, vol.Required | vol.Optional)
     if marker.description:
@@ -345,39 +345,39 @@ def held(form: ConfigFlowResult, field: str) -> Any:
 
 
 def all_held(form: ConfigFlowResult) -> dict[str, Any]:
-    """Return what the fields of a form hold when it is shown."""
+    """Return the initial values of the fields of a form."""
     return {field: held(form, field) for field in fields(form)}
 
 
 def placeholder(form: ConfigFlowResult, name: str) -> str:
-    """Return what stands in the texts of a form under this name."""
+    """Return the value of a placeholder of a form."""
     placeholders = form["description_placeholders"]
     assert placeholders is not None
     return placeholders[name]
 
 
 def assert_aborted(result: ConfigFlowResult, reason: str) -> None:
-    """Check that a flow has ended so."""
+    """Check that a flow was aborted for this reason."""
     assert result["type"] is FlowResultType.ABORT
     assert result["reason"] == reason
 
 
 def created(result: ConfigFlowResult) -> dict[str, Any]:
-    """Return the data of the entry that a flow has created and that works."""
+    """Return the data of the entry that a flow created, after checking that it works."""
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert_works(result["result"])
     return dict(result["data"])
 
 
 def assert_works(entry: ConfigEntry) -> None:
-    """Check that an account is set up and read."""
+    """Check that an account is loaded and its status is ok."""
     assert entry.state is ConfigEntryState.LOADED
-    assert entry.runtime_data.status == "ok"
+    assert state(async_get_hass(), "status", account=entry.entry_id) == "ok"
     assert entry.options == {}
 
 
 def sent_keys(simulator: Simulator) -> list[str]:
-    """Return the keys that the service was sent, and forget them."""
+    """Return the keys that the service received, and clear the log of requests."""
     keys = [
         request.headers["authorization"].removeprefix("Bearer ")
         for request in simulator.requests
@@ -387,7 +387,7 @@ def sent_keys(simulator: Simulator) -> list[str]:
 
 
 def known(hass: HomeAssistant, **data: str) -> MockConfigEntry:
-    """Return an account with this data that is known, but not set up."""
+    """Return an account with this data that is not set up."""
     entry = MockConfigEntry(domain=DOMAIN, title="Model Studio", data=data)
     entry.add_to_hass(hass)
     register(hass, entry)
@@ -399,20 +399,20 @@ def leaks(
     caplog: pytest.LogCaptureFixture,
     secrets: Iterable[str] = SECRETS,
 ) -> list[str]:
-    """Return what shows a secret in the log, a state, an issue or a name."""
-    told = [
+    """Return the log lines, states, issues and names that contain a secret."""
+    texts = [
         caplog.handler.format(record)
         for when in ("setup", "call")
         for record in caplog.get_records(when)
     ]
-    told += [repr(current.as_dict()) for current in hass.states.async_all()]
-    told += [entry.title for entry in hass.config_entries.async_entries()]
-    told += [repr(flow) for flow in hass.config_entries.flow.async_progress()]
-    told += [repr(issue) for issue in ir.async_get(hass).issues.values()]
-    return [line for line in told if any(secret in line for secret in secrets)]
+    texts += [repr(current.as_dict()) for current in hass.states.async_all()]
+    texts += [entry.title for entry in hass.config_entries.async_entries()]
+    texts += [repr(flow) for flow in hass.config_entries.flow.async_progress()]
+    texts += [repr(issue) for issue in ir.async_get(hass).issues.values()]
+    return [line for line in texts if any(secret in line for secret in secrets)]
 
 
 def serve_regions(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> None:
-    """Have the simulator stand for all regions."""
+    """Let the simulator answer for all regions."""
     for region in REGIONS:
         monkeypatch.setitem(hosts.REGIONS, region, simulator.base_url)

@@ -1,4 +1,4 @@
-"""Alerts from the service's answers to what automations and events say of them."""
+"""Alerts: from the service's answers to events and automations."""
 
 from typing import Any
 
@@ -31,6 +31,7 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import entity_registry as er
 
 from .common import (
+    API_KEY,
     CAUSES,
     FAILURES,
     KINDS,
@@ -38,37 +39,34 @@ from .common import (
     LONG,
     NOTHING,
     STORED,
-    arm,
-    ids,
-    last_event,
-    model_levels,
-    reload,
-    report,
-    said,
-    spend_levels,
-)
-from .conftest import (
-    API_KEY,
     Poll,
+    alert_ids,
     answer,
+    arm,
     attributes,
     check_platform,
+    last_event,
+    model_levels,
     open_options,
+    reload,
+    report,
     setup,
+    spend_levels,
     state,
+    triggered,
 )
 from .simulator import Simulator
 
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
@@ -77,7 +75,7 @@ async def simulator(simulator: Simulator) -> Simulator:
 async def test_event_entity(
     hass: HomeAssistant, simulator: Simulator, poll: Poll, snapshot: SnapshotAssertion
 ) -> None:
-    """It stands for the account, names its types, and shows the last alert."""
+    """The event entity lists the types of alerts and shows the last one."""
     assert state(hass, "alerts") == STATE_UNKNOWN
     shown = attributes(hass, "alerts")
     assert shown["event_types"] == [kind.value for kind in AlertKind] == list(KINDS)
@@ -95,23 +93,23 @@ async def test_each_kind(
     poll: Poll,
     kind: str,
 ) -> None:
-    """An event and a trigger say the same, once; a failure after two polls only."""
+    """Event and trigger have the same data, once; a failure alerts after two polls."""
     options, cause, expected = CAUSES[kind]
     failure = kind in FAILURES
     if failure:
         request.node.add_marker(pytest.mark.logs("Error fetching"))
     hass.config_entries.async_update_entry(account, options=options)
     await reload(hass, account)
-    told = await arm(hass)
+    events = await arm(hass)
     fired = async_capture_events(hass, EVENT_STATE_CHANGED)
     cause(simulator)
     await poll(LONG)
     if failure:
         assert last_event(hass) == (None, {})
-        assert told == []
+        assert events == []
         await poll(LONG)
     assert last_event(hass) == (kind, expected[-1])
-    triggers = [event.data["trigger"] for event in told]
+    triggers = [event.data["trigger"] for event in events]
     for trigger in triggers:
         assert trigger["platform"] == f"{DOMAIN}.{KINDS[kind]}"
         assert trigger["account"] == "Model Studio"
@@ -121,7 +119,7 @@ async def test_each_kind(
     fired.clear()
     for _ in range(3):
         await poll(LONG)
-    assert len(told) == len(expected)
+    assert len(events) == len(expected)
     assert not [
         event
         for event in fired
@@ -132,11 +130,11 @@ async def test_each_kind(
 async def test_several_in_one_poll(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Each is an event of its own."""
+    """Each alert is a separate event."""
     hass.config_entries.async_update_entry(account, options={CONF_LOW_BALANCE: 50})
     await reload(hass, account)
-    told = await arm(hass)
-    events = async_capture_events(hass, EVENT_STATE_CHANGED)
+    events = await arm(hass)
+    changes = async_capture_events(hass, EVENT_STATE_CHANGED)
     simulator.body["data"]["models"][1]["used"] = 2000
     report(simulator, monthly_spend=510, available=10, used=850)
     await poll()
@@ -151,7 +149,7 @@ async def test_several_in_one_poll(
     ]
     states = [
         event.data["new_state"]
-        for event in events
+        for event in changes
         if event.data["entity_id"] == "event.model_studio_alerts"
     ]
     assert [
@@ -165,9 +163,9 @@ async def test_several_in_one_poll(
             trigger["level"],
             trigger["model"],
         )
-        for trigger in (event.data["trigger"] for event in told)
+        for trigger in (event.data["trigger"] for event in events)
     ] == [(KINDS[kind], level, model) for kind, level, model in expected]
-    assert len(set(ids(told))) == len(expected)
+    assert len(set(alert_ids(events))) == len(expected)
 
 
 async def test_levels_once_in_a_period(
@@ -177,8 +175,8 @@ async def test_levels_once_in_a_period(
     freezer: FrozenDateTimeFactory,
     poll: Poll,
 ) -> None:
-    """Each is alerted by itself, in ascending order; a new period arms all of them."""
-    told = await arm(hass)
+    """Each level alerts once, in ascending order; a new period re-arms all levels."""
+    events = await arm(hass)
     for spend, expected in (
         (450, [50, 80]),
         (200, []),
@@ -188,7 +186,7 @@ async def test_levels_once_in_a_period(
     ):
         report(simulator, monthly_spend=spend)
         await poll()
-        assert said(told) == spend_levels(*expected)
+        assert triggered(events) == spend_levels(*expected)
     freezer.move_to("2026-08-31 16:00:00+00:00")
     report(
         simulator,
@@ -197,46 +195,48 @@ async def test_levels_once_in_a_period(
         billing_period={"start": "2026-09-01", "end": "2026-09-30"},
     )
     await poll()
-    assert told[0].data["trigger"]["period"] == "2026-09-01"
-    assert said(told) == spend_levels(50)
+    assert events[0].data["trigger"]["period"] == "2026-09-01"
+    assert triggered(events) == spend_levels(50)
 
 
 async def test_model_levels_arm_again(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A level is told again once the use has been ten points below, also over a reload."""
-    told = await arm(hass)
+    """A level re-arms once the usage is ten points below it, also across a reload."""
+    events = await arm(hass)
     for used, expected in ((800, [80]), (701, []), (800, []), (700, []), (800, [80])):
         report(simulator, used=used)
         await poll()
         await reload(hass, account)
-        assert said(told) == [("model_level_reached", level) for level in expected]
+        assert triggered(events) == [
+            ("model_level_reached", level) for level in expected
+        ]
 
 
 async def test_models_that_were_not_chosen(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """They have no device, and alert nobody."""
+    """Models that are not selected have no device and no alerts."""
     hass.config_entries.async_update_entry(
         account, options={CONF_MODELS: ["qwen-plus"]}
     )
     await reload(hass, account)
-    told = await arm(hass)
+    events = await arm(hass)
     report(simulator, used=900)
     await poll()
-    assert told == []
+    assert events == []
     simulator.body["data"]["models"][1]["used"] = 2000
     await poll()
-    assert [event.data["trigger"]["model"] for event in told] == ["qwen-plus"] * 2
+    assert [event.data["trigger"]["model"] for event in events] == ["qwen-plus"] * 2
 
 
 async def test_balance_arms_again(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A balance has to rise to 10 % above the threshold first, also over a reload."""
+    """The alert re-arms at 10 % above the threshold, also across a reload."""
     hass.config_entries.async_update_entry(account, options={CONF_LOW_BALANCE: "50.5"})
     await reload(hass, account)
-    told = await arm(hass)
+    events = await arm(hass)
     for balance, times in (
         (50.51, 0),
         (50.5, 1),
@@ -248,15 +248,15 @@ async def test_balance_arms_again(
         report(simulator, available=balance)
         await poll()
         await reload(hass, account)
-        assert said(told) == [("balance_low", None)] * times
+        assert triggered(events) == [("balance_low", None)] * times
 
 
 async def test_works_with_every_entity_disabled(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Triggers do not hang on entities."""
+    """Triggers do not depend on entities."""
     hass.config_entries.async_update_entry(entry, pref_disable_new_entities=True)
-    told = await arm(hass)
+    events = await arm(hass)
     await setup(hass, entry)
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
     assert len(entities) > 20
@@ -264,9 +264,9 @@ async def test_works_with_every_entity_disabled(
     assert hass.states.async_all(("event", "sensor", "binary_sensor")) == []
     report(simulator, monthly_spend=400, used=850)
     await poll()
-    assert said(told) == spend_levels(50, 80) + model_levels(80)
+    assert triggered(events) == spend_levels(50, 80) + model_levels(80)
     await reload(hass, entry)
-    assert told == []
+    assert events == []
 
 
 async def test_second_account(
@@ -276,7 +276,7 @@ async def test_second_account(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """Each has its own alerts, event entity and store; ids are never the same."""
+    """Each account has its own alerts, event entity, file and alert IDs."""
     async with Simulator() as elsewhere:
         elsewhere.body = answer("account")
         report(elsewhere, monthly_spend=100, used=100)
@@ -288,10 +288,12 @@ async def test_second_account(
         )
         other.add_to_hass(hass)
         await setup(hass, other)
-        told = await arm(hass)
+        events = await arm(hass)
         report(elsewhere, monthly_spend=400)
         await poll()
-        assert [event.data["trigger"]["account"] for event in told] == ["Elsewhere"] * 2
+        assert [event.data["trigger"]["account"] for event in events] == [
+            "Elsewhere"
+        ] * 2
         assert last_event(hass) == (None, {})
         shown = hass.states.get("event.elsewhere_alerts")
         assert shown is not None
@@ -299,15 +301,15 @@ async def test_second_account(
 
         report(simulator, monthly_spend=400)
         await poll()
-        assert [event.data["trigger"]["account"] for event in told] == [
+        assert [event.data["trigger"]["account"] for event in events] == [
             "Elsewhere",
             "Elsewhere",
             "Model Studio",
             "Model Studio",
         ]
         assert last_event(hass) == ("spend_level", LEVEL_80)
-        assert len(set(ids(told))) == 4
-        told.clear()
+        assert len(set(alert_ids(events))) == 4
+        events.clear()
 
         assert await hass.config_entries.async_remove("other")
         await hass.async_block_till_done(wait_background_tasks=True)
@@ -315,18 +317,20 @@ async def test_second_account(
         report(simulator, monthly_spend=500)
         report(elsewhere, monthly_spend=500)
         await poll()
-        assert [event.data["trigger"]["account"] for event in told] == ["Model Studio"]
+        assert [event.data["trigger"]["account"] for event in events] == [
+            "Model Studio"
+        ]
         assert STORED in kept
 
 
 async def test_options_changed(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A level added or a budget changed tells only what is newly crossed."""
-    told = await arm(hass)
+    """A new level or budget alerts only what is newly crossed."""
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
     await poll()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
 
     async def choose(**options: Any) -> list[tuple[Any, ...]]:
         form = await open_options(hass, account, "alerts")
@@ -341,12 +345,12 @@ async def test_options_changed(
         )
         assert result["type"] is FlowResultType.CREATE_ENTRY
         await hass.async_block_till_done(wait_background_tasks=True)
-        return said(told)
+        return triggered(events)
 
     assert await choose(spend_levels=["50", "75", "80", "100"]) == []
     assert await choose(monthly_budget=450) == []
     assert await choose(monthly_budget=390) == spend_levels(100)
-    # With a budget under which a level is not reached, the level is armed again.
+    # A budget that is too large for a level re-arms the level.
     assert await choose(monthly_budget=450) == []
     assert await choose(monthly_budget=390) == spend_levels(100)
     assert await choose(low_balance=200) == [("balance_low", None)]
@@ -354,16 +358,16 @@ async def test_options_changed(
     assert await choose(spend_levels=[]) == []
     report(simulator, monthly_spend=4000)
     await poll()
-    assert told == []
+    assert events == []
 
 
 async def test_renamed_account(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The name is the one that the account has now."""
-    told = await arm(hass)
+    """Alerts contain the current name of the account."""
+    events = await arm(hass)
     hass.config_entries.async_update_entry(account, title="Work")
     await hass.async_block_till_done()
     report(simulator, monthly_spend=400)
     await poll()
-    assert [event.data["trigger"]["account"] for event in told] == ["Work"] * 2
+    assert [event.data["trigger"]["account"] for event in events] == ["Work"] * 2

@@ -11,30 +11,41 @@ from custom_components.alibaba_cloud.const import (
     CONF_MODELS,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.sources import Source
-from homeassistant.const import STATE_UNAVAILABLE
-from homeassistant.core import HomeAssistant
+from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNAVAILABLE
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 
-from .common import LONG, NOTHING, arm, levels_kept, reload, report, said, spend_levels
-from .conftest import Poll, setup, state
+from .common import (
+    LONG,
+    NOTHING,
+    Poll,
+    arm,
+    entity_id,
+    levels_kept,
+    reload,
+    report,
+    setup,
+    spend_levels,
+    state,
+    triggered,
+)
 from .simulator import Fault, Simulator
 
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
 
 def bill(simulator: Simulator, amount: float) -> None:
-    """Bill more today, in CNY."""
+    """Increase today's bill by this amount in CNY."""
     simulator.account.adjust(simulator.account.today, "qwen-max", amount)
 
 
@@ -45,10 +56,10 @@ async def test_spend_of_the_bill(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """It counts where the API key reads none, and is kept before its poll ends."""
-    told = await arm(hass)
+    """The bill alerts if the API key reads no spend; the alert is stored in its poll."""
+    events = await arm(hass)
     await setup(hass, with_access_key)
-    trigger = told[-1].data["trigger"]
+    trigger = events[-1].data["trigger"]
     assert {key: trigger[key] for key in NOTHING} == {
         **NOTHING,
         "level": 80,
@@ -58,16 +69,24 @@ async def test_spend_of_the_bill(
         "usage_pct": 88.653,
         "period": "2026-08-01",
     }
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     await reload(hass, with_access_key)
     await poll(LONG)
-    assert told == []
+    assert events == []
 
+    levels_seen: list[list[str]] = []
+
+    @callback
+    def event_sent(event: Event[EventStateChangedData]) -> None:
+        if event.data["entity_id"] == entity_id(hass, "alerts"):
+            levels_seen.append(levels_kept(kept))
+
+    hass.bus.async_listen(EVENT_STATE_CHANGED, event_sent)
     bill(simulator, 200)
-    await with_access_key.runtime_data.sources[Source.SPEND].async_refresh()
+    await poll(15 * 60 + 1)
+    assert levels_seen == [["50", "80"]]
     assert levels_kept(kept) == ["50", "80", "100"]
-    await hass.async_block_till_done()
-    assert said(told) == spend_levels(100)
+    assert triggered(events) == spend_levels(100)
 
 
 @pytest.mark.logs("Error fetching")
@@ -77,15 +96,15 @@ async def test_revoked_api_key_beside_a_bill(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """What the AccessKey reads is alerted all the same, also from the start."""
-    told = await arm(hass)
+    """Figures of the AccessKey alert even if the API key is rejected from the start."""
+    events = await arm(hass)
     simulator.api_keys = set()
     await setup(hass, with_access_key)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     bill(simulator, 200)
     await poll(LONG)
-    # Two polls, in either order.
-    assert sorted(said(told)) == [
+    # Two polls, in any order.
+    assert sorted(triggered(events)) == [
         ("api_key_rejected", None),
         ("spend_level_reached", 100),
     ]
@@ -98,12 +117,12 @@ async def test_throttled_api_key_beside_a_bill(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """A throttled start keeps back figures of an earlier run, not those of the bill."""
-    told = await arm(hass)
+    """After a throttled start, restored figures do not alert, but the bill does."""
+    events = await arm(hass)
     simulator.fail(Fault.THROTTLED)
     await setup(hass, with_access_key)
     assert state(hass, "monthly_spend") == "886.53"
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
 
 
 @pytest.mark.logs("Error fetching")
@@ -113,19 +132,19 @@ async def test_sources_do_not_count_as_polls(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """What they read between two polls of the account does not make its failure last."""
-    told = await arm(hass)
+    """Polls of the sources do not count as polls of the account."""
+    events = await arm(hass)
     await setup(hass, with_access_key)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     simulator.api_keys = set()
     await poll()
     asked = len(simulator.signed_requests)
     for _ in range(4):
         await poll(61)
     assert len(simulator.signed_requests) > asked
-    assert told == []
+    assert events == []
     await poll(61)
-    assert said(told) == [("api_key_rejected", None)]
+    assert triggered(events) == [("api_key_rejected", None)]
 
 
 @pytest.mark.logs(*["Error fetching"] * 4)
@@ -135,10 +154,10 @@ async def test_failing_sources(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """They are not the account's failures, and when they are back it is no news."""
-    told = await arm(hass)
+    """Failing sources and their recovery do not alert as account failures."""
+    events = await arm(hass)
     await setup(hass, with_access_key)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     for service in ("billing", "balance", "prometheus"):
         simulator.fail(Fault.THROTTLED, at=service)
     for _ in range(3):
@@ -147,7 +166,7 @@ async def test_failing_sources(
     simulator.recover()
     await poll(LONG)
     assert state(hass, "monthly_spend") != STATE_UNAVAILABLE
-    assert told == []
+    assert events == []
 
 
 async def test_balance_and_models_of_an_access_key(
@@ -156,7 +175,7 @@ async def test_balance_and_models_of_an_access_key(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """The balance is that of the console, a model's use that of the last minute."""
+    """The balance of the console and a model's live load alert."""
     hass.config_entries.async_update_entry(
         with_access_key,
         options={
@@ -165,16 +184,16 @@ async def test_balance_and_models_of_an_access_key(
             CONF_MODEL_LEVELS: [0.001],
         },
     )
-    told = await arm(hass)
+    events = await arm(hass)
     await setup(hass, with_access_key)
     by_kind = {
-        event.data["trigger"]["platform"]: event.data["trigger"] for event in told
+        event.data["trigger"]["platform"]: event.data["trigger"] for event in events
     }
-    assert len(told) == len(by_kind) == 2
+    assert len(events) == len(by_kind) == 2
     balance = by_kind[f"{DOMAIN}.balance_low"]
     assert (balance["balance"], balance["currency"]) == (2353.47, "CNY")
     model = by_kind[f"{DOMAIN}.model_level_reached"]
     assert model["model"] == "qwen-max"
     assert str(model["usage_pct"]) == state(hass, "load_pct", "qwen-max")
-    # Those that are not followed are nobody's business.
+    # Models that are not followed do not alert.
     assert "qwen-plus" not in {trigger["model"] for trigger in by_kind.values()}

@@ -1,4 +1,4 @@
-"""Alerts of failures, and what failures do to other alerts."""
+"""Alerts of failures, and the effect of failures on other alerts."""
 
 from copy import deepcopy
 from typing import Any
@@ -17,31 +17,33 @@ from .common import (
     LONG,
     NOTHING,
     STORED,
+    Poll,
+    alert_ids,
     arm,
-    ids,
     last_event,
     model_levels,
     reload,
     report,
     restart,
-    said,
+    setup,
     spend_levels,
     start,
+    state,
+    triggered,
     unload,
 )
-from .conftest import Poll, setup, state
 from .simulator import Fault, Simulator
 
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
@@ -55,66 +57,66 @@ async def test_recovered(
     poll: Poll,
     kind: str,
 ) -> None:
-    """What has been alerted is told once it has passed, at once; a hiccup never is."""
-    told = await arm(hass)
+    """The end of an alerted failure alerts at once; a single failed poll never does."""
+    events = await arm(hass)
     CAUSES[kind][1](simulator)
     await poll(LONG)
     await poll(LONG)
-    assert said(told) == [(kind, None)]
+    assert triggered(events) == [(kind, None)]
     simulator.recover()
     await poll(LONG)
     assert last_event(hass) == ("recovered", {**NOTHING, "failure": kind})
-    assert said(told) == [("recovered", kind)]
+    assert triggered(events) == [("recovered", kind)]
     await poll(LONG)
-    assert told == []
+    assert events == []
 
 
 @pytest.mark.logs("Error fetching")
 async def test_recovered_while_home_assistant_was_down(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """That is told after the start; a failure that lasted over it is not again."""
-    told = await arm(hass)
+    """A recovery during downtime alerts after the start; an ongoing failure does not."""
+    events = await arm(hass)
     simulator.fail(Fault.UNAUTHORIZED)
     await poll(LONG)
     await poll(LONG)
-    assert said(told) == [("api_key_rejected", None)]
+    assert triggered(events) == [("api_key_rejected", None)]
     await unload(hass, account)
     simulator.recover()
     hass.set_state(CoreState.not_running)
     await setup(hass, account)
-    assert told == []
+    assert events == []
     await start(hass)
-    assert said(told) == [("recovered", "api_key_rejected")]
+    assert triggered(events) == [("recovered", "api_key_rejected")]
 
 
 @pytest.mark.logs(*["Error fetching"] * 3)
 async def test_failure_that_outlasts_restarts(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    told = await arm(hass)
+    events = await arm(hass)
     simulator.fail(Fault.UNAUTHORIZED)
     await poll(LONG)
-    assert told == []
+    assert events == []
     await restart(hass, account)
-    assert said(told) == [("api_key_rejected", None)]
+    assert triggered(events) == [("api_key_rejected", None)]
     await restart(hass, account)
     await poll(LONG)
-    assert told == []
+    assert events == []
 
 
 @pytest.mark.logs("Error fetching", "Error fetching")
 async def test_hiccups(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """One failed poll between good ones is nobody's business, however often."""
-    told = await arm(hass)
+    """A single failed poll does not alert, however often it happens."""
+    events = await arm(hass)
     for _ in range(2):
         simulator.fail(Fault.SERVER_ERROR)
         await poll(LONG)
         simulator.recover()
         await poll(LONG)
-    assert told == []
+    assert events == []
     assert last_event(hass) == (None, {})
 
 
@@ -122,19 +124,19 @@ async def test_hiccups(
 async def test_one_failure_becomes_another(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The other one is told when it lasts as well, and each has passed in the end."""
-    told = await arm(hass)
+    """The second failure alerts if it lasts, and both recover."""
+    events = await arm(hass)
     simulator.fail(Fault.SERVER_ERROR)
     await poll(LONG)
     await poll(LONG)
     simulator.fail(Fault.UNAUTHORIZED)
     await poll(LONG)
-    assert said(told) == [("account_unavailable", None)]
+    assert triggered(events) == [("account_unavailable", None)]
     await poll(LONG)
-    assert said(told) == [("api_key_rejected", None)]
+    assert triggered(events) == [("api_key_rejected", None)]
     simulator.recover()
     await poll(LONG)
-    assert said(told) == [
+    assert triggered(events) == [
         ("recovered", "account_unavailable"),
         ("recovered", "api_key_rejected"),
     ]
@@ -148,16 +150,16 @@ async def test_first_failure_is_kept_too(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """The second in a row counts, also if the process died between the two."""
-    told = await arm(hass)
+    """Two failed polls in a row alert even if Home Assistant restarts in between."""
+    events = await arm(hass)
     simulator.fail(Fault.SERVER_ERROR)
     await poll()
     as_killed = deepcopy(kept[STORED])
     await unload(hass, account)
     kept[STORED] = as_killed
-    assert told == []
+    assert events == []
     await setup(hass, account)
-    assert said(told) == [("account_unavailable", None)]
+    assert triggered(events) == [("account_unavailable", None)]
 
 
 @pytest.mark.logs(*["Error fetching"] * 3)
@@ -168,8 +170,8 @@ async def test_failure_dies_between_sending_and_keeping(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """A failure, too, has the same id when it is repeated, and another the next time."""
-    told = await arm(hass)
+    """A repeated alert of a failure has the same ID; the next failure has another."""
+    events = await arm(hass)
     simulator.fail(Fault.THROTTLED)
     await poll(LONG)
     before = deepcopy(kept[STORED])
@@ -177,17 +179,17 @@ async def test_failure_dies_between_sending_and_keeping(
     await unload(hass, account)
     kept[STORED] = before
     await setup(hass, account)
-    first, again = ids(told)
+    first, again = alert_ids(events)
     assert first == again
-    assert said(told) == [("rate_limited", None)] * 2
+    assert triggered(events) == [("rate_limited", None)] * 2
 
     simulator.recover()
     await poll(LONG)
     simulator.fail(Fault.THROTTLED)
     await poll(LONG)
     await poll(LONG)
-    assert first not in ids(told)
-    assert said(told) == [("recovered", "rate_limited"), ("rate_limited", None)]
+    assert first not in alert_ids(events)
+    assert triggered(events) == [("recovered", "rate_limited"), ("rate_limited", None)]
 
 
 @pytest.mark.logs("Error fetching")
@@ -198,23 +200,23 @@ async def test_restored_figures_trigger_nothing(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """Throttled at a start, the figures of the last run are shown, and no news."""
+    """Figures restored after a throttled start do not alert."""
     report(simulator, monthly_spend=400, used=850)
     await poll()
     await unload(hass, account)
-    # As if nothing had been judged before.
+    # As if no alert was evaluated before.
     del kept[STORED]["data"]["alerts"]
     simulator.fail(Fault.THROTTLED)
-    told = await arm(hass)
+    events = await arm(hass)
     await setup(hass, account)
     assert state(hass, "monthly_spend") == "400"
     assert state(hass, "usage_pct", "qwen-max") == "85.0"
-    assert told == []
+    assert events == []
     await poll(LONG)
-    assert said(told) == [("rate_limited", None)]
+    assert triggered(events) == [("rate_limited", None)]
     simulator.recover()
     await poll(LONG)
-    assert said(told) == [
+    assert triggered(events) == [
         *spend_levels(50, 80),
         *model_levels(80),
         ("recovered", "rate_limited"),
@@ -225,31 +227,31 @@ async def test_restored_figures_trigger_nothing(
 async def test_throttled_figures_repeat_nothing(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Figures that are kept while the service throttles are no news either."""
-    told = await arm(hass)
+    """Figures kept while the service throttles do not alert."""
+    events = await arm(hass)
     report(simulator, monthly_spend=400, used=850)
     await poll()
-    said(told)
+    triggered(events)
     simulator.fail(Fault.THROTTLED)
     await poll(LONG)
     await poll(LONG)
     assert state(hass, "monthly_spend") == "400"
     simulator.recover()
     await poll(LONG)
-    assert said(told) == [("rate_limited", None), ("recovered", "rate_limited")]
+    assert triggered(events) == [("rate_limited", None), ("recovered", "rate_limited")]
 
 
 async def test_unknown_triggers_nothing(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Nor does it arm anything: when the figures are back they are no news."""
+    """Unknown figures neither alert nor re-arm anything."""
     hass.config_entries.async_update_entry(account, options={CONF_LOW_BALANCE: 50})
     await reload(hass, account)
-    told = await arm(hass)
+    events = await arm(hass)
     report(simulator, monthly_spend=400, used=850, available=40)
     await poll()
     known = deepcopy(simulator.body)
-    assert len(said(told)) == 4
+    assert len(triggered(events)) == 4
     unknown: list[dict[str, Any]] = [
         {"monthly_spend": None},
         {"spend_limit": None},
@@ -264,37 +266,37 @@ async def test_unknown_triggers_nothing(
         await reload(hass, account)
         simulator.body = deepcopy(known)
         await poll()
-        assert told == [], figures
+        assert events == [], figures
 
 
 async def test_unknown_from_the_start(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    told = await arm(hass)
+    events = await arm(hass)
     known = deepcopy(simulator.body)
     simulator.body["data"] = {"models": [], "spend_limit": 500}
     await setup(hass, entry)
     await poll()
-    assert told == []
+    assert events == []
     simulator.body = known
     report(simulator, monthly_spend=400)
     await poll()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
 
 
 @pytest.mark.logs("Error fetching")
 async def test_reauth(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A new key neither repeats nor loses anything, and is what has recovered."""
-    told = await arm(hass)
+    """A new key neither repeats nor loses an alert, and ends the failure."""
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
     await poll()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     simulator.api_keys = {"sk-another"}
     await poll()
     await poll(LONG)
-    assert said(told) == [("api_key_rejected", None)]
+    assert triggered(events) == [("api_key_rejected", None)]
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["context"]["source"] == SOURCE_REAUTH
     report(simulator, monthly_spend=500)
@@ -303,9 +305,9 @@ async def test_reauth(
     )
     assert result["reason"] == "reauth_successful"
     await hass.async_block_till_done(wait_background_tasks=True)
-    assert said(told) == [
+    assert triggered(events) == [
         ("spend_level_reached", 100),
         ("recovered", "api_key_rejected"),
     ]
     await poll(LONG)
-    assert told == []
+    assert events == []

@@ -1,4 +1,4 @@
-"""The forecast, its alert, and the days that it is made of."""
+"""The forecast, its alert, and the days that it is based on."""
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -27,32 +27,39 @@ from homeassistant.util import dt as dt_util
 
 from .common import (
     NOTHING,
+    NOW,
     STORED,
+    Poll,
+    answer,
     arm,
+    attributes,
+    entity_id,
+    get_usage,
     last_event,
     noon,
     reload,
     report,
     restart,
-    said,
+    setup,
     spend_alike,
     spend_levels,
+    state,
+    triggered,
     unload,
 )
-from .conftest import NOW, Poll, answer, attributes, entity_id, setup, state
 from .simulator import Fault, Simulator
 from .simulator.billing import total_on
 
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
@@ -65,12 +72,12 @@ async def test_forecast_by_own_observation(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """After three days that are over there is one, which is alerted once in a period."""
+    """The forecast exists after three complete days, and alerts once per period."""
     freezer.move_to(noon(10))
     hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 260})
     report(simulator, daily_spend=5, monthly_spend=95)
     await setup(hass, entry)
-    told = await arm(hass)
+    events = await arm(hass)
     await spend_alike(simulator, freezer, poll, [10, 11, 12])
     for key in (
         "projected_monthly_spend",
@@ -79,12 +86,12 @@ async def test_forecast_by_own_observation(
     ):
         assert state(hass, key) == STATE_UNKNOWN
     assert attributes(hass, "projected_monthly_spend")["low"] is None
-    assert told == []
+    assert events == []
 
     await spend_alike(simulator, freezer, poll, [13])
-    # 125 by noon, a half day and 18 whole ones to go at 10 a day.
+    # 125 by noon, and 18.5 days left at 10 per day.
     assert state(hass, "projected_monthly_spend") == "310.00"
-    (event,) = told
+    (event,) = events
     trigger = event.data["trigger"]
     assert {key: trigger[key] for key in NOTHING} == {
         **NOTHING,
@@ -94,14 +101,14 @@ async def test_forecast_by_own_observation(
         "currency": "USD",
         "period": "2026-08-01",
     }
-    assert said(told) == [("forecast_over_budget", None)]
+    assert triggered(events) == [("forecast_over_budget", None)]
     assert last_event(hass)[0] == "forecast_over_budget"
 
     await restart(hass, entry)
     assert state(hass, "projected_monthly_spend") == "310.00"
     await spend_alike(simulator, freezer, poll, [14])
-    assert said(told) == spend_levels(50)
-    # 135 by noon of the 14th, 17.5 days to go. A drift of 5 % a day makes the interval:
+    assert triggered(events) == spend_levels(50)
+    # 135 by noon of the 14th, and 17.5 days left. A drift of 5 % per day gives:
     # 1.2816 * 0.05 * 175 * sqrt(17.5 / 3) = 27.08.
     assert state(hass, "projected_monthly_spend") == "310.00"
     shown = attributes(hass, "projected_monthly_spend")
@@ -109,9 +116,9 @@ async def test_forecast_by_own_observation(
     assert shown["unit_of_measurement"] == "USD"
     assert state(hass, "budget_usage_pct") == "51.9231"
     assert state(hass, "remaining_budget") == "125"
-    # 5 until midnight, and 12 whole days.
+    # 5 until midnight, and then 12 days.
     assert state(hass, "budget_exhausted_on") == "2026-08-26"
-    # Of 100.25 the half day takes 5: 9.525 days from midnight, 12:36 of the 24th.
+    # 100.25 less 5 for the half day lasts 9.525 days from midnight: 12:36 on the 24th.
     assert state(hass, "balance_lasts_until") == "2026-08-24"
 
 
@@ -122,7 +129,7 @@ async def test_forecast_goes_with_the_day(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """Also where the service says the same as yesterday, as nothing more is spent."""
+    """The forecast changes every day, even if the spend does not."""
     freezer.move_to(noon(10))
     hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 260})
     report(simulator, daily_spend=5, monthly_spend=95)
@@ -135,7 +142,8 @@ async def test_forecast_goes_with_the_day(
         freezer.move_to(noon(day))
         await poll()
         now = state(hass, "projected_monthly_spend")
-        assert now == str(entry.runtime_data.account.outlook.projected.amount)
+        figure = (await get_usage(hass))["account"]["projected_monthly_spend"]
+        assert float(now or 0) == figure["value"]
     assert now != projected
     assert state(hass, "budget_exhausted_on") == STATE_UNKNOWN
 
@@ -147,12 +155,12 @@ async def test_forecast_of_a_month_that_is_over(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """A service that is late to begin the next one makes no budget exceeded."""
+    """A service that starts the next month late does not exceed the budget."""
     freezer.move_to(noon(28))
     hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 312})
     report(simulator, daily_spend=5, monthly_spend=275)
     await setup(hass, entry)
-    told = await arm(hass)
+    events = await arm(hass)
     await spend_alike(simulator, freezer, poll, [28, 29, 30, 31])
     freezer.move_to("2026-08-31 23:58:00+08:00")
     report(simulator, daily_spend=10, monthly_spend=310)
@@ -171,7 +179,7 @@ async def test_forecast_of_a_month_that_is_over(
     freezer.move_to("2026-09-01 00:14:00+08:00")
     await poll()
     assert state(hass, "projected_monthly_spend") == "300.00"
-    assert said(told) == []
+    assert triggered(events) == []
 
 
 async def test_forecast_alert_switched_off(
@@ -181,17 +189,17 @@ async def test_forecast_alert_switched_off(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """There is a forecast then, and no alert of it."""
+    """Without the option, the forecast exists but does not alert."""
     freezer.move_to(noon(10))
     hass.config_entries.async_update_entry(
         entry, options={CONF_MONTHLY_BUDGET: 300, CONF_FORECAST_ALERT: False}
     )
     report(simulator, daily_spend=5, monthly_spend=95)
     await setup(hass, entry)
-    told = await arm(hass)
+    events = await arm(hass)
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
     assert state(hass, "projected_monthly_spend") == "310.00"
-    assert told == []
+    assert events == []
 
 
 async def test_days_are_kept_over_restarts(
@@ -202,7 +210,7 @@ async def test_days_are_kept_over_restarts(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """Days that were seen in different runs count alike."""
+    """Days observed in several runs count."""
     freezer.move_to(noon(10))
     report(simulator, daily_spend=5, monthly_spend=95)
     await setup(hass, entry)
@@ -222,11 +230,11 @@ async def test_forecast_of_the_bill(
     poll: Poll,
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """Its days count at once, and also after a restart that reads them no more."""
+    """The days of the bill count at once, also after a restart that can't read it."""
     hass.config_entries.async_update_entry(
         with_access_key, options={CONF_MONTHLY_BUDGET: 1000}
     )
-    told = await arm(hass)
+    events = await arm(hass)
     await setup(hass, with_access_key)
     days = [date(2026, 8, day) for day in range(1, 15)]
     expected = forecast_period(
@@ -241,7 +249,7 @@ async def test_forecast_of_the_bill(
     shown = attributes(hass, "projected_monthly_spend")
     assert (shown["low"], shown["high"]) == (float(expected.low), float(expected.high))
     assert shown["unit_of_measurement"] == "CNY"
-    assert said(told) == [*spend_levels(50, 80), ("forecast_over_budget", None)]
+    assert triggered(events) == [*spend_levels(50, 80), ("forecast_over_budget", None)]
 
 
 async def test_days_of_the_bill_are_kept_over_restarts(
@@ -250,7 +258,7 @@ async def test_days_of_the_bill_are_kept_over_restarts(
     simulator: Simulator,
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """Those of last month, too, which are not read again, make a forecast.
+    """Billed days of last month, which are not read again, count for the forecast.
 
     The bill of its last day may not have been all of it.
     """
@@ -278,7 +286,7 @@ async def test_bill_beside_spend_of_the_api_key(
     currency: str,
     counts: bool,
 ) -> None:
-    """The days of a bill are those of the spend if it is in the same currency."""
+    """Billed days count for the forecast if they have the currency of the spend."""
     simulator.account.answer = "account"
     simulator.account.currency = currency
     await setup(hass, with_access_key)
@@ -295,7 +303,7 @@ async def test_bill_in_another_currency_while_the_api_key_fails(
     poll: Poll,
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """Days that were seen in the account's own outlast a start in an outage."""
+    """Days in the account's own currency survive a start during an outage."""
     simulator.account.answer = "account"
     simulator.body = answer("account")
     freezer.move_to(noon(10))
@@ -317,7 +325,7 @@ async def test_days_of_the_past(
     simulator: Simulator,
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """With a recorder the bills of the past are read, which makes a forecast at once."""
+    """With a recorder, past bills are read, so the forecast exists at once."""
     freezer.move_to("2026-08-02 20:00:00+08:00")
     await setup(hass, with_access_key)
     days = [date(2026, 8, 1) - timedelta(days=age) for age in range(56)]
@@ -362,7 +370,7 @@ async def test_forecast_changes_with_the_hour(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """Within it, only with what is spent: another model's use changes nothing."""
+    """Within an hour, only spend changes the forecast; usage of a model does not."""
     freezer.move_to(noon(10))
     report(simulator, daily_spend=5, monthly_spend=95)
     await setup(hass, entry)

@@ -23,33 +23,37 @@ from .common import (
     LEVEL_80,
     LONG,
     STORED,
+    Poll,
+    alert_ids,
     arm,
     at_level,
-    ids,
+    entity_id,
     last_event,
     levels_kept,
     model_levels,
+    refresh,
     reload,
     report,
     restart,
-    said,
+    setup,
     spend_levels,
     start,
+    state,
+    triggered,
     unload,
 )
-from .conftest import Poll, entity_id, setup, state
 from .simulator import Simulator
 
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
@@ -57,7 +61,7 @@ async def simulator(simulator: Simulator) -> Simulator:
 async def test_restored_over_a_restart(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The last event is shown with all it said, at the time it was."""
+    """The last event is restored with its attributes and time."""
     report(simulator, monthly_spend=400)
     await poll()
     before = hass.states.get("event.model_studio_alerts")
@@ -81,31 +85,31 @@ async def test_neither_lost_nor_repeated(
     poll: Poll,
     again: Callable[..., Any],
 ) -> None:
-    """A reload and a restart repeat nothing, and what is crossed then is told."""
-    told = await arm(hass)
+    """A reload or restart repeats no alert, and levels crossed then alert."""
+    events = await arm(hass)
     report(simulator, monthly_spend=400, used=850)
     await poll()
-    assert said(told) == spend_levels(50, 80) + model_levels(80)
+    assert triggered(events) == spend_levels(50, 80) + model_levels(80)
     for _ in range(2):
         await again(hass, account)
         await poll()
-    assert told == []
+    assert events == []
     report(simulator, monthly_spend=500, used=1000)
     await again(hass, account)
-    assert said(told) == spend_levels(100) + model_levels(100)
+    assert triggered(events) == spend_levels(100) + model_levels(100)
     await again(hass, account)
-    assert told == []
+    assert events == []
 
 
 @pytest.mark.logs("Error fetching", "Error fetching")
 async def test_crossed_in_an_outage(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """What was told before is not again after one; what was crossed in it is."""
-    told = await arm(hass)
+    """After an outage, old alerts do not repeat; levels crossed in the outage alert."""
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
     await poll()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     for spend, levels in ((420, []), (520, spend_levels(100))):
         await simulator.stop()
         report(simulator, monthly_spend=spend)
@@ -113,7 +117,7 @@ async def test_crossed_in_an_outage(
         assert state(hass, "monthly_spend") == STATE_UNAVAILABLE
         await simulator.start()
         await poll()
-        assert said(told) == levels
+        assert triggered(events) == levels
 
 
 @pytest.mark.parametrize("automation_first", [True, False])
@@ -125,7 +129,7 @@ async def test_crossed_while_home_assistant_was_down(
     kept: dict[str, Any],
     automation_first: bool,
 ) -> None:
-    """It is told once automations are armed, at the end of the start, and once only."""
+    """Levels crossed during downtime alert once, after automations are set up."""
     report(simulator, monthly_spend=400)
     await poll()
     await unload(hass, account)
@@ -133,62 +137,62 @@ async def test_crossed_while_home_assistant_was_down(
 
     hass.set_state(CoreState.not_running)
     if automation_first:
-        told = await arm(hass)
+        events = await arm(hass)
         await setup(hass, account)
     else:
         await setup(hass, account)
-        told = await arm(hass)
-    # Polls while others still start.
+        events = await arm(hass)
+    # Polls while other integrations still start.
     await poll()
     await poll()
     assert levels_kept(kept) == ["50", "80"]
     assert last_event(hass) == ("spend_level", LEVEL_80)
-    assert told == []
+    assert events == []
 
     await start(hass)
-    assert said(told) == spend_levels(100)
+    assert triggered(events) == spend_levels(100)
     assert last_event(hass)[1]["level"] == 100
     assert levels_kept(kept) == ["50", "80", "100"]
     await poll()
     await reload(hass, account)
-    assert told == []
+    assert events == []
 
 
 async def test_crossed_while_home_assistant_stops(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Automations may have stopped then: it is told by the next run."""
-    told = await arm(hass)
+    """A level crossed while Home Assistant stops alerts after the restart."""
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
     hass.set_state(CoreState.stopping)
-    await account.runtime_data.async_refresh()
+    await refresh(hass)
     assert state(hass, "monthly_spend") == "400"
     assert last_event(hass) == (None, {})
     await restart(hass, account)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
 
 
 async def test_unloaded_before_the_start_ends(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """An account that is stopped judges nothing any more; started again, it does once."""
+    """An unloaded account does not alert; after the next set-up, it alerts once."""
     await unload(hass, account)
     report(simulator, monthly_spend=400)
     hass.set_state(CoreState.not_running)
-    told = await arm(hass)
+    events = await arm(hass)
     await setup(hass, account)
     await unload(hass, account)
     await start(hass)
-    assert told == []
+    assert events == []
     await setup(hass, account)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
 
 
 async def test_crossed_in_a_reload(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Conditions and actions of what it runs find the account, as with any poll."""
-    told = async_capture_events(hass, "told")
+    """Actions of an automation triggered in a reload can use the account."""
+    events = async_capture_events(hass, "triggered")
     automation = {
         "triggers": at_level(80),
         "conditions": {
@@ -202,7 +206,7 @@ async def test_crossed_in_a_reload(
                 "response_variable": "usage",
             },
             {
-                "event": "told",
+                "event": "triggered",
                 "event_data": {"of": "{{ usage.account.monthly_spend.value }}"},
             },
         ],
@@ -210,33 +214,33 @@ async def test_crossed_in_a_reload(
     assert await async_setup_component(hass, AUTOMATION, {AUTOMATION: automation})
     report(simulator, monthly_spend=400)
     await reload(hass, account)
-    assert [event.data for event in told] == [{"of": 400}]
+    assert [event.data for event in events] == [{"of": 400}]
 
 
 async def test_crossed_while_the_account_is_unloaded(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """When its entities are gone nothing is told: the event would not show it."""
-    told = await arm(hass)
+    """Nothing alerts once the entities are gone, as the event entity can't show it."""
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
-    entity, coordinator = entity_id(hass, "alerts"), account.runtime_data
+    entity, quotas = entity_id(hass, "alerts"), account.runtime_data.quotas
 
     async def poll(event: Event[Any]) -> None:
         if event.data["entity_id"] == entity:
-            await coordinator.async_refresh()
+            await quotas.async_refresh()
 
     stop = hass.bus.async_listen(EVENT_STATE_CHANGED, poll)
     await unload(hass, account)
     stop()
-    assert coordinator.data.monthly_spend.amount == 400
-    assert told == []
+    assert quotas.data.monthly_spend.amount == 400
+    assert events == []
     await setup(hass, account)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     assert last_event(hass) == ("spend_level", LEVEL_80)
 
 
 @pytest.mark.usefixtures("account")
-async def test_kept_after_it_was_sent_and_before_the_poll_ends(
+async def test_stored_after_it_was_sent(
     hass: HomeAssistant,
     account: MockConfigEntry,
     simulator: Simulator,
@@ -244,7 +248,7 @@ async def test_kept_after_it_was_sent_and_before_the_poll_ends(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """Sent first: a process that dies in between repeats an alert and loses none."""
+    """An alert is sent before it is stored, so a crash may repeat it but not lose it."""
     await poll()
     when_sent: list[Any] = []
 
@@ -255,11 +259,10 @@ async def test_kept_after_it_was_sent_and_before_the_poll_ends(
 
     hass.bus.async_listen(EVENT_STATE_CHANGED, sent)
     report(simulator, monthly_spend=400)
-    await account.runtime_data.async_refresh()
-    # Not even the loop had a turn.
+    await account.runtime_data.quotas.async_refresh()
+    await hass.async_block_till_done()
     assert levels_kept(kept) == ["50", "80"]
     assert when_sent == [[], []]
-    await hass.async_block_till_done()
 
 
 @pytest.mark.parametrize("kind", ["spend_level", "balance_low", "model_level"])
@@ -271,23 +274,23 @@ async def test_dies_between_sending_and_keeping(
     kept: dict[str, Any],
     kind: str,
 ) -> None:
-    """Then it is repeated with the same id, by which it can be told from a new one."""
+    """After a crash, the alert repeats with the same ID, so it can be recognized."""
     options, cause, alerts = CAUSES[kind]
     hass.config_entries.async_update_entry(account, options=options)
     await reload(hass, account)
-    told = await arm(hass)
+    events = await arm(hass)
     before = deepcopy(kept[STORED])
     cause(simulator)
     await poll()
-    first = ids(told)
-    assert len(set(first)) == len(said(told)) == len(alerts)
+    first = alert_ids(events)
+    assert len(set(first)) == len(triggered(events)) == len(alerts)
 
     await unload(hass, account)
     kept[STORED] = before
     await setup(hass, account)
-    assert ids(told) == first
+    assert alert_ids(events) == first
     assert last_event(hass)[0] == kind
-    assert len(said(told)) == len(alerts)
+    assert len(triggered(events)) == len(alerts)
     await reload(hass, account)
     await poll()
-    assert told == []
+    assert events == []

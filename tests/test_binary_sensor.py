@@ -6,13 +6,13 @@ from syrupy.assertion import SnapshotAssertion
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN, Platform
 from homeassistant.core import HomeAssistant
 
-from .conftest import Poll, check_platform, state
+from .common import Poll, check_platform, state
 from .simulator import Simulator
 
 
 @pytest.mark.usefixtures("account")
 async def test_binary_sensors(hass: HomeAssistant, snapshot: SnapshotAssertion) -> None:
-    """All of them, as registered and as shown."""
+    """Registry entries and states match the snapshot."""
     check_platform(hass, Platform.BINARY_SENSOR, snapshot)
 
 
@@ -36,7 +36,7 @@ async def test_over_spend_limit(
     limit: float | None,
     over: str,
 ) -> None:
-    """It is on at or above the limit, and knows nothing without both figures."""
+    """The sensor is on at or above the limit, and unknown without both figures."""
     simulator.body["data"] |= {"monthly_spend": spend, "spend_limit": limit}
     await poll()
     assert state(hass, "over_spend_limit") == over

@@ -31,7 +31,7 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import load_yaml_dict
 
-from .conftest import NOW, Poll, setup
+from .common import NOW, Poll, setup, state
 from .simulator import Fault, Simulator
 
 ROOT = Path(__file__).parent.parent
@@ -131,7 +131,7 @@ async def test_run_by_hand(hass: HomeAssistant, automate: Automate, name: str) -
         "automation", "trigger", {"entity_id": automation}, blocking=True
     )
     assert told(notifications) == [
-        ("Alibaba Cloud Model Studio", "This is a trial of how you are told.")
+        ("Alibaba Cloud Model Studio", "This is a test notification.")
     ]
     assert events == []
 
@@ -150,12 +150,12 @@ async def test_spend_level(
     period = "in the billing period that began on 2026-08-01."
     assert told(notifications) == [
         (
-            "Model Studio: 80 % of the budget",
-            f"400.00 of 500.00 USD are spent {period}",
+            "Model Studio: 80% of the budget",
+            f"You have spent 400.00 of 500.00 USD {period}",
         ),
         (
-            "Model Studio: 100 % of the budget",
-            f"520.50 of 500.00 USD are spent {period}",
+            "Model Studio: 100% of the budget",
+            f"You have spent 520.50 of 500.00 USD {period}",
         ),
     ]
 
@@ -229,11 +229,11 @@ async def test_throttled(
         (
             "Model Studio: throttled",
             (
-                "The service refuses requests of this account for now. An assistant that"
+                "The service refuses requests of this account. An assistant that"
                 " uses it may not answer for a while."
             ),
         ),
-        ("Model Studio: throttled no more", "Requests are answered again."),
+        ("Model Studio: no longer throttled", "The service accepts requests again."),
     ]
 
 
@@ -277,7 +277,7 @@ async def test_account_problem(
         "Model Studio: unavailable",
         "Model Studio: works again",
     ]
-    assert "Enter another one" in notifications[0].data["message"]
+    assert "Enter a new one" in notifications[0].data["message"]
 
 
 async def digest(
@@ -311,10 +311,10 @@ async def test_daily_digest(
         "- Available balance: 100.25 USD",
         "- Spent today: 12.34 USD",
         "- Spent in this billing period: 187.65 USD",
-        "- Share of the budget: 38 %",
-        "- Left of the budget: 312.35 USD",
-        "- qwen-max: 82 % of its limit",
-        "- qwen-plus: 8 % of its limit",
+        "- Budget used: 38%",
+        "- Budget left: 312.35 USD",
+        "- qwen-max: 82% of its limit",
+        "- qwen-plus: 8% of its limit",
     ]
 
 
@@ -343,7 +343,7 @@ async def test_daily_digest_of_models_with_a_load(
         },
     )
     await setup(hass, entry)
-    load = entry.runtime_data.account.models["qwen-plus"].load_pct
+    load = float(state(hass, "load_pct", "qwen-plus") or 0)
     assert load
     await hass.config.async_set_time_zone("UTC")
     notifications = await automate(
@@ -351,8 +351,8 @@ async def test_daily_digest_of_models_with_a_load(
     )
     _, lines = await digest(hass, notifications, poll)
     assert lines[-2:] == [
-        "- qwen-max: 82 % of its limit",
-        f"- qwen-plus: {load:.0f} % of its limit",
+        "- qwen-max: 82% of its limit",
+        f"- qwen-plus: {load:.0f}% of its limit",
     ]
 
 
@@ -372,7 +372,7 @@ async def test_daily_digest_shows_names_as_they_are(
         "daily_digest", account=account.entry_id, time="12:01:00", models=1
     )
     _, lines = await digest(hass, notifications, poll)
-    assert lines[-1] == f"- {escape_markdown(name)}: 50 % of its limit"
+    assert lines[-1] == f"- {escape_markdown(name)}: 50% of its limit"
     assert lines[-1].startswith(r"- !\[a\](https\://a.example/a.png) \<b\> \\ www\.a")
 
 
@@ -394,8 +394,8 @@ async def test_daily_digest_tells_the_forecast(
     )
     _, lines = await digest(hass, notifications, poll)
     assert [line.partition(":")[0] for line in lines[-2:]] == [
-        "- Projected for this billing period",
-        "- The balance runs out on 2026-08-28",
+        "- Forecast for this billing period",
+        "- The balance lasts until 2026-08-28",
     ]
 
 
@@ -415,7 +415,7 @@ async def test_daily_digest_of_an_account_that_cannot_be_read(
     await poll(31)
     _, lines = await digest(hass, notifications, poll)
     assert lines[:2] == [
-        "The account can't be read now. These are the last figures:",
+        "The account can't be read at the moment. These are its latest figures:",
         "- Available balance: 100.25 USD",
     ]
 
@@ -438,7 +438,7 @@ async def test_daily_digest_of_an_account_that_never_was_read(
     )
     assert await digest(hass, notifications, poll) == (
         "Model Studio",
-        ["No figures of this account are known."],
+        ["This account has no figures yet."],
     )
 
 
@@ -462,5 +462,5 @@ async def test_daily_digest_leaves_out_what_is_not_known(
     )
     assert await digest(hass, notifications, poll) == (
         "Model Studio",
-        ["No figures of this account are known."],
+        ["This account has no figures yet."],
     )

@@ -1,4 +1,4 @@
-"""Native conditions: how accounts stand now."""
+"""Native conditions: the current state of accounts."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -27,10 +27,8 @@ from homeassistant.helpers.condition import (
 )
 from homeassistant.setup import async_setup_component
 
-from .common import LONG, report
-from .conftest import API_KEY, Poll, answer, entity_id, setup, state
+from .common import API_KEY, LONG, Poll, answer, device, entity_id, report, setup, state
 from .simulator import Fault, Simulator
-from .test_trigger import device
 
 OVER, LIMITED, REJECTED = "is_over_budget", "is_rate_limited", "is_api_key_rejected"
 
@@ -41,7 +39,7 @@ async def holds(
     target: dict[str, Any] | None = None,
     **options: Any,
 ) -> bool | None:
-    """Return what a condition comes to now."""
+    """Return the current result of a condition."""
     config: dict[str, Any] = {"condition": f"{DOMAIN}.{condition}"}
     if target is not None:
         config["target"] = target
@@ -57,7 +55,7 @@ async def holds(
 
 
 async def all_that_hold(hass: HomeAssistant, **target: Any) -> set[str]:
-    """Return the conditions that are true now; none is ever anything but true or false."""
+    """Return the conditions that are true now."""
     values = {key: await holds(hass, key, target or None) for key in CONDITIONS}
     assert set(values.values()) <= {True, False}
     return {key for key, value in values.items() if value}
@@ -67,7 +65,7 @@ async def all_that_hold(hass: HomeAssistant, **target: Any) -> set[str]:
 async def other(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> AsyncIterator[tuple[MockConfigEntry, Simulator]]:
-    """Return another account, and the service it is at."""
+    """Return another account, and its simulator."""
     async with Simulator() as elsewhere:
         elsewhere.body = answer("account")
         other = MockConfigEntry(
@@ -86,7 +84,7 @@ async def other(
 async def test_over_budget(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """At or above the level; at the whole budget, if none is given."""
+    """True at or above the level; the default level is the whole budget."""
     for spend, over, over_80, over_half in (
         (499.99, False, True, True),
         (500, True, True, True),
@@ -109,7 +107,7 @@ async def test_over_budget(
 async def test_over_the_budget_of_the_user(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
-    """It comes before the limit of the service."""
+    """The user's budget takes precedence over the service's limit."""
     assert not await holds(hass, OVER)
     hass.config_entries.async_update_entry(
         account, options={CONF_MONTHLY_BUDGET: 187.65}
@@ -123,7 +121,7 @@ async def test_over_the_budget_of_the_user(
 async def test_nearly_over_budget(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """A cent below a large budget is not over it, as no alert says so either."""
+    """A cent below a large budget is not over it, as for alerts."""
     report(simulator, spend_limit=1_000_000, monthly_spend="999999.99")
     await poll()
     assert not await holds(hass, OVER)
@@ -133,7 +131,7 @@ async def test_nearly_over_budget(
 async def test_budget_unknown(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """What is unknown is not true."""
+    """The condition is false while a figure is unknown."""
     known = {"monthly_spend": 600, "spend_limit": 500}
     for figure, unknown in (
         ("monthly_spend", None),
@@ -152,7 +150,7 @@ async def test_budget_unknown(
 @pytest.mark.logs("Error fetching")
 @pytest.mark.usefixtures("account")
 async def test_failures(hass: HomeAssistant, simulator: Simulator, poll: Poll) -> None:
-    """Each is true of its own failure alone, as of the last poll."""
+    """Each condition is true only for its failure, as of the last poll."""
     assert await all_that_hold(hass) == set()
     for fault, expected in (
         (Fault.THROTTLED, {LIMITED}),
@@ -173,7 +171,7 @@ async def test_failures(hass: HomeAssistant, simulator: Simulator, poll: Poll) -
 async def test_over_budget_while_failing(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """Figures stand while the service throttles; without any, nothing is known."""
+    """Figures count while the service throttles, but not in an outage."""
     report(simulator, monthly_spend=600)
     await poll()
     simulator.fail(Fault.THROTTLED)
@@ -188,7 +186,7 @@ async def test_over_budget_while_failing(
 async def test_restored_figures(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Those of an earlier run make nothing true."""
+    """Restored figures do not make the condition true."""
     report(simulator, monthly_spend=600)
     await poll()
     assert await hass.config_entries.async_unload(account.entry_id)
@@ -206,7 +204,7 @@ async def test_devices(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """It is enough that it holds for one of the accounts, of those that are chosen."""
+    """The condition is true if it is true for one of the selected accounts."""
     elsewhere, service = other
     report(service, monthly_spend=600)
     await poll()
@@ -234,7 +232,7 @@ async def test_devices(
 async def test_account_that_is_not_loaded(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Nothing holds for an account that is stopped or removed; it does when it is back."""
+    """Conditions are false for unloaded or removed accounts."""
     simulator.fail(Fault.THROTTLED)
     await poll()
     device_id = device(hass, account)
@@ -261,8 +259,8 @@ async def test_without_any_account(
 async def test_in_an_automation(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """An automation goes on only while it holds."""
-    told = async_capture_events(hass, "told")
+    """An automation continues only if the condition is true."""
+    events = async_capture_events(hass, "triggered")
     assert await async_setup_component(
         hass,
         AUTOMATION,
@@ -273,7 +271,7 @@ async def test_in_an_automation(
                     "condition": f"{DOMAIN}.is_over_budget",
                     "options": {"level": 80},
                 },
-                "actions": {"event": "told"},
+                "actions": {"event": "triggered"},
             }
         },
     )
@@ -282,7 +280,7 @@ async def test_in_an_automation(
         await poll()
         hass.bus.async_fire("asked")
         await hass.async_block_till_done()
-        assert len(told) == times
+        assert len(events) == times
 
 
 @pytest.mark.parametrize("key", CONDITIONS)
@@ -308,7 +306,7 @@ async def test_bad_options(
 async def test_offered_in_the_editor(
     hass: HomeAssistant, account: MockConfigEntry, hass_ws_client: WebSocketGenerator
 ) -> None:
-    """Each is described with its fields, and offered for accounts."""
+    """The editor offers each condition with its fields."""
     assert await async_setup_component(hass, AUTOMATION, {})
     client = await hass_ws_client(hass)
     await client.send_json_auto_id({"type": "condition_platforms/subscribe"})
@@ -341,7 +339,7 @@ async def test_editor_tests_a_condition(
     account: MockConfigEntry,
     hass_ws_client: WebSocketGenerator,
 ) -> None:
-    """As the frontend does when the user asks whether it holds."""
+    """The editor can test a condition."""
     client = await hass_ws_client(hass)
     for level, expected in ((37, True), (38, False)):
         await client.send_json_auto_id(

@@ -1,4 +1,4 @@
-"""Set-up of an account, and what each form says when something goes wrong."""
+"""The set-up of an account, and the errors of each form."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -11,15 +11,15 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 from yarl import URL
 
+from custom_components.alibaba_cloud.clients import DATA_SESSION, async_get_session
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.model_studio import hosts
-from custom_components.alibaba_cloud.sources import DATA_SESSION, async_get_session
 from homeassistant.config_entries import ConfigEntryDisabler, ConfigFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, UnknownFlow
 from homeassistant.helpers.translation import async_get_translations
 
-from .conftest import API_KEY, answer
+from .common import API_KEY, answer
 from .flows import (
     BEIJING,
     FIRST_VARIABLE,
@@ -58,16 +58,16 @@ STEPS: Final = (
     "reauth_confirm",
     "reconfigure_api_key",
 )
-"""Each step that tries an API key."""
+"""The steps that test an API key."""
 
 
 class Failure(NamedTuple):
-    """What goes wrong, and what a form says of it."""
+    """A failure, and the error that a form shows."""
 
     cause: object
     error: str
     words: str
-    """Part of the text: the service's own words, where it has any."""
+    """A part of the text: the service's message, if it has one."""
 
 
 FAILURES: Final = {
@@ -137,13 +137,13 @@ FAILURES: Final = {
 
 @pytest.fixture
 def flows(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> Flows:
-    """Return what goes through flows."""
+    """Return the helper that goes through flows."""
     return Flows(hass, monkeypatch)
 
 
 @pytest.fixture(autouse=True)
 def no_leaks(hass: HomeAssistant, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail a test that lets a secret into the log, a state or the name of anything."""
+    """Fail a test that shows a secret in the log, a state or a name."""
     yield
     assert leaks(hass, caplog) == []
 
@@ -152,7 +152,7 @@ def no_leaks(hass: HomeAssistant, caplog: pytest.LogCaptureFixture) -> Iterator[
 async def regions(
     hass: HomeAssistant, simulator: Simulator, tmp_path: Path
 ) -> AsyncIterator[None]:
-    """Have the simulator answer at the hosts of all regions too."""
+    """Let the simulator answer at the hosts of all regions, too."""
     hosts = [str(URL(url).host) for url in REGIONS.values()]
     async with answering_at(hass, simulator, tls(tmp_path, hosts)):
         yield
@@ -162,7 +162,7 @@ async def regions(
 async def broken(
     hass: HomeAssistant, simulator: Simulator, cause: object
 ) -> AsyncIterator[None]:
-    """Let all requests fail for a while."""
+    """Let all requests fail within this context."""
     match cause:
         case Fault():
             simulator.fail(cause)
@@ -181,18 +181,18 @@ async def broken(
 
 
 class Step(NamedTuple):
-    """A step that tries an API key, and what is typed in there."""
+    """A step that tests an API key, and its input."""
 
     form: ConfigFlowResult
     typed: dict[str, str]
     stored: dict[str, str]
-    """What the entry has in the end."""
+    """The data of the entry at the end."""
 
 
 async def open_step(
     name: str, flows: Flows, simulator: Simulator, entry: MockConfigEntry
 ) -> Step:
-    """Return a step that is to try the new key at the simulator."""
+    """Return a step that tests the new key at the simulator."""
     serve_regions(flows.monkeypatch, simulator)
     url = simulator.base_url
     stored = {"api_key": NEW_KEY, "base_url": url}
@@ -241,7 +241,7 @@ async def open_step(
 async def finish(
     flows: Flows, step: Step, form: ConfigFlowResult, entry: MockConfigEntry
 ) -> None:
-    """Check that a flow comes to its end after all, once nothing is wrong.
+    """Check that a flow can be completed once nothing fails.
 
     What was typed in is still there: it is enough to submit it again.
     """
@@ -379,7 +379,7 @@ async def test_one_key_sent_twice_at_once(
     )
     (entry,) = hass.config_entries.async_entries(DOMAIN)
     assert_works(entry)
-    # Home Assistant itself knows no more of a flow that has ended.
+    # Home Assistant does not know the flow any more.
     for result in results:
         if isinstance(result, BaseException):
             assert isinstance(result, UnknownFlow)
@@ -408,7 +408,7 @@ async def test_form(
     country: str | None,
     region: str,
 ) -> None:
-    """Without a variable there is no menu. The region follows from the country."""
+    """Without a variable there is no menu. The default region depends on the country."""
     hass.config.country = country
     form = await flows.begin(environment)
     assert form["step_id"] == "api_key"
@@ -466,7 +466,7 @@ async def test_name(
     typed: dict[str, str],
     title: str,
 ) -> None:
-    """A suggestion is left alone by who enters a name, and follows the region."""
+    """The suggested name follows the region; an entered name stays."""
     for name in taken:
         MockConfigEntry(
             domain=DOMAIN,
@@ -507,7 +507,7 @@ async def test_invalid_url_and_recovery(flows: Flows, simulator: Simulator) -> N
 
 
 async def test_wrong_address_and_recovery(flows: Flows, simulator: Simulator) -> None:
-    """It is named, as it was asked."""
+    """The error contains the address."""
     url = f"{simulator.base_url}/v2"
     form = await flows.submit_url(await flows.begin(), f"{url}/quotas", api_key=API_KEY)
     assert form["errors"] == {"base": "not_found"}

@@ -1,7 +1,8 @@
-"""Polling: its pace, and what each failure means for status, figures and log."""
+"""Polling: its interval, and the effect of each failure on status, figures and log."""
 
 from datetime import datetime
 from typing import Any
+from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
@@ -15,22 +16,31 @@ from custom_components.alibaba_cloud.const import (
     CONF_BASE_URL,
     DOMAIN,
 )
-from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import (
     CONF_API_KEY,
     EVENT_STATE_CHANGED,
     STATE_OFF,
-    STATE_ON,
     STATE_UNAVAILABLE,
     STATE_UNKNOWN,
 )
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.update_coordinator import UpdateFailed
 
-from .conftest import API_KEY, NOW, Poll, attributes, setup, state
+from .common import (
+    API_KEY,
+    FAILED_POLL,
+    FIGURES,
+    NOW,
+    STATUS_STATES,
+    Poll,
+    attributes,
+    figures,
+    reauth_flows,
+    setup,
+    state,
+    status_states,
+)
 from .simulator import Fault, Simulator
-
-FAILED = r"ERROR custom_components\.alibaba_cloud Error fetching Model Studio data: "
 
 AUTH = [Fault.UNAUTHORIZED, Fault.FORBIDDEN]
 LIMITED = [Fault.THROTTLED, Fault.THROTTLING_CODE, Fault.FREE_TIER_ONLY]
@@ -62,50 +72,14 @@ EVERY_FAILURE = [
 ]
 
 
-def figures(hass: HomeAssistant) -> list[str | None]:
-    """Return some of the figures, of the account and of a model."""
-    return [
-        state(hass, "monthly_spend"),
-        state(hass, "tokens_used"),
-        state(hass, "over_spend_limit"),
-        state(hass, "usage_pct", "qwen-max"),
-    ]
-
-
-def told(hass: HomeAssistant) -> tuple[str | None, ...]:
-    """Return the status, and whether key, throttling and service are a problem."""
-    return (
-        state(hass, "status"),
-        state(hass, "api_key_problem"),
-        state(hass, "rate_limited"),
-        state(hass, "account_available"),
-    )
-
-
-TOLD = {
-    "ok": ("ok", STATE_OFF, STATE_OFF, STATE_ON),
-    "auth": ("auth", STATE_ON, STATE_OFF, STATE_OFF),
-    "limited": ("limited", STATE_OFF, STATE_ON, STATE_ON),
-    "error": ("error", STATE_OFF, STATE_OFF, STATE_OFF),
-}
-FIGURES = ["187.65", "75060000", STATE_OFF, "82.0"]
 GONE = [STATE_UNAVAILABLE] * 4
-
-
-def reauth_flows(hass: HomeAssistant) -> list[Any]:
-    """Return the reauth flows that wait for the user."""
-    return [
-        flow
-        for flow in hass.config_entries.flow.async_progress_by_handler(DOMAIN)
-        if flow["context"]["source"] == SOURCE_REAUTH
-    ]
 
 
 @pytest.mark.usefixtures("account")
 async def test_polls_every_30_seconds(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """A poll is one request, every 30 s, whose figures replace the last ones."""
+    """A poll is one request every 30 seconds, and updates the figures."""
     assert len(simulator.requests) == 1
     simulator.body["data"]["tokens_used"] = 75_060_001
     await poll(28)
@@ -119,7 +93,7 @@ async def test_polls_every_30_seconds(
 async def test_nothing_new_writes_nothing(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """An unchanged answer writes no state; a changed figure writes its own alone."""
+    """An unchanged answer writes no state; a changed figure writes only its own."""
 
     def written() -> dict[str, datetime]:
         return {
@@ -140,7 +114,7 @@ async def test_nothing_new_writes_nothing(
     }
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.parametrize(("fault", "status"), EVERY_FAILURE)
 async def test_failure_while_running(
     hass: HomeAssistant,
@@ -151,26 +125,26 @@ async def test_failure_while_running(
     fault: Fault,
     status: str,
 ) -> None:
-    """A failure shows in the status, is logged once, and ends with the next answer."""
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    """A failure changes the status, is logged once, and ends with the next answer."""
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
     simulator.fail(fault)
     for _ in range(3):
         await poll(20 * 60)
-        assert told(hass) == TOLD[status]
+        assert status_states(hass) == STATUS_STATES[status]
         assert figures(hass) == (FIGURES if status == "limited" else GONE)
         assert attributes(hass, "status")["message"]
         assert len(reauth_flows(hass)) == (status == "auth")
 
     simulator.recover()
     await poll(20 * 60)
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
     assert attributes(hass, "status")["message"] is None
     assert reauth_flows(hass) == []
     assert caplog.text.count("Fetching Model Studio data recovered") == 1
     assert simulator.redirect_target_hits == 0
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.parametrize(("fault", "status"), EVERY_FAILURE)
 async def test_failure_at_start(
     hass: HomeAssistant,
@@ -180,39 +154,39 @@ async def test_failure_at_start(
     fault: Fault,
     status: str,
 ) -> None:
-    """An account whose service fails at a restart loads all the same, and says so."""
+    """A known account loads even if the service fails, and shows the failure."""
     assert await hass.config_entries.async_unload(account.entry_id)
     simulator.fail(fault)
     await setup(hass, account)
     assert account.state is ConfigEntryState.LOADED
-    assert told(hass) == TOLD[status]
+    assert status_states(hass) == STATUS_STATES[status]
     assert figures(hass) == (FIGURES if status == "limited" else GONE)
     assert len(reauth_flows(hass)) == (status == "auth")
 
     simulator.recover()
     await poll(20 * 60)
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
     assert reauth_flows(hass) == []
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 async def test_service_stopped(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A service that is not there is an error until it is."""
+    """The status is `error` while nothing listens."""
     await simulator.stop()
     await poll()
-    assert (told(hass), figures(hass)) == (TOLD["error"], GONE)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["error"], GONE)
     await simulator.start()
     await poll()
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
 
 
 @pytest.mark.usefixtures("account")
-async def test_one_hiccup_is_retried_at_once(
+async def test_broken_connection_is_retried_at_once(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """A connection that breaks once is tried again within the poll: nobody notices."""
+    """A connection that breaks once is retried within the poll, without any change."""
     changed = async_capture_events(hass, EVENT_STATE_CHANGED)
     simulator.fail(Fault.RESET, times=1)
     await poll()
@@ -220,12 +194,12 @@ async def test_one_hiccup_is_retried_at_once(
     assert changed == []
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.usefixtures("account")
 async def test_one_failure_becomes_another(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """What is wrong now is told, though the log has its one line already."""
+    """The status follows the current failure, without another log line."""
     for fault, status in (
         (Fault.SERVER_ERROR, "error"),
         (Fault.THROTTLED, "limited"),
@@ -234,12 +208,12 @@ async def test_one_failure_becomes_another(
     ):
         simulator.fail(fault)
         await poll(20 * 60)
-        assert told(hass) == TOLD[status]
+        assert status_states(hass) == STATUS_STATES[status]
         assert figures(hass) == (FIGURES if status == "limited" else GONE)
     assert "Arrearage" in attributes(hass, "status")["message"]
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.parametrize(
     "stored", [None, "", "not JSON", '{"output": {"total": 0, "quotas": []}}', "{}"]
 )
@@ -250,15 +224,15 @@ async def test_throttled_at_start_with_nothing_to_keep(
     simulator: Simulator,
     stored: str | None,
 ) -> None:
-    """Without figures of an earlier run there are none to keep."""
+    """Without figures of an earlier run, all are unavailable."""
     await hass.config_entries.async_unload(account.entry_id)
     hass_storage[f"{DOMAIN}.account"]["data"]["answer"] = stored
     simulator.fail(Fault.THROTTLED)
     await setup(hass, account)
-    assert (told(hass), figures(hass)) == (TOLD["limited"], GONE)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["limited"], GONE)
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 async def test_throttled_over_midnight(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
@@ -266,7 +240,7 @@ async def test_throttled_over_midnight(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """What is of a day that is over is unknown at once, though the next poll is far off."""
+    """A day's figure is unknown at midnight, long before the next poll."""
     freezer.move_to("2026-08-15 15:58:00+00:00")
     await setup(hass, entry)
     simulator.fail(Fault.THROTTLED, retry_after=3600)
@@ -285,7 +259,7 @@ async def test_throttled_over_midnight(
     assert state(hass, "daily_spend") == "12.34"
 
 
-@pytest.mark.logs(FAILED, FAILED, FAILED)
+@pytest.mark.logs(FAILED_POLL, FAILED_POLL, FAILED_POLL)
 async def test_throttled_over_the_end_of_a_period(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
@@ -293,7 +267,7 @@ async def test_throttled_over_the_end_of_a_period(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """What is of a period that is over is unknown, and what follows from it, also later."""
+    """Figures of a period that is over are unknown, also after a reload."""
     freezer.move_to("2026-08-31 15:58:00+00:00")
     await setup(hass, entry)
     simulator.fail(Fault.THROTTLED)
@@ -320,7 +294,7 @@ async def test_throttled_over_the_end_of_a_period(
 
 
 async def due(simulator: Simulator, poll: Poll, seconds: float) -> None:
-    """Check that the next poll comes after so many seconds, and not before."""
+    """Check that the next poll is after this many seconds, and not earlier."""
     before = len(simulator.requests)
     await poll(seconds - 2)
     assert len(simulator.requests) == before
@@ -328,12 +302,12 @@ async def due(simulator: Simulator, poll: Poll, seconds: float) -> None:
     assert len(simulator.requests) > before
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.usefixtures("account")
 async def test_throttled_without_advice_backs_off(
     simulator: Simulator, poll: Poll
 ) -> None:
-    """Without Retry-After the wait doubles from 1 to 15 minutes, and starts afresh."""
+    """Without Retry-After, the wait doubles from 1 to 15 minutes; a success resets it."""
     simulator.fail(Fault.THROTTLED)
     await poll()
     for seconds in (60, 120, 240, 480, 900, 900):
@@ -343,12 +317,12 @@ async def test_throttled_without_advice_backs_off(
     await due(simulator, poll, 30)
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.usefixtures("account")
-async def test_back_off_starts_afresh_after_another_failure(
+async def test_another_failure_resets_the_back_off(
     simulator: Simulator, poll: Poll
 ) -> None:
-    """Throttling that was interrupted by another failure is new throttling."""
+    """Another failure in between resets the back-off."""
     simulator.fail(Fault.THROTTLED)
     await poll()
     await due(simulator, poll, 60)
@@ -359,7 +333,7 @@ async def test_back_off_starts_afresh_after_another_failure(
     await due(simulator, poll, 60)
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
     [
@@ -374,21 +348,21 @@ async def test_back_off_starts_afresh_after_another_failure(
     ],
 )
 @pytest.mark.usefixtures("account")
-async def test_throttled_waits_as_told(
+async def test_throttled_waits_for_retry_after(
     simulator: Simulator, poll: Poll, retry_after: int | str, seconds: int
 ) -> None:
-    """Retry-After is waited for, up to an hour; nonsense is as if there were none."""
+    """Retry-After is respected up to an hour; invalid values are ignored."""
     simulator.fail(Fault.THROTTLED, retry_after=retry_after)
     await poll()
     await due(simulator, poll, seconds)
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.usefixtures("account")
 async def test_rejected_key_is_tried_every_5_minutes(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """Polling goes on slower, reauth is asked for once, and the key may work again."""
+    """Polls continue every 5 minutes with one reauth flow, until the key works again."""
     simulator.fail(Fault.UNAUTHORIZED)
     await poll()
     await due(simulator, poll, 300)
@@ -399,16 +373,16 @@ async def test_rejected_key_is_tried_every_5_minutes(
 
     simulator.recover()
     await due(simulator, poll, 300)
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
     await due(simulator, poll, 30)
 
 
-@pytest.mark.logs(FAILED, FAILED)
+@pytest.mark.logs(FAILED_POLL, FAILED_POLL)
 @pytest.mark.usefixtures("account")
 async def test_reauth_is_asked_for_again_after_a_recovery(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """A key that is rejected another time is another matter."""
+    """A key that is rejected again after a recovery starts another reauth flow."""
     for _ in range(2):
         simulator.fail(Fault.UNAUTHORIZED)
         await poll()
@@ -418,11 +392,11 @@ async def test_reauth_is_asked_for_again_after_a_recovery(
         assert reauth_flows(hass) == []
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 async def test_reauth_waits_for_a_reconfiguration(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Who reconfigures is not asked for a key at the same time, but afterwards."""
+    """During a reconfiguration, no reauth flow starts; afterwards, it does."""
     flow = await account.start_reconfigure_flow(hass)
     simulator.fail(Fault.UNAUTHORIZED)
     await poll()
@@ -432,54 +406,59 @@ async def test_reauth_waits_for_a_reconfiguration(
     assert len(reauth_flows(hass)) == 1
 
 
-async def test_poll_that_outlives_its_account(
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(Fault.UNAUTHORIZED, marks=pytest.mark.logs(FAILED_POLL)), None],
+)
+async def test_poll_that_ends_after_the_unload(
     hass: HomeAssistant,
     hass_storage: dict[str, Any],
     account: MockConfigEntry,
     simulator: Simulator,
+    fault: Fault | None,
 ) -> None:
-    """An answer that comes after the unload asks for nothing and stores nothing."""
-    coordinator = account.runtime_data
+    """Its answer starts no reauthentication, and nothing is stored."""
+    if fault:
+        simulator.fail(fault)
+    simulator.body["data"]["daily_spend"] = 0
+    quotas = account.runtime_data.quotas
+    polling = hass.async_create_task(quotas.async_refresh())
     await hass.config_entries.async_unload(account.entry_id)
     hass_storage.clear()
-    simulator.fail(Fault.UNAUTHORIZED)
-    with pytest.raises(UpdateFailed):
-        await coordinator._async_update_data()
-    simulator.recover()
-    simulator.body["data"]["daily_spend"] = 0
-    assert await coordinator._async_update_data() is not None
+    await polling
     await hass.async_block_till_done(wait_background_tasks=True)
+    assert quotas.last_update_success is (fault is None)
     assert reauth_flows(hass) == []
     assert hass_storage == {}
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 async def test_key_revoked_while_down(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The new key, given in the flow that was asked for, brings all of it back."""
+    """A new key entered in the reauth flow restores everything."""
     await hass.config_entries.async_unload(account.entry_id)
     simulator.api_keys = {"sk-new"}
     await setup(hass, account)
-    assert (told(hass), figures(hass)) == (TOLD["auth"], GONE)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["auth"], GONE)
 
     (flow,) = reauth_flows(hass)
     await hass.config_entries.flow.async_configure(
         flow["flow_id"], {CONF_API_KEY: "sk-new"}
     )
     await hass.async_block_till_done(wait_background_tasks=True)
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
     assert reauth_flows(hass) == []
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 async def test_environment_variable_gone(
     hass: HomeAssistant,
     enable_custom_integrations: None,
     simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An entry on a variable says in plain words that it is gone, and asks nobody."""
+    """A missing environment variable is reported without a request."""
     monkeypatch.setenv("DASHSCOPE_API_KEY", API_KEY)
     entry = MockConfigEntry(
         domain=DOMAIN,
@@ -492,13 +471,13 @@ async def test_environment_variable_gone(
     )
     entry.add_to_hass(hass)
     await setup(hass, entry)
-    assert told(hass) == TOLD["ok"]
+    assert status_states(hass) == STATUS_STATES["ok"]
 
     await hass.config_entries.async_unload(entry.entry_id)
     monkeypatch.delenv("DASHSCOPE_API_KEY")
     simulator.requests.clear()
     await setup(hass, entry)
-    assert (told(hass), figures(hass)) == (TOLD["auth"], GONE)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["auth"], GONE)
     assert attributes(hass, "status")["message"] == (
         "The environment variable DASHSCOPE_API_KEY, which held the API key, is not"
         " set. Set it and restart Home Assistant, or enter a key"
@@ -507,7 +486,7 @@ async def test_environment_variable_gone(
     assert len(reauth_flows(hass)) == 1
 
 
-@pytest.mark.logs(FAILED)
+@pytest.mark.logs(FAILED_POLL)
 @pytest.mark.usefixtures("account")
 async def test_service_that_repeats_the_key(
     hass: HomeAssistant,
@@ -515,7 +494,7 @@ async def test_service_that_repeats_the_key(
     poll: Poll,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A key in the service's own words reaches neither state nor log."""
+    """A key repeated in the service's message is in neither state nor log."""
     simulator.fail(Fault.SERVER_ERROR, message=f"no luck with {API_KEY} today")
     await poll()
     assert "no luck with **REDACTED** today" in attributes(hass, "status")["message"]
@@ -524,24 +503,23 @@ async def test_service_that_repeats_the_key(
 
 @pytest.mark.logs(r"ERROR .* Unexpected error fetching Model Studio data")
 @pytest.mark.usefixtures("account")
-async def test_unforeseen_error(
-    hass: HomeAssistant, simulator: Simulator, poll: Poll, account: MockConfigEntry
-) -> None:
-    """What nobody foresaw is an error too, and the next good poll ends it."""
-    client = account.runtime_data.client
-    session, client._session = client._session, None
+async def test_unexpected_error(hass: HomeAssistant, poll: Poll) -> None:
+    """An unexpected exception is an error, and the next good poll ends it."""
+    with patch(
+        "custom_components.alibaba_cloud.model_studio.ModelStudioClient.get_account",
+        side_effect=RuntimeError,
+    ):
+        await poll()
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["error"], GONE)
     await poll()
-    assert (told(hass), figures(hass)) == (TOLD["error"], GONE)
-    client._session = session
-    await poll()
-    assert (told(hass), figures(hass)) == (TOLD["ok"], FIGURES)
+    assert (status_states(hass), figures(hass)) == (STATUS_STATES["ok"], FIGURES)
 
 
 @pytest.mark.usefixtures("account")
 async def test_metric_that_goes_missing_is_unknown(
     hass: HomeAssistant, simulator: Simulator, poll: Poll, account: MockConfigEntry
 ) -> None:
-    """A figure once reported stays as an entity, also over a restart; never as 0."""
+    """The entity of a missing figure stays, also after a restart, and is unknown."""
     del simulator.body["data"]["tokens_used"]
     simulator.body["data"]["monthly_spend"] = None
     del simulator.body["data"]["models"][0]["used"]
@@ -560,7 +538,7 @@ async def test_metric_that_comes_later(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """An entity exists from when its figure is first reported."""
+    """An entity exists once its figure is reported."""
     freezer.move_to(NOW)
     data = simulator.body["data"]
     limit = data.pop("spend_limit")

@@ -20,18 +20,16 @@ from pytest_homeassistant_custom_component.typing import (
 )
 
 from custom_components.alibaba_cloud import dashboard
-from custom_components.alibaba_cloud.binary_sensor import (
-    ACCOUNT_BINARY_SENSORS,
-    STATUS_BINARY_SENSORS,
-)
 from custom_components.alibaba_cloud.const import CONF_BASE_URL, DOMAIN
 from custom_components.alibaba_cloud.dashboard import MODULE, MODULE_URL
-from custom_components.alibaba_cloud.history import statistic_id
-from custom_components.alibaba_cloud.sensor import (
+from custom_components.alibaba_cloud.figures import (
+    ACCOUNT_BINARY_SENSORS,
     ACCOUNT_SENSORS,
     MODEL_SENSORS,
     STATUS,
+    STATUS_BINARY_SENSORS,
 )
+from custom_components.alibaba_cloud.statistics import statistic_id
 from homeassistant.components.lovelace.const import LOVELACE_DATA
 from homeassistant.components.lovelace.resources import ResourceStorageCollection
 from homeassistant.config_entries import ConfigEntryState
@@ -40,7 +38,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.setup import async_setup_component
 
-from .conftest import setup
+from .common import setup
 from .simulator import Simulator
 
 ANOTHER = {"id": "another", "type": "module", "url": "/local/another-card.js?v=1"}

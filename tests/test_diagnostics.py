@@ -1,4 +1,4 @@
-"""Diagnostics of an account."""
+"""The diagnostics of an account."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ from custom_components.alibaba_cloud.diagnostics import (
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.json import json_dumps
 
-from .conftest import API_KEY, NOW, Poll, give_access_key, setup
+from .common import API_KEY, NOW, Poll, give_access_key, setup
 from .simulator import (
     DEFAULT_ACCESS_KEY_ID,
     DEFAULT_ACCESS_KEY_SECRET,
@@ -40,7 +40,7 @@ async def test_diagnostics(
     simulator: Simulator,
     snapshot: SnapshotAssertion,
 ) -> None:
-    """They hold all figures and no key, and ask nothing of the service."""
+    """Diagnostics contain all figures and no key, and send no request."""
     simulator.requests.clear()
     assert await diagnostics(hass, account) == snapshot
     assert simulator.requests == []
@@ -50,7 +50,7 @@ async def test_diagnostics(
 async def test_diagnostics_of_a_failure(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """They say what is wrong, in the service's words, though not the key in them."""
+    """Diagnostics contain the service's message, without the key."""
     simulator.fail(Fault.ARREARAGE, message=f"{API_KEY} owes us money")
     await poll()
     downloaded = await diagnostics(hass, account)
@@ -66,7 +66,7 @@ async def test_diagnostics_with_an_access_key(
     entry: MockConfigEntry,
     simulator: Simulator,
 ) -> None:
-    """They say what each source brings or lacks, and neither id nor secret."""
+    """Diagnostics contain the figures and errors of each source, but no AccessKey."""
     freezer.move_to(NOW)
     simulator.body = None
     simulator.account = Account(answer="limits", catalogue_rows=0)

@@ -7,7 +7,7 @@ import pytest
 from custom_components.alibaba_cloud.model_studio import hosts
 from homeassistant.core import HomeAssistant
 
-from .conftest import API_KEY
+from .common import API_KEY
 from .flows import (
     FIRST_VARIABLE,
     NEW_KEY,
@@ -31,13 +31,13 @@ pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 
 @pytest.fixture
 def flows(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> Flows:
-    """Return what goes through flows."""
+    """Return the helper that goes through flows."""
     return Flows(hass, monkeypatch)
 
 
 @pytest.fixture(autouse=True)
 def no_leaks(hass: HomeAssistant, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail a test that lets a secret into the log, a state or the name of anything."""
+    """Fail a test that shows a secret in the log, a state or a name."""
     yield
     assert leaks(hass, caplog) == []
 
@@ -59,7 +59,7 @@ async def test_environment(
     environment: dict[str, str],
     variable: str,
 ) -> None:
-    """The key is read at every start, and is not stored."""
+    """The key is read from the variable at every start, and is not stored."""
     simulator.api_keys = {NEW_KEY}
     menu = await flows.begin(environment)
     assert menu["step_id"] == "user"
@@ -106,7 +106,7 @@ async def test_menu_leads_to_a_typed_key_too(
 async def test_environment_names_the_url(
     flows: Flows, first: str | None, second: str | None, suggested: str
 ) -> None:
-    """The URL of the vendor's SDK is suggested, by the name of its region if it has one."""
+    """The URL in the SDK's variable is suggested, as a region if it belongs to one."""
     urls = {URL_VARIABLE: first, "DASHSCOPE_BASE_URL": second}
     form = await flows.environment(
         {VARIABLE: NEW_KEY}
@@ -133,7 +133,7 @@ async def test_variable_vanishes(
     flows.monkeypatch.delenv(VARIABLE)
     form = await flows.submit(form, base_url="cn-beijing")
     assert form["step_id"] == "api_key"
-    # The form is a new one, in which nothing has been tried yet.
+    # The form is new, without an error.
     assert not form["errors"]
     assert sent_keys(simulator) == []
     result = await flows.submit(form, api_key=API_KEY, base_url="cn-beijing")

@@ -1,4 +1,4 @@
-"""What is said of a failure: plain text, in the user's language."""
+"""Messages of failures: plain text in the user's language."""
 
 import re
 from typing import Final
@@ -18,7 +18,7 @@ from custom_components.alibaba_cloud.model_studio import (
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.translation import async_get_translations
 
-from .conftest import attributes, setup
+from .common import attributes, setup
 from .simulator import Simulator
 
 PIECES: Final = st.sampled_from(
@@ -41,19 +41,19 @@ PIECES: Final = st.sampled_from(
     ]
 )
 ADDRESS: Final = re.compile(r"(https?|ftp)://|www\.|[\w.+-]@\w", re.IGNORECASE)
-"""What is made a link of, without being marked as one."""
+"""Matches what Markdown turns into a link."""
 
 
 @given(st.lists(PIECES, max_size=12).map("".join))
-def test_markdown_shows_what_was_said(said: str) -> None:
-    """A service's words have no links, pictures or HTML when they are shown."""
-    escaped = escape_markdown(f"a {said}")
+def test_markdown_shows_plain_text(text: str) -> None:
+    """Messages of a service are shown without links, pictures or HTML."""
+    escaped = escape_markdown(f"a {text}")
     [opening, inline, closing] = MarkdownIt("commonmark").parse(escaped)
     assert (opening.type, closing.type) == ("paragraph_open", "paragraph_close")
     assert inline.children is not None
     assert {token.type for token in inline.children} <= {"text", "text_special"}
     shown = "".join(token.content for token in inline.children)
-    assert shown == plain_text(f"a {said}")
+    assert shown == plain_text(f"a {text}")
     assert not ADDRESS.search(escaped)
 
 
@@ -72,8 +72,8 @@ async def test_connection_failure_is_told_in_the_language(
     )
     key = f"component.alibaba_cloud.exceptions.connection_{failure}.message"
     err = ConnectionFailedError(failure, "a.example:1")
-    told = describe(hass, err)
-    assert told == texts[key].format(host="a.example:1")
+    text = describe(hass, err)
+    assert text == texts[key].format(host="a.example:1")
     assert "a.example:1" in str(err)
 
 

@@ -21,7 +21,7 @@ from homeassistant.data_entry_flow import UnknownFlow
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.setup import async_setup_component
 
-from .conftest import Poll, entity_id, open_options, setup, state
+from .common import Poll, entity_id, open_options, setup, state
 from .simulator import Fault, Simulator
 
 
@@ -40,7 +40,7 @@ ALL = {"qwen-max", "qwen-plus", "text-embedding-v4"}
 
 
 async def test_devices(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """An account is a service; its models hang on it."""
+    """The account is a service device, and its models are child devices."""
     registry = dr.async_get(hass)
     (device,) = dr.async_entries_for_config_entry(registry, account.entry_id)
     assert device.entry_type is dr.DeviceEntryType.SERVICE
@@ -115,7 +115,7 @@ async def test_first_setup_with_an_unexpected_error(
 ) -> None:
     """It is tried again."""
     with patch(
-        "custom_components.alibaba_cloud.coordinator.ModelStudioClient.get_account",
+        "custom_components.alibaba_cloud.model_studio.ModelStudioClient.get_account",
         side_effect=RuntimeError,
     ):
         assert not await hass.config_entries.async_setup(new_entry.entry_id)
@@ -126,7 +126,7 @@ async def test_first_setup_with_an_unexpected_error(
 async def test_models_come_and_go(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """A model that returns has the ids it had, and its figures."""
+    """A model that returns has the same IDs and its figures."""
     rows = simulator.body["data"]["models"]
     before = entity_id(hass, "usage_pct", "qwen-max")
     for _ in range(2):
@@ -152,7 +152,7 @@ async def test_models_come_and_go(
 async def test_models_come_and_go_while_down(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """What changed while Home Assistant was down is made up for at the start."""
+    """Changes during downtime are applied at the start."""
     before = entity_id(hass, "used", "qwen-plus")
     rows = simulator.body["data"]["models"]
     await hass.config_entries.async_unload(account.entry_id)
@@ -181,7 +181,7 @@ async def test_models_come_and_go_while_down(
 async def test_partial_answer_removes_no_model(
     hass: HomeAssistant, simulator: Simulator, poll: Poll, answered: str
 ) -> None:
-    """Only a list that is whole says that a model is gone."""
+    """Only a complete list removes models."""
     simulator.body["data"]["models"] = json.loads(answered)
     await poll()
     assert models(hass) == ALL
@@ -192,7 +192,7 @@ async def test_partial_answer_removes_no_model(
 async def test_model_of_a_partial_answer_goes_too(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """A model that only a partial answer named is gone from the next whole one."""
+    """A model from a partial answer is removed if the next complete one lacks it."""
     rows = simulator.body["data"]["models"]
     simulator.body["data"]["models"] = [*rows, {"name": "new", "used": 1}, None]
     await poll()
@@ -206,7 +206,7 @@ async def test_model_of_a_partial_answer_goes_too(
 async def test_failed_answer_removes_no_model(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Nor does a failure, while running or at a start; the entities wait."""
+    """A failure removes no model, neither while running nor at the start."""
     simulator.fail(Fault.SERVER_ERROR)
     await poll()
     assert models(hass) == ALL
@@ -227,7 +227,7 @@ async def test_removing_a_device(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """A model that is no longer reported may be removed by hand, and may return."""
+    """The user can remove a model that is no longer reported; it may return."""
     assert await async_setup_component(hass, "config", {})
     client = await hass_ws_client(hass)
     registry = dr.async_get(hass)
@@ -264,7 +264,7 @@ async def test_removing_a_device_while_nothing_is_known(
     hass_ws_client: WebSocketGenerator,
     simulator: Simulator,
 ) -> None:
-    """Before the first answer no model is listed, which does not mean that it is gone."""
+    """Before the first answer, no model counts as gone."""
     assert await async_setup_component(hass, "config", {})
     client = await hass_ws_client(hass)
     await hass.config_entries.async_unload(account.entry_id)
@@ -281,16 +281,16 @@ async def test_removing_a_device_while_nothing_is_known(
 async def test_unload_and_reload_leave_nothing(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """After an unload nothing polls; after a reload there is one of everything."""
+    """An unload stops polling; a reload duplicates nothing."""
     states = hass.states.async_all()
-    listeners = len(account.runtime_data._listeners)
+    listeners = hass.bus.async_listeners()
     for _ in range(3):
         assert await hass.config_entries.async_reload(account.entry_id)
         await hass.async_block_till_done(wait_background_tasks=True)
     assert {state.entity_id: state.state for state in hass.states.async_all()} == {
         state.entity_id: state.state for state in states
     }
-    assert len(account.runtime_data._listeners) == listeners
+    assert hass.bus.async_listeners() == listeners
     simulator.requests.clear()
     await poll()
     assert len(simulator.requests) == 1
@@ -309,7 +309,7 @@ async def test_spend_windows_are_stored(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """They are written at a roll-over, else every 15 minutes at most, and at the end."""
+    """They are written at a roll-over, at most every 15 minutes, and at the unload."""
 
     def amount() -> Any:
         return hass_storage[STORED]["data"]["periods"]["daily"]["amount"]
@@ -347,7 +347,7 @@ async def test_everything_at_once(
     poll: Poll,
     last: str,
 ) -> None:
-    """A poll in flight, reloads, options, reauth and a removal leave nothing behind."""
+    """A poll, reloads, options, reauth and a removal at once leave nothing behind."""
     manager = hass.config_entries
     listeners = hass.bus.async_listeners()
     await setup(hass, entry)
@@ -358,7 +358,7 @@ async def test_everything_at_once(
     simulator.fail(Fault.HANG, times=1)
     freezer.tick(31)
     async_fire_time_changed(hass)
-    while not simulator.requests:  # noqa: ASYNC110 - no event tells of it
+    while not simulator.requests:  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0)
 
     results = await asyncio.gather(

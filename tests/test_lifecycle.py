@@ -1,4 +1,4 @@
-"""Starts, stops, reloads and removals at any moment, whatever the services do."""
+"""Starts, stops, reloads and removals at any moment, with services that hang."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
@@ -31,7 +31,7 @@ from homeassistant.config_entries import (
 from homeassistant.const import CONF_API_KEY, CONF_REGION
 from homeassistant.core import CoreState, HomeAssistant
 
-from .conftest import API_KEY, NOW, Poll, attributes, setup, state
+from .common import API_KEY, NOW, Poll, attributes, refresh, setup, state
 from .simulator import Account, Fault, Simulator
 
 FAILED = "Error fetching Model Studio data"
@@ -43,7 +43,7 @@ def with_access_key(
     simulator: Simulator,
     entry: MockConfigEntry,
 ) -> MockConfigEntry:
-    """Return an account that reports limits only, and has an AccessKey."""
+    """Return an account with an AccessKey whose API key reads limits only."""
     simulator.body = None
     simulator.account = Account(answer="limits")
     [(access_key_id, secret)] = simulator.access_keys.items()
@@ -65,13 +65,13 @@ def with_access_key(
 
 
 async def asked(requests: Collection[Any]) -> None:
-    """Wait until a service has been asked."""
-    while not requests:  # noqa: ASYNC110 - no event tells of it
+    """Wait until a service has received a request."""
+    while not requests:  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0)
 
 
 def reauth_steps(hass: HomeAssistant) -> list[str]:
-    """Return where the account's reauth flows stand."""
+    """Return the current steps of the account's reauth flows."""
     return [
         flow["step_id"]
         for flow in hass.config_entries.flow.async_progress_by_handler(DOMAIN)
@@ -109,7 +109,7 @@ async def test_set_up_waits_for_one_time_out(
     assert attributes(hass, "status")["message"] == f"{host} did not answer in time"
     simulator.body = None
     simulator.recover()
-    await with_access_key.runtime_data.async_refresh()
+    await refresh(hass)
     assert state(hass, "status") == "ok"
 
 
@@ -120,12 +120,12 @@ async def test_poll_has_a_time_out_for_each_request(
     simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Once the account is set up, nothing waits for a poll: it may try again."""
+    """A poll after set-up may retry once."""
     await setup(hass, entry)
     monkeypatch.setattr(http, "TIMEOUT", 0.05)
     simulator.forget()
     simulator.fail(Fault.HANG)
-    await entry.runtime_data.async_refresh()
+    await refresh(hass)
     assert len(simulator.requests) == 2
 
 
@@ -138,7 +138,7 @@ async def test_nothing_waits_for_a_source_that_hangs(
     service: Any,
     end: str,
 ) -> None:
-    """Neither the start, nor whatever comes after it."""
+    """A source that hangs blocks neither set-up nor unload, removal or stop."""
     manager, entry_id = hass.config_entries, with_access_key.entry_id
     simulator.fail(Fault.HANG, at=service)
     assert await manager.async_setup(entry_id)
@@ -158,16 +158,14 @@ async def test_nothing_waits_for_a_poll_that_hangs(
     by: str,
     end: str,
 ) -> None:
-    """Also where somebody asked for it, who waits."""
+    """A poll that hangs blocks nothing, also if it was requested."""
     simulator.forget()
     simulator.fail(Fault.HANG, times=1)
     if by == "time":
         freezer.tick(31)
         async_fire_time_changed(hass)
     else:
-        waits = hass.async_create_background_task(
-            account.runtime_data.async_request_refresh(), "update"
-        )
+        waits = hass.async_create_background_task(refresh(hass), "update")
     await asked(simulator.requests)
     await hass.async_block_till_done()
     await ENDS[end](hass, account.entry_id)
@@ -181,7 +179,7 @@ async def _reload(hass: HomeAssistant, entry_id: str) -> None:
 
 
 async def _unload(hass: HomeAssistant, entry_id: str) -> None:
-    # Home Assistant itself does not unload what is being set up.
+    # Home Assistant does not unload entries during their set-up.
     entry = hass.config_entries.async_get_known_entry(entry_id)
     async with entry.setup_lock:
         assert await hass.config_entries.async_unload(entry_id, _lock=False)
@@ -211,7 +209,7 @@ ENDS: dict[str, Callable[[HomeAssistant, str], Awaitable[None]]] = {
 
 
 def entry_is(hass: HomeAssistant, entry_id: str, end: str) -> bool:
-    """Return whether an account is what it is to be after an end."""
+    """Return whether the account has the expected state after this action."""
     entry = hass.config_entries.async_get_entry(entry_id)
     match end:
         case "remove":
@@ -239,7 +237,7 @@ ONCE = ("unload", "remove", "disable")
 async def test_end_during_the_first_poll(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, end: str
 ) -> None:
-    """Here the key is rejected: another is not asked for, but where the account goes on."""
+    """A rejected key starts a reauth flow only if the account still exists."""
     simulator.fail(Fault.UNAUTHORIZED)
     task = hass.async_create_task(hass.config_entries.async_setup(entry.entry_id))
     await asked(simulator.requests)
@@ -259,7 +257,7 @@ async def test_end_at_any_turn_of_the_first_set_up(
     turns: int,
     end: str,
 ) -> None:
-    """Also while Home Assistant's own platforms are set up."""
+    """Set-up can be interrupted in any turn of the event loop."""
     manager = hass.config_entries
     task = hass.async_create_task(manager.async_setup(entry.entry_id))
     await asked(simulator.requests)
@@ -298,7 +296,7 @@ async def test_outage_does_not_withdraw_the_request_for_an_access_key(
     poll: Poll,
     fault: Fault,
 ) -> None:
-    """Whoever fills it in may go on: only the AccessKey itself can make it needless."""
+    """The reauth flow of the AccessKey stays open during an outage."""
     freezer.move_to(NOW)
     await setup(hass, with_access_key)
     keys, simulator.access_keys = simulator.access_keys, {}
@@ -314,7 +312,7 @@ async def test_outage_does_not_withdraw_the_request_for_an_access_key(
         ] == [flow["flow_id"]]
     simulator.access_keys = keys
     simulator.fail(fault, at="billing")
-    # The first success has those tried that had rejected the key, the next one counts.
+    # The first success makes the others try again; the second one ends the flow.
     await poll(3600)
     await poll(3600)
     assert reauth_steps(hass) == []
@@ -329,7 +327,7 @@ async def test_key_is_asked_for_after_a_reconfiguration(
     poll: Poll,
     closed: bool,
 ) -> None:
-    """Also where the user had closed what asked for it before."""
+    """The key is asked for after a reconfiguration, even if a flow was closed before."""
     flows = hass.config_entries.flow
     simulator.fail(Fault.UNAUTHORIZED)
     if closed:
@@ -356,21 +354,19 @@ async def test_keys_rejected_at_once_are_asked_for_one_after_the_other(
     poll: Poll,
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """Whichever comes first: the other one is not forgotten."""
+    """The second key is asked for once the first flow is closed."""
     freezer.move_to(NOW)
     hass.config_entries.async_update_entry(
         with_access_key,
         data={**with_access_key.data, CONF_PROMETHEUS_URL: ""},
     )
     await setup(hass, with_access_key)
-    coordinator = with_access_key.runtime_data
-    coordinator._access_key_reauth.ask()
-    coordinator._reauth.ask()
-    coordinator._reauth.ask()
-    await hass.async_block_till_done()
-    assert reauth_steps(hass) == ["reauth_access_key"]
-    simulator.access_keys, simulator.api_keys = {}, set()
+    simulator.access_keys = {}
     await poll(15 * 60 + 1)
+    assert reauth_steps(hass) == ["reauth_access_key"]
+    simulator.api_keys = set()
+    await poll()
+    await poll(301)
     assert reauth_steps(hass) == ["reauth_access_key"]
     [flow] = hass.config_entries.flow.async_progress()
     hass.config_entries.flow.async_abort(flow["flow_id"])

@@ -1,4 +1,4 @@
-"""Accounts whose key reads limits only: hundreds of rows on pages, no money, no usage."""
+"""Accounts whose key reads limits only: hundreds of rows, without money or usage."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,13 +10,24 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.alibaba_cloud.const import CONF_BASE_URL, CONF_MODELS, DOMAIN
 from custom_components.alibaba_cloud.validation import CONF_ALL_MODELS
-from homeassistant.config_entries import SOURCE_USER, ConfigEntry
+from homeassistant.config_entries import SOURCE_USER
 from homeassistant.const import CONF_API_KEY, CONF_URL, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
-from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers import entity_registry as er
 
-from .conftest import API_KEY, NOW, Poll, answer, entity_id, open_options, setup, state
+from .common import (
+    API_KEY,
+    NOW,
+    Poll,
+    answer,
+    devices,
+    entity_id,
+    offered,
+    open_options,
+    setup,
+    state,
+)
 from .simulator import Fault, Simulator
 
 CHOSEN = ["qwen-max", "qwen-plus"]
@@ -30,7 +41,7 @@ async def limited(
     entry: MockConfigEntry,
     simulator: Simulator,
 ) -> MockConfigEntry:
-    """Return an account that reports limits only, with two models chosen."""
+    """Return an account that reports limits only, with two selected models."""
     freezer.move_to(NOW)
     simulator.body = None
     simulator.account.answer = "limits"
@@ -40,7 +51,7 @@ async def limited(
 
 
 def asked(simulator: Simulator) -> list[tuple[str | None, str | None]]:
-    """Return page and size of the requests since the last look."""
+    """Return page and size of each request since the last call."""
     pages = [
         (request.query.get("page_no"), request.query.get("page_size"))
         for request in simulator.requests
@@ -49,29 +60,13 @@ def asked(simulator: Simulator) -> list[tuple[str | None, str | None]]:
     return pages
 
 
-def offered(form: Mapping[str, Any]) -> dict[str, str]:
-    """Return the models that a form offers, with their labels."""
-    selector = form["data_schema"].schema[CONF_MODELS]
-    return {option["value"]: option["label"] for option in selector.config["options"]}
-
-
-def devices(hass: HomeAssistant, entry: ConfigEntry) -> set[str | None]:
-    """Return the names of the models that have a device."""
-    return {
-        device.name
-        for device in dr.async_child_entries_for_config_entry(
-            dr.async_get(hass), entry.entry_id
-        )
-    }
-
-
 LISTING = [(str(number), "100") for number in range(1, 6)]
 
 
 async def test_pages_are_listed_now_and_then(
     limited: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A poll is one small request; every half an hour all pages are read."""
+    """A poll is one small request; all pages are read every half hour."""
     assert asked(simulator) == [(None, None), *LISTING]
     for _ in range(HALF_AN_HOUR // 31):
         await poll()
@@ -83,7 +78,7 @@ async def test_pages_are_listed_now_and_then(
 async def test_more_rows_are_listed_at_once(
     hass: HomeAssistant, limited: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Another number of rows says that the listing is out of date."""
+    """If the number of rows changes, all pages are read at once."""
     simulator.requests.clear()
     simulator.account.remove_model("qwen-max")
     await poll()
@@ -95,7 +90,7 @@ async def test_more_rows_are_listed_at_once(
 async def test_entities(
     hass: HomeAssistant, limited: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Chosen models have their limits, enabled; of money and usage there is nothing."""
+    """Selected models have enabled entities for limits; there are no others."""
     entities = er.async_entries_for_config_entry(er.async_get(hass), limited.entry_id)
     keys = {entity.unique_id.removeprefix("account_") for entity in entities}
     assert keys == {
@@ -118,7 +113,7 @@ async def test_entities(
 async def test_answer_changes_to_usage_and_back(
     hass: HomeAssistant, limited: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """An account that starts to report usage gets the entities for it, and keeps them."""
+    """An account that starts to report usage gets the entities and keeps them."""
     simulator.body = answer("account")
     await poll()
     assert state(hass, "monthly_spend") == "187.65"
@@ -138,7 +133,7 @@ async def test_answer_changes_to_usage_and_back(
 async def test_usage_turns_to_limits(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Models that had a device keep it while they are listed; no other gets one."""
+    """Listed models keep their devices; no other model gets one."""
     simulator.body = None
     simulator.account.answer = "limits"
     await poll()
@@ -147,7 +142,7 @@ async def test_usage_turns_to_limits(
 
 
 def row(model: str, **limit: Any) -> dict[str, Any]:
-    """Return a row with a limit of the model's."""
+    """Return a row with a limit of a model."""
     return {"model": model, "model_limit": limit, "workspace_limit": None}
 
 
@@ -157,7 +152,7 @@ ROWS = [row(f"model-{number}", request_limit=number) for number in range(250)]
 def page(
     rows: list[Any], query: Mapping[str, str], *, total: Any = None
 ) -> dict[str, Any]:
-    """Return the page of some rows that a query asks for."""
+    """Return the page of the rows for a query."""
     number, size = int(query.get("page_no", 1)), int(query.get("page_size", 20))
     return {
         "output": {
@@ -168,11 +163,11 @@ def page(
 
 
 def number_of(query: Mapping[str, str]) -> int:
-    """Return the page that a query asks for."""
+    """Return the page number in a query."""
     return int(query.get("page_no", 1))
 
 
-@pytest.mark.logs("Error fetching .* answer does not come from Model Studio")
+@pytest.mark.logs("Error fetching .* answer is not from Model Studio")
 @pytest.mark.parametrize(
     "broken",
     [
@@ -224,7 +219,7 @@ async def test_partial_listing_is_no_listing(
     poll: Poll,
     broken: Callable[[Mapping[str, str]], Any],
 ) -> None:
-    """A listing that is not whole is an error, and removes nothing."""
+    """An incomplete list is an error, and removes no model."""
     simulator.body = broken
     simulator.requests.clear()
     await poll()
@@ -242,7 +237,7 @@ async def test_partial_listing_is_no_listing(
 async def test_failure_within_a_listing(
     hass: HomeAssistant, limited: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Throttled between two pages: the last listing stands, and is made again later."""
+    """If a page is throttled, the last list stays, and is read again later."""
     before = state(hass, "rpm", "qwen-max")
     simulator.account.remove_model("qwen-turbo")
     simulator.fail(Fault.THROTTLED, times=1)
@@ -314,7 +309,7 @@ async def test_limit_that_binds(
     rpm: str,
     tpm: str | None,
 ) -> None:
-    """Of several rows and of a workspace's limit the tightest binds, per minute."""
+    """The lowest limit per minute of all rows and workspaces applies."""
     simulator.body = partial(page, rows)
     hass.config_entries.async_update_entry(entry, options={CONF_MODELS: ["m"]})
     await setup(hass, entry)
@@ -328,13 +323,13 @@ async def test_listing_without_a_total_ends_with_an_empty_page(
     simulator.body = partial(page, ROWS, total="many")
     await setup(hass, entry)
     assert state(hass, "status") == "ok"
-    assert len(entry.runtime_data.data.models) == 250
+    assert len(offered(await open_options(hass, entry))) == 250
 
 
 async def test_models_are_chosen_in_the_flow(
     hass: HomeAssistant, enable_custom_integrations: None, simulator: Simulator
 ) -> None:
-    """A key that reads limits only is said to be one, and asks for models."""
+    """The flow explains that the key reads limits only, and offers models."""
     simulator.body = None
     simulator.account.answer = "limits"
     result = await hass.config_entries.flow.async_init(
@@ -368,7 +363,7 @@ async def test_models_are_chosen_in_the_flow(
 async def test_no_model_need_be_chosen(
     hass: HomeAssistant, enable_custom_integrations: None, simulator: Simulator
 ) -> None:
-    """Then there are none, rather than hundreds."""
+    """Without a selection, no model is followed."""
     simulator.body = None
     simulator.account.answer = "limits"
     result = await hass.config_entries.flow.async_init(
@@ -390,7 +385,7 @@ async def test_no_model_need_be_chosen(
 async def test_options_of_an_account_with_limits(
     hass: HomeAssistant, limited: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The choice can be changed: devices go and come."""
+    """Changing the selection adds and removes devices."""
     result = await open_options(hass, limited)
     assert result["step_id"] == "models"
     assert len(offered(result)) > 100
@@ -414,7 +409,7 @@ async def test_options_of_an_account_with_limits(
 async def test_options_of_an_account_with_usage(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """All models are followed, or those chosen; a model that is gone can be unchosen."""
+    """All or the selected models are followed; a missing model can be deselected."""
     for chosen, followed in (
         (["qwen-max"], {"qwen-max"}),
         ([], {"qwen-max", "qwen-plus", "text-embedding-v4"}),
@@ -440,7 +435,7 @@ async def test_options_of_an_account_with_usage(
 async def test_options_before_anything_was_read(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """There is nothing to choose from then, which is said."""
+    """Before the first answer, the form explains that there are no models."""
     result = await open_options(hass, entry)
     assert result["reason"] == "nothing_read"
     simulator.fail(Fault.SERVER_ERROR)

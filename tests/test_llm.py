@@ -1,4 +1,4 @@
-"""The tool for Assist: what it reads of which accounts, and what it never does."""
+"""The tool for Assist: its accounts, its answers and its limits."""
 
 from collections.abc import AsyncIterator
 import json
@@ -23,8 +23,19 @@ from homeassistant.helpers.llm import (
 )
 from homeassistant.setup import async_setup_component
 
-from .common import noon, report, spend_alike
-from .conftest import API_KEY, NOW, Poll, answer, give_access_key, setup, state
+from .common import (
+    API_KEY,
+    NOW,
+    Poll,
+    answer,
+    attributes,
+    give_access_key,
+    noon,
+    report,
+    setup,
+    spend_alike,
+    state,
+)
 from .simulator import (
     DEFAULT_ACCESS_KEY_ID,
     DEFAULT_ACCESS_KEY_SECRET,
@@ -38,7 +49,7 @@ OPENED = {CONF_ASSISTANT: True}
 
 @pytest.fixture(autouse=True)
 async def assist(hass: HomeAssistant) -> None:
-    """Set up what tools are collected by."""
+    """Set up the integration that collects tools."""
     assert await async_setup_component(hass, "llm", {})
 
 
@@ -46,7 +57,7 @@ async def assist(hass: HomeAssistant) -> None:
 async def other(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> AsyncIterator[MockConfigEntry]:
-    """Return another account, at a service of its own, that is not opened."""
+    """Return another account, at another simulator, without the option for Assist."""
     async with Simulator() as elsewhere:
         elsewhere.body = answer("account")
         other = MockConfigEntry(
@@ -61,7 +72,7 @@ async def other(
 
 
 def asked_by() -> LLMContext:
-    """Return who asks: someone at a voice assistant."""
+    """Return the context of a voice assistant."""
     return LLMContext(
         platform="test",
         context=Context(),
@@ -72,13 +83,13 @@ def asked_by() -> LLMContext:
 
 
 async def tools(hass: HomeAssistant) -> list[Tool]:
-    """Return the tools of this integration that a language model is given."""
+    """Return the tools of this integration in the Assist API."""
     api = await async_get_api(hass, LLM_API_ASSIST, asked_by())
     return [tool for tool in api.tools if tool.name.startswith(DOMAIN)]
 
 
 async def call(hass: HomeAssistant, tool: Tool, **arguments: Any) -> ToolResult:
-    """Call a tool as its API does, which for its traces needs more than is here."""
+    """Call a tool like its API, but without traces."""
     result = await tool.async_call(
         hass, ToolInput(tool_name=tool.name, tool_args=arguments), asked_by()
     )
@@ -87,21 +98,21 @@ async def call(hass: HomeAssistant, tool: Tool, **arguments: Any) -> ToolResult:
 
 
 async def ask(hass: HomeAssistant, **arguments: Any) -> dict[str, dict[str, Any]]:
-    """Return what the tool says of each account, as a language model is told."""
+    """Return the tool's answer for each account by name."""
     (tool,) = await tools(hass)
     result = await call(hass, tool, **arguments)
     text = json.dumps(result.data)
     for secret in (API_KEY, DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET):
         assert secret not in text
-    told: dict[str, Any] = json.loads(text)
-    assert told.keys() == {"accounts"}
-    return {account["name"]: account for account in told["accounts"]}
+    accounts: dict[str, Any] = json.loads(text)
+    assert accounts.keys() == {"accounts"}
+    return {account["name"]: account for account in accounts["accounts"]}
 
 
 async def open_account(
     hass: HomeAssistant, entry: MockConfigEntry, **options: Any
 ) -> None:
-    """Open an account to Assist, and set it up."""
+    """Set up an account with the option for Assist."""
     hass.config_entries.async_update_entry(entry, options={**OPENED, **options})
     await setup(hass, entry)
 
@@ -112,7 +123,7 @@ async def test_off_by_default(hass: HomeAssistant) -> None:
 
 
 async def test_opened_and_closed(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """The tool is there while there is an account that it may read."""
+    """The tool exists only while an account has the option on."""
     for opened in (True, False):
         hass.config_entries.async_update_entry(
             account, options={CONF_ASSISTANT: opened}
@@ -124,7 +135,7 @@ async def test_opened_and_closed(hass: HomeAssistant, account: MockConfigEntry) 
 
 
 async def test_the_tool(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """It says what it is for, that it only reads, and may be asked for models."""
+    """The tool has a description, is read-only, and has a parameter for models."""
     await open_account(hass, entry)
     (tool,) = await tools(hass)
     assert tool.integration == DOMAIN
@@ -138,7 +149,7 @@ async def test_the_tool(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 
 
 async def test_other_apis(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """No other API than that of Assist is given it."""
+    """Only the Assist API contains the tool."""
     await open_account(hass, entry)
     given = await async_get_tools(hass, asked_by(), "another")
     assert not [tool for tool in given.tools if tool.name == TOOL]
@@ -147,18 +158,22 @@ async def test_other_apis(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 
 
 async def test_figures(
-    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
 ) -> None:
-    """All that is known is told with its unit, without asking the service."""
+    """The answer contains all known figures with their units, without a request."""
+    freezer.move_to(NOW)
     await open_account(hass, entry, monthly_budget=300)
     simulator.requests.clear()
-    told = await ask(hass)
+    accounts = await ask(hass)
     assert simulator.requests == []
-    (account,) = told.values()
+    (account,) = accounts.values()
     assert account == {
         "name": "Model Studio",
         "status": "ok",
-        "read_at": entry.runtime_data.read_at.isoformat(),
+        "read_at": NOW.replace(" ", "T"),
         "figures": {
             "credit_balance": {"value": 120.5, "unit": "USD"},
             "available_balance": {"value": 100.25, "unit": "USD"},
@@ -207,7 +222,7 @@ async def test_forecast(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """It comes with what it is between, and with the dates."""
+    """The forecast comes with its range and the dates."""
     freezer.move_to(noon(10))
     report(simulator, daily_spend=5, monthly_spend=95)
     await open_account(hass, entry, monthly_budget=260)
@@ -227,7 +242,7 @@ async def test_forecast(
 async def test_many_models(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Those nearest their limits are told, or those that are asked for."""
+    """The answer contains the models nearest their limits, or those requested."""
     simulator.body["data"]["models"] = [
         {"model": f"qwen-{number:03}", "used": number, "limit": 500}
         for number in range(500)
@@ -255,7 +270,7 @@ async def test_figures_of_days_ago(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """What was spent on a day that is over is not what was spent today."""
+    """The spend of an earlier day is left out."""
     freezer.move_to(NOW)
     await open_account(hass, entry)
     read_at = (await ask(hass))["Model Studio"]["read_at"]
@@ -279,7 +294,7 @@ async def test_failing_source(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """It is named, with the reason. Its figures are the last ones, until the day ends."""
+    """A failing source is named with the reason; its last figures stay for the day."""
     freezer.move_to(NOW)
     give_access_key(hass, entry, simulator)
     await open_account(hass, entry, models=["qwen-max"])
@@ -305,7 +320,7 @@ async def test_failing_source(
 async def test_unknown_is_left_out(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Also a model of which nothing is known; what is 0 is told."""
+    """Unknown figures and models without figures are left out; 0 is not."""
     simulator.body["data"] = {
         "monthly_spend": 0,
         "models": [{"model": "qwen-max"}, {"model": "qwen-plus", "used": 0}],
@@ -322,12 +337,12 @@ async def test_unknown_is_left_out(
 async def test_opened_accounts_only(
     hass: HomeAssistant, account: MockConfigEntry, other: MockConfigEntry
 ) -> None:
-    """Nothing of the others, not even that they are there."""
+    """Other accounts are not mentioned at all."""
     await setup(hass, other)
     hass.config_entries.async_update_entry(account, options=OPENED)
-    told = await ask(hass)
-    assert told.keys() == {"Model Studio"}
-    assert "Elsewhere" not in json.dumps(told)
+    accounts = await ask(hass)
+    assert accounts.keys() == {"Model Studio"}
+    assert "Elsewhere" not in json.dumps(accounts)
     hass.config_entries.async_update_entry(other, options=OPENED)
     assert (await ask(hass)).keys() == {"Model Studio", "Elsewhere"}
     hass.config_entries.async_update_entry(account, options={})
@@ -337,7 +352,7 @@ async def test_opened_accounts_only(
 async def test_closed_while_it_is_asked(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
-    """A language model that still has the tool is told nothing more."""
+    """Once the option is off, a tool that is still in use returns nothing."""
     hass.config_entries.async_update_entry(account, options=OPENED)
     (tool,) = await tools(hass)
     hass.config_entries.async_update_entry(account, options={})
@@ -349,13 +364,13 @@ async def test_closed_while_it_is_asked(
 async def test_before_anything_was_read(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Then it is told why."""
+    """Before the first answer, the tool returns the reason."""
     simulator.fail(Fault.SERVER_ERROR)
     await open_account(hass, entry)
     account = (await ask(hass))["Model Studio"]
     assert account.keys() == {"name", "status", "message"}
     assert account["status"] == "error"
-    assert account["message"] == entry.runtime_data.message
+    assert account["message"] == attributes(hass, "status")["message"]
     assert "InternalError" in account["message"]
 
 
@@ -363,7 +378,7 @@ async def test_before_anything_was_read(
 async def test_while_it_cannot_be_read(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The figures are those last read, and it is said that they can't be now."""
+    """During a failure, the tool returns the last figures and the status."""
     await open_account(hass, entry)
     simulator.fail(Fault.UNAUTHORIZED)
     await poll()
@@ -379,7 +394,7 @@ async def test_with_an_access_key(
     entry: MockConfigEntry,
     simulator: Simulator,
 ) -> None:
-    """What the AccessKey reads is told too, of the followed models; the key is not."""
+    """The answer contains the AccessKey's figures of followed models, but no key."""
     freezer.move_to(NOW)
     give_access_key(hass, entry, simulator)
     await open_account(hass, entry, models=["qwen-max"])
@@ -401,7 +416,7 @@ async def test_revoked_api_key_with_an_access_key(
     entry: MockConfigEntry,
     simulator: Simulator,
 ) -> None:
-    """The bill is told though the API key never read anything."""
+    """The answer contains the bill even if the API key never worked."""
     freezer.move_to(NOW)
     give_access_key(hass, entry, simulator)
     simulator.api_keys = set()

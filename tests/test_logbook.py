@@ -21,8 +21,7 @@ from homeassistant.core import Event, HomeAssistant
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.translation import async_load_integrations
 
-from .common import noon, report, spend_alike
-from .conftest import Poll, setup
+from .common import Poll, noon, report, setup, spend_alike
 from .simulator import Fault, Simulator
 
 LONG = 16 * 60
@@ -32,7 +31,7 @@ CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
     "spend_level": (
         lambda simulator: report(simulator, monthly_spend=310),
         ACCOUNT,
-        "The spend reached 50 % of the budget",
+        "Spend reached 50% of the budget",
     ),
     "balance_low": (
         lambda simulator: report(simulator, available=49.5),
@@ -42,7 +41,7 @@ CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
     "model_level": (
         lambda simulator: report(simulator, used=810),
         "qwen-max",
-        "qwen-max reached 80 % of its limit",
+        "qwen-max reached 80% of its limit",
     ),
     "rate_limited": (
         lambda simulator: simulator.fail(Fault.THROTTLED),
@@ -52,7 +51,7 @@ CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
     "api_key_rejected": (
         lambda simulator: simulator.fail(Fault.UNAUTHORIZED),
         ACCOUNT,
-        "The API key is rejected",
+        "The API key was rejected",
     ),
     "account_unavailable": (
         lambda simulator: simulator.fail(Fault.SERVER_ERROR),
@@ -108,7 +107,7 @@ async def test_alerts(
     if failed:
         assert described(hass, events[1]) == {
             **shown,
-            "message": "The account works again",
+            "message": "The account is working again",
         }
     device = dr.async_get(hass).async_get(events[0].data["device_id"])
     assert device
@@ -129,7 +128,7 @@ async def test_forecast(
     events = async_capture_events(hass, EVENT_ALERT)
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
     assert described(hass, events[0])["message"] == (
-        "The forecast of 310.00 USD is above the budget of 290.00 USD"
+        "The forecast of 310.00 USD exceeds the budget of 290.00 USD"
     )
 
 
@@ -142,4 +141,4 @@ async def test_language_of_home_assistant(
     events = async_capture_events(hass, EVENT_ALERT)
     report(simulator, monthly_spend=410)
     await poll()
-    assert described(hass, events[1])["message"] == "费用已达预算的 80 %"
+    assert described(hass, events[1])["message"] == "费用已达预算的 80%"

@@ -1,4 +1,4 @@
-"""Hundreds of models, several accounts: what is new takes turns with all else.
+"""Hundreds of models and several accounts: updates do not block the event loop.
 
 And what a Home Assistant that was killed has left of some of the models.
 """
@@ -6,7 +6,6 @@ And what a Home Assistant that was killed has left of some of the models.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any
 from unittest.mock import Mock
 
@@ -14,14 +13,21 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.alibaba_cloud.const import DOMAIN
-from custom_components.alibaba_cloud.coordinator import AlibabaCloudCoordinator
-from homeassistant.config_entries import SOURCE_IGNORE, ConfigEntryDisabler
-from homeassistant.const import CONF_API_KEY, EVENT_STATE_CHANGED, STATE_UNAVAILABLE
+from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNAVAILABLE
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
-from .common import arm, model_levels, said
-from .conftest import API_KEY, Poll, answer, entity_id, setup, state
+from .common import (
+    Poll,
+    answer,
+    arm,
+    entity_id,
+    model_levels,
+    refresh,
+    setup,
+    state,
+    triggered,
+)
 from .simulator import Fault, Simulator
 
 MODELS = [f"model-{number:03}" for number in range(200)]
@@ -58,10 +64,10 @@ def turns(hass: HomeAssistant) -> Iterator[list[int]]:
     stop()
 
 
-async def test_entities_are_added_in_turns(
+async def test_entities_are_added_in_portions(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The first set-up of many models does not hold up everything else."""
+    """The first set-up of many models does not block the event loop."""
     simulator.body = many_models()
     with turns(hass) as written:
         await setup(hass, entry)
@@ -73,7 +79,7 @@ async def test_entities_are_added_in_turns(
 async def test_unload_while_entities_are_added(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The rest comes with the next set-up; nothing is added meanwhile."""
+    """After an unload, no more entities are added; the next set-up adds the rest."""
     simulator.body = many_models()
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert state(hass, "used", MODELS[-1]) is None
@@ -87,10 +93,10 @@ async def test_unload_while_entities_are_added(
 
 
 @pytest.mark.logs("ERROR .* Error fetching Model Studio data")
-async def test_models_are_told_in_turns(
+async def test_models_are_updated_in_portions(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Nor do an outage and its end, which concern all models at once."""
+    """An outage updates all models in portions."""
     simulator.body = many_models()
     await poll()
     simulator.fail(Fault.SERVER_ERROR)
@@ -104,58 +110,62 @@ async def test_models_are_told_in_turns(
     assert {state(hass, "used", name) for name in MODELS} == {"1"}
 
 
-async def test_only_changed_models_are_told(
+@pytest.mark.logs("ERROR .* Error fetching Model Studio data")
+async def test_only_listeners_of_changed_models_are_called(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Who listens to a model hears of it when it has changed, or is gone.
+    """A model's listener is called if its figures change or it is gone.
 
-    While nothing changes, nobody hears anything.
+    A listener of the account is called if any figure changes, and after each poll that
+    fails. While nothing changes, nobody is called.
     """
-    coordinator: AlibabaCloudCoordinator = account.runtime_data
-    heard = {name: Mock() for name in ("qwen-max", "qwen-plus")}
-    for name, listener in heard.items():
-        coordinator.async_add_listener(listener, name)
-    everything = Mock()
-    coordinator.async_add_listener(everything)
     await poll()
-    assert len(simulator.requests) == 2
-    everything.assert_not_called()
+    listeners = {name: Mock() for name in (None, "qwen-max", "qwen-plus")}
+    for name, listener in listeners.items():
+        account.runtime_data.async_add_listener(listener, name)
+    await poll()
+    assert len(simulator.requests) == 3
+    assert [listener.call_count for listener in listeners.values()] == [0, 0, 0]
     body = answer("account")
     body["data"]["models"][0]["used"] += 1
     simulator.body = body
     await poll()
-    assert [listener.call_count for listener in heard.values()] == [1, 0]
+    assert [listener.call_count for listener in listeners.values()] == [1, 1, 0]
     del body["data"]["models"][1]
     await poll()
-    assert [listener.call_count for listener in heard.values()] == [1, 1]
+    assert [listener.call_count for listener in listeners.values()] == [2, 1, 1]
+    simulator.fail(Fault.THROTTLED)
+    for seconds, calls in ((31, 3), (61, 4)):
+        await poll(seconds)
+        assert listeners[None].call_count == calls
+    simulator.recover()
+    for seconds, calls in ((121, 5), (31, 5)):
+        await poll(seconds)
+        assert listeners[None].call_count == calls
 
 
 @pytest.mark.logs("ERROR .* Unexpected error in a listener of Model Studio")
-async def test_listener_that_fails_or_goes(
-    hass: HomeAssistant, account: MockConfigEntry
+async def test_listener_that_fails_or_is_removed(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """It keeps nobody else from hearing, and who has gone hears nothing."""
-    coordinator: AlibabaCloudCoordinator = account.runtime_data
-    removes: list[Any] = []
-
-    def leave() -> None:
-        removes.pop()()
-
-    coordinator.async_add_listener(leave)
-    coordinator.async_add_listener(Mock(side_effect=ValueError))
-    last, gone = Mock(), Mock()
-    coordinator.async_add_listener(last)
-    removes.append(coordinator.async_add_listener(gone))
-    coordinator.async_update_listeners()
+    """The others are called all the same."""
+    await poll()
+    removed, last = Mock(), Mock()
+    add = account.runtime_data.async_add_listener
+    add(removed)()
+    add(Mock(side_effect=ValueError))
+    add(last)
+    simulator.body = {"data": {"daily_spend": 1}}
+    await poll()
     last.assert_called_once_with()
-    gone.assert_not_called()
+    removed.assert_not_called()
 
 
 @pytest.mark.logs("ERROR .* Error fetching Model Studio data")
 async def test_entities_that_outlasted_their_device(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """They go, but for those of models that are still there; never unread."""
+    """Entities of missing models are removed once the models are read."""
     registry = er.async_get(hass)
     for name in ("qwen-max", "gone"):
         registry.async_get_or_create(
@@ -171,47 +181,10 @@ async def test_entities_that_outlasted_their_device(
     assert state(hass, "used", "qwen-max") == "820"
 
 
-async def test_accounts_are_polled_in_turn(
-    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
-) -> None:
-    """Also those that are set up at once: a poll every ten seconds, of three.
-
-    What is disabled, ignored, or of others, takes no turn.
-    """
-    MockConfigEntry(domain="test").add_to_hass(hass)
-    MockConfigEntry(domain=DOMAIN, source=SOURCE_IGNORE).add_to_hass(hass)
-    MockConfigEntry(
-        domain=DOMAIN, disabled_by=ConfigEntryDisabler.USER, data=dict(account.data)
-    ).add_to_hass(hass)
-    entries = [account]
-    for number in range(2):
-        entry = MockConfigEntry(
-            domain=DOMAIN,
-            entry_id=f"account-{number}",
-            data={**account.data, CONF_API_KEY: f"{API_KEY}-{number}"},
-        )
-        simulator.api_keys.add(entry.data[CONF_API_KEY])
-        entry.add_to_hass(hass)
-        entries.append(entry)
-    assert await hass.config_entries.async_reload(account.entry_id)
-    for entry in entries[1:]:
-        await setup(hass, entry)
-    waits = [entry.runtime_data.update_interval.total_seconds() for entry in entries]
-    assert waits == [30, 20, 10]
-    simulator.requests.clear()
-    polls = []
-    for _ in range(9):
-        await poll(10)
-        polls.append(len(simulator.requests))
-    # What is due is rounded up by less than a second.
-    assert polls[-1] in {8, 9}
-    assert all(later - earlier <= 1 for earlier, later in pairwise([0, *polls]))
-
-
 async def test_model_that_returns_with_many_others(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """What is alerted of it is for its device, which is there by then."""
+    """An alert of a model that returns reaches the trigger for its device."""
     simulator.body = many_models()
     await setup(hass, entry)
     registry = dr.async_get(hass)
@@ -219,7 +192,7 @@ async def test_model_that_returns_with_many_others(
         (DOMAIN, f"account_model_{MODELS[-1]}"), "account"
     )
     assert device is not None
-    told = await arm(
+    events = await arm(
         hass,
         {
             "trigger": f"{DOMAIN}.model_level_reached",
@@ -233,7 +206,7 @@ async def test_model_that_returns_with_many_others(
         other["used"] = 2
     rows.append(row | {"used": 100})
     await poll()
-    assert said(told) == model_levels(80, 100)
+    assert triggered(events) == model_levels(80, 100)
 
 
 def devices(hass: HomeAssistant) -> set[str | None]:
@@ -250,20 +223,20 @@ def devices(hass: HomeAssistant) -> set[str | None]:
 async def removing(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> MockConfigEntry:
-    """Return an account that has lost all its models but the last, and removes them."""
+    """Return an account that is removing all its models except the last."""
     simulator.body = many_models()
     await setup(hass, entry)
     simulator.body = many_models()
     del simulator.body["data"]["models"][:-1]
-    await entry.runtime_data.async_refresh()
+    await refresh(hass)
     assert 0 < len(MODELS) - len(devices(hass)) < 100
     return entry
 
 
-async def test_models_are_removed_in_turns(
+async def test_models_are_removed_in_portions(
     hass: HomeAssistant, removing: MockConfigEntry
 ) -> None:
-    """Hundreds that vanish at once do not hold up everything else."""
+    """Removing hundreds of models does not block the event loop."""
     left, turns = len(devices(hass)), 0
     while left > 1:
         before, left = left, len(devices(hass))
@@ -276,14 +249,14 @@ async def test_models_are_removed_in_turns(
     assert {name for name in MODELS if entity_id(hass, "used", name)} == {MODELS[-1]}
 
 
+@pytest.mark.usefixtures("removing")
 async def test_models_return_while_they_are_removed(
-    hass: HomeAssistant, removing: MockConfigEntry, simulator: Simulator
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """Those whose turn has not come stay; those that are removed come back."""
+    """Models that return during the removal stay or come back."""
     simulator.body = many_models()
     del simulator.body["data"]["models"][100:150]
-    await removing.runtime_data.async_refresh()
-    await hass.async_block_till_done(wait_background_tasks=True)
+    await poll()
     expected = {*MODELS[:100], *MODELS[150:]}
     assert devices(hass) == expected
     assert {name for name in MODELS if state(hass, "used", name) == "1"} == expected
@@ -292,7 +265,7 @@ async def test_models_return_while_they_are_removed(
 async def test_device_is_removed_by_hand_meanwhile(
     hass: HomeAssistant, removing: MockConfigEntry
 ) -> None:
-    """The others are removed all the same."""
+    """Devices that the user removes meanwhile do not stop the removal."""
     registry = dr.async_get(hass)
     for name in MODELS[100:102]:
         device = registry.async_get_child_device_by_identifier(
@@ -307,7 +280,7 @@ async def test_device_is_removed_by_hand_meanwhile(
 async def test_unload_while_models_are_removed(
     hass: HomeAssistant, removing: MockConfigEntry
 ) -> None:
-    """The rest is removed after the next set-up."""
+    """After an unload, the next set-up removes the rest."""
     assert await hass.config_entries.async_unload(removing.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
     assert len(devices(hass)) > 1
@@ -320,8 +293,8 @@ async def test_unload_while_models_are_removed(
 async def test_outage_while_models_are_removed(
     hass: HomeAssistant, removing: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """What a complete answer has said still holds."""
+    """An outage does not stop the removal."""
     simulator.fail(Fault.SERVER_ERROR)
-    await removing.runtime_data.async_refresh()
+    await removing.runtime_data.quotas.async_refresh()
     await hass.async_block_till_done(wait_background_tasks=True)
     assert devices(hass) == {MODELS[-1]}

@@ -1,4 +1,4 @@
-"""The options: what can be entered, what is refused, and what comes of it."""
+"""The options: valid and invalid input, and its effects."""
 
 from http import HTTPStatus
 from typing import Any
@@ -27,14 +27,14 @@ from homeassistant.helpers.translation import async_get_translations
 from homeassistant.loader import async_get_integration
 from homeassistant.setup import async_setup_component
 
-from .common import report
-from .conftest import (
+from .common import (
     NOW,
     Poll,
     attributes,
     entity_id,
     give_access_key,
     open_options,
+    report,
     setup,
     state,
 )
@@ -47,7 +47,7 @@ UNCHANGED: dict[str, Any] = {
     CONF_MODEL_LEVELS: ["80", "100"],
     CONF_FORECAST_ALERT: True,
 }
-"""What the form is sent with if nothing is changed."""
+"""The data that the frontend submits if nothing is changed."""
 STORED: dict[str, Any] = {
     CONF_SPEND_LEVELS: [50, 80, 100],
     CONF_MODEL_LEVELS: [80, 100],
@@ -56,7 +56,7 @@ STORED: dict[str, Any] = {
 
 
 def shown(form: ConfigFlowResult) -> dict[str, Any]:
-    """Return what the fields of a form hold; nothing for an empty one."""
+    """Return the initial values of a form without its empty fields."""
     schema = form["data_schema"]
     assert schema is not None
     return {
@@ -69,7 +69,7 @@ def shown(form: ConfigFlowResult) -> dict[str, Any]:
 async def submit(
     hass: HomeAssistant, form: ConfigFlowResult, **entered: Any
 ) -> ConfigFlowResult:
-    """Send the form of the alerts."""
+    """Submit the form for alerts."""
     result = await hass.config_entries.options.async_configure(
         form["flow_id"], {**UNCHANGED, **entered}
     )
@@ -80,7 +80,7 @@ async def submit(
 async def choose(
     hass: HomeAssistant, entry: MockConfigEntry, **entered: Any
 ) -> dict[str, Any]:
-    """Go through the step of the alerts; return the options that are kept."""
+    """Complete the step for alerts, and return the options."""
     form = await open_options(hass, entry, "alerts")
     result = await submit(hass, form, **entered)
     assert result["type"] is FlowResultType.CREATE_ENTRY, result["errors"]
@@ -94,7 +94,7 @@ async def test_menu(hass: HomeAssistant, account: MockConfigEntry) -> None:
 
 
 async def test_nothing_changed(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """What is shown at first is what holds; to send it is to keep it."""
+    """Submitting the initial values changes nothing."""
     form = await open_options(hass, account, "alerts")
     assert form["step_id"] == "alerts"
     assert shown(form) == UNCHANGED
@@ -105,7 +105,7 @@ async def test_nothing_changed(hass: HomeAssistant, account: MockConfigEntry) ->
 
 
 async def test_shown_again(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """What was entered is kept as numbers, and shown the next time."""
+    """Input is stored as numbers, and shown the next time."""
     kept = await choose(
         hass,
         account,
@@ -132,7 +132,7 @@ async def test_shown_again(hass: HomeAssistant, account: MockConfigEntry) -> Non
 async def test_levels_are_shown_exactly(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
-    """Those that have many digits, too: what is shown is what is kept."""
+    """Levels with many digits are stored as they are shown."""
     kept = await choose(hass, account, spend_levels=["33.333333", "999.9999"])
     assert kept[CONF_SPEND_LEVELS] == [33.333333, 999.9999]
     form = await open_options(hass, account, "alerts")
@@ -140,7 +140,7 @@ async def test_levels_are_shown_exactly(
 
 
 async def test_amounts_emptied(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """An empty field is no budget, whether it is left out or sent empty."""
+    """An empty or missing field means no budget."""
     for empty in ({}, {CONF_MONTHLY_BUDGET: None, CONF_LOW_BALANCE: ""}):
         kept = await choose(hass, account, monthly_budget=10, low_balance=10)
         assert kept == {**STORED, CONF_MONTHLY_BUDGET: 10, CONF_LOW_BALANCE: 10}
@@ -148,7 +148,7 @@ async def test_amounts_emptied(hass: HomeAssistant, account: MockConfigEntry) ->
 
 
 async def test_levels_left_out(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """A field that is not sent at all is not an error."""
+    """A missing field is not an error."""
     form = await open_options(hass, account, "alerts")
     result = await hass.config_entries.options.async_configure(
         form["flow_id"], {CONF_FORECAST_ALERT: True}
@@ -159,7 +159,7 @@ async def test_levels_left_out(hass: HomeAssistant, account: MockConfigEntry) ->
 
 
 async def test_amount(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """Whole numbers are kept as such, decimals with a point or a comma."""
+    """Amounts may have a point or a comma; integers stay integers."""
     for entered, kept in (
         (50, 50),
         (0.01, 0.01),
@@ -178,14 +178,14 @@ async def test_amount(hass: HomeAssistant, account: MockConfigEntry) -> None:
 
 
 async def test_levels(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """They are kept in order, each once, with or without a per cent sign."""
+    """Levels are stored in order, once each, with or without a percent sign."""
     numbers: list[tuple[Any, list[Any]]] = [
         (["100", "50", "80"], [50, 80, 100]),
         (["50", "50.0", 50, "50 %", "50%"], [50]),
         (["12,5", "0.5", "0,25"], [0.25, 0.5, 12.5]),
         (["1000", "0.001"], [0.001, 1000]),
         ([str(level) for level in range(1, 11)], list(range(1, 11))),
-        # As many as are the same are one.
+        # Equal levels count once.
         (["80"] * 20, [80]),
         ([], []),
         (None, []),
@@ -240,14 +240,14 @@ BAD_LEVELS: tuple[tuple[Any, str], ...] = (
 async def test_bad_amounts(
     hass: HomeAssistant, account: MockConfigEntry, key: str
 ) -> None:
-    """Each is refused with a text at its field; what was entered stays to be mended."""
+    """Invalid amounts show an error at their field, and the input stays."""
     errors = await texts(hass)
     form = await open_options(hass, account, "alerts")
     for bad in BAD_AMOUNTS:
         form = await submit(hass, form, **{key: bad})
         assert form["type"] is FlowResultType.FORM, bad
         assert form["errors"] == {key: "invalid_amount"}, bad
-        # Not even a NaN, which is not equal to itself, is lost.
+        # NaN stays, too, although it is not equal to itself.
         assert repr(shown(form)[key]) == repr(bad)
         assert account.options == {}
     assert errors["invalid_amount"]
@@ -275,7 +275,7 @@ async def test_bad_levels(
 
 
 async def texts(hass: HomeAssistant) -> dict[str, str]:
-    """Return the texts of the errors, by key."""
+    """Return the error texts by key."""
     prefix = f"component.{DOMAIN}.options.error."
     found = await async_get_translations(hass, "en", "options", {DOMAIN})
     return {
@@ -288,7 +288,7 @@ async def texts(hass: HomeAssistant) -> dict[str, str]:
 async def test_all_errors_at_once(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
-    """Each field has its own."""
+    """Each field has its own error."""
     form = await open_options(hass, account, "alerts")
     form = await submit(
         hass,
@@ -313,7 +313,7 @@ async def test_all_errors_at_once(
 async def test_steps_leave_each_other_alone(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
-    """Each keeps what the others set."""
+    """A step keeps the options of the other steps."""
     options = hass.config_entries.options
     await choose(hass, account, monthly_budget=50)
     form = await open_options(hass, account, "assistant")
@@ -337,7 +337,7 @@ async def test_steps_leave_each_other_alone(
 
 
 async def test_assistant(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """It is off until it is switched on, and shown as it is."""
+    """The option is off by default, and the form shows its value."""
     options = hass.config_entries.options
     for before, after in ((False, True), (True, False)):
         form = await open_options(hass, account, "assistant")
@@ -350,7 +350,7 @@ async def test_assistant(hass: HomeAssistant, account: MockConfigEntry) -> None:
 
 
 def units(form: ConfigFlowResult) -> set[str | None]:
-    """Return what amounts are entered in."""
+    """Return the units of the fields for amounts."""
     schema = form["data_schema"]
     assert schema is not None
     return {
@@ -361,7 +361,7 @@ def units(form: ConfigFlowResult) -> set[str | None]:
 
 
 async def test_models(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """The current choice is shown, and all models can be followed again."""
+    """The form shows the current selection, and can select all models again."""
     options = hass.config_entries.options
     everything = {CONF_ALL_MODELS: True, CONF_MODELS: []}
     chosen = {CONF_ALL_MODELS: False, CONF_MODELS: ["qwen-max"]}
@@ -381,7 +381,7 @@ async def test_models(hass: HomeAssistant, account: MockConfigEntry) -> None:
 
 
 def default(form: ConfigFlowResult) -> bool:
-    """Return how the switch of all models stands."""
+    """Return the default of the switch for all models."""
     schema = form["data_schema"]
     assert schema is not None
     [switch] = [key for key in schema.schema if key == CONF_ALL_MODELS]
@@ -390,7 +390,7 @@ def default(form: ConfigFlowResult) -> bool:
 
 
 async def test_no_models(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """Neither all nor some is an error, which leaves what was typed in."""
+    """Selecting no models is an error that keeps the input."""
     options = hass.config_entries.options
     typed = {CONF_ALL_MODELS: False, CONF_MODELS: []}
     form = await open_options(hass, account)
@@ -418,7 +418,7 @@ async def test_alerts_name_the_blueprints(
 async def test_without_any_figure(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Alerts can be set before the account is, or can be read; the currency is unknown."""
+    """Alerts can be set before the account is read, without a currency."""
     assert (await open_options(hass, entry))["reason"] == "nothing_read"
     form = await open_options(hass, entry, "alerts")
     assert units(form) == {None}
@@ -437,7 +437,7 @@ async def test_without_any_figure(
 
 
 async def test_currency(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """Amounts are in that of the account's spend."""
+    """Amounts are in the currency of the spend."""
     assert units(await open_options(hass, account, "alerts")) == {"USD"}
 
 
@@ -446,15 +446,16 @@ async def test_currency_of_the_balance(
     hass: HomeAssistant,
     entry: MockConfigEntry,
     simulator: Simulator,
+    poll: Poll,
     monthly_spend: float | None,
 ) -> None:
-    """Where the spend is unknown, the balance tells; without either, nothing does."""
+    """If the spend is unknown, the currency is that of the balance."""
     report(simulator, monthly_spend=monthly_spend, available=None)
     await setup(hass, entry)
     currency = "USD" if monthly_spend else None
     assert units(await open_options(hass, entry, "alerts")) == {currency}
     report(simulator, available=10)
-    await entry.runtime_data.async_refresh()
+    await poll()
     assert units(await open_options(hass, entry, "alerts")) == {"USD"}
 
 
@@ -464,17 +465,17 @@ async def test_budget(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """It takes the place of the service's limit, at once: the account is reloaded."""
+    """A budget replaces the service's limit at once, as the account is reloaded."""
     assert state(hass, "budget_usage_pct") == "37.53"
     assert state(hass, "remaining_budget") == "312.35"
-    before = account.runtime_data
+    polls = len(simulator.requests)
     await choose(hass, account, monthly_budget=1000)
-    assert account.runtime_data is not before
+    assert len(simulator.requests) == polls + 1
     assert state(hass, "budget_usage_pct") == "18.765"
     assert state(hass, "remaining_budget") == "812.35"
     assert state(hass, "spend_limit") == "500"
 
-    # Without the limit of the service it is still a budget.
+    # The budget also works without the service's limit.
     report(simulator, spend_limit=None, monthly_spend=1250)
     await poll()
     assert state(hass, "budget_usage_pct") == "125.0"
@@ -491,7 +492,7 @@ async def test_budget_in_the_currency_of_the_bill(
     entry: MockConfigEntry,
     simulator: Simulator,
 ) -> None:
-    """It is in whatever the account pays in."""
+    """The budget is in the currency of the bill."""
     freezer.move_to(NOW)
     give_access_key(hass, entry, simulator)
     await setup(hass, entry)
@@ -508,12 +509,12 @@ async def test_budget_in_the_currency_of_the_bill(
 
 
 async def test_unchanged_options_reload_nothing(
-    hass: HomeAssistant, account: MockConfigEntry
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
     await choose(hass, account)
-    before = account.runtime_data
+    polls = len(simulator.requests)
     await choose(hass, account)
-    assert account.runtime_data is before
+    assert len(simulator.requests) == polls
 
 
 async def test_as_the_frontend_does(
@@ -521,7 +522,7 @@ async def test_as_the_frontend_does(
     account: MockConfigEntry,
     hass_client: ClientSessionGenerator,
 ) -> None:
-    """The forms pass through the HTTP API, errors and all, and so does what is entered."""
+    """Forms, errors and input pass through Home Assistant's HTTP API."""
     assert await async_setup_component(hass, "config", {})
     client = await hass_client()
     url = "/api/config/config_entries/options/flow"

@@ -17,10 +17,6 @@ from pytest_homeassistant_custom_component.common import (
 )
 import yaml
 
-from custom_components.alibaba_cloud.binary_sensor import (
-    ACCOUNT_BINARY_SENSORS,
-    STATUS_BINARY_SENSORS,
-)
 from custom_components.alibaba_cloud.condition import CONDITIONS
 from custom_components.alibaba_cloud.const import (
     CONF_ASSISTANT,
@@ -32,17 +28,19 @@ from custom_components.alibaba_cloud.const import (
     RAM_CONSOLES,
 )
 from custom_components.alibaba_cloud.dashboard import MODULE, MODULE_URL
-from custom_components.alibaba_cloud.entity import FigureDescription
 from custom_components.alibaba_cloud.failures import Status
-from custom_components.alibaba_cloud.ledger import Alert, AlertKind, AlertOptions
-from custom_components.alibaba_cloud.llm import GetAccountUsageTool
-from custom_components.alibaba_cloud.options_flow import AMOUNTS, LEVELS
-from custom_components.alibaba_cloud.sensor import (
+from custom_components.alibaba_cloud.figures import (
+    ACCOUNT_BINARY_SENSORS,
     ACCOUNT_SENSORS,
     MODEL_SENSORS,
     STATUS,
+    STATUS_BINARY_SENSORS,
+    FigureDescription,
 )
-from custom_components.alibaba_cloud.sources import INTERVALS, PERMISSIONS, Source
+from custom_components.alibaba_cloud.ledger import Alert, AlertKind, AlertOptions
+from custom_components.alibaba_cloud.llm import GetAccountUsageTool
+from custom_components.alibaba_cloud.options_flow import AMOUNTS, LEVELS
+from custom_components.alibaba_cloud.sources import SOURCES, Source
 from custom_components.alibaba_cloud.trigger import TRIGGERS
 from homeassistant.components.automation import EVENT_AUTOMATION_TRIGGERED
 from homeassistant.components.sensor import SensorEntityDescription
@@ -51,7 +49,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import condition, config_validation as cv, trigger
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, NOW, Poll, give_access_key, setup
+from .common import API_KEY, NOW, PERMISSIONS, Poll, give_access_key, setup
 from .simulator import Fault, Simulator
 
 ROOT = Path(__file__).parent.parent
@@ -189,7 +187,7 @@ async def test_spend_automation(simulator: Simulator, poll: Poll, told: Told) ->
         simulator.body["data"]["monthly_spend"] = spend
         await poll()
     assert told("Model Studio spend") == [
-        (NAME, "80 % of the budget, 400.00 of 500.00 USD, are spent."),
+        (NAME, "You have spent 80% of the budget: 400.00 of 500.00 USD."),
     ]
 
 
@@ -218,7 +216,7 @@ async def test_throttled_automation(
         await poll(1000)
     [(title, message)] = told("Model Studio is throttled")
     assert title == NAME
-    assert message.startswith("Requests are being refused.")
+    assert message.startswith("The service refuses requests.")
 
 
 @pytest.mark.logs("Error fetching")
@@ -231,7 +229,7 @@ async def test_rejected_key_automation(
     for _ in range(2):
         await poll(1000)
     assert told("Model Studio key rejected") == [
-        (NAME, "The service does not accept the API key any more.")
+        (NAME, "The service rejects the API key.")
     ]
 
 
@@ -242,7 +240,7 @@ async def test_automation_on_a_figure(
     """It does what is said of it: it fires again after an outage."""
     simulator.body["data"]["monthly_spend"] = 400
     await poll()
-    assert told("Model Studio spend above 80 %") == []
+    assert told("Model Studio spend above 80%") == []
     simulator.body["data"]["monthly_spend"] = 410
     await poll()
     simulator.fail(Fault.SERVER_ERROR)
@@ -250,8 +248,8 @@ async def test_automation_on_a_figure(
     simulator.recover()
     await poll()
     assert (
-        told("Model Studio spend above 80 %")
-        == [("Model Studio", "410.00 of 500.00 USD are spent.")] * 2
+        told("Model Studio spend above 80%")
+        == [("Model Studio", "You have spent 410.00 of 500.00 USD.")] * 2
     )
     assert len(told("Model Studio spend")) == 1
 
@@ -350,7 +348,7 @@ def name_of(figure: Described) -> str:
     domain = (
         "sensor" if isinstance(figure, SensorEntityDescription) else "binary_sensor"
     )
-    name: str = TEXTS["entity"][domain][figure.translation_key]["name"]
+    name: str = TEXTS["entity"][domain][figure.key]["name"]
     return name
 
 
@@ -406,8 +404,8 @@ def test_intervals_are_in_the_table() -> None:
     title = "When an entity exists, and what it shows"
     table = {cells[0]: cells[2] for cells in rows("docs/entities.md", title)}
     for source, name in READ_BY.items():
-        if source in INTERVALS:
-            minutes = INTERVALS[source].total_seconds() / 60
+        if SOURCES[source].permission:
+            minutes = SOURCES[source].interval.total_seconds() / 60
             assert re.search(rf"\b{minutes:.0f} minute", table[name])
 
 
@@ -486,7 +484,7 @@ async def test_csv_script(
 
 def test_permissions_are_in_the_table() -> None:
     table = rows("docs/permissions.md", "AccessKey")
-    assert {*names(cells[1] for cells in table)} == {*PERMISSIONS.values()}
+    assert {*names(cells[1] for cells in table)} == {*PERMISSIONS}
 
 
 @pytest.mark.parametrize("document", READMES)
@@ -494,7 +492,7 @@ def test_readmes_name_what_exists(document: str) -> None:
     text = DOCUMENTS[document]
     for status in Status:
         assert text.count(f"\n| `{status}` |") == 1
-    for permission in PERMISSIONS.values():
+    for permission in PERMISSIONS:
         assert f"`{permission}`" in text
     for url in (*CONSOLES.values(), *RAM_CONSOLES.values()):
         assert f"]({url})" in text

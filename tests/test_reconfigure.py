@@ -1,4 +1,4 @@
-"""Another API key or region for an account that is set up."""
+"""Reauth and reconfiguration: a new API key or region for an account."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +14,7 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
-from .conftest import API_KEY, Poll, setup, state
+from .common import API_KEY, Poll, setup, state
 from .flows import (
     BEIJING,
     FIRST_VARIABLE,
@@ -43,13 +43,13 @@ pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 
 @pytest.fixture
 def flows(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> Flows:
-    """Return what goes through flows."""
+    """Return the helper that goes through flows."""
     return Flows(hass, monkeypatch)
 
 
 @pytest.fixture(autouse=True)
 def no_leaks(hass: HomeAssistant, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail a test that lets a secret into the log, a state or the name of anything."""
+    """Fail a test that shows a secret in the log, a state or a name."""
     yield
     assert leaks(hass, caplog) == []
 
@@ -58,14 +58,14 @@ def no_leaks(hass: HomeAssistant, caplog: pytest.LogCaptureFixture) -> Iterator[
 async def regions(
     hass: HomeAssistant, simulator: Simulator, tmp_path: Path
 ) -> AsyncIterator[None]:
-    """Have the simulator answer at the hosts of all regions too."""
+    """Let the simulator answer at the hosts of all regions, too."""
     hosts = [str(URL(url).host) for url in REGIONS.values()]
     async with answering_at(hass, simulator, tls(tmp_path, hosts)):
         yield
 
 
 def registered(hass: HomeAssistant, entry: ConfigEntry) -> set[tuple[str, ...]]:
-    """Return what identifies an account's devices and entities, for its lifetime."""
+    """Return the IDs of an account's devices and entities."""
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
     found: set[tuple[str, ...]] = set()
     for entity in entities:
@@ -134,7 +134,7 @@ async def test_two_accounts_side_by_side(
     assert state(hass, "credit_balance") == "120.5"
     assert balance_of_other() == "7"
 
-    # Each has a key of its own, and failures of its own.
+    # Each account has its own key and failures.
     simulator.api_keys = {NEW_KEY}
     sent_keys(simulator)
     await poll()
@@ -169,7 +169,7 @@ async def test_reauth(
     result = await flows.submit(form, api_key=f" {NEW_KEY} ")
     assert_aborted(result, "reauth_successful")
     assert account.data == {"api_key": NEW_KEY, "base_url": simulator.base_url}
-    # What is wrong, what is right, and the reload.
+    # The wrong key, the right key, and the reload.
     assert sent_keys(simulator) == ["sk-wrong", NEW_KEY, NEW_KEY]
     assert_works(account)
     assert state(hass, "status") == "ok"
@@ -194,7 +194,7 @@ async def test_reauth_stores_the_key_of_a_variable(
         flows.monkeypatch.setenv(VARIABLE, value)
     entry = known(flows.hass, api_key_env=VARIABLE, base_url=simulator.base_url)
     await setup(flows.hass, entry)
-    assert entry.runtime_data.status == "auth"
+    assert state(flows.hass, "status", account=entry.entry_id) == "auth"
     assert sent_keys(simulator) == sent
 
     result = await flows.submit(await flows.asked(entry), api_key=NEW_KEY)
@@ -234,7 +234,7 @@ async def test_reconfigure_shows_what_is_set(
     place: str,
     then: dict[str, str],
 ) -> None:
-    """The key is not shown, and may stay."""
+    """The form does not show the key; an empty field keeps it."""
     entry = known(hass, api_key=API_KEY, base_url=base_url)
     form = await flows.reconfigure(entry)
     assert form["step_id"] == "reconfigure_api_key"
@@ -284,7 +284,7 @@ async def test_reconfigure(
     is_new = NEW_KEY in key.values()
     assert entry.data == {"base_url": base_url, **(key if is_new else stored)}
     assert_works(entry)
-    # Once by the flow, and once by the reload.
+    # One request by the flow, and one by the reload.
     assert [
         (request.headers["host"], request.headers["authorization"])
         for request in simulator.requests
@@ -311,7 +311,7 @@ async def test_reconfigure(
 async def test_title_follows_the_region(
     hass: HomeAssistant, flows: Flows, title: str, after: str
 ) -> None:
-    """Unless somebody gave it another."""
+    """The title follows the region unless the user has changed it."""
     entry = known(hass, api_key=API_KEY, base_url=REGIONS["us-east-1"])
     hass.config_entries.async_update_entry(entry, title=title)
     await setup(hass, entry)
@@ -332,7 +332,7 @@ async def test_reconfigure_where_the_variable_is_gone(
     await setup(flows.hass, entry)
     await flows.asked(entry)
     form = await flows.reconfigure(entry)
-    # Also where a step comes next that could ask for a key.
+    # Also before a step that could ask for a key.
     for place in ("url", "workspace"):
         form = await flows.submit(form, base_url=place)
         assert form["step_id"] == "reconfigure_api_key"
@@ -344,7 +344,7 @@ async def test_reconfigure_where_the_variable_is_gone(
     assert_aborted(result, "reconfigure_successful")
     assert entry.data == {"api_key": API_KEY, "base_url": simulator.base_url}
     assert_works(entry)
-    # With it, what was asked for when the account was set up has been given.
+    # The new key also ends the reauth flow from the set-up.
     flows.assert_nothing_asked()
 
 
@@ -376,7 +376,7 @@ async def test_reauth_with_a_key_of_another_account(
     models: list[str],
     accepted: bool,
 ) -> None:
-    """The service does not name the account, but its models tell accounts apart.
+    """The service does not name the account, but the models differ.
 
     To change the account on purpose, there is the reconfiguration.
     """
@@ -391,7 +391,7 @@ async def test_reauth_with_a_key_of_another_account(
         assert_aborted(result, "reauth_successful")
         return
     assert result["errors"] == {"base": "wrong_account"}
-    assert "use Reconfigure" in await flows.error(result)
+    assert "use “Reconfigure”" in await flows.error(result)
     assert account.data == before
     flows.hass.config_entries.flow.async_abort(form["flow_id"])
     form = await flows.reconfigure(account)

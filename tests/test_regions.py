@@ -1,4 +1,4 @@
-"""A key that was tried in the wrong region, and the hosts of workspaces."""
+"""Keys of another region, and the hosts of workspaces."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
@@ -27,7 +27,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers.translation import async_get_translations
 
-from .conftest import API_KEY, answer
+from .common import API_KEY, answer
 from .simulator import Fault, Simulator
 
 
@@ -62,7 +62,7 @@ async def enter(hass: HomeAssistant, base_url: str) -> ConfigFlowResult:
 
 
 def asked(regions: dict[str, Simulator]) -> dict[str, int]:
-    """Return how many requests each region has seen."""
+    """Return the number of requests per region."""
     return {region: len(service.requests) for region, service in regions.items()}
 
 
@@ -74,7 +74,7 @@ def offered(form: Mapping[str, Any]) -> list[str]:
 
 
 def suggested(form: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the fields of a form suggest."""
+    """Return the suggested values of a form."""
     return {
         str(field): field.description["suggested_value"]
         for field in form["data_schema"].schema
@@ -85,7 +85,7 @@ def suggested(form: Mapping[str, Any]) -> dict[str, Any]:
 async def test_key_of_another_region(
     hass: HomeAssistant, regions: dict[str, Simulator]
 ) -> None:
-    """The region where the key works is found, with a request each, and offered."""
+    """The region where the key works is found with one request each, and offered."""
     result = await enter(hass, "cn-beijing")
     assert result["step_id"] == "region"
     assert result["errors"] == {}
@@ -105,7 +105,7 @@ async def test_key_of_another_region(
 async def test_key_of_no_region(
     hass: HomeAssistant, regions: dict[str, Simulator]
 ) -> None:
-    """A key that is good nowhere is said to be none, and can be corrected."""
+    """A key that works in no region is an error, and can be corrected."""
     regions["ap-southeast-1"].api_keys = set()
     regions["us-east-1"].fail(Fault.THROTTLED)
     await regions["cn-hongkong"].stop()
@@ -126,7 +126,7 @@ async def test_key_of_no_region(
 async def test_url_typed_in_is_all_that_is_asked(
     hass: HomeAssistant, regions: dict[str, Simulator]
 ) -> None:
-    """A key entered for a host of the user's own goes to no other."""
+    """A key entered with a URL is sent to no other host."""
     async with Simulator() as other:
         other.api_keys = set()
         result = await enter(hass, "url")
@@ -142,7 +142,7 @@ async def test_url_typed_in_is_all_that_is_asked(
 async def test_other_failures_do_not_search(
     hass: HomeAssistant, regions: dict[str, Simulator], fault: Fault
 ) -> None:
-    """Only a key that is rejected is tried elsewhere."""
+    """Only a rejected key is tried in other regions."""
     regions["cn-beijing"].fail(fault)
     result = await enter(hass, "cn-beijing")
     assert result["step_id"] == "api_key"
@@ -152,7 +152,7 @@ async def test_other_failures_do_not_search(
 async def test_region_that_was_offered_fails(
     hass: HomeAssistant, regions: dict[str, Simulator]
 ) -> None:
-    """An error then shows in the same step, from where it goes on."""
+    """If the offered region fails, the step shows the error and can be repeated."""
     result = await enter(hass, "cn-beijing")
     regions["ap-southeast-1"].fail(Fault.THROTTLED)
     result = await hass.config_entries.flow.async_configure(result["flow_id"], {})
@@ -167,7 +167,7 @@ async def test_region_that_was_offered_fails(
 async def test_reconfigure_to_the_wrong_region(
     hass: HomeAssistant, regions: dict[str, Simulator]
 ) -> None:
-    """Reconfiguring searches, too."""
+    """Reconfiguration searches other regions, too."""
     entry = MockConfigEntry(
         domain=DOMAIN,
         data={CONF_API_KEY: API_KEY, CONF_BASE_URL: regions["us-east-1"].base_url},
@@ -189,7 +189,7 @@ async def test_reconfigure_to_the_wrong_region(
 
 
 async def test_the_forms_say_that_they_search(hass: HomeAssistant) -> None:
-    """Nothing is sent to another region before the form has said so."""
+    """The forms say that the key is tried in other regions."""
     texts = await async_get_translations(hass, "en", "config", [DOMAIN])
     for step in ("api_key", "environment", "reconfigure_api_key"):
         text = texts[f"component.{DOMAIN}.config.step.{step}.description"]
@@ -213,7 +213,7 @@ async def test_the_forms_say_that_they_search(hass: HomeAssistant) -> None:
     ],
 )
 def test_base_url_of_a_workspace(workspace_id: str, region: str, url: str) -> None:
-    """The id of a workspace and a region give the URL."""
+    """The URL consists of the workspace ID and the region."""
     assert workspace_base_url(workspace_id, region) == url
 
 
@@ -226,7 +226,7 @@ async def test_workspace(
     monkeypatch: pytest.MonkeyPatch,
     workspace_id: str,
 ) -> None:
-    """What can't be an id is sent nowhere; with an id, the workspace's host is tried."""
+    """An invalid ID sends no request; a valid one tries the workspace's host."""
     result = await enter(hass, "workspace")
     assert result["step_id"] == "workspace"
     assert result["errors"] == {}
@@ -270,7 +270,7 @@ async def test_host_rejects_the_key(
     key: str,
     sent: str,
 ) -> None:
-    """Another key can be entered there, and stays through a form error."""
+    """A new key can be entered in the step, and stays through an error."""
     monkeypatch.setattr(hosts, "WORKSPACE_BASE_URL", simulator.base_url)
     simulator.api_keys = set()
     flows = hass.config_entries.flow
@@ -288,7 +288,7 @@ async def test_host_rejects_the_key(
         )
         result = await flows.async_configure(form["flow_id"], {CONF_BASE_URL: place})
     assert result["step_id"] == place
-    # The key that was typed in before, or is stored, is not shown.
+    # The key entered before, or the stored one, is not shown.
     assert suggested(result).get(CONF_API_KEY) is None
     typed = {CONF_URL: simulator.base_url}
     if place == "workspace":

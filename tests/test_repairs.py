@@ -1,4 +1,4 @@
-"""Issues: raised with their cause, withdrawn when it is gone."""
+"""Issues: created with their cause, and deleted with it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,12 +22,22 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.setup import async_setup_component
 
-from .conftest import API_KEY, NOW, Poll, answer, give_access_key, register, setup
+from .common import (
+    API_KEY,
+    NOW,
+    Poll,
+    answer,
+    give_access_key,
+    refresh,
+    register,
+    setup,
+    state,
+)
 from .simulator import Fault, Simulator
 
 
 def issues(hass: HomeAssistant) -> dict[str, dict[str, str] | None]:
-    """Return the issues of the integration, with what their texts are filled with."""
+    """Return the issues of the integration with their placeholders."""
     return {
         issue.translation_key or "": issue.translation_placeholders
         for issue in ir.async_get(hass).issues.values()
@@ -36,7 +46,7 @@ def issues(hass: HomeAssistant) -> dict[str, dict[str, str] | None]:
 
 
 def changed(**data: Any) -> Any:
-    """Return the account answer with other data."""
+    """Return the account answer with changed data."""
     body = answer("account")
     body["data"] |= data
     return body
@@ -96,7 +106,7 @@ def changed(**data: Any) -> Any:
         (
             lambda simulator: setattr(simulator, "body", changed(monthly_spend=512.5)),
             "over_spend_limit",
-            {"spend": "512.5 USD", "limit": "500 USD"},
+            {"spend": "512.50 USD", "limit": "500.00 USD"},
         ),
     ],
 )
@@ -110,7 +120,7 @@ async def test_issue(
     key: str,
     placeholders: dict[str, str],
 ) -> None:
-    """It comes with its cause, outlasts an outage and a reload, and goes with it."""
+    """An issue stays through an outage and a reload until its cause is gone."""
     expected = {key: {"account": "Model Studio", **placeholders}}
     failures = key not in {"no_models", "over_spend_limit"}
     request.node.add_marker(
@@ -154,7 +164,7 @@ async def test_issue(
 async def test_no_issue_of_what_ends_by_itself(
     hass: HomeAssistant, simulator: Simulator, poll: Poll, fault: Fault
 ) -> None:
-    """There is nothing to mend for the user, or reauthentication asks for it."""
+    """Failures that the user can't fix, or that start a reauth flow, create no issue."""
     simulator.fail(fault)
     await poll()
     assert issues(hass) == {}
@@ -209,7 +219,7 @@ async def test_environment_variable(
 async def test_limits_only(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The issue says how to see more. It can be ignored, and ends with an AccessKey."""
+    """The issue for limits only can be ignored, and ends with an AccessKey."""
     simulator.body = None
     simulator.account.answer = "limits"
     await setup(hass, entry)
@@ -239,15 +249,15 @@ MODELS_GONE = "qwen-old, wan-old"
 
 
 class Repairs:
-    """Goes through the repair of models that are gone."""
+    """Goes through the repair of missing models."""
 
     def __init__(self, hass: HomeAssistant, client: TestClient[Any, Any]) -> None:
-        """Keep what to ask."""
+        """Keep the HTTP client."""
         self._hass = hass
         self._client = client
 
     async def open(self, models: str = MODELS_GONE) -> str:
-        """Open the repair, which names the models; return its address."""
+        """Open the repair, check that it names the models, and return its URL."""
         response = await self._client.post(
             "/api/repairs/issues/fix",
             json={"handler": DOMAIN, "issue_id": "model_gone_account"},
@@ -258,7 +268,7 @@ class Repairs:
         return f"/api/repairs/issues/fix/{form['flow_id']}"
 
     async def submit(self, repair: str) -> None:
-        """Agree, and let what comes of it settle."""
+        """Confirm the repair, and wait until Home Assistant is idle."""
         response = await self._client.post(repair, json={})
         assert (await response.json())["type"] == "create_entry"
         await self._hass.async_block_till_done(wait_background_tasks=True)
@@ -269,7 +279,7 @@ class Repairs:
 async def without_models(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory, entry: MockConfigEntry
 ) -> MockConfigEntry:
-    """Return an account of whose chosen models two are gone."""
+    """Return an account with two selected models that are missing."""
     freezer.move_to(NOW)
     hass.config_entries.async_update_entry(
         entry,
@@ -287,7 +297,7 @@ async def without_models(
 
 @pytest.fixture
 async def repairs(hass: HomeAssistant, hass_client: ClientSessionGenerator) -> Repairs:
-    """Return what goes through repairs as a frontend does."""
+    """Return the helper that goes through repairs as the frontend does."""
     assert await async_setup_component(hass, "repairs", {})
     return Repairs(hass, await hass_client())
 
@@ -299,7 +309,7 @@ async def test_chosen_model_is_gone(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """It is said which, goes when they return, and offers to give them up."""
+    """The issue names the missing models, and offers to deselect them."""
     expected = issues(hass)
 
     rows = simulator.body["data"]["models"]
@@ -315,7 +325,7 @@ async def test_chosen_model_is_gone(
         CONF_MODELS: ["qwen-max", "qwen-plus"],
         CONF_ASSISTANT: True,
     }
-    # The account was reloaded with them.
+    # The account was reloaded with the new options.
     await poll()
     assert issues(hass) == {}
 
@@ -323,7 +333,7 @@ async def test_chosen_model_is_gone(
 async def test_names_of_models_that_are_gone(
     hass: HomeAssistant, account: MockConfigEntry, repairs: Repairs
 ) -> None:
-    """Whatever is in a name, it is that model and no other."""
+    """Names with special characters are shown as plain text."""
     gone = [
         "![a](https://a.example/a.png)",
         "<img src=//a.example>",
@@ -353,16 +363,15 @@ async def stop(
     await simulator.stop()
     assert await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
-    assert entry.runtime_data.data is None
+    assert state(hass, "status") == "error"
 
 
 async def shorten(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Have an account read an answer that may leave models out."""
+    """Let an account read an answer that may lack models."""
     simulator.body = changed(models=[{"used": 1}])
-    await entry.runtime_data.async_refresh()
-    assert not entry.runtime_data.data.models_complete
+    await refresh(hass)
 
 
 async def unload(
@@ -389,7 +398,7 @@ async def test_only_models_that_are_gone_are_given_up(
     happen: Callable[..., Awaitable[None]],
     opened: str,
 ) -> None:
-    """What the account lists by then does not matter, nor that it lists nothing."""
+    """The repair removes only the missing models, whatever is listed by then."""
     if opened == "before":
         repair = await repairs.open()
     await happen(hass, without_models, simulator)
@@ -409,7 +418,7 @@ async def test_repair_of_an_account_that_is_removed_meanwhile(
 
 @pytest.mark.usefixtures("enable_custom_integrations")
 async def test_every_issue_has_its_text(hass: HomeAssistant) -> None:
-    """Title and what to do, or a fix flow with both."""
+    """Each issue has a title and a description, or a fix flow with both."""
     texts = await async_get_translations(hass, "en", "issues", [DOMAIN])
     keys = {key.split(".")[3] for key in texts}
     assert keys == {

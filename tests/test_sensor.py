@@ -7,30 +7,30 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.alibaba_cloud.sensor import ACCOUNT_SENSORS, MODEL_SENSORS
+from custom_components.alibaba_cloud.figures import ACCOUNT_SENSORS, MODEL_SENSORS
 from homeassistant.const import STATE_UNKNOWN, Platform
 from homeassistant.core import HomeAssistant
 
-from .conftest import Poll, answer, attributes, check_platform, entity_id, setup, state
+from .common import Poll, answer, attributes, check_platform, entity_id, setup, state
 from .simulator import Simulator
 
 
 @pytest.mark.usefixtures("enable_all_entities", "account")
 async def test_sensors(hass: HomeAssistant, snapshot: SnapshotAssertion) -> None:
-    """All of them, as registered and as shown."""
+    """Registry entries and states match the snapshot."""
     check_platform(hass, Platform.SENSOR, snapshot)
 
 
 @pytest.mark.usefixtures("account")
 async def test_caps_of_a_model_are_disabled_by_default(hass: HomeAssistant) -> None:
-    """They are settings, and few people want an entity for each."""
+    """Limits are settings that few people need as entities."""
     for key in ("limit", "rpm", "tpm"):
         assert entity_id(hass, key, "qwen-max") is not None
         assert state(hass, key, "qwen-max") is None
 
 
 def test_unique_ids_never_collide() -> None:
-    """Names of models are verbatim in them, and may be anything.
+    """Unique IDs contain the model's name, which may be anything.
 
     With keys `used` and `tokens_used`, models `foo_tokens` and `foo` would share one.
     """
@@ -67,7 +67,7 @@ async def test_usage_of_a_model(
     used: str,
     limit: int | None,
 ) -> None:
-    """There is a percentage where there is a limit, and it may exceed 100."""
+    """A model with a limit has a percentage, which may exceed 100."""
     simulator.body["data"]["models"][0] = {"model": "qwen-max", **row}
     await poll()
     assert state(hass, "usage_pct", "qwen-max") == usage
@@ -90,7 +90,7 @@ async def test_models_as_a_map(
 async def test_figures_beyond_json(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """NaN and Infinity cost their own figure, and no other."""
+    """NaN and Infinity only make their own figure unknown."""
     body = answer("account")
     body["data"] |= {"monthly_spend": float("nan"), "tokens_used": float("inf")}
     simulator.body = json.dumps(body)
@@ -105,7 +105,7 @@ async def test_figures_beyond_json(
 async def test_billing_cycle_as_attributes(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """The billing cycle stands at spend and status, as ISO dates, unknown as None."""
+    """Spend and status have the billing cycle as ISO dates, or None."""
     for days in (("2026-08-01", "2026-08-31"), ("2026-09-01", None)):
         simulator.body["data"]["billing_period"] = dict(
             zip(("start", "end"), days, strict=True)

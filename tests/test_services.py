@@ -1,44 +1,15 @@
-"""The actions that return an account's figures and its spend."""
+"""The action that returns an account's figures."""
 
-from typing import Any
-
-from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.alibaba_cloud.const import CONF_MODELS, DOMAIN
+from custom_components.alibaba_cloud.const import CONF_MODELS
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers.json import json_dumps
 
-from .conftest import API_KEY, NOW, Poll, give_access_key, setup
+from .common import Poll, get_usage, setup
 from .simulator import Fault, Simulator
-
-
-async def get_usage(hass: HomeAssistant, **data: Any) -> dict[str, Any]:
-    """Call the action."""
-    response = await hass.services.async_call(
-        DOMAIN,
-        "get_usage",
-        {"config_entry_id": "account", **data},
-        blocking=True,
-        return_response=True,
-    )
-    assert API_KEY not in json_dumps(response)
-    assert isinstance(response, dict)
-    return response
-
-
-async def get_spend(hass: HomeAssistant, **data: Any) -> Any:
-    """Call the action."""
-    return await hass.services.async_call(
-        DOMAIN,
-        "get_spend",
-        {"config_entry_id": "account", **data},
-        blocking=True,
-        return_response=True,
-    )
 
 
 @pytest.mark.usefixtures("account")
@@ -71,7 +42,7 @@ async def test_get_usage_of_models(
 async def test_get_usage_of_limits(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Only followed models are returned, unless all are asked for."""
+    """Only followed models are returned, unless all are requested."""
     simulator.body = None
     simulator.account.answer = "limits"
     followed, other = (model.name for model in simulator.account.models[:2])
@@ -127,7 +98,7 @@ async def test_no_such_model(hass: HomeAssistant) -> None:
 @pytest.mark.parametrize("config_entry_id", ["nobody", ""])
 @pytest.mark.usefixtures("account")
 async def test_no_such_account(hass: HomeAssistant, config_entry_id: str) -> None:
-    """It says so, too."""
+    """An unknown account is an error."""
     with pytest.raises(ServiceValidationError) as err:
         await get_usage(hass, config_entry_id=config_entry_id)
     assert err.value.translation_key == "service_config_entry_not_found"
@@ -137,7 +108,7 @@ async def test_no_such_account(hass: HomeAssistant, config_entry_id: str) -> Non
 async def test_nothing_read_yet(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The reason is given."""
+    """The error contains the reason."""
     simulator.fail(Fault.ARREARAGE)
     await setup(hass, entry)
     with pytest.raises(HomeAssistantError, match="Arrearage") as err:
@@ -161,108 +132,3 @@ async def test_get_usage_of_a_failing_account(
     usage = await get_usage(hass)
     assert "daily_spend" not in usage["account"]
     assert usage["account"]["monthly_spend"] == {"value": 187.65, "unit": "USD"}
-
-
-@pytest.mark.parametrize("period", ["day", "month"])
-@pytest.mark.parametrize(
-    ("start", "known"),
-    [("9999-06-01", True), ("9999-12-31", True), ("9990-12-31", False)],
-)
-async def test_get_spend_until_the_last_day_there_is(
-    hass: HomeAssistant,
-    entry: MockConfigEntry,
-    simulator: Simulator,
-    period: str,
-    start: str,
-    known: bool,
-) -> None:
-    """Nothing is billed there, and a range that is too long is refused all the same."""
-    give_access_key(hass, entry, simulator)
-    await setup(hass, entry)
-    dates = {"start_date": start, "end_date": "9999-12-31", "period": period}
-    if known:
-        assert (await get_spend(hass, **dates))["periods"] == []
-    else:
-        with pytest.raises(ServiceValidationError) as err:
-            await get_spend(hass, **dates)
-        assert err.value.translation_key == "range_too_long"
-
-
-async def test_get_spend_by_default(
-    hass: HomeAssistant,
-    freezer: FrozenDateTimeFactory,
-    entry: MockConfigEntry,
-    simulator: Simulator,
-) -> None:
-    """It returns this month of the billing time zone, with numbers as amounts."""
-    # It is the first of September in Beijing.
-    freezer.move_to("2026-08-31 17:00:00+00:00")
-    give_access_key(hass, entry, simulator)
-    await setup(hass, entry)
-    assert [p["start"] for p in (await get_spend(hass))["periods"]] == ["2026-09-01"]
-
-    freezer.move_to("2026-09-03 12:00:00+00:00")
-    spend = await get_spend(hass)
-    assert [p["start"] for p in spend["periods"]] == [
-        "2026-09-01",
-        "2026-09-02",
-        "2026-09-03",
-    ]
-    assert spend["currency"] == "CNY"
-    assert isinstance(spend["total"], float)
-    for period in spend["periods"]:
-        assert isinstance(period["amount"], float)
-        assert all(isinstance(group["amount"], float) for group in period["groups"])
-        assert [group["key"] for group in period["groups"] if group["key"]]
-
-
-@pytest.mark.parametrize(
-    ("language", "not_assigned", "others"),
-    [("en", "Not assigned", "Others"), ("de", "Nicht zugeordnet", "Sonstige")],
-)
-async def test_get_spend_of_groups_without_a_key(
-    hass: HomeAssistant,
-    freezer: FrozenDateTimeFactory,
-    entry: MockConfigEntry,
-    simulator: Simulator,
-    language: str,
-    not_assigned: str,
-    others: str,
-) -> None:
-    """Their key is null, and their name is one to read."""
-    freezer.move_to(NOW)
-    hass.config.language = language
-    give_access_key(hass, entry, simulator)
-    await setup(hass, entry)
-    simulator.trend_body = {
-        "success": True,
-        "data": {
-            "resultByTime": [
-                {
-                    "period": "20260815",
-                    "total": {"amount": "10", "currency": "CNY"},
-                    "periodDetails": [
-                        {"key": "ws-1", "name": "Home", "amount": "4.10"},
-                        {"key": "DIMENSION_FILTER_NULL_VALUE", "amount": "3"},
-                        {"key": "-", "name": "-", "amount": "1"},
-                    ],
-                }
-            ],
-        },
-    }
-    spend = await get_spend(hass, group_by="workspace")
-    assert spend == {
-        "periods": [
-            {
-                "start": "2026-08-15",
-                "amount": 10.0,
-                "currency": "CNY",
-                "groups": [
-                    {"key": "ws-1", "name": "Home", "amount": 4.1},
-                    {"key": None, "name": not_assigned, "amount": 3.0},
-                    {"key": None, "name": not_assigned, "amount": 1.0},
-                    {"key": None, "name": others, "amount": 1.9},
-                ],
-            }
-        ]
-    }

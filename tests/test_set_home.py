@@ -108,6 +108,8 @@ def test_moves_every_link(tree: Path) -> None:
         assert f"source_url: {source_url}\n" in blueprint.read_text()
     assert contents(tree).keys() == before.keys()
     assert "README.md" in result.stdout
+    for by_hand in (f"https://github.com/{NEW}", "description", "topics", "issues"):
+        assert by_hand in result.stdout
 
 
 def test_is_idempotent_and_reversible(tree: Path) -> None:

@@ -1,4 +1,4 @@
-"""What each fault of the AccessKey's services makes of what they report.
+"""The effect of each fault of the AccessKey's services on their figures.
 
 docs/faults.md shows it, which is what is expected here. `UPDATE_FAULT_MATRIX=1 scripts/test
 tests/test_source_faults.py` brings it up to date there.
@@ -13,28 +13,16 @@ from typing import Final
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.alibaba_cloud.const import (
-    CONF_ACCESS_KEY_ID,
-    CONF_ACCESS_KEY_SECRET,
-    CONF_BALANCE_ENDPOINT,
-    CONF_BASE_URL,
-    CONF_BILLING_ENDPOINT,
-    CONF_PROMETHEUS_URL,
-    DOMAIN,
-)
+from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.model_studio import http
-from custom_components.alibaba_cloud.sources import Source
-from homeassistant.const import CONF_API_KEY, CONF_REGION, STATE_UNAVAILABLE
+from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.translation import async_get_translations
 
-from .conftest import API_KEY, Poll, setup, state
-from .simulator import Account, Fault, Simulator
+from .common import Poll, attributes, give_access_key, reauth_flows, setup, state
+from .faults import LONG, PAGE
+from .simulator import Fault, Simulator
 from .simulator.server import Service
-from .test_coordinator import reauth_flows
-from .test_faults import LONG, PAGE, poll
-
-__all__ = ["poll"]
 
 SECTION: Final = re.compile(
     r"(?<=<!-- fault matrix of the AccessKey -->\n).*"
@@ -42,12 +30,12 @@ SECTION: Final = re.compile(
     re.DOTALL,
 )
 SLOW: Final = (Fault.HANG, Fault.HANG_BODY, Fault.TRICKLE)
-COLUMNS: Final[dict[str, tuple[Service, Source, str]]] = {
-    "Bill": ("billing", Source.SPEND, "monthly_spend"),
-    "Balance": ("balance", Source.BALANCE, "available_balance"),
-    "Prometheus": ("prometheus", Source.TOTALS, "tokens_used"),
+COLUMNS: Final[dict[str, tuple[Service, str, str]]] = {
+    "Bill": ("billing", "spend", "monthly_spend"),
+    "Balance": ("balance", "balance", "available_balance"),
+    "Prometheus": ("prometheus", "totals", "tokens_used"),
 }
-"""Each service, a source that reads it, and a figure that it alone reports."""
+"""Each service, a source that reads it, and a figure that only it reports."""
 
 
 def rows() -> dict[str, list[str]]:
@@ -60,7 +48,7 @@ def rows() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="session")
 def seen() -> Iterator[dict[Fault, list[str]]]:
-    """Collect what was seen, and put it into the page if that is wanted."""
+    """Collect the observed cells, and update the page if requested."""
     seen: dict[Fault, list[str]] = {}
     yield seen
     if os.environ.get("UPDATE_FAULT_MATRIX"):
@@ -72,40 +60,28 @@ def seen() -> Iterator[dict[Fault, list[str]]]:
 
 @pytest.fixture
 def entry(
-    hass: HomeAssistant, enable_custom_integrations: None, simulator: Simulator
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> MockConfigEntry:
     """Return an account whose API key reads limits only, with an AccessKey."""
-    simulator.body = None
-    simulator.account = Account(answer="limits", catalogue_rows=10)
-    [(key_id, secret)] = simulator.access_keys.items()
-    entry = MockConfigEntry(
-        domain=DOMAIN,
-        title="Model Studio",
-        entry_id="account",
-        data={
-            CONF_API_KEY: API_KEY,
-            CONF_BASE_URL: simulator.base_url,
-            CONF_ACCESS_KEY_ID: key_id,
-            CONF_ACCESS_KEY_SECRET: secret,
-            CONF_REGION: "cn-beijing",
-            CONF_BILLING_ENDPOINT: simulator.openapi_url,
-            CONF_BALANCE_ENDPOINT: simulator.openapi_url,
-            CONF_PROMETHEUS_URL: simulator.prometheus_url,
-        },
-    )
-    entry.add_to_hass(hass)
+    give_access_key(hass, entry, simulator)
+    simulator.account.catalogue_rows = 10
     return entry
 
 
-def cell(hass: HomeAssistant, entry: MockConfigEntry, source: Source, key: str) -> str:
-    """Return what became of a source and its figure, in a few words."""
+async def cell(hass: HomeAssistant, source: str, key: str) -> str:
+    """Return the cell for a source and its figure."""
     figure = state(hass, key) or "none"
     words = figure if figure in ("unknown", STATE_UNAVAILABLE, "none") else "read"
-    polled = entry.runtime_data.sources[source]
-    if polled.last_update_success:
+    message = attributes(hass, "status")["failed_sources"].get(source)
+    if message is None:
         return words
-    assert isinstance(polled.last_exception, HomeAssistantError)
-    return f"`{polled.last_exception.translation_key}`, {words}"
+    texts = await async_get_translations(hass, "en", "exceptions", [DOMAIN])
+    [error] = [
+        path.split(".")[-2]
+        for path, text in texts.items()
+        if re.match(re.sub(r"\\{\w+\\}", ".*", re.escape(text.rstrip("."))), message)
+    ]
+    return f"`{error}`, {words}"
 
 
 @pytest.mark.parametrize("fault", Fault)
@@ -113,13 +89,13 @@ async def test_fault_at_each_service(
     hass: HomeAssistant,
     entry: MockConfigEntry,
     simulator: Simulator,
-    poll: Poll,
+    real_time_poll: Poll,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     seen: dict[Fault, list[str]],
     fault: Fault,
 ) -> None:
-    """The account itself is read all the while; all is well once the fault is gone."""
+    """The account itself is still read; everything recovers after the fault."""
     await setup(hass, entry)
     good = [state(hass, key) for _, _, key in COLUMNS.values()]
     assert not {"unknown", STATE_UNAVAILABLE, None}.intersection(good)
@@ -128,9 +104,9 @@ async def test_fault_at_each_service(
             patch.setattr(http, "TIMEOUT", 0.3)
         for service, _, _ in COLUMNS.values():
             simulator.fail(fault, at=service)
-        await poll(LONG)
+        await real_time_poll(LONG)
         seen[fault] = [
-            cell(hass, entry, source, key) for _, source, key in COLUMNS.values()
+            await cell(hass, source, key) for _, source, key in COLUMNS.values()
         ]
     assert state(hass, "status") == "ok"
     rejected = "`invalid_access_key`" in "".join(seen[fault][:2])
@@ -138,8 +114,8 @@ async def test_fault_at_each_service(
     if not os.environ.get("UPDATE_FAULT_MATRIX"):
         assert seen[fault] == rows()[fault]
     simulator.recover()
-    await poll(LONG)
-    await poll(LONG)
+    await real_time_poll(LONG)
+    await real_time_poll(LONG)
     good = [state(hass, key) for _, _, key in COLUMNS.values()]
     assert not {"unknown", STATE_UNAVAILABLE, None}.intersection(good)
     assert len(reauth_flows(hass)) == 0

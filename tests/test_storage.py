@@ -1,5 +1,6 @@
-"""What is stored of an account: damaged, unreadable, from elsewhere, removed."""
+"""The stored state of an account: damaged, of another host or version, removed."""
 
+import asyncio
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import date
@@ -27,27 +28,31 @@ from .common import (
     EVERY_TRIGGER,
     LONG,
     STORED,
+    Poll,
     arm,
+    device,
     noon,
+    refresh,
     report,
-    said,
+    setup,
     spend_alike,
     spend_levels,
+    state,
+    triggered,
     unload,
 )
-from .conftest import Poll, setup, state
 from .simulator import Simulator
 
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
@@ -60,13 +65,13 @@ async def test_removed_account(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """Nothing is left of it on the disk; automations on it stay valid and silent."""
-    device_id = account.runtime_data.device_id
+    """The file is removed; automations stay valid and do not trigger."""
+    device_id = device(hass, account)
     trigger = {**EVERY_TRIGGER[0], "target": {"device_id": [device_id]}}
-    told = await arm(hass, trigger)
+    events = await arm(hass, trigger)
     report(simulator, monthly_spend=400)
     await poll()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     assert STORED in kept
     assert await hass.config_entries.async_remove(account.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
@@ -74,12 +79,12 @@ async def test_removed_account(
     for _ in range(3):
         await poll(LONG)
     assert STORED not in kept
-    assert told == []
+    assert events == []
     for service in ("turn_off", "turn_on"):
         await hass.services.async_call(
-            AUTOMATION, service, {"entity_id": "automation.tell"}, blocking=True
+            AUTOMATION, service, {"entity_id": "automation.record"}, blocking=True
         )
-    assert hass.states.is_state("automation.tell", STATE_ON)
+    assert hass.states.is_state("automation.record", STATE_ON)
     result = await async_validate_trigger_config(hass, cv.TRIGGER_SCHEMA([trigger]))
     assert result[0]["target"] == {"device_id": [device_id]}
 
@@ -91,14 +96,23 @@ async def test_removed_in_the_middle_of_a_poll(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """What comes after says nothing, and leaves nothing."""
-    told = await arm(hass)
+    """An answer after the removal triggers nothing and stores nothing."""
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
-    polling = hass.async_create_task(account.runtime_data.async_refresh())
-    assert await hass.config_entries.async_remove(account.entry_id)
-    await polling
+    body = simulator.body
+    removals: list[asyncio.Task[Any]] = []
+
+    def remove(_: Any) -> Any:
+        remover = hass.config_entries.async_remove(account.entry_id)
+        removals.append(hass.async_create_task(remover))
+        return body
+
+    simulator.body = remove
+    await refresh(hass)
+    [removal] = removals
+    await removal
     await poll(LONG)
-    assert told == []
+    assert events == []
     assert STORED not in kept
 
 
@@ -110,7 +124,7 @@ async def test_days_are_those_of_a_host(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """What was seen elsewhere is another account's."""
+    """Figures of another host are those of another account."""
     freezer.move_to(noon(10))
     report(simulator, daily_spend=5, monthly_spend=95)
     await setup(hass, entry)
@@ -147,7 +161,7 @@ async def test_damaged_part(
     part: str,
     damaged: Any,
 ) -> None:
-    """A part that can't be read begins anew; the others stay as they were."""
+    """A damaged part starts empty; the other parts stay."""
     freezer.move_to(noon(10))
     hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 260})
     report(simulator, daily_spend=5, monthly_spend=95)
@@ -155,9 +169,9 @@ async def test_damaged_part(
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
     await unload(hass, entry)
     kept[STORED]["data"][part] = damaged
-    told = await arm(hass)
+    events = await arm(hass)
     await setup(hass, entry)
-    # What was shown last has no part that must be there.
+    # All of `shown` is optional.
     readable = part == "shown" and damaged in DAMAGED[1:3]
     logged = [
         record.getMessage()
@@ -171,13 +185,13 @@ async def test_damaged_part(
     if part != "periods":
         forecast = state(hass, "projected_monthly_spend")
         assert (forecast == STATE_UNKNOWN) is (part == "days")
-    assert bool(said(told)) is (part == "alerts")
+    assert bool(triggered(events)) is (part == "alerts")
     await unload(hass, entry)
     assert kept[STORED]["data"][part] != damaged
 
 
 def replaced(value: Any, by: Any) -> Iterator[Any]:
-    """Yield a stored value once for each value in it, with that one replaced."""
+    """Yield copies of a stored value, each with one of its values replaced."""
     yield by
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -203,7 +217,7 @@ async def test_damaged_anywhere(
     caplog: pytest.LogCaptureFixture,
     damaged: Any,
 ) -> None:
-    """Whatever stands in place of a value, the account is set up and polled."""
+    """The account is set up and polled with any value damaged."""
     freezer.move_to(noon(10))
     hass.config_entries.async_update_entry(entry, options={CONF_LOW_BALANCE: 500})
     report(simulator, daily_spend=5, monthly_spend=405, used=900)
@@ -232,7 +246,7 @@ async def test_damaged_whole(
     caplog: pytest.LogCaptureFixture,
     damaged: Any,
 ) -> None:
-    """An account whose data is no object begins anew."""
+    """An account whose stored data is not an object starts empty."""
     await unload(hass, account)
     kept[STORED]["data"] = damaged
     await setup(hass, account)
@@ -246,7 +260,7 @@ async def test_damaged_whole(
 async def test_stored_by_a_later_version(
     hass: HomeAssistant, account: MockConfigEntry, kept: dict[str, Any]
 ) -> None:
-    """It is left as it is, and said."""
+    """A file of a later version is not changed, and the set-up fails with the reason."""
     await unload(hass, account)
     kept[STORED]["version"] = 2
     before = deepcopy(kept[STORED])
@@ -261,7 +275,7 @@ async def test_news_while_it_is_written(
     with_access_key: MockConfigEntry,
     hass_storage: dict[str, Any],
 ) -> None:
-    """What comes then is yet to be written."""
+    """A change during a write is written later."""
     await setup(hass, with_access_key)
     store = with_access_key.runtime_data.store
     saving = hass.async_create_task(store.async_save())
@@ -280,11 +294,11 @@ async def test_stored_by_an_earlier_version(
     simulator: Simulator,
     kept: dict[str, Any],
 ) -> None:
-    """It knew of no days and of no alerts."""
+    """A file without days and alerts is read."""
     await unload(hass, account)
     for key in ("days", "alerts", "history"):
         del kept[STORED]["data"][key]
     report(simulator, monthly_spend=400)
-    told = await arm(hass)
+    events = await arm(hass)
     await setup(hass, account)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)

@@ -1,4 +1,4 @@
-"""The stored state on a real disk: damaged, unreadable, full, and at a stop."""
+"""The stored state on a real disk: damaged, unreadable, full, and written at stop."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,6 +14,7 @@ from pytest_homeassistant_custom_component.common import (
     async_fire_time_changed,
 )
 
+from custom_components.alibaba_cloud.ledger import SpendDays
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import (
     EVENT_HOMEASSISTANT_FINAL_WRITE,
@@ -21,17 +22,29 @@ from homeassistant.const import (
 )
 from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.helpers.storage import Store
+from homeassistant.util import dt as dt_util
 from homeassistant.util.file import WriteError
 
-from .common import STORED, arm, report, said, spend_levels, unload
-from .conftest import Poll, attributes, setup, state
+from .common import (
+    STORED,
+    Poll,
+    arm,
+    attributes,
+    refresh,
+    report,
+    setup,
+    spend_levels,
+    state,
+    triggered,
+    unload,
+)
 from .simulator import Simulator
 
 REAL = {
     name: getattr(Store, name)
     for name in ("_async_load", "_async_write_data", "async_remove")
 }
-"""What the fixture `hass` replaces, to store nothing on the disk."""
+"""The functions that the fixture `hass` replaces so that nothing is written."""
 
 
 @pytest.fixture
@@ -42,7 +55,7 @@ def hass_config_dir(hass_tmp_config_dir: str) -> str:
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels: at 20 % of the limit of 500 USD."""
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
@@ -55,30 +68,30 @@ def disk(hass: HomeAssistant) -> Iterator[Path]:
 
 
 def read(disk: Path) -> str:
-    """Return what the file holds."""
+    """Return the contents of the file."""
     return disk.read_text()
 
 
 def write(disk: Path, content: str) -> None:
-    """Let the file hold something else."""
+    """Write the file."""
     disk.parent.mkdir(exist_ok=True)
     disk.write_text(content)
 
 
 def stored(disk: Path) -> dict[str, Any]:
-    """Return what is stored of the account."""
+    """Return the stored data of the account."""
     data: dict[str, Any] = json.loads(read(disk))["data"]
     return data
 
 
 def make_unreadable(disk: Path) -> None:
-    """Put a directory in the place of the file, which is an I/O error to read."""
+    """Replace the file with a directory, which causes an I/O error."""
     disk.unlink()
     disk.mkdir()
 
 
 def make_readable(disk: Path, content: str) -> None:
-    """Put the file back."""
+    """Restore the file."""
     disk.rmdir()
     write(disk, content)
 
@@ -111,14 +124,14 @@ async def test_other_content(
     caplog: pytest.LogCaptureFixture,
     content: str,
 ) -> None:
-    """Whatever the file holds, the account is set up, and stored again."""
+    """The account is set up and stored again with any contents of the file."""
     write(disk, content)
     await setup(hass, entry)
     assert entry.state is ConfigEntryState.LOADED
     assert state(hass, "monthly_spend") == "100"
     await unload(hass, entry)
     assert stored(disk)["answer"]
-    # Home Assistant logs broken JSON, and the integration JSON of another shape.
+    # Home Assistant logs invalid JSON; the integration logs JSON of another shape.
     caplog.clear()
 
 
@@ -130,12 +143,12 @@ async def test_not_readable(
     freezer: FrozenDateTimeFactory,
     disk: Path,
 ) -> None:
-    """While the file can't be read, the set-up is tried again, and nothing is lost."""
-    told = await arm(hass)
+    """While the file can't be read, set-up is retried, and nothing is lost."""
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
-    await account.runtime_data.async_refresh()
+    await refresh(hass)
     await hass.async_block_till_done()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     await unload(hass, account)
     before = read(disk)
     make_unreadable(disk)
@@ -148,7 +161,7 @@ async def test_not_readable(
     async_fire_time_changed(hass)
     await hass.async_block_till_done(wait_background_tasks=True)
     assert account.state.name == "LOADED"
-    assert told == []
+    assert events == []
 
 
 @pytest.mark.logs("Error writing config")
@@ -159,9 +172,9 @@ async def test_full_disk(
     poll: Poll,
     disk: Path,
 ) -> None:
-    """What can't be written is written within 15 minutes, also if nothing else changes."""
-    told = await arm(hass)
-    # Let Home Assistant write its registries before.
+    """A failed write is repeated within 15 minutes, even if nothing changes."""
+    events = await arm(hass)
+    # Let Home Assistant write its registries first.
     await poll()
     report(simulator, monthly_spend=400)
     with patch(
@@ -169,7 +182,7 @@ async def test_full_disk(
         side_effect=WriteError("No space left on device"),
     ):
         await poll()
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     for _ in range(16):
         await poll(60)
     levels = stored(disk)["alerts"]["spend_levels"]
@@ -217,5 +230,6 @@ async def test_written_when_home_assistant_stops(
     await poll()
     assert state(hass, "daily_spend") == "1"
     assert attributes(hass, "daily_spend")["last_reset"] > began
-    days = entry.runtime_data.store.days
-    assert sum(days.totals(entry.runtime_data.read_at).values()) <= Decimal(7)
+    await unload(hass, entry)
+    days = SpendDays.from_dict(stored(disk)["days"])
+    assert sum(days.totals(dt_util.utcnow()).values()) <= Decimal(7)

@@ -18,7 +18,7 @@ from .simulator import Simulator
 async def test_system_health(
     hass: HomeAssistant, simulator: Simulator, account: MockConfigEntry
 ) -> None:
-    """A host is reached without a key, and is told apart when it is not there."""
+    """Hosts are checked without a key; an unreachable host is reported."""
     assert await async_setup_component(hass, "system_health", {})
     host = URL(simulator.base_url).authority
     simulator.requests.clear()

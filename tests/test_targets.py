@@ -1,4 +1,4 @@
-"""Targets of triggers and conditions: which accounts and models they stand for."""
+"""Targets of triggers and conditions, and the accounts and models they include."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +18,18 @@ from homeassistant.helpers import (
     label_registry as lr,
 )
 
-from .common import arm, model_levels, report, said, spend_levels
-from .conftest import Poll, entity_id, setup
+from .common import (
+    Poll,
+    arm,
+    device,
+    entity_id,
+    model_levels,
+    report,
+    setup,
+    spend_levels,
+    triggered,
+)
 from .simulator import Simulator
-from .test_trigger import device
 
 OF_ACCOUNT = {"trigger": f"{DOMAIN}.spend_level_reached"}
 OF_MODELS = {"trigger": f"{DOMAIN}.model_level_reached"}
@@ -29,7 +37,7 @@ OF_MODELS = {"trigger": f"{DOMAIN}.model_level_reached"}
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account and its models stand below all levels."""
+    """Report the account and its models below all levels."""
     report(simulator, monthly_spend=100, used=100)
     return simulator
 
@@ -132,7 +140,7 @@ TARGETS: dict[str, tuple[Choice, bool, bool, bool]] = {
 async def test_target(
     hass: HomeAssistant, account: MockConfigEntry, places: dict[str, str], name: str
 ) -> None:
-    """An account stands for its models, an entity for its device."""
+    """An account includes its models, and an entity its device."""
     choose, of_account, of_max, of_plus = TARGETS[name]
     target = Target(hass, choose(places))
     assert target.has_account(account.entry_id) is of_account
@@ -148,18 +156,18 @@ async def test_devices_that_move(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """They are followed, without a reload of the automation."""
+    """A target follows devices that move, without a reload of the automation."""
     target = {"target": {"area_id": [places["lab"]]}}
-    told = await arm(hass, {**OF_ACCOUNT, **target}, {**OF_MODELS, **target})
+    events = await arm(hass, {**OF_ACCOUNT, **target}, {**OF_MODELS, **target})
     registry = dr.async_get(hass)
     registry.async_update_child_device(places["plus"], area_id=None)
     report(simulator, monthly_spend=250, used=800)
     await poll()
-    assert told == []
+    assert events == []
     registry.async_update_device(places["account"], area_id=places["lab"])
     report(simulator, monthly_spend=400, used=1000)
     await poll()
-    assert said(told) == spend_levels(80) + model_levels(100)
+    assert triggered(events) == spend_levels(80) + model_levels(100)
 
 
 async def test_related(
@@ -167,24 +175,24 @@ async def test_related(
 ) -> None:
     """A device lists the automations whose triggers and conditions target it."""
     await arm(hass, {**OF_MODELS, "target": {"device_id": [places["max"]]}})
-    assert automations_with_device(hass, places["max"]) == ["automation.tell"]
+    assert automations_with_device(hass, places["max"]) == ["automation.record"]
     assert automations_with_device(hass, places["plus"]) == []
 
 
 async def test_every_entity_disabled(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Devices are enough."""
+    """Targets work if all entities are disabled."""
     hass.config_entries.async_update_entry(entry, pref_disable_new_entities=True)
     await setup(hass, entry)
     assert hass.states.async_all(("event", "sensor", "binary_sensor")) == []
     area = ar.async_get(hass).async_create("Office")
     dr.async_get(hass).async_update_device(device(hass, entry), area_id=area.id)
-    told = await arm(
+    events = await arm(
         hass,
         {**OF_ACCOUNT, "target": {"device_id": [device(hass, entry)]}},
         {**OF_MODELS, "target": {"area_id": [area.id]}},
     )
     report(simulator, monthly_spend=250, used=800)
     await poll()
-    assert said(told) == spend_levels(50) + model_levels(80)
+    assert triggered(events) == spend_levels(50) + model_levels(80)

@@ -11,26 +11,23 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
-from custom_components.alibaba_cloud.binary_sensor import (
-    ACCOUNT_BINARY_SENSORS,
-    STATUS_BINARY_SENSORS,
-)
 from custom_components.alibaba_cloud.condition import CONDITIONS, AccountCondition
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.event import AlibabaCloudAlerts
 from custom_components.alibaba_cloud.failures import FAILURES
-from custom_components.alibaba_cloud.history import STATISTICS_NOT_WRITTEN
+from custom_components.alibaba_cloud.figures import (
+    ACCOUNT_BINARY_SENSORS,
+    ACCOUNT_SENSORS,
+    MODEL_SENSORS,
+    STATUS,
+    STATUS_BINARY_SENSORS,
+)
 from custom_components.alibaba_cloud.ledger import Alert, AlertKind
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     ConnectionFailure,
 )
 from custom_components.alibaba_cloud.repairs import SOURCE_ISSUES
-from custom_components.alibaba_cloud.sensor import (
-    ACCOUNT_SENSORS,
-    MODEL_SENSORS,
-    STATUS,
-)
 from custom_components.alibaba_cloud.services import (
     GET_SPEND_SCHEMA,
     GET_USAGE_SCHEMA,
@@ -38,13 +35,13 @@ from custom_components.alibaba_cloud.services import (
     SERVICE_GET_SPEND,
     SERVICE_GET_USAGE,
 )
-from custom_components.alibaba_cloud.sources import PERMISSIONS
+from custom_components.alibaba_cloud.statistics import STATISTICS_NOT_WRITTEN
 from custom_components.alibaba_cloud.trigger import TRIGGERS, AlertTrigger
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.util.yaml import load_yaml_dict
 
-from .conftest import open_options
+from .common import PERMISSIONS, open_options
 
 INTEGRATION = Path(__file__).parent.parent / "custom_components" / "alibaba_cloud"
 TRANSLATIONS = INTEGRATION / "translations"
@@ -224,7 +221,6 @@ def test_entities(english: Any) -> None:
     assert named.keys() == icons.keys() == {*DESCRIPTIONS, "event"}
     for platform, descriptions in DESCRIPTIONS.items():
         for description in descriptions:
-            assert description.translation_key == description.key
             states = named[platform][description.key].get("state", {})
             assert states.keys() == set(getattr(description, "options", None) or ())
         keys = {description.key for description in descriptions}
@@ -428,7 +424,7 @@ def test_issues_of_a_missing_permission(language: str) -> None:
     texts_of = read(TRANSLATIONS / f"{language}.json")["issues"]
     for key in SOURCE_ISSUES.keys() - {STATISTICS_NOT_WRITTEN}:
         assert code(texts_of[key]["description"]) == ["`{permission}`"]
-        for permission in PERMISSIONS.values():
+        for permission in PERMISSIONS:
             assert permission not in texts_of[key]["description"]
 
 

@@ -30,34 +30,39 @@ from homeassistant.helpers.trigger import async_validate_trigger_config
 from homeassistant.setup import async_setup_component
 
 from .common import (
+    API_KEY,
     EVERY_TRIGGER,
     KINDS,
     LONG,
     NOTHING,
+    Poll,
+    answer,
     arm,
+    device,
+    entity_id,
     model_levels,
     noon,
     report,
-    said,
+    setup,
     spend_alike,
     spend_levels,
+    triggered,
 )
-from .conftest import API_KEY, Poll, answer, entity_id, setup
 from .simulator import Fault, Simulator
 
 OPTIONS = {CONF_LOW_BALANCE: 50, CONF_MONTHLY_BUDGET: 300}
-"""With which an account has all kinds of alerts."""
+"""Options for an account with all kinds of alerts."""
 
 BOTH_LEVELS = (CONF_SPEND_LEVELS, CONF_MODEL_LEVELS)
 
 UNKNOWN_OPTION = "not a valid option|extra keys"
 LEVELS = ("spend_level_reached", "model_level_reached")
-"""The triggers that know levels."""
+"""The triggers with levels."""
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account stand below all levels."""
+    """Report figures below all levels."""
     report(simulator, daily_spend=5, monthly_spend=95, used=100)
     return simulator
 
@@ -69,7 +74,7 @@ async def account(
     entry: MockConfigEntry,
     simulator: Simulator,
 ) -> MockConfigEntry:
-    """Return an account that is set up, with all alerts switched on."""
+    """Return an account that is set up, with all alerts on."""
     freezer.move_to(noon(10))
     hass.config_entries.async_update_entry(entry, options=OPTIONS)
     await setup(hass, entry)
@@ -80,7 +85,7 @@ async def account(
 async def other(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> AsyncIterator[MockConfigEntry]:
-    """Return another account, at a service of its own, with the same models."""
+    """Return another account, at another simulator, with the same models."""
     async with Simulator() as elsewhere:
         elsewhere.body = answer("account")
         report(elsewhere, monthly_spend=95, used=100)
@@ -96,25 +101,10 @@ async def other(
         await hass.config_entries.async_unload("other")
 
 
-def device(
-    hass: HomeAssistant, entry: MockConfigEntry, model: str | None = None
-) -> str:
-    """Return the id of an account's device, or of that of a model."""
-    registry = dr.async_get(hass)
-    if model is None:
-        (found,) = dr.async_entries_for_config_entry(registry, entry.entry_id)
-        return found.id
-    child = registry.async_get_child_device_by_identifier(
-        (DOMAIN, f"{entry.entry_id}_model_{model}"), entry.entry_id
-    )
-    assert child is not None
-    return child.id
-
-
 async def everything(
     simulator: Simulator, freezer: FrozenDateTimeFactory, poll: Poll
 ) -> None:
-    """Let all kinds of alerts happen, the most urgent first."""
+    """Cause all kinds of alerts."""
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
     report(simulator, monthly_spend=300, available=20, used=900)
     await poll()
@@ -144,7 +134,7 @@ EVERYTHING = [
 
 type Choice = Callable[[HomeAssistant, MockConfigEntry, MockConfigEntry], Any]
 
-# What is chosen, with whether it fires on what is told of the account, and of qwen-max.
+# Targets, with whether they fire for the account and for qwen-max.
 CHOICES: dict[str, tuple[Choice, bool, bool]] = {
     "left out": (lambda hass, a, b: None, True, True),
     "none": (lambda hass, a, b: [], True, True),
@@ -176,7 +166,7 @@ async def test_each_trigger_by_device(
     freezer: FrozenDateTimeFactory,
     poll: Poll,
 ) -> None:
-    """Each fires on its own kind alone, of the accounts and models that are chosen.
+    """Each trigger fires only for its kind of alert and for the target.
 
     An account stands for its models; a model for its account, not for other models.
     """
@@ -185,12 +175,12 @@ async def test_each_trigger_by_device(
         chosen = choose(hass, account, other)
         target = {} if chosen is None else {"target": {"device_id": chosen}}
         triggers += [{**trigger, "id": name, **target} for trigger in EVERY_TRIGGER]
-    told = await arm(hass, *triggers)
+    events = await arm(hass, *triggers)
     await everything(simulator, freezer, poll)
-    assert {event.data["trigger"]["account"] for event in told} == {"Model Studio"}
+    assert {event.data["trigger"]["account"] for event in events} == {"Model Studio"}
     for name, (_, account_fires, model_fires) in CHOICES.items():
-        mine = [event for event in told if event.data["trigger"]["id"] == name]
-        assert said(mine) == [
+        mine = [event for event in events if event.data["trigger"]["id"] == name]
+        assert triggered(mine) == [
             alert
             for alert in EVERYTHING
             if (model_fires if alert[0] == "model_level_reached" else account_fires)
@@ -200,7 +190,7 @@ async def test_each_trigger_by_device(
 async def test_device_of_another_integration(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """It is no account, whatever it looks like."""
+    """A device of another integration is not an account."""
     foreign = MockConfigEntry(domain="test")
     foreign.add_to_hass(hass)
     device_id = (
@@ -211,7 +201,7 @@ async def test_device_of_another_integration(
         )
         .id
     )
-    told = await arm(
+    events = await arm(
         hass,
         *(
             {**trigger, "target": {"device_id": [device_id]}}
@@ -220,32 +210,32 @@ async def test_device_of_another_integration(
     )
     report(simulator, monthly_spend=300, used=900)
     await poll()
-    assert told == []
+    assert events == []
 
 
 async def test_model_removed_and_back(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A model whose device is gone is silent and does no harm; when it is back it fires."""
+    """A trigger is silent while the model's device is gone, and fires once it is back."""
     trigger = {
         "trigger": f"{DOMAIN}.model_level_reached",
         "target": {"device_id": [device(hass, account, "qwen-max")]},
     }
-    told = await arm(hass, trigger)
+    events = await arm(hass, trigger)
     row = simulator.body["data"]["models"].pop(0)
     await poll()
     simulator.body["data"]["models"][0]["used"] = 2000
     await poll()
-    assert told == []
+    assert events == []
     simulator.body["data"]["models"].insert(0, {**row, "used": 1000})
     await poll()
-    assert said(told) == model_levels(80, 100)
+    assert triggered(events) == model_levels(80, 100)
 
 
 async def test_level(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Only alerts at this level fire; without one, those at the levels of the options."""
+    """A trigger fires at its level; without one, at the levels of the options."""
     hass.config_entries.async_update_entry(
         account,
         options={**OPTIONS, **{key: [50, 80, 99.9, 100] for key in BOTH_LEVELS}},
@@ -261,7 +251,7 @@ async def test_level(
         100: [100],
         101: [],
     }
-    told = await arm(
+    events = await arm(
         hass,
         *(
             {
@@ -277,17 +267,21 @@ async def test_level(
         report(simulator, monthly_spend=spent, used=used)
         await poll()
     for level, levels in expected.items():
-        mine = [event for event in told if event.data["trigger"]["id"] == f"at {level}"]
-        alerts = said(mine)
+        mine = [
+            event for event in events if event.data["trigger"]["id"] == f"at {level}"
+        ]
+        alerts = triggered(mine)
         for key in LEVELS:
-            assert [reached for told, reached in alerts if told == key] == levels, level
+            assert [reached for events, reached in alerts if events == key] == levels, (
+                level
+            )
 
 
 async def test_variables(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """They are those of the event, with the account's name and what is usual."""
-    told = await arm(
+    """The variables are those of the event, the account's name and the usual ones."""
+    events = await arm(
         hass,
         {
             "trigger": f"{DOMAIN}.spend_level_reached",
@@ -297,7 +291,7 @@ async def test_variables(
     )
     report(simulator, monthly_spend=250.5)
     await poll()
-    trigger = told[-1].data["trigger"]
+    trigger = events[-1].data["trigger"]
     event_entity = hass.states.get(entity_id(hass, "alerts") or "")
     assert event_entity is not None
     assert trigger == {
@@ -325,9 +319,9 @@ async def test_variables(
 async def test_variables_in_an_action(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A message can be made of them."""
-    told: list[str] = []
-    hass.bus.async_listen("message", lambda event: told.append(event.data["text"]))
+    """An action can use the variables in a message."""
+    events: list[str] = []
+    hass.bus.async_listen("message", lambda event: events.append(event.data["text"]))
     assert await async_setup_component(
         hass,
         AUTOMATION,
@@ -346,14 +340,14 @@ async def test_variables_in_an_action(
     )
     report(simulator, used=823)
     await poll()
-    assert told == ["Model Studio: qwen-max at 82 %"]
+    assert events == ["Model Studio: qwen-max at 82 %"]
 
 
 @pytest.mark.parametrize("key", KINDS.values())
 async def test_bad_options(
     hass: HomeAssistant, enable_custom_integrations: None, key: str
 ) -> None:
-    """They are refused where the automation is written, not when it should fire."""
+    """Invalid options are rejected when the automation is saved."""
     refused: list[tuple[dict[str, Any], str]] = [
         ({"levels": 80}, UNKNOWN_OPTION),
         ({"device_id": ["account"]}, UNKNOWN_OPTION),
@@ -373,7 +367,7 @@ async def test_bad_options(
 async def test_level_that_is_no_number(
     hass: HomeAssistant, enable_custom_integrations: None, level: str
 ) -> None:
-    """With such a level no alert would ever fire."""
+    """A level that is not a number is rejected, as it would never fire."""
     config = cv.TRIGGER_SCHEMA(
         [{"trigger": f"{DOMAIN}.spend_level_reached", "options": {"level": level}}]
     )
@@ -392,12 +386,12 @@ async def test_unknown_trigger(
 async def test_detached(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """An automation that is switched off hears nothing, also not later."""
-    told = await arm(hass)
+    """An automation that is off does not trigger, also not later."""
+    events = await arm(hass)
 
     async def switch(service: str) -> None:
         await hass.services.async_call(
-            AUTOMATION, service, {"entity_id": "automation.tell"}, blocking=True
+            AUTOMATION, service, {"entity_id": "automation.record"}, blocking=True
         )
 
     await switch("turn_off")
@@ -405,20 +399,20 @@ async def test_detached(
     await poll()
     await switch("turn_on")
     await poll()
-    assert told == []
+    assert events == []
     report(simulator, monthly_spend=240)
     await poll()
-    assert said(told) == [("spend_level_reached", 80)]
+    assert triggered(events) == [("spend_level_reached", 80)]
 
 
 async def test_automation_before_the_account(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """An automation is valid without any account, and fires once there is one."""
-    told = await arm(hass)
+    """An automation is valid without an account, and fires once there is one."""
+    events = await arm(hass)
     report(simulator, monthly_spend=400)
     await setup(hass, entry)
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
 
 
 async def test_offered_in_the_editor(
@@ -426,7 +420,7 @@ async def test_offered_in_the_editor(
     account: MockConfigEntry,
     hass_ws_client: WebSocketGenerator,
 ) -> None:
-    """Each is described with its fields, whose devices are accounts, or models too."""
+    """The editor offers each trigger with its fields and the right devices."""
     assert await async_setup_component(hass, AUTOMATION, {})
     client = await hass_ws_client(hass)
     await client.send_json_auto_id({"type": "trigger_platforms/subscribe"})
@@ -450,14 +444,14 @@ async def test_offered_by_target(
     hass_ws_client: WebSocketGenerator,
     with_entities: bool,
 ) -> None:
-    """The device page and *By target* offer each where it is of use."""
+    """The device page and *By target* offer the triggers that fit."""
     assert await async_setup_component(hass, AUTOMATION, {})
     client = await hass_ws_client(hass)
     area = ar.async_get(hass).async_create("Office")
     registry = dr.async_get(hass)
     registry.async_update_device(device(hass, account), area_id=area.id)
     if not with_entities:
-        # All but the diagnostic ones.
+        # All but the diagnostic entities.
         entities = er.async_get(hass)
         for entity in er.async_entries_for_config_entry(entities, account.entry_id):
             if entity.domain == "sensor" and entity.entity_category is None:
@@ -488,7 +482,7 @@ async def test_editor_validates(
     account: MockConfigEntry,
     hass_ws_client: WebSocketGenerator,
 ) -> None:
-    """As the frontend asks for it while the user writes."""
+    """The frontend can validate triggers while the user edits them."""
     client = await hass_ws_client(hass)
     for level, valid in ((80, True), (0, False)):
         await client.send_json_auto_id(
@@ -510,7 +504,7 @@ async def test_editor_validates(
 async def test_no_entity_is_needed(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A model's filter works on its device alone."""
+    """A target needs only the model's device, no entity."""
     registry = er.async_get(hass)
     for entity in er.async_entries_for_config_entry(registry, account.entry_id):
         registry.async_update_entity(
@@ -518,7 +512,7 @@ async def test_no_entity_is_needed(
         )
     assert await hass.config_entries.async_reload(account.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
-    told = await arm(
+    events = await arm(
         hass,
         {
             "trigger": f"{DOMAIN}.model_level_reached",
@@ -528,4 +522,4 @@ async def test_no_entity_is_needed(
     assert hass.states.async_all("sensor") == []
     report(simulator, used=900)
     await poll()
-    assert said(told) == [("model_level_reached", 80)]
+    assert triggered(events) == [("model_level_reached", 80)]

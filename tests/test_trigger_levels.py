@@ -1,4 +1,4 @@
-"""Levels on triggers: each fires at its own level, once, whatever the options are."""
+"""Levels of triggers: each fires once at its level, independent of the options."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -22,6 +22,7 @@ from homeassistant.core import CoreState, HomeAssistant
 from .common import (
     LONG,
     STORED,
+    Poll,
     arm,
     at_level,
     last_event,
@@ -29,13 +30,13 @@ from .common import (
     reload,
     report,
     restart,
-    said,
+    setup,
     spend_levels,
     start,
     switch,
+    triggered,
     unload,
 )
-from .conftest import Poll, setup
 from .simulator import Fault, Simulator
 
 KEYS = ("spend_level_reached", "model_level_reached")
@@ -43,29 +44,29 @@ KEYS = ("spend_level_reached", "model_level_reached")
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept over restarts."""
+    """Return what is stored across restarts."""
     return hass_storage
 
 
 @pytest.fixture
 async def simulator(simulator: Simulator) -> Simulator:
-    """Let the account and a model of it stand at 20 %."""
+    """Report the account and a model at 20 %."""
     use(simulator, 20)
     return simulator
 
 
 def use(simulator: Simulator, share: float) -> None:
-    """Let this share of the limit of 500 USD be spent, and of a model's limit be used."""
+    """Report this share of the spend limit of 500 USD and of a model's limit."""
     report(simulator, monthly_spend=share * 5, used=share * 10)
 
 
 def both(*levels: float) -> list[tuple[str, float]]:
-    """Return what `said` returns for levels of the spend and then of a model."""
+    """Return what `triggered` returns for levels of the spend and then of a model."""
     return spend_levels(*levels) + model_levels(*levels)
 
 
 def triggers(*levels: float) -> list[dict[str, Any]]:
-    """Return the triggers that wait for levels of the spend and of models."""
+    """Return triggers for levels of the spend and of models."""
     return [at_level(level, key) for level in levels for key in KEYS]
 
 
@@ -77,10 +78,10 @@ async def test_between_the_options(
     poll: Poll,
     level: Any,
 ) -> None:
-    """A level that no option has fires once when it is reached, and not at 100 %."""
+    """A level that is not in the options fires once at that level."""
     use(simulator, 0.05)
     await poll()
-    told = await arm(hass, *triggers(level))
+    events = await arm(hass, *triggers(level))
     number = float(level)
     for share, expected in (
         (number * 0.99, []),
@@ -90,16 +91,16 @@ async def test_between_the_options(
     ):
         use(simulator, share)
         await poll()
-        assert said(told) == expected
+        assert triggered(events) == expected
         await reload(hass, account)
-        assert told == []
+        assert events == []
 
 
 async def test_without_level(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Without a level a trigger fires at each option, and at no other trigger's level."""
-    told = await arm(hass, *({"trigger": f"{DOMAIN}.{key}"} for key in KEYS))
+    """Without a level, a trigger fires only at the levels of the options."""
+    events = await arm(hass, *({"trigger": f"{DOMAIN}.{key}"} for key in KEYS))
     other = await arm_another(hass, *triggers(90))
     for share, expected in (
         (49, []),
@@ -110,14 +111,14 @@ async def test_without_level(
     ):
         use(simulator, share)
         await poll()
-        assert said(told) == expected
-    assert said(other) == both(90)
+        assert triggered(events) == expected
+    assert triggered(other) == both(90)
 
 
 async def arm_another(hass: HomeAssistant, *triggers: dict[str, Any]) -> list[Any]:
-    """Add an automation to the one of `arm`. Return the events that it fires."""
-    told: list[Any] = []
-    hass.bus.async_listen("another", told.append)
+    """Add an automation, and return the list of events that it fires."""
+    events: list[Any] = []
+    hass.bus.async_listen("another", events.append)
     config = {
         AUTOMATION: [
             *(
@@ -137,7 +138,7 @@ async def arm_another(hass: HomeAssistant, *triggers: dict[str, Any]) -> list[An
         ]
     }
     await reload_automations(hass, config)
-    return told
+    return events
 
 
 async def reload_automations(hass: HomeAssistant, config: dict[str, Any]) -> None:
@@ -150,19 +151,19 @@ async def reload_automations(hass: HomeAssistant, config: dict[str, Any]) -> Non
 async def test_not_shown(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The event entity shows no level that an automation alone asks for."""
-    told = await arm(hass, *triggers(40))
+    """The event entity does not show levels that only an automation uses."""
+    events = await arm(hass, *triggers(40))
     use(simulator, 45)
     await poll()
-    assert said(told) == both(40)
+    assert triggered(events) == both(40)
     assert last_event(hass) == (None, {})
 
 
 async def test_option_and_trigger(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A level of both is alerted once, and is one of the options."""
-    told = await arm(
+    """A level in the options and in a trigger alerts once, as one of the options."""
+    events = await arm(
         hass,
         *triggers(80),
         *triggers("80.0"),  # type: ignore[arg-type]
@@ -170,7 +171,7 @@ async def test_option_and_trigger(
     )
     use(simulator, 85)
     await poll()
-    assert sorted(said(told)) == sorted(
+    assert sorted(triggered(events)) == sorted(
         spend_levels(50, 80, 80, 80) + model_levels(80, 80)
     )
     assert last_event(hass)[1]["level"] == 80
@@ -184,7 +185,7 @@ async def test_without_options(
     poll: Poll,
     options_gone: bool,
 ) -> None:
-    """A level fires without any level in the options, and with another budget."""
+    """A level fires without levels in the options, and with another budget."""
     if options_gone:
         hass.config_entries.async_update_entry(
             account,
@@ -195,13 +196,13 @@ async def test_without_options(
             },
         )
         await reload(hass, account)
-    told = await arm(hass, *triggers(45))
+    events = await arm(hass, *triggers(45))
     use(simulator, 45)
     await poll()
-    assert said(told) == (model_levels(45) if options_gone else both(45))
+    assert triggered(events) == (model_levels(45) if options_gone else both(45))
     use(simulator, 90)
     await poll()
-    assert said(told) == (spend_levels(45) if options_gone else [])
+    assert triggered(events) == (spend_levels(45) if options_gone else [])
 
 
 async def test_once_in_a_period(
@@ -211,11 +212,11 @@ async def test_once_in_a_period(
     freezer: FrozenDateTimeFactory,
     poll: Poll,
 ) -> None:
-    """A new billing period arms the level again."""
-    told = await arm(hass, at_level(90))
+    """A new billing period re-arms the level."""
+    events = await arm(hass, at_level(90))
     report(simulator, monthly_spend=460)
     await poll()
-    assert said(told) == spend_levels(90)
+    assert triggered(events) == spend_levels(90)
     freezer.move_to("2026-08-31 16:00:00+00:00")
     report(
         simulator,
@@ -224,10 +225,10 @@ async def test_once_in_a_period(
         billing_period={"start": "2026-09-01", "end": "2026-09-30"},
     )
     await poll()
-    assert told == []
+    assert events == []
     report(simulator, daily_spend=450, monthly_spend=450)
     await poll()
-    assert said(told) == spend_levels(90)
+    assert triggered(events) == spend_levels(90)
 
 
 @pytest.mark.parametrize("automation_first", [True, False])
@@ -238,8 +239,8 @@ async def test_crossed_while_home_assistant_was_down(
     poll: Poll,
     automation_first: bool,
 ) -> None:
-    """The level is remembered, and fires at the start."""
-    told = await arm(hass, *triggers(90))
+    """A level crossed during downtime fires after the start."""
+    events = await arm(hass, *triggers(90))
     await poll()
     await unload(hass, account)
     await remove_automations(hass)
@@ -251,12 +252,12 @@ async def test_crossed_while_home_assistant_was_down(
     await poll()
     if not automation_first:
         await add_automation(hass, *triggers(90))
-    assert told == []
+    assert events == []
     await start(hass)
-    assert said(told) == both(90)
+    assert triggered(events) == both(90)
     await restart(hass, account)
     await poll()
-    assert told == []
+    assert events == []
 
 
 async def remove_automations(hass: HomeAssistant) -> None:
@@ -265,7 +266,7 @@ async def remove_automations(hass: HomeAssistant) -> None:
 
 
 async def add_automation(hass: HomeAssistant, *triggers: dict[str, Any]) -> None:
-    """Add the automation of `arm` with other triggers."""
+    """Add an automation that records events, with other triggers."""
     await reload_automations(
         hass,
         {
@@ -275,7 +276,7 @@ async def add_automation(hass: HomeAssistant, *triggers: dict[str, Any]) -> None
                     "mode": "parallel",
                     "triggers": list(triggers),
                     "actions": {
-                        "event": "told",
+                        "event": "triggered",
                         "event_data": {"trigger": "{{ trigger }}"},
                     },
                 }
@@ -288,8 +289,8 @@ async def add_automation(hass: HomeAssistant, *triggers: dict[str, Any]) -> None
 async def test_crossed_in_an_outage(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A level that is crossed in an outage fires after it."""
-    told = await arm(hass, *triggers(90))
+    """A level crossed in an outage fires after it."""
+    events = await arm(hass, *triggers(90))
     await poll()
     simulator.fail(Fault.SERVER_ERROR)
     await poll()
@@ -297,7 +298,7 @@ async def test_crossed_in_an_outage(
     use(simulator, 95)
     simulator.recover()
     await poll(LONG)
-    assert said(told) == both(90)
+    assert triggered(events) == both(90)
 
 
 @pytest.mark.parametrize("again", [reload, restart])
@@ -311,38 +312,38 @@ async def test_added_late(
     """An automation does not fire for a level that was passed before it was added."""
     use(simulator, 95)
     await poll()
-    told = await arm(hass, *triggers(90, 97))
-    assert told == []
+    events = await arm(hass, *triggers(90, 97))
+    assert events == []
     await poll()
     await again(hass, account)
-    assert told == []
+    assert events == []
     use(simulator, 98)
     await poll()
-    assert said(told) == both(97)
+    assert triggered(events) == both(97)
 
 
 async def test_reloaded_automation(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """A reload of the automation neither loses the level nor repeats it."""
-    told = await arm(hass, *triggers(70))
+    events = await arm(hass, *triggers(70))
     await add_automation(hass, *triggers(90))
     await poll()
     use(simulator, 95)
     await add_automation(hass, *triggers(90), *triggers(99))
-    assert told == []
+    assert events == []
     await poll()
-    assert said(told) == both(90)
+    assert triggered(events) == both(90)
     await add_automation(hass, *triggers(90))
     await poll()
-    assert told == []
+    assert events == []
 
 
 async def test_turned_off(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A level that is passed while the automation is off does not fire later."""
-    told = await arm(hass, *triggers(90))
+    """A level crossed while the automation is off does not fire later."""
+    events = await arm(hass, *triggers(90))
     await poll()
     await switch(hass, "turn_off")
     use(simulator, 95)
@@ -350,17 +351,17 @@ async def test_turned_off(
     await poll()
     await switch(hass, "turn_on")
     await poll()
-    assert told == []
+    assert events == []
 
 
 async def test_first_seen_above(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """An account that is seen for the first time alerts what is reached."""
-    told = await arm(hass, *triggers(70, 97))
+    """A new account alerts the levels that are already reached."""
+    events = await arm(hass, *triggers(70, 97))
     use(simulator, 95)
     await setup(hass, entry)
-    assert said(told) == both(70)
+    assert triggered(events) == both(70)
 
 
 async def test_wavering_limit(
@@ -371,7 +372,7 @@ async def test_wavering_limit(
     kept: dict[str, Any],
 ) -> None:
     """A limit that wavers around a level alerts it once, and nothing piles up."""
-    told = await arm(hass)
+    events = await arm(hass)
     await arm_another(hass, at_level(79.9))
     report(simulator, monthly_spend=400)
     sizes = []
@@ -379,7 +380,7 @@ async def test_wavering_limit(
         report(simulator, spend_limit=500 + (-1) ** number)
         await poll()
         sizes.append(len(json.dumps(kept[STORED]["data"])))
-    assert said(told) == spend_levels(50, 80)
+    assert triggered(events) == spend_levels(50, 80)
     assert len(set(sizes[2:])) == 1
 
 
@@ -390,19 +391,19 @@ async def test_memory_of_models_that_are_gone(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """It is dropped with the model: one that returns is a new one."""
-    told = await arm(hass)
+    """Levels of a model are forgotten with it; a model that returns is new."""
+    events = await arm(hass)
     use(simulator, 45)
     report(simulator, used=850)
     await poll()
-    assert said(told) == model_levels(80)
+    assert triggered(events) == model_levels(80)
     assert kept[STORED]["data"]["alerts"]["models"] == {"qwen-max": ["80"]}
     row = simulator.body["data"]["models"].pop(0)
     await poll()
     assert kept[STORED]["data"]["alerts"]["models"] == {}
     simulator.body["data"]["models"].insert(0, row)
     await poll()
-    assert said(told) == model_levels(80)
+    assert triggered(events) == model_levels(80)
 
 
 async def test_levels_that_nobody_waits_for(
@@ -413,7 +414,7 @@ async def test_levels_that_nobody_waits_for(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """They are dropped with the billing period."""
+    """Levels that no trigger uses are forgotten with the billing period."""
     await arm(hass, *triggers(*range(1, 20)))
     await poll()
     await add_automation(hass, *triggers(90))

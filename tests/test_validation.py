@@ -1,4 +1,4 @@
-"""What can be entered in the flows, without a flow: generated and by example."""
+"""The validation of the flows' input: generated and by example."""
 
 from collections.abc import Callable
 from string import ascii_lowercase, digits
@@ -31,7 +31,7 @@ WORKSPACES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True
 
 
 def errors_of(validate: Callable[..., object], *args: object) -> dict[str, str]:
-    """Return what is wrong with what was entered, nothing if it is good."""
+    """Return the errors of an input, empty if it is valid."""
     try:
         validate(*args)
     except InvalidInput as err:
@@ -43,7 +43,7 @@ def errors_of(validate: Callable[..., object], *args: object) -> dict[str, str]:
 @example(text="https://[::1")
 @example(text="https://127.0.0.1:99999")
 def test_url_is_usable_or_refused(text: str) -> None:
-    """Whatever is typed in: a key goes to https, or stays on this network."""
+    """Any accepted URL uses https or is on the local network."""
     if errors := errors_of(validate_url, text):
         assert errors == {"url": "invalid_url"}
         return
@@ -101,7 +101,7 @@ def test_region(region: str, url: str) -> None:
 
 @given(host=HOSTS, key=KEYS, other=KEYS)
 def test_same_account(host: str, key: str, other: str) -> None:
-    """Host and key tell, however the host is written."""
+    """Accounts are the same if host and key are the same, in any spelling."""
     one = {"base_url": f"https://{host}/api/v1", "api_key": key}
     for again in (host.upper(), f"{host}.", f"{host}:443"):
         assert is_same_account(one, {**one, "base_url": f"https://{again}/api/v2"})
@@ -126,7 +126,7 @@ def test_credentials(key: str, blanks: str) -> None:
 
 @given(key_id=KEYS, secret=KEYS, blanks=BLANKS)
 def test_access_key(key_id: str, secret: str, blanks: str) -> None:
-    """A secret stays with its ID; half an AccessKey is none."""
+    """A stored secret stays with its ID; half an AccessKey is invalid."""
     current = {"access_key_id": key_id, "access_key_secret": secret}
     typed = {"access_key_id": f"{blanks}{key_id}", "region": "cn-beijing"}
     stored = {**current, "region": "cn-beijing"}
@@ -163,7 +163,7 @@ def test_access_key(key_id: str, secret: str, blanks: str) -> None:
 def test_models(
     all_models: bool, models: list[str], current: list[str], followed: list[str]
 ) -> None:
-    """What the user changed is what the user wants."""
+    """The user's change to the selection is applied."""
     typed = {"all_models": all_models, "models": models}
     assert validate_models(typed, current) == followed
 
@@ -179,7 +179,7 @@ def test_no_models(typed: dict[str, Any]) -> None:
     amount=st.integers(min_value=1, max_value=10**9),
 )
 def test_alerts(level: float, amount: int) -> None:
-    """Numbers are kept as they were typed, with or without a sign or a comma."""
+    """Numbers are stored as entered, with or without a percent sign or a comma."""
     for shown in (level, str(level), f"{level} %"):
         options = validate_alerts({"spend_levels": [shown], "monthly_budget": amount})
         assert options["spend_levels"] == [level]
@@ -191,7 +191,7 @@ def test_alerts(level: float, amount: int) -> None:
 
 @given(entered=st.recursive(st.none() | st.floats() | st.text(), st.lists))
 def test_alerts_with_anything(entered: Any) -> None:
-    """Anything is a number, or an error at its field."""
+    """Any input is a number or an error at its field."""
     fields = ("monthly_budget", "low_balance", "spend_levels", "model_levels")
     typed = dict.fromkeys(fields, entered)
     if errors := errors_of(validate_alerts, typed):

@@ -1,22 +1,25 @@
 """Account usage, spend and limits of Alibaba Cloud Model Studio."""
 
-from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.entity_platform import async_get_platforms
 from homeassistant.helpers.typing import ConfigType
 
-from .const import CONF_BASE_URL, DOMAIN, LOGGER, console_url
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
+from . import devices
+from .account import Account, AlibabaCloudConfigEntry
+from .alerts import Alerts
+from .const import DOMAIN, LOGGER
 from .dashboard import (
     async_add_dashboard,
     async_remove_dashboard,
     async_serve_dashboard,
 )
 from .failures import PollFailed
-from .history import async_remove_statistics
+from .reauth import async_follow_rejections
 from .repairs import async_follow_issues, async_withdraw_issues
 from .services import async_setup_services
+from .statistics import async_remove_statistics
 from .storage import AccountStore
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
@@ -24,7 +27,7 @@ PLATFORMS = [Platform.BINARY_SENSOR, Platform.EVENT, Platform.SENSOR]
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Register the actions, which are there with or without an account."""
+    """Register the actions and serve the dashboard, also without an account."""
     async_setup_services(hass)
     await async_serve_dashboard(hass)
     return True
@@ -38,38 +41,21 @@ async def async_setup_entry(
     An account that was read before is set up even if it can't be read now: its status
     says why. Raises `ConfigEntryAuthFailed` or `ConfigEntryNotReady` if it never was.
     """
-    coordinator = entry.runtime_data = AlibabaCloudCoordinator(hass, entry)
-    devices = dr.async_get(hass)
-    identifier = (DOMAIN, entry.entry_id)
+    account = entry.runtime_data = Account(hass, entry)
     await async_add_dashboard(hass)
-    await coordinator.store.async_load()
-    entry.async_on_unload(
-        hass.bus.async_listen(
-            EVENT_HOMEASSISTANT_STOP, coordinator.store.async_save_at_stop
-        )
-    )
-    await coordinator.async_first_refresh(
-        known=devices.async_get_device_by_identifier(identifier, entry.entry_id)
-        is not None
-    )
-    coordinator.device_id = devices.async_get_or_create(
-        config_entry_id=entry.entry_id,
-        identifiers={identifier},
-        name=entry.title,
-        manufacturer="Alibaba Cloud",
-        model="Model Studio",
-        entry_type=dr.DeviceEntryType.SERVICE,
-        configuration_url=console_url(entry.data[CONF_BASE_URL]),
-    ).id
+    await account.async_start(is_new=not devices.async_is_registered(hass, entry))
     if entry.disabled_by:
-        # It was disabled meanwhile, and its platforms would not be set up.
+        # It was disabled during setup. Its platforms would not be set up.
         async_withdraw_issues(hass, entry)
         return False
+    async_follow_rejections(account)
+    devices.async_register(hass, entry)
+    devices.async_remove_gone_models(account)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     async_follow_issues(hass, entry)
-    coordinator.alerts.async_start()
+    Alerts(account).async_start()
     entry.async_create_background_task(
-        hass, coordinator.async_start_sources(), f"{entry.title} sources"
+        hass, account.async_read_access_key_sources(), f"{entry.title} sources"
     )
     return True
 
@@ -78,11 +64,9 @@ async def async_unload_entry(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
 ) -> bool:
     """Unload an account."""
-    # What would be told from now on, half of those who listen would not hear.
-    entry.runtime_data.alerts.async_stop()
     if entry.disabled_by:
         async_withdraw_issues(hass, entry)
-    # A platform whose turn came after the entry was disabled has not been set up.
+    # A platform is not set up if its turn came after the entry was disabled.
     loaded = [
         platform.domain
         for platform in async_get_platforms(hass, DOMAIN)
@@ -94,7 +78,7 @@ async def async_unload_entry(
 async def async_remove_entry(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
 ) -> None:
-    """Remove what an account leaves: its issues, what it had stored and imported."""
+    """Remove the issues, the stored state and the imported statistics of an account."""
     async_withdraw_issues(hass, entry)
     await AccountStore(hass, entry.entry_id).async_remove()
     try:
@@ -112,9 +96,8 @@ async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry, device: dr.AnyDeviceEntry
 ) -> bool:
     """Let a model's device be removed once the account no longer lists the model."""
-    coordinator = entry.runtime_data
-    if coordinator.data is None:
+    account = entry.runtime_data
+    if account.quotas_report is None:
         return False
-    current = {coordinator.identifier(None)}
-    current.update(map(coordinator.identifier, coordinator.models))
+    current = {account.identifier(None), *map(account.identifier, account.models)}
     return not any(identifier in current for _, identifier in device.identifiers)

@@ -1,4 +1,4 @@
-"""Steps of the config flow that follow a good API key: the AccessKey and the models."""
+"""Steps of the config flow after the API key: the AccessKey and the models."""
 
 from collections.abc import Iterable, Mapping
 from itertools import count
@@ -16,6 +16,7 @@ from homeassistant.const import CONF_REGION
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import AbortFlow
 
+from .account import Account, AlibabaCloudConfigEntry
 from .const import (
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
@@ -24,7 +25,6 @@ from .const import (
     CONSOLES,
     RAM_CONSOLES,
 )
-from .coordinator import AlibabaCloudConfigEntry
 from .failures import describe, escape_markdown
 from .model_studio import (
     BALANCE_ENDPOINTS,
@@ -64,10 +64,10 @@ class AccessKeyFlow(ConfigFlow):
     """Handle the AccessKey and the models of an account."""
 
     _account: AccountSnapshot
-    """What the API key reads."""
+    """The figures that the API key reads."""
 
     def __init__(self) -> None:
-        """Start with nothing entered."""
+        """Start without input."""
         self._name = ""
         self._data: dict[str, str] = {}
         self._access_key: dict[str, str] = {}
@@ -93,13 +93,13 @@ class AccessKeyFlow(ConfigFlow):
     async def async_step_reconfigure_access_key(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Ask for another AccessKey; a secret that is left empty stays as it is."""
+        """Ask for another AccessKey. An empty secret keeps the current one."""
         return await self._async_ask_access_key("reconfigure_access_key", user_input)
 
     async def async_step_partial_access(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Show what an AccessKey can and can't read."""
+        """Show which sources an AccessKey can read."""
         return self.async_show_menu(
             step_id="partial_access",
             menu_options=["accept_access_key", "access_key"],
@@ -116,7 +116,7 @@ class AccessKeyFlow(ConfigFlow):
     async def async_step_models(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Ask for the models to follow; those that were billed are selected."""
+        """Ask for the models to follow. Those that were billed are selected."""
         models = self._account.models
         billed = sorted(billed_models(self._results) & models.keys())
         error = None
@@ -165,14 +165,14 @@ class AccessKeyFlow(ConfigFlow):
             suggested,
             error,
             rejection=escape_markdown(
-                next((str(s.error) for s in self._sources if s.rejected), "")
+                next((str(s.error) for s in self._sources if s.rejects_access_key), "")
             ),
         )
 
     async def _async_try_access_key(
         self, access_key: dict[str, str]
     ) -> ConfigFlowResult:
-        """Try an AccessKey, if there is one, and go to the next step.
+        """Try an AccessKey, unless it is empty, and go to the next step.
 
         Raises `InvalidInput`.
         """
@@ -189,7 +189,7 @@ class AccessKeyFlow(ConfigFlow):
     async def _async_accept_access_key(
         self, access_key: dict[str, str]
     ) -> ConfigFlowResult:
-        """Store an AccessKey, or none, or keep it until the account is set up."""
+        """Store an AccessKey, or keep it until the entry is created."""
         if (entry := self._entry) is None:
             self._data |= access_key
             return await self.async_step_models()
@@ -198,7 +198,7 @@ class AccessKeyFlow(ConfigFlow):
 
     @property
     def _entry(self) -> AlibabaCloudConfigEntry | None:
-        """The account that is changed, None while one is set up."""
+        """The entry to change, None while one is created."""
         if self.source == SOURCE_REAUTH:
             return self._get_reauth_entry()
         if self.source == SOURCE_RECONFIGURE:
@@ -207,9 +207,9 @@ class AccessKeyFlow(ConfigFlow):
 
     @property
     def _sources(self) -> Iterable[SourceCoordinator[Any]]:
-        """The sources of the account that is changed, while it is set up."""
-        coordinator = getattr(self._entry, "runtime_data", None)
-        return coordinator.sources.values() if coordinator else ()
+        """The AccessKey's sources of the account that is changed, while it is set up."""
+        account: Account | None = getattr(self._entry, "runtime_data", None)
+        return account.access_key_sources if account else ()
 
     def _show_form(
         self,
@@ -258,7 +258,7 @@ class AccessKeyFlow(ConfigFlow):
 
 
 def billed_models(results: AccessKeyResults) -> set[str]:
-    """Return the models that cost money this month."""
+    """Return the models that were billed this month."""
     report = results.get(Source.SPEND)
     if not isinstance(report, SpendReport):
         return set()
@@ -276,7 +276,7 @@ def used_models(results: AccessKeyResults) -> set[str]:
 
 
 def describe_access(hass: HomeAssistant, results: AccessKeyResults) -> dict[str, str]:
-    """Return for each source whether an AccessKey reads it, and if not, why."""
+    """Return for each source whether the AccessKey reads it, as Markdown."""
     access = {Source.SPEND: NOT_USED, Source.BALANCE: NOT_USED, Source.RATES: NOT_USED}
     access |= dict.fromkeys(results, WORKS)
     for source, error in failed_sources(results).items():

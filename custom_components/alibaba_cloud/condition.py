@@ -1,4 +1,4 @@
-"""Conditions on how accounts stand now."""
+"""Conditions on the current state of accounts."""
 
 from abc import abstractmethod
 from decimal import Decimal
@@ -14,8 +14,8 @@ from homeassistant.helpers.condition import (
 )
 from homeassistant.helpers.typing import ConfigType
 
+from .account import Account, AlibabaCloudConfigEntry
 from .const import CONF_LEVEL, DOMAIN
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .failures import Status
 from .ledger import reaches
 from .targets import Target
@@ -23,7 +23,7 @@ from .trigger import LEVEL, with_options
 
 
 class AccountCondition(Condition):
-    """True if it holds for any of the accounts."""
+    """Passes if it applies to at least one of the accounts."""
 
     options: ClassVar[dict[Any, Any]] = {}
 
@@ -36,7 +36,7 @@ class AccountCondition(Condition):
         return with_options(config, cls.options)
 
     def __init__(self, hass: HomeAssistant, config: ConditionConfig) -> None:
-        """Take up the options."""
+        """Read the target and the options."""
         super().__init__(hass, config)
         self._target = Target(hass, config.target)
         self._options = config.options or {}
@@ -54,25 +54,27 @@ class AccountCondition(Condition):
         )
 
     @abstractmethod
-    def _holds(self, account: AlibabaCloudCoordinator) -> bool:
-        """Return whether it holds for an account."""
+    def _holds(self, account: Account) -> bool:
+        """Return whether the condition applies to an account."""
 
 
 class IsOverBudget(AccountCondition):
-    """Whether the spend is at or above a level of the budget; 100 % if none is given."""
+    """Whether the spend has reached a level of the budget, by default 100 %."""
 
     options = {vol.Optional(CONF_LEVEL, default=100): LEVEL}
 
     @override
-    def _holds(self, account: AlibabaCloudCoordinator) -> bool:
-        return reaches(account.account_read, Decimal(str(self._options[CONF_LEVEL])))
+    def _holds(self, account: Account) -> bool:
+        return reaches(
+            account.figures_of_this_run, Decimal(str(self._options[CONF_LEVEL]))
+        )
 
 
 class IsRateLimited(AccountCondition):
     """Whether the account is throttled."""
 
     @override
-    def _holds(self, account: AlibabaCloudCoordinator) -> bool:
+    def _holds(self, account: Account) -> bool:
         return account.status is Status.LIMITED
 
 
@@ -80,7 +82,7 @@ class IsApiKeyRejected(AccountCondition):
     """Whether the API key is rejected."""
 
     @override
-    def _holds(self, account: AlibabaCloudCoordinator) -> bool:
+    def _holds(self, account: Account) -> bool:
         return account.status is Status.AUTH
 
 

@@ -20,6 +20,7 @@ from homeassistant.const import (
 from homeassistant.core import callback
 
 from .access_key_flow import ACCESS_KEY_DATA, AccessKeyFlow
+from .account import Account, AlibabaCloudConfigEntry
 from .const import (
     API_KEY_VARIABLES,
     BASE_URL_VARIABLES,
@@ -29,7 +30,6 @@ from .const import (
     CONF_WORKSPACE_ID,
     DOMAIN,
 )
-from .coordinator import AlibabaCloudConfigEntry
 from .model_studio import REGIONS, QuotasKind
 from .options_flow import AlibabaCloudOptionsFlow
 from .reauth import CONF_REAUTH
@@ -66,7 +66,7 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
     """The region to offer instead of the one that rejects the API key."""
 
     def __init__(self) -> None:
-        """Start with nothing entered."""
+        """Start without input."""
         super().__init__()
         self._credentials: Mapping[str, str] = {}
         self._base_url = ""
@@ -116,7 +116,7 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
     async def async_step_environment(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Use the API key of an environment variable; the key is not stored."""
+        """Use the API key of an environment variable. The key is not stored."""
         if (variable := _first_set(API_KEY_VARIABLES)) is None:
             return await self.async_step_api_key()
         error = None
@@ -219,7 +219,7 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
     async def async_step_reconfigure_api_key(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Ask for another API key or region; a key that is left empty stays."""
+        """Ask for another API key or region. An empty key keeps the current one."""
         data = self._get_reconfigure_entry().data
         self._base_url = data[CONF_BASE_URL]
         error = None
@@ -242,7 +242,7 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
         Raises `InvalidInput`.
         """
         name = user_input.get(CONF_NAME, "").strip()
-        # An untouched suggestion follows the region, whichever it is in the end.
+        # A suggested name that was not changed follows the selected region.
         self._name = "" if name == self._suggested_account[CONF_NAME] else name
         place = user_input[CONF_BASE_URL]
         if place == PLACE_URL:
@@ -269,8 +269,8 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
         self._abort_if_same_account(data)
         if entry := self._entry:
             if self.source == SOURCE_REAUTH:
-                known = getattr(entry, "runtime_data", None)
-                check_models(known.data if known else None, account)
+                known: Account | None = getattr(entry, "runtime_data", None)
+                check_models(known.quotas_report if known else None, account)
             return self._update_entry(entry, data)
         self._data, self._account = data, account
         if account.quotas_kind is QuotasKind.LIMITS:
@@ -280,7 +280,7 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
     def _update_entry(
         self, entry: AlibabaCloudConfigEntry, data: dict[str, str]
     ) -> ConfigFlowResult:
-        """Store an API key and its host; the title follows the region, if it did."""
+        """Store an API key and its host. A suggested title follows the region."""
         title = entry.title
         base_url = entry.data[CONF_BASE_URL]
         if data[CONF_BASE_URL] != base_url and title == default_title(base_url):

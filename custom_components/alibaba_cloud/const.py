@@ -7,10 +7,10 @@ DOMAIN: Final = "alibaba_cloud"
 LOGGER = logging.getLogger(__package__)
 
 EVENT_ALERT: Final = f"{DOMAIN}_alert"
-"""What the activity log shows of an alert; automations use the triggers."""
+"""The event that the activity log describes. Automations use the triggers."""
 
 CONF_API_KEY_ENV: Final = "api_key_env"
-"""The name of the environment variable that holds the key, in place of the key."""
+"""The name of the environment variable that holds the key. The key is not stored."""
 CONF_BASE_URL: Final = "base_url"
 
 CONF_ACCESS_KEY_ID: Final = "access_key_id"
@@ -21,7 +21,7 @@ CONF_PROMETHEUS_URL: Final = "prometheus_url"
 
 CONF_WORKSPACE_ID: Final = "workspace_id"
 CONF_MODELS: Final = "models"
-"""Names of the models that get a device; without it, all that report usage."""
+"""Names of the models to follow. Without it, all models that report usage."""
 
 CONF_MONTHLY_BUDGET: Final = "monthly_budget"
 CONF_SPEND_LEVELS: Final = "spend_levels"
@@ -35,7 +35,7 @@ HIGHEST_LEVEL: Final = 1000
 """In %, of a budget or a limit."""
 
 API_KEY_VARIABLES: Final = ("ALIBABA_CLOUD_API_KEY", "DASHSCOPE_API_KEY")
-"""Environment variables known to hold a key, the first of them first."""
+"""Environment variables that may hold an API key, in order of preference."""
 BASE_URL_VARIABLES: Final = ("DASHSCOPE_HTTP_BASE_URL", "DASHSCOPE_BASE_URL")
 """Environment variables in which the vendor's SDK keeps the base URL."""
 
@@ -48,16 +48,16 @@ RAM_CONSOLES: Final = {
     "ram_china": "https://ram.console.aliyun.com/users",
     "ram_international": "https://ram.console.alibabacloud.com/users",
 }
-"""Where AccessKeys are made, by site."""
+"""The consoles in which AccessKeys are created, by site."""
 
 
 def console_url(base_url: str) -> str:
-    """Return the console of the site that a host belongs to."""
+    """Return the Model Studio console of the site that a host belongs to."""
     return CONSOLES[f"console_{_site(base_url)}"]
 
 
 def ram_console_url(base_url: str) -> str:
-    """Return where the AccessKeys of the site are made that a host belongs to."""
+    """Return the RAM console of the site that a host belongs to."""
     return RAM_CONSOLES[f"ram_{_site(base_url)}"]
 
 

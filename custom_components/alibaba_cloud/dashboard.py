@@ -16,7 +16,7 @@ MODULE_URL = f"/{DOMAIN}/{MODULE.name}"
 
 
 async def async_serve_dashboard(hass: HomeAssistant) -> None:
-    """Serve the module, also to a dashboard in YAML mode that lists it itself."""
+    """Serve the module. Dashboards in YAML mode list it as a resource themselves."""
     if "http" in hass.config.components:
         await hass.http.async_register_static_paths(
             [StaticPathConfig(MODULE_URL, str(MODULE))]
@@ -28,7 +28,7 @@ async def async_add_dashboard(hass: HomeAssistant) -> None:
     if (resources := _stored_resources(hass)) is None:
         return
     content = await hass.async_add_executor_job(MODULE.read_bytes)
-    # Browsers keep a module for weeks; another URL makes them load the new one.
+    # Browsers cache a module for weeks. A new URL makes them load the new version.
     url = f"{MODULE_URL}?v={hashlib.sha256(content).hexdigest()[:8]}"
     resource = await _async_find(resources)
     if resource is None:
@@ -47,7 +47,7 @@ async def async_remove_dashboard(hass: HomeAssistant) -> None:
 
 
 def _stored_resources(hass: HomeAssistant) -> ResourceStorageCollection | None:
-    """Return the resources, None if they are written in YAML or there are none."""
+    """Return the resources, None if there are none or they are managed in YAML."""
     lovelace = hass.data.get(LOVELACE_DATA)
     if lovelace and isinstance(lovelace.resources, ResourceStorageCollection):
         return lovelace.resources
@@ -56,7 +56,7 @@ def _stored_resources(hass: HomeAssistant) -> ResourceStorageCollection | None:
 
 async def _async_find(resources: ResourceStorageCollection) -> dict[str, str] | None:
     """Return the resource of the module, None if there is none."""
-    # Loads the resources, if nothing else has yet.
+    # This loads the resources if they are not loaded yet.
     await resources.async_get_info()
     for resource in resources.async_items():
         if resource[CONF_URL].partition("?")[0] == MODULE_URL:

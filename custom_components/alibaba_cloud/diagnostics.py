@@ -1,4 +1,4 @@
-"""Diagnostics of an account, from what was read last, without keys and IDs."""
+"""Diagnostics of an account from its last figures, without keys and IDs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
@@ -12,15 +12,15 @@ from homeassistant.components.diagnostics import REDACTED, async_redact_data
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
 
+from .account import AlibabaCloudConfigEntry
 from .const import (
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
     CONF_BASE_URL,
     CONF_PROMETHEUS_URL,
 )
-from .coordinator import AlibabaCloudConfigEntry
 
-# The URL of some Prometheus instances lets in whoever knows it.
+# Anyone who knows the URL of some Prometheus instances can read them.
 TO_REDACT = {
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
@@ -41,29 +41,29 @@ async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry
 ) -> dict[str, Any]:
     """Return diagnostics of an account."""
-    coordinator = entry.runtime_data
-    listing = coordinator.client.listing
+    account = entry.runtime_data
+    quotas, listing = account.quotas_report, account.client.listing
     diagnostics = {
         "entry": async_redact_data(entry.data, TO_REDACT),
         "options": entry.options,
         "answer": {
-            "quotas_kind": coordinator.data and coordinator.data.quotas_kind,
+            "quotas_kind": quotas and quotas.quotas_kind,
             "pages": listing and listing.pages,
             "rows": listing and listing.rows,
         },
-        "status": coordinator.status,
-        "message": coordinator.message,
-        **coordinator.failed_sources,
-        "account": coordinator.account,
-        "periods": coordinator.store.periods.as_dict(),
-        "alerts": coordinator.store.alerts.as_dict(),
+        "status": account.status,
+        "message": account.message,
+        "failed_sources": account.failed_sources,
+        "account": account.snapshot,
+        "periods": account.store.periods.as_dict(),
+        "alerts": account.store.alerts.as_dict(),
     }
     plain: dict[str, Any] = _plain(diagnostics, _ids(entry.data))
     return plain
 
 
 def _ids(data: Mapping[str, Any]) -> re.Pattern[str]:
-    """Return a pattern of the IDs that a text of this account can hold.
+    """Return a pattern of the IDs that may appear in texts of this account.
 
     The text of an error can name the account, its workspace, and the host of either.
     """
@@ -77,7 +77,7 @@ def _ids(data: Mapping[str, Any]) -> re.Pattern[str]:
 
 
 def _plain(value: Any, ids: re.Pattern[str]) -> Any:
-    """Return a value as JSON has it, with the IDs in its texts redacted."""
+    """Return a value for JSON, with the IDs in its texts redacted."""
     if is_dataclass(value):
         return {
             field.name: _plain(getattr(value, field.name), ids)

@@ -1,8 +1,7 @@
-"""What all entities share: whose they are, when they exist and when they write."""
+"""The base of all entities: which figure they show, and when they write their state."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from itertools import batched
 from typing import Any, override
 
@@ -11,63 +10,47 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo
-from homeassistant.helpers.entity import EntityDescription
+from homeassistant.helpers.entity import Entity
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
-from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
+from .account import Account, AlibabaCloudConfigEntry
 from .const import DOMAIN
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
-from .model_studio import AccountSnapshot, QuotasKind, plain_text
-from .sources import Source
+from .devices import async_device_id
+from .figures import FigureDescription
+from .model_studio import QuotasKind, plain_text
 
-_PORTION = 10
-"""Entities that are added at once; with each goes an entry of the registry."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FigureDescription[SourceT](EntityDescription):
-    """A figure of an account, a model, or the coordinator itself."""
-
-    value_fn: Callable[[SourceT], Any]
-    """The figure, None where it is unknown."""
-    exists_fn: Callable[[SourceT], bool] | None = None
-    """Whether it was reported, for a figure that can be unknown from the start."""
-    sources: tuple[Source, ...] = (Source.QUOTAS,)
-    """What can report the figure; it is unavailable while none does and one fails."""
-
-    def exists(self, source: SourceT) -> bool:
-        """Return whether the service has reported this figure."""
-        if self.exists_fn:
-            return self.exists_fn(source)
-        return self.value_fn(source) is not None
+_BATCH = 10
+"""Entities that are added without a pause. Each is registered, too."""
 
 
-class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
+class AlibabaCloudEntity(Entity):
     """A figure of an account, or of one of its models."""
 
     _attr_has_entity_name = True
+    _attr_should_poll = False
     entity_description: FigureDescription[Any]
-    _shown: tuple[Any, ...] = ()
+    _written_state: tuple[Any, ...] = ()
 
     def __init__(
         self,
-        coordinator: AlibabaCloudCoordinator,
+        account: Account,
         description: FigureDescription[Any],
         model: str | None = None,
     ) -> None:
         """Attach the entity to the account's device, or to that of a model."""
-        super().__init__(coordinator, model)
         self.entity_description = description
+        self._account = account
         self._model = model
-        identifier = coordinator.identifier(model)
+        identifier = account.identifier(model)
         self._attr_unique_id = f"{identifier}_{description.key}"
+        self._attr_translation_key = description.key
         if (
             model is not None
             and description.entity_category is EntityCategory.DIAGNOSTIC
-            and coordinator.data
-            and coordinator.data.quotas_kind is QuotasKind.LIMITS
+            and account.quotas_report is not None
+            and account.quotas_report.quotas_kind is QuotasKind.LIMITS
         ):
-            # Limits are all that this API key reads of a model the user chose.
+            # This API key reads nothing but limits of the models that the user chose.
             self._attr_entity_registry_enabled_default = True
         self._attr_device_info = (
             DeviceInfo(identifiers={(DOMAIN, identifier)})
@@ -75,57 +58,63 @@ class AlibabaCloudEntity(CoordinatorEntity[AlibabaCloudCoordinator]):
             else ChildDeviceInfo(
                 identifiers={(DOMAIN, identifier)},
                 name=plain_text(model) or None,
-                parent_device_id=coordinator.device_id,
+                parent_device_id=async_device_id(account),
             )
         )
 
     @property
-    def _source(self) -> Any:
-        """What the figure is read from, None while there is nothing."""
-        return self.coordinator.figures(self._model)
+    def _figures(self) -> Any:
+        """The figures that this one is read from, None without any."""
+        return self._account.figures(self._model)
 
     @property
     def _value(self) -> Any:
-        """The figure."""
-        if (source := self._source) is None:
+        """The figure, None if it is unknown."""
+        if (figures := self._figures) is None:
             return None
-        return self.entity_description.value_fn(source)
+        return self.entity_description.value_fn(figures)
 
     @property
     @override
     def available(self) -> bool:
-        """Return whether the figure stands."""
-        return self._value is not None or self.coordinator.failing.isdisjoint(
+        """Return whether the figure is known, or none of its sources fails."""
+        return self._value is not None or self._account.failing.isdisjoint(
             self.entity_description.sources
         )
 
-    def _shows(self) -> tuple[Any, ...]:
-        """Return all that makes up the state."""
+    def _current_state(self) -> tuple[Any, ...]:
+        """Return the state and its attributes."""
         return (self.available, self._value, self.extra_state_attributes)
 
     @override
     async def async_added_to_hass(self) -> None:
-        """Remember what the first state, written after this, shows."""
+        """Listen to the account."""
         await super().async_added_to_hass()
-        self._shown = self._shows()
+        self._written_state = self._current_state()
+        self.async_on_remove(
+            self._account.async_add_listener(self._async_account_updated, self._model)
+        )
 
     @callback
-    @override
-    def _handle_coordinator_update(self) -> None:
-        """Write the state, if there is anything new in it."""
-        if (shows := self._shows()) != self._shown:
-            self._shown = shows
-            super()._handle_coordinator_update()
+    def _async_account_updated(self) -> None:
+        """Write the state if it changed."""
+        if (state := self._current_state()) != self._written_state:
+            self._written_state = state
+            self.async_write_ha_state()
+
+    async def async_update(self) -> None:
+        """Poll the account when the user asks for it."""
+        await self._account.quotas.async_request_refresh()
 
 
 class StatusEntity(AlibabaCloudEntity):
-    """Says how the last poll ended, which is known whatever happens."""
+    """The result of the last poll, which is always known."""
 
     @property
     @override
-    def _source(self) -> AlibabaCloudCoordinator:
-        """The coordinator itself."""
-        return self.coordinator
+    def _figures(self) -> Account:
+        """The account itself."""
+        return self._account
 
     @property
     @override
@@ -134,104 +123,133 @@ class StatusEntity(AlibabaCloudEntity):
         return True
 
 
-@callback
-def async_setup_figures(
-    entry: AlibabaCloudConfigEntry,
-    async_add_entities: AddConfigEntryEntitiesCallback,
-    create: type[AlibabaCloudEntity],
-    *,
-    account: Sequence[FigureDescription[Any]],
-    models: Sequence[FigureDescription[Any]] = (),
-) -> None:
-    """Add an entity for each figure once the service has reported it, or ever had.
+class FigureEntities:
+    """Adds an entity for each figure once the service has reported it.
 
-    What an earlier run had stands in the registries, and comes back even if the
-    service can't be read now. A model whose device is removed takes its entities
-    along, and gets new ones when it returns.
+    Figures that were reported in an earlier run are in the registry. Their entities are
+    added even if the service can't be read now. A model whose device is removed loses
+    its entities, and gets new ones when it returns.
     """
-    coordinator = entry.runtime_data
-    hass, entry_id = coordinator.hass, entry.entry_id
-    looked_at = AccountSnapshot()
-    devices = dr.async_get(hass)
-    registered = {
-        entity.unique_id
-        for entity in er.async_entries_for_config_entry(er.async_get(hass), entry_id)
-    }
-    prefix = coordinator.identifier("")
-    known: dict[str | None, set[str]] = {None: set()} | {
-        identifier.removeprefix(prefix): set()
-        for device in dr.async_child_entries_for_config_entry(devices, entry_id)
-        for _, identifier in device.identifiers
-    }
 
-    def new_figures() -> Iterator[tuple[str | None, FigureDescription[Any]]]:
-        nonlocal looked_at
-        for name in coordinator.models:
-            known.setdefault(name, set())
-        before, looked_at = looked_at, coordinator.account
-        for model, keys in known.items():
-            descriptions = account if model is None else models
-            source = coordinator.figures(model)
-            if keys and model is not None and source is before.models.get(model):
-                # Of hundreds of models most are the same object as before.
-                continue
-            for description in descriptions:
+    def __init__(
+        self,
+        entry: AlibabaCloudConfigEntry,
+        async_add_entities: AddConfigEntryEntitiesCallback,
+        create: type[AlibabaCloudEntity],
+        account: Sequence[FigureDescription[Any]],
+        models: Sequence[FigureDescription[Any]] = (),
+    ) -> None:
+        """Prepare to add the figures of an account and of its models."""
+        self._entry = entry
+        self._account = entry.runtime_data
+        self._hass = self._account.hass
+        self._async_add_entities = async_add_entities
+        self._create = create
+        self._account_figures = account
+        self._model_figures = models
+        self._prefix = self._account.identifier("")
+        self._keys: dict[str | None, set[str]] = {None: set()} | {
+            identifier.removeprefix(self._prefix): set()
+            for device in dr.async_child_entries_for_config_entry(
+                dr.async_get(self._hass), entry.entry_id
+            )
+            for _, identifier in device.identifiers
+        }
+        """The figures that have an entity, by model."""
+
+    @callback
+    def async_start(self) -> None:
+        """Add the entities of what is known now, and then of what is reported later."""
+        registered = {
+            entity.unique_id
+            for entity in er.async_entries_for_config_entry(
+                er.async_get(self._hass), self._entry.entry_id
+            )
+        }
+        self._keys |= {name: set() for name in self._account.models}
+        new = [*self._new_figures(self._keys, registered)]
+        self._entry.async_on_unload(
+            self._account.async_add_listener(self._async_updated)
+        )
+        self._entry.async_on_unload(
+            self._hass.bus.async_listen(
+                dr.EVENT_DEVICE_REGISTRY_UPDATED, self._async_device_updated
+            )
+        )
+        # Home Assistant limits the time that a platform may take to set up.
+        self._entry.async_create_task(
+            self._hass, self._async_add_first(new), f"{self._entry.title} entities"
+        )
+
+    @callback
+    def _async_updated(self) -> None:
+        """Add the entities of figures that are reported for the first time."""
+        listed = [name for name in self._account.models if name not in self._keys]
+        self._keys |= {name: set() for name in listed}
+        changed = self._keys.keys() & set(self._account.changed_models)
+        if new := [*self._new_figures([None, *listed, *changed.difference(listed)])]:
+            self._entry.async_create_task(
+                self._hass, self._async_add(new), f"{self._entry.title} entities"
+            )
+
+    def _new_figures(
+        self, models: Collection[str | None], registered: Collection[str] = ()
+    ) -> Iterator[tuple[str | None, FigureDescription[Any]]]:
+        """Yield the figures that are to have an entity and have none."""
+        for model in models:
+            keys, figures = self._keys[model], self._account.figures(model)
+            unique_id = self._account.identifier(model)
+            for description in (
+                self._account_figures if model is None else self._model_figures
+            ):
                 if description.key not in keys and (
-                    f"{coordinator.identifier(model)}_{description.key}" in registered
-                    or (source is not None and description.exists(source))
+                    f"{unique_id}_{description.key}" in registered
+                    or (figures is not None and description.exists(figures))
                 ):
                     keys.add(description.key)
                     yield model, description
 
-    async def add(
-        figures: Sequence[tuple[str | None, FigureDescription[Any]]],
+    async def _async_add_first(
+        self, figures: Sequence[tuple[str | None, FigureDescription[Any]]]
     ) -> None:
-        # Thousands in one go would hold up everything else for seconds.
-        for portion in batched(figures, _PORTION, strict=False):
-            if entry.state is ConfigEntryState.UNLOAD_IN_PROGRESS:
+        """Add the first entities, and remove those that a killed run has left."""
+        await self._async_add(figures)
+        if self._model_figures and self._account.quotas.report is not None:
+            _remove_without_device(self._hass, self._entry.entry_id, self._prefix)
+
+    async def _async_add(
+        self, figures: Sequence[tuple[str | None, FigureDescription[Any]]]
+    ) -> None:
+        """Add entities in batches: thousands at once would block the event loop."""
+        for batch in batched(figures, _BATCH, strict=False):
+            if self._entry.state is ConfigEntryState.UNLOAD_IN_PROGRESS:
                 return
-            async_add_entities(
+            self._async_add_entities(
                 [
-                    create(coordinator, description, model)
-                    for model, description in portion
-                    if model in known
+                    self._create(self._account, description, model)
+                    for model, description in batch
+                    if model in self._keys
                 ]
             )
             await asyncio.sleep(0)
 
-    async def add_first() -> None:
-        await add(new)
-        if models and coordinator.last_update_success:
-            _remove_without_device(hass, entry_id, prefix)
-
     @callback
-    def add_new() -> None:
-        if new := list(new_figures()):
-            entry.async_create_task(hass, add(new), f"{entry.title} entities")
-
-    @callback
-    def forget(event: Event[dr.EventDeviceRegistryUpdatedData]) -> None:
+    def _async_device_updated(
+        self, event: Event[dr.EventDeviceRegistryUpdatedData]
+    ) -> None:
+        """Forget a model whose device was removed."""
         if event.data["action"] == "remove":
             for domain, identifier, *_ in event.data["device"]["identifiers"]:
-                if domain == DOMAIN and identifier.startswith(prefix):
-                    known.pop(identifier.removeprefix(prefix), None)
-
-    new = list(new_figures())
-    registered.clear()
-    entry.async_on_unload(coordinator.async_add_listener(add_new))
-    entry.async_on_unload(
-        hass.bus.async_listen(dr.EVENT_DEVICE_REGISTRY_UPDATED, forget)
-    )
-    # Not within the time that Home Assistant gives a platform to set up.
-    entry.async_create_task(hass, add_first(), f"{entry.title} entities")
+                if domain == DOMAIN and identifier.startswith(self._prefix):
+                    self._keys.pop(identifier.removeprefix(self._prefix), None)
 
 
 @callback
 def _remove_without_device(hass: HomeAssistant, entry_id: str, prefix: str) -> None:
-    """Remove the entities that models have left whose devices are gone.
+    """Remove the entities of models whose devices were removed.
 
-    Home Assistant writes its registries one after the other: if it is killed in between,
-    a device is gone and its entities are not.
+    Home Assistant writes its registries one after the other. If it is killed in between,
+    a device is removed and its entities are not.
     """
     devices, entities = dr.async_get(hass), er.async_get(hass)
     for entity in er.async_entries_for_config_entry(entities, entry_id):

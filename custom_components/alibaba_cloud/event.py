@@ -9,9 +9,9 @@ from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .alerting import SIGNAL_ALERT, AccountAlert
+from .account import AlibabaCloudConfigEntry
+from .alerts import SIGNAL_ALERT, AccountAlert
 from .const import DOMAIN, EVENT_ALERT
-from .coordinator import AlibabaCloudConfigEntry
 from .ledger import AlertKind
 
 PARALLEL_UPDATES = 0
@@ -45,14 +45,14 @@ class AlibabaCloudAlerts(EventEntity):
         """Listen to the alerts."""
         await super().async_added_to_hass()
         self.async_on_remove(
-            async_dispatcher_connect(self.hass, SIGNAL_ALERT, self._told)
+            async_dispatcher_connect(self.hass, SIGNAL_ALERT, self._async_alert)
         )
 
     @callback
-    def _told(self, told: AccountAlert) -> None:
+    def _async_alert(self, sent: AccountAlert) -> None:
         """Show an alert of the account, at a level of its options."""
-        alert = told.alert
-        if told.entry_id != self._entry.entry_id or not alert.is_option:
+        alert = sent.alert
+        if sent.entry_id != self._entry.entry_id or not alert.is_option:
             return
         attributes = {k: v for k, v in alert.as_dict().items() if v is not None}
         self._trigger_event(alert.kind.value, attributes)
@@ -61,8 +61,8 @@ class AlibabaCloudAlerts(EventEntity):
             EVENT_ALERT,
             {
                 ATTR_ENTITY_ID: self.entity_id,
-                ATTR_DEVICE_ID: told.device_id,
-                "account": told.account,
+                ATTR_DEVICE_ID: sent.device_id,
+                "account": sent.account,
                 ATTR_EVENT_TYPE: alert.kind.value,
                 **attributes,
             },

@@ -1,4 +1,4 @@
-"""What the errors of the client mean to an account, mapped once for all sources."""
+"""Maps the errors of the clients to a status, a text and the time of the next poll."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -37,10 +37,11 @@ SHORTEST_WAIT = timedelta(seconds=30)
 FIRST_BACKOFF = timedelta(minutes=1)
 LONGEST_BACKOFF = timedelta(minutes=15)
 LONGEST_RETRY_AFTER = timedelta(hours=1)
+INVALID_ACCESS_KEY = "invalid_access_key"
 
 
 class Status(StrEnum):
-    """How the last poll ended."""
+    """The result of the last poll."""
 
     OK = "ok"
     AUTH = "auth"
@@ -48,8 +49,18 @@ class Status(StrEnum):
     ERROR = "error"
 
 
+class MissingVariableError(AuthenticationError):
+    """The environment variable that should hold the API key is not set."""
+
+    def __init__(self, variable: str) -> None:
+        """Name the variable."""
+        super().__init__(f"{variable} is not set")
+        self.variable = variable
+
+
 FAILURES: Mapping[type[ModelStudioError], tuple[Status, str]] = {
     AuthenticationError: (Status.AUTH, "invalid_auth"),
+    MissingVariableError: (Status.AUTH, "environment_variable_missing"),
     PermissionDeniedError: (Status.ERROR, "missing_permission"),
     ClockSkewError: (Status.ERROR, "clock_skew"),
     RateLimitError: (Status.LIMITED, "rate_limited"),
@@ -61,14 +72,14 @@ FAILURES: Mapping[type[ModelStudioError], tuple[Status, str]] = {
     ConnectionFailedError: (Status.ERROR, "cannot_connect"),
     InvalidAnswerError: (Status.ERROR, "invalid_answer"),
 }
-"""What each error means: a status, and a text in the translations."""
+"""The status of each error, and the translation key of its text."""
 
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>&#~@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
-"""What makes links, pictures, HTML and formatting of Markdown; addresses too."""
+"""Characters of Markdown links, images, HTML and formatting, and of bare addresses."""
 
 
 def form_error(err: ModelStudioError) -> str:
-    """Return the text in which a form says what went wrong with an API key.
+    """Return the translation key of an API key's error in a form.
 
     It is that of `FAILURES`, but where something else is to be done about it.
     """
@@ -78,15 +89,17 @@ def form_error(err: ModelStudioError) -> str:
 
 
 def poll_error(err: ModelStudioError) -> tuple[str, dict[str, str]]:
-    """Return the text in which a poll says what went wrong, and what stands in it."""
+    """Return the translation key and the placeholders of an error."""
     if isinstance(err, ConnectionFailedError):
         return f"connection_{err.failure}", {"host": err.host}
+    if isinstance(err, MissingVariableError):
+        return "environment_variable_missing", {"variable": err.variable}
     return FAILURES[type(err)][1], {"error": str(err)}
 
 
 @callback
 def describe(hass: HomeAssistant, err: BaseException) -> str:
-    """Return what went wrong in Home Assistant's language, or the service's own words.
+    """Return the text of an error in Home Assistant's language, else the service's own.
 
     It is plain text.
     """
@@ -104,12 +117,12 @@ def describe(hass: HomeAssistant, err: BaseException) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return Markdown that shows a text as it is, without links, pictures or HTML."""
+    """Return Markdown that shows a text unchanged, without links, images or HTML."""
     return _MARKDOWN.sub(r"\\\g<0>", plain_text(text))
 
 
 class PollFailed(UpdateFailed):
-    """A poll that brought no figures."""
+    """A poll that failed."""
 
     def __init__(
         self,
@@ -118,7 +131,7 @@ class PollFailed(UpdateFailed):
         placeholders: dict[str, str],
         retry_after: timedelta | None = None,
     ) -> None:
-        """Keep what the failure means."""
+        """Keep the status and the text of the error."""
         super().__init__(
             translation_domain=DOMAIN,
             translation_key=translation_key,
@@ -126,6 +139,58 @@ class PollFailed(UpdateFailed):
             retry_after=retry_after.total_seconds() if retry_after else None,
         )
         self.status = status
+
+
+class Backoff:
+    """The time to wait before polling a service that throttles again."""
+
+    def __init__(self) -> None:
+        """Start with the shortest time."""
+        self._next = FIRST_BACKOFF
+
+    def reset(self) -> None:
+        """Start with the shortest time again."""
+        self._next = FIRST_BACKOFF
+
+    def wait(self, retry_after: float | None) -> timedelta:
+        """Return `retry_after` (seconds) within limits or, without it, ever longer times.
+
+        The time is never shorter than the usual interval.
+        """
+        if retry_after is not None:
+            return min(
+                max(timedelta(seconds=min(retry_after, 1e9)), SHORTEST_WAIT),
+                LONGEST_RETRY_AFTER,
+            )
+        wait = self._next
+        self._next = min(wait * 2, LONGEST_BACKOFF)
+        return wait
+
+
+def poll_failure(
+    err: ModelStudioError,
+    *,
+    interval: timedelta,
+    retry_interval: timedelta | None,
+    permission: str | None,
+    backoff: Backoff,
+) -> PollFailed:
+    """Return the status and text of an error, and when to poll again.
+
+    `permission` is what the AccessKey needs to read the source, None for the API key.
+    """
+    status = FAILURES[type(err)][0]
+    key, placeholders = poll_error(err)
+    if permission is not None:
+        placeholders["permission"] = permission
+    if isinstance(err, RateLimitError):
+        return PollFailed(status, key, placeholders, backoff.wait(err.retry_after))
+    backoff.reset()
+    if status is Status.AUTH:
+        retry_interval = max(retry_interval or interval, REJECTED_KEY_INTERVAL)
+        if permission is not None:
+            key = INVALID_ACCESS_KEY
+    return PollFailed(status, key, placeholders, retry_interval)
 
 
 def setup_error(status: Status, err: BaseException | None) -> HomeAssistantError:
@@ -138,29 +203,3 @@ def setup_error(status: Status, err: BaseException | None) -> HomeAssistantError
         translation_key=err.translation_key,
         translation_placeholders=err.translation_placeholders,
     )
-
-
-class Backoff:
-    """How long to leave a service alone that throttles."""
-
-    def __init__(self) -> None:
-        """Start with the shortest."""
-        self._next = FIRST_BACKOFF
-
-    def reset(self) -> None:
-        """Start again: the service does not throttle."""
-        self._next = FIRST_BACKOFF
-
-    def wait(self, retry_after: float | None) -> timedelta:
-        """Return how long to wait, as told (seconds) or longer each time.
-
-        Never less than a service is left alone that does not throttle.
-        """
-        if retry_after is not None:
-            return min(
-                max(timedelta(seconds=min(retry_after, 1e9)), SHORTEST_WAIT),
-                LONGEST_RETRY_AFTER,
-            )
-        wait = self._next
-        self._next = min(wait * 2, LONGEST_BACKOFF)
-        return wait

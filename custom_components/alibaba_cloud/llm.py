@@ -1,4 +1,4 @@
-"""A tool for Assist: what the accounts spend, for those that the user opened to it."""
+"""A tool for Assist that reads the accounts the user allows."""
 
 from typing import Any, override
 
@@ -15,12 +15,12 @@ from homeassistant.helpers.llm import (
     ToolResult,
 )
 
+from .account import AlibabaCloudConfigEntry
 from .const import CONF_ASSISTANT, DOMAIN
-from .coordinator import AlibabaCloudConfigEntry
-from .services import async_describe, describe_status, matching_models
+from .usage import async_describe, describe_status, matching_models
 
 MOST_MODELS = 10
-"""What an answer tells of; each model is a hundred tokens or more to read."""
+"""The most models in an answer. Each takes a hundred tokens or more."""
 
 
 class GetAccountUsageTool(Tool):
@@ -53,12 +53,12 @@ class GetAccountUsageTool(Tool):
     async def async_call(
         self, hass: HomeAssistant, tool_input: ToolInput, llm_context: LLMContext
     ) -> ToolResult:
-        """Return the figures as last read."""
+        """Return the last figures."""
         pattern = self.parameters(tool_input.tool_args).get("model")
         return ToolResult(
             data={
                 "accounts": [
-                    await _async_usage(hass, entry, pattern)
+                    await _async_usage(entry, pattern)
                     for entry in _opened_entries(hass)
                 ]
             }
@@ -69,14 +69,14 @@ class GetAccountUsageTool(Tool):
 def async_get_tools(
     hass: HomeAssistant, llm_context: LLMContext, api_id: str
 ) -> LLMTools | None:
-    """Return the tool, if there is an account that it may read."""
+    """Return the tool, if there is an account that Assist may read."""
     if api_id != LLM_API_ASSIST or not _opened_entries(hass):
         return None
     return LLMTools(tools=[GetAccountUsageTool()])
 
 
 def _opened_entries(hass: HomeAssistant) -> list[AlibabaCloudConfigEntry]:
-    """Return the accounts that the user opened to Assist."""
+    """Return the accounts that Assist may read."""
     entries: list[AlibabaCloudConfigEntry] = hass.config_entries.async_loaded_entries(
         DOMAIN
     )
@@ -84,17 +84,17 @@ def _opened_entries(hass: HomeAssistant) -> list[AlibabaCloudConfigEntry]:
 
 
 async def _async_usage(
-    hass: HomeAssistant, entry: AlibabaCloudConfigEntry, pattern: str | None
+    entry: AlibabaCloudConfigEntry, pattern: str | None
 ) -> dict[str, Any]:
-    """Return what is known of an account."""
-    coordinator = entry.runtime_data
-    if (account := coordinator.last_read) is None:
-        return {"name": entry.title, **describe_status(coordinator)}
+    """Return the name, status and figures of an account."""
+    account = entry.runtime_data
+    if (figures := account.last_read()) is None:
+        return {"name": entry.title, **describe_status(account)}
     models = matching_models(
-        account, pattern, coordinator.followed if pattern is None else None
+        figures, pattern, account.followed if pattern is None else None
     )
     models.sort(key=lambda m: (m.level_pct is None, -(m.level_pct or 0), m.name))
-    usage = await async_describe(hass, coordinator, account, models[:MOST_MODELS])
+    usage = await async_describe(account, figures, models[:MOST_MODELS])
     known = {"name": entry.title, "figures": usage.pop("account"), **usage}
     if len(models) > MOST_MODELS:
         known["models_not_told"] = len(models) - MOST_MODELS

@@ -1,4 +1,8 @@
-"""How alerts read in the activity log."""
+"""The sentence of an alert under Activity.
+
+Home Assistant adds a line of its own for the state of the event entity, which names only
+the kind of the alert. No integration can leave that line out or put a text into it.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -17,7 +17,7 @@ from homeassistant.helpers.selector import (
 )
 from homeassistant.loader import async_get_integration
 
-from .alerting import DEFAULTS
+from .account import Account
 from .const import (
     CONF_ASSISTANT,
     CONF_FORECAST_ALERT,
@@ -28,8 +28,8 @@ from .const import (
     CONF_SPEND_LEVELS,
     DOMAIN,
 )
-from .coordinator import AlibabaCloudCoordinator
 from .model_studio import ModelUsage
+from .options import DEFAULTS
 from .schemas import models_schema
 from .validation import InvalidInput, validate_alerts, validate_models
 
@@ -41,20 +41,20 @@ LEVELS = {
 
 
 class AnyNumberSelector(NumberSelector):
-    """A number field that accepts anything: the step validates it, with translations."""
+    """A number field that accepts any text. The step validates it, so errors are translated."""
 
     @override
     def __call__(self, data: Any) -> Any:
-        """Return what was entered."""
+        """Return the input."""
         return data
 
 
 class AnyLevelsSelector(SelectSelector):
-    """A list of numbers that accepts anything; the step validates it."""
+    """A list of numbers that accepts any text. The step validates it."""
 
     @override
     def __call__(self, data: Any) -> Any:
-        """Return what was entered."""
+        """Return the input."""
         return data
 
 
@@ -64,18 +64,18 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
     async def async_step_init(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Offer the groups of options."""
+        """Show the menu of options."""
         return self.async_show_menu(
             step_id="init", menu_options=["models", "alerts", "assistant"]
         )
 
     @property
-    def _coordinator(self) -> AlibabaCloudCoordinator | None:
+    def _account(self) -> Account | None:
         """The account, if it is set up."""
         return getattr(self.config_entry, "runtime_data", None)
 
     def _save(self, options: Mapping[str, Any]) -> ConfigFlowResult:
-        """Store options without those that are None; those of other steps stay."""
+        """Store options. None removes one. Options of other steps stay."""
         kept = {**self.config_entry.options, **options}
         return self.async_create_entry(
             data={key: value for key, value in kept.items() if value is not None}
@@ -85,8 +85,8 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask for the models to follow."""
-        coordinator = self._coordinator
-        if coordinator is None or coordinator.data is None:
+        account = self._account
+        if account is None or account.quotas_report is None:
             return self.async_abort(reason="nothing_read")
         chosen = self.config_entry.options.get(CONF_MODELS, [])
         errors: dict[str, str] = {}
@@ -95,8 +95,8 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
                 return self._save({CONF_MODELS: validate_models(user_input, chosen)})
             except InvalidInput as err:
                 errors = err.errors
-        models = coordinator.data.models
-        used = {m.name for m in coordinator.account.models.values() if _is_used(m)}
+        models = account.quotas_report.models
+        used = {m.name for m in account.snapshot.models.values() if _is_used(m)}
         schema = models_schema(models, used=used, chosen=chosen)
         return self.async_show_form(
             step_id="models",
@@ -108,7 +108,7 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
     async def async_step_alerts(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Ask for a budget and for the levels that alert."""
+        """Ask for the budget and the levels of alerts."""
         errors: dict[str, str] = {}
         options = self.config_entry.options
         suggested = user_input
@@ -156,11 +156,11 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
 
     @property
     def _currency(self) -> str | None:
-        """The account's currency, None where it is not known."""
-        if (coordinator := self._coordinator) is None:
+        """The account's currency, None if it is unknown."""
+        if (account := self._account) is None:
             return None
-        account = coordinator.account
-        money = account.monthly_spend or account.available_balance
+        figures = account.snapshot
+        money = figures.monthly_spend or figures.available_balance
         return money.currency if money else None
 
 
@@ -198,7 +198,7 @@ def _alerts_schema(currency: str | None) -> vol.Schema:
 
 
 def _levels_selector(key: str) -> SelectSelector:
-    """Return a list of levels that offers the usual ones."""
+    """Return a selector of levels that suggests common ones."""
     return AnyLevelsSelector(
         SelectSelectorConfig(
             options=_offered(key),
@@ -210,5 +210,5 @@ def _levels_selector(key: str) -> SelectSelector:
 
 
 def _offered(key: str) -> list[str]:
-    """Return the usual levels."""
+    """Return the suggested levels."""
     return [str(level) for level in LEVELS[key]]

@@ -1,6 +1,7 @@
-"""Asking the user for another key."""
+"""Asks the user for another key when one is rejected."""
 
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
@@ -12,15 +13,60 @@ from homeassistant.config_entries import (
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant, callback
 
+from .account import Account
+from .const import CONF_ACCESS_KEY_ID
+from .failures import Status
+from .sources import SourceCoordinator
+
 CONF_REAUTH = "reauth"
 """Names the key that a flow asks for: `api_key`, if left out, or `access_key_id`."""
 
 
+@callback
+def async_follow_rejections(account: Account) -> None:
+    """Start a reauthentication when a key is rejected, and end it when it works."""
+    api_key = Reauth(account.hass, account.entry, CONF_API_KEY)
+    access_key = Reauth(account.hass, account.entry, CONF_ACCESS_KEY_ID)
+
+    @callback
+    def update_api_key() -> None:
+        if account.status is Status.AUTH:
+            api_key.ask()
+        elif account.status is Status.OK:
+            api_key.withdraw()
+
+    @callback
+    def update_access_key(source: SourceCoordinator[Any]) -> None:
+        if source.rejects_access_key:
+            access_key.ask()
+        elif source.report is not None:
+            _accept_access_key(account, access_key)
+
+    update_api_key()
+    account.entry.async_on_unload(account.quotas.async_add_listener(update_api_key))
+    for source in account.access_key_sources:
+        if source.description.checks_access_key:
+            account.entry.async_on_unload(
+                source.async_add_listener(partial(update_access_key, source))
+            )
+
+
+def _accept_access_key(account: Account, reauth: Reauth) -> None:
+    """Poll the sources again that rejected the AccessKey. End the flow if none did."""
+    rejecting = [s for s in account.access_key_sources if s.rejects_access_key]
+    if not rejecting:
+        reauth.withdraw()
+    for source in rejecting:
+        account.entry.async_create_background_task(
+            account.hass, source.async_request_refresh(), source.name
+        )
+
+
 class Reauth:
-    """Asks for a key once it is rejected, and no longer once it works again."""
+    """Asks for a key once it is rejected, until it works again."""
 
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry, key: str) -> None:
-        """Ask for nothing yet."""
+        """Prepare to ask for the key with this name."""
         self._hass = hass
         self._entry = entry
         self._key = key
@@ -30,10 +76,10 @@ class Reauth:
 
     @callback
     def ask(self) -> None:
-        """Ask, unless that is done, or the user is at something else.
+        """Start a flow that asks for the key, unless one was started before.
 
-        Home Assistant has one such flow of an account at a time. While there is another
-        one, nothing counts as asked: the first rejected poll after it asks again.
+        Home Assistant has one such flow for each account. While another one is open,
+        none is started. The first rejected poll after it starts one.
         """
         if not (flows := self._flows()):
             if self._asked:
@@ -48,7 +94,7 @@ class Reauth:
 
     @callback
     def withdraw(self) -> None:
-        """End the flow that asks for a key that works again."""
+        """End the flow, because the key works again."""
         if self._asked:
             self._asked = False
             for flow in self._flows():

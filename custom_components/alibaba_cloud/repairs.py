@@ -1,4 +1,4 @@
-"""What a user can mend: issues that come with a cause and go with it."""
+"""Repair issues: each is created with its cause and deleted with it."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -15,12 +15,13 @@ from homeassistant.helpers.json import json_dumps
 from homeassistant.util import dt as dt_util
 from homeassistant.util.json import json_loads_array
 
+from .account import Account, AlibabaCloudConfigEntry
+from .clients import missing_variable
 from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url, ram_console_url
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
 from .failures import describe, escape_markdown
-from .history import STATISTICS_NOT_WRITTEN
 from .model_studio import (
     AccountError,
+    AccountSnapshot,
     AuthenticationError,
     AvailableData,
     BudgetExhaustedError,
@@ -32,12 +33,13 @@ from .model_studio import (
     RateLimitError,
     ServiceNotEnabledError,
 )
-from .sources import PERMISSIONS, Source
+from .sources import SOURCES, Source, SourceCoordinator
+from .statistics import STATISTICS_NOT_WRITTEN
 
 MODEL_GONE = "model_gone"
 NO_ACCESS_KEY = "no_access_key"
 LASTING = timedelta(hours=1)
-"""How long an optional source fails before the user hears of it."""
+"""How long a source of the AccessKey fails before there is an issue."""
 SOURCE_ISSUES: Mapping[str, tuple[Source, ...]] = {
     "spend_failing": (Source.SPEND,),
     "balance_failing": (Source.BALANCE,),
@@ -45,35 +47,35 @@ SOURCE_ISSUES: Mapping[str, tuple[Source, ...]] = {
     "history_failing": (Source.HISTORY,),
     STATISTICS_NOT_WRITTEN: (Source.HISTORY,),
 }
-"""The sources that an issue is about."""
+"""The sources that each issue is about."""
 ERROR_ISSUES: Mapping[str, type[ModelStudioError]] = {
     "arrearage": OverduePaymentError,
     "service_not_enabled": ServiceNotEnabledError,
     "free_quota_used_up": FreeQuotaUsedUpError,
     "budget_exhausted": BudgetExhaustedError,
 }
-"""The errors of the API key that have an issue of their own."""
+"""The errors of the API key that have their own issue."""
 ABOUT_THE_ACCOUNT = (200, 400, 404)
-"""HTTP statuses under which the service's own code speaks of the account."""
+"""HTTP statuses whose error code is about the account."""
 
 
 @callback
 def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
-    """Raise and withdraw an account's issues from now on.
+    """Create and delete an account's issues from now on.
 
-    They outlast a reload, and with them that the user ignores one.
+    They stay during a reload, so that an ignored issue stays ignored.
     """
-    coordinator = entry.runtime_data
+    account = entry.runtime_data
 
     @callback
     def update() -> None:
-        for key, stands, placeholders in _issues(coordinator):
+        for key, applies, placeholders in _issues(account):
             issue_id = f"{key}_{entry.entry_id}"
-            if stands:
+            if applies:
                 data: dict[str, str | int | float | None] = {"entry_id": entry.entry_id}
                 if key == MODEL_GONE:
-                    # What an issue holds can't be a list, and a name can have a comma.
-                    data[CONF_MODELS] = json_dumps(_gone(coordinator))
+                    # The data of an issue can't be a list, and names can have commas.
+                    data[CONF_MODELS] = json_dumps(_gone(account))
                 ir.async_create_issue(
                     hass,
                     DOMAIN,
@@ -89,19 +91,19 @@ def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> 
                 ir.async_delete_issue(hass, DOMAIN, issue_id)
 
     update()
-    entry.async_on_unload(coordinator.async_add_listener(update))
+    entry.async_on_unload(account.async_add_listener(update))
 
 
 @callback
 def async_withdraw_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
-    """Withdraw all issues of an account that is no longer looked at."""
+    """Delete all issues of an account that is disabled or removed."""
     for domain, issue_id in list(ir.async_get(hass).issues):
         if domain == DOMAIN and issue_id.endswith(f"_{entry.entry_id}"):
             ir.async_delete_issue(hass, DOMAIN, issue_id)
 
 
 def _learn_more_url(key: str, base_url: str) -> str | None:
-    """Return the page of the vendor's consoles where an issue is solved, if any."""
+    """Return the page of the vendor's console where an issue is fixed, if any."""
     if key in (MODEL_GONE, STATISTICS_NOT_WRITTEN):
         return None
     if key == NO_ACCESS_KEY or key in SOURCE_ISSUES:
@@ -109,123 +111,156 @@ def _learn_more_url(key: str, base_url: str) -> str | None:
     return console_url(base_url)
 
 
-def _issues(
-    coordinator: AlibabaCloudCoordinator,
-) -> Iterator[tuple[str, bool, dict[str, str]]]:
-    """Say of each issue whether it stands; what can't be told now is left out."""
-    err = coordinator.error
-    said = {"error": escape_markdown(str(err))}
-    variable = coordinator.missing_variable
+type _Issues = Iterator[tuple[str, bool, dict[str, str]]]
+"""The key of each issue, whether it applies, and its placeholders.
+
+An issue of which the last poll says nothing is left out, so it stays as it is.
+"""
+
+
+def _issues(account: Account) -> _Issues:
+    """Yield the issues of an account."""
+    variable = missing_variable(account.entry.data)
     yield (
         "environment_variable_missing",
         variable is not None,
         {"variable": variable or ""},
     )
-    own_issue = isinstance(err, tuple(ERROR_ISSUES.values()))
-    # Anything else says nothing of the account, such as a time-out.
-    about_account = isinstance(err, AccountError) and (
-        own_issue
-        or (
-            err.status in ABOUT_THE_ACCOUNT and not (err.code or "").startswith("HTTP ")
-        )
-    )
-    if err is None or about_account:
-        yield "account_unavailable", about_account and not own_issue, said
-    for key, kind in ERROR_ISSUES.items():
-        if (
-            err is None
-            or about_account
-            or (isinstance(err, RateLimitError) and issubclass(kind, RateLimitError))
-        ):
-            yield key, isinstance(err, kind), said
-    if err is None and (account := coordinator.data):
-        yield "no_models", account.models_complete and not account.models, {}
-        yield (
-            "over_spend_limit",
-            bool(account.over_spend_limit),
-            {
-                "spend": _amount(account.monthly_spend),
-                "limit": _amount(account.spend_limit),
-            },
-        )
-        if account.models_complete:
-            gone = _gone(coordinator)
-            names = ", ".join(map(escape_markdown, gone))
-            yield MODEL_GONE, bool(gone), {"models": names}
-        yield (
-            NO_ACCESS_KEY,
-            not coordinator.clients
-            and account.quotas_kind is QuotasKind.LIMITS
-            and account.available_data is AvailableData.LIMITS,
-            {},
-        )
-    elif coordinator.clients:
+    yield from _error_issues(account.quotas.error)
+    if account.quotas.error is None and account.quotas_report is not None:
+        yield from _figure_issues(account, account.quotas_report)
+    elif account.clients is not None:
         yield NO_ACCESS_KEY, False, {}
-    yield from _source_issues(coordinator)
+    yield from _source_issues(account)
 
 
-def _source_issues(
-    coordinator: AlibabaCloudCoordinator,
-) -> Iterator[tuple[str, bool, dict[str, str]]]:
-    """Say whether an optional source has failed for long.
+def _error_issues(err: BaseException | None) -> _Issues:
+    """Yield the issues that come with an error of the API key and end with it."""
+    placeholders = {"error": escape_markdown(str(err))}
+    has_own_issue = isinstance(err, tuple(ERROR_ISSUES.values()))
+    is_about_account = _is_about_account(err) or (
+        has_own_issue and isinstance(err, AccountError)
+    )
+    if err is None or is_about_account:
+        yield (
+            "account_unavailable",
+            is_about_account and not has_own_issue,
+            placeholders,
+        )
+    for key, kind in ERROR_ISSUES.items():
+        is_about_limits = isinstance(err, RateLimitError) and issubclass(
+            kind, RateLimitError
+        )
+        if err is None or is_about_account or is_about_limits:
+            yield key, isinstance(err, kind), placeholders
 
-    A rejected AccessKey is asked for instead.
+
+def _is_about_account(err: BaseException | None) -> bool:
+    """Return whether the service says something about the account.
+
+    Other errors, such as a time-out, do not.
     """
-    now = dt_util.utcnow()
-    rejected = any(source.rejected for source in coordinator.sources.values())
+    return (
+        isinstance(err, AccountError)
+        and err.status in ABOUT_THE_ACCOUNT
+        and not (err.code or "").startswith("HTTP ")
+    )
+
+
+def _figure_issues(account: Account, quotas: AccountSnapshot) -> _Issues:
+    """Yield the issues that the API key's figures show."""
+    yield "no_models", quotas.models_complete and not quotas.models, {}
+    yield (
+        "over_spend_limit",
+        bool(quotas.over_spend_limit),
+        {
+            "spend": _amount(quotas.monthly_spend),
+            "limit": _amount(quotas.spend_limit),
+        },
+    )
+    if quotas.models_complete:
+        gone = _gone(account)
+        yield (
+            MODEL_GONE,
+            bool(gone),
+            {"models": ", ".join(map(escape_markdown, gone))},
+        )
+    yield (
+        NO_ACCESS_KEY,
+        account.clients is None
+        and quotas.quotas_kind is QuotasKind.LIMITS
+        and quotas.available_data is AvailableData.LIMITS,
+        {},
+    )
+
+
+def _source_issues(account: Account) -> _Issues:
+    """Yield the issues of AccessKey sources that have failed for long.
+
+    A rejected AccessKey has no issue: a reauthentication asks for another one.
+    """
     for key, about in SOURCE_ISSUES.items():
         lasting = [
             source
-            for source in map(coordinator.sources.get, about)
-            if source
-            and source.failing_since
-            and now - source.failing_since >= LASTING
-            and not (rejected and isinstance(source.error, AuthenticationError))
-            # Where it is Home Assistant's database, no permission is missing.
-            and (key == STATISTICS_NOT_WRITTEN)
-            is (
-                getattr(source.error, "translation_key", None) == STATISTICS_NOT_WRITTEN
-            )
+            for source in map(account.sources.get, about)
+            if source is not None and _has_issue(account, source, key)
         ]
+        error = lasting[0].error if lasting else None
         yield (
             key,
             bool(lasting),
             {
-                "error": escape_markdown(describe(coordinator.hass, lasting[0].error))
-                if lasting and lasting[0].error
+                "error": escape_markdown(describe(account.hass, error))
+                if error
                 else "",
-                "permission": PERMISSIONS[about[0]],
+                "permission": SOURCES[about[0]].permission or "",
             },
         )
 
 
-def _gone(coordinator: AlibabaCloudCoordinator) -> list[str]:
-    """Return the chosen models that the service did not list when last read."""
-    return sorted({*coordinator.chosen_models}.difference(coordinator.models))
+def _has_issue(account: Account, source: SourceCoordinator[Any], key: str) -> bool:
+    """Return whether a source has failed for long, and an issue is about its error."""
+    now = dt_util.utcnow()
+    if source.failing_since is None or now - source.failing_since < LASTING:
+        return False
+    if isinstance(source.error, AuthenticationError) and any(
+        other.rejects_access_key for other in account.access_key_sources
+    ):
+        return False
+    # If the recorder's database fails, no permission is missing.
+    is_database = (
+        getattr(source.error, "translation_key", None) == STATISTICS_NOT_WRITTEN
+    )
+    return is_database is (key == STATISTICS_NOT_WRITTEN)
+
+
+def _gone(account: Account) -> list[str]:
+    """Return the chosen models that the last answer did not list."""
+    return sorted({*account.chosen_models}.difference(account.models))
 
 
 def _amount(money: Money | None) -> str:
     """Return an amount with its currency."""
-    return f"{money.amount} {money.currency}" if money else ""
+    return f"{money.amount:.2f} {money.currency}" if money else ""
 
 
 async def async_create_fix_flow(
     hass: HomeAssistant, issue_id: str, data: dict[str, Any] | None
 ) -> RepairsFlow:
-    """Return the flow that gives up the models that are gone."""
+    """Return the flow that removes models from the selection."""
     return ModelGoneFlow()
 
 
 class ModelGoneFlow(ConfirmRepairFlow):
-    """Takes models that the service no longer lists out of the chosen ones."""
+    """Removes models that the service no longer lists from the chosen ones."""
 
     @override
     async def async_step_confirm(
         self, user_input: dict[str, str] | None = None
     ) -> RepairsFlowResult:
-        """Give the models up that the issue names, once the user agrees.
+        """Remove the models that the issue names, once the user confirms.
 
-        The account may be unloaded, fail or be removed by then.
+        By then the account may be unloaded or removed, or its polls may fail.
         """
         if (
             user_input is not None

@@ -1,4 +1,4 @@
-"""Forms of the config flow and the options, and how they name a host."""
+"""Forms of the config flow and the options flow, and the names of regions in them."""
 
 from collections.abc import Collection, Iterable, Mapping
 import re
@@ -37,7 +37,7 @@ from .validation import CONF_ALL_MODELS, CONF_ENDPOINTS, ENDPOINTS
 
 PLACE_WORKSPACE = "workspace"
 PLACE_URL = "url"
-"""What the select of the regions offers besides them."""
+"""The options of the region select that are not regions."""
 _WORKSPACE_HOST = re.compile(
     rf"https://([^./]+)\.({'|'.join(WORKSPACE_REGIONS)})\.maas\.aliyuncs\.com/api/v1"
 )
@@ -174,7 +174,7 @@ def _label(name: str, models: Mapping[str, ModelUsage]) -> str:
 
 
 def place_of(base_url: str) -> tuple[str, dict[str, str]]:
-    """Return the option of the select that stands for a base URL.
+    """Return the option of the region select for a base URL.
 
     And what the step that follows this option asks for.
     """
@@ -194,7 +194,7 @@ def region_of(base_url: str) -> str:
 
 
 def default_title(base_url: str) -> str:
-    """Return the first title of an account: its region or workspace, else its host."""
+    """Return the suggested title of an account: its region, workspace or host."""
     place, _ = place_of(base_url)
     if place not in REGIONS:
         place = (URL(base_url).host or base_url).removesuffix(".maas.aliyuncs.com")

@@ -1,14 +1,13 @@
 """Actions that return an account's figures and its spend."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import voluptuous as vol
 
-from homeassistant.const import ATTR_CONFIG_ENTRY_ID, Platform
+from homeassistant.const import ATTR_CONFIG_ENTRY_ID
 from homeassistant.core import (
     HomeAssistant,
     ServiceCall,
@@ -21,25 +20,20 @@ from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.service import async_get_config_entry
 from homeassistant.helpers.translation import async_get_translations
 
-from .binary_sensor import ACCOUNT_BINARY_SENSORS
+from .account import AlibabaCloudConfigEntry
 from .const import DOMAIN
-from .coordinator import AlibabaCloudConfigEntry, AlibabaCloudCoordinator
-from .entity import FigureDescription
-from .failures import poll_error
+from .failures import INVALID_ACCESS_KEY, poll_error
 from .model_studio import (
     NULL_GROUP,
     OTHERS,
-    AccountSnapshot,
     AuthenticationError,
     Dimension,
     Granularity,
     ModelStudioError,
-    ModelUsage,
     Money,
-    Spend,
 )
-from .sensor import ACCOUNT_SENSORS, MODEL_SENSORS, projected_range
-from .sources import INVALID_ACCESS_KEY, PERMISSIONS, Source, billing_today
+from .sources import BILLING_PERMISSION, billing_today
+from .usage import async_describe, matching_models
 
 SERVICE_GET_USAGE: Final = "get_usage"
 ATTR_MODEL: Final = "model"
@@ -52,7 +46,7 @@ ATTR_PERIOD: Final = "period"
 ATTR_GROUP_BY: Final = "group_by"
 
 MOST_YEARS: Final = 5
-"""The longest range of one call. Each month takes a request."""
+"""The longest range of a call. Each month takes a request."""
 
 PERIODS = {period.name.lower(): period for period in Granularity}
 GROUPS = {group.name.lower(): group for group in Dimension}
@@ -61,7 +55,7 @@ GROUPS_WITHOUT_KEY = {
     "-": "group_not_assigned",
     OTHERS: "group_others",
 }
-"""What the bill has in place of a group's key, and the text that names it."""
+"""The translations that name groups without a key, by what the bill says instead."""
 
 GET_SPEND_SCHEMA = vol.Schema(
     {
@@ -100,10 +94,10 @@ def async_setup_services(hass: HomeAssistant) -> None:
 async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
     """Return the spend of a range of days, by period and group.
 
-    Amounts are numbers in the currency that stands beside them. A total that the bill
-    does not state is left out. Raises `ServiceValidationError` if the account does not
-    exist, is not loaded or has no AccessKey, and if the range is not valid. Raises
-    `HomeAssistantError` if the bill can't be read.
+    Amounts are numbers with their currency. A total that the bill does not state is left
+    out. Raises `ServiceValidationError` if the account does not exist, is not loaded or
+    has no AccessKey, and if the range is not valid. Raises `HomeAssistantError` if the
+    bill can't be read.
     """
     entry: AlibabaCloudConfigEntry = async_get_config_entry(
         call.hass, DOMAIN, call.data[ATTR_CONFIG_ENTRY_ID]
@@ -114,6 +108,37 @@ async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
             translation_key="no_access_key",
             translation_placeholders={"account": entry.title},
         )
+    start, end = _range(call)
+    try:
+        trend = await clients.billing.get_trend(
+            start,
+            end,
+            granularity=PERIODS[call.data[ATTR_PERIOD]],
+            group_by=GROUPS[call.data[ATTR_GROUP_BY]],
+        )
+    except ModelStudioError as err:
+        raise _billing_error(err) from err
+    texts = await async_get_translations(
+        call.hass, call.hass.config.language, "common", {DOMAIN}
+    )
+    return {
+        **(_amount(trend.total, "total") if trend.total else {}),
+        "periods": [
+            {
+                "start": period.start.isoformat(),
+                **_amount(period.total, "amount"),
+                "groups": [
+                    _group(key, trend.names.get(key, key), amount, texts)
+                    for key, amount in period.groups.items()
+                ],
+            }
+            for period in trend.periods
+        ],
+    }
+
+
+def _range(call: ServiceCall) -> tuple[date, date]:
+    """Return the first and last day of a call. Raises `ServiceValidationError`."""
     today = billing_today()
     start: date = call.data.get(ATTR_START_DATE) or today.replace(day=1)
     end: date = call.data.get(ATTR_END_DATE) or today
@@ -132,51 +157,30 @@ async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
             translation_key="range_too_long",
             translation_placeholders={"years": str(MOST_YEARS)},
         )
-    try:
-        trend = await clients.billing.get_trend(
-            start,
-            end,
-            granularity=PERIODS[call.data[ATTR_PERIOD]],
-            group_by=GROUPS[call.data[ATTR_GROUP_BY]],
-        )
-    except ModelStudioError as err:
-        key, placeholders = poll_error(err)
-        if isinstance(err, AuthenticationError):
-            key = INVALID_ACCESS_KEY
-        raise HomeAssistantError(
-            translation_domain=DOMAIN,
-            translation_key=key,
-            translation_placeholders={
-                **placeholders,
-                "permission": PERMISSIONS[Source.SPEND],
-            },
-        ) from err
-    texts = await async_get_translations(
-        call.hass, call.hass.config.language, "common", {DOMAIN}
+    return start, end
+
+
+def _billing_error(err: ModelStudioError) -> HomeAssistantError:
+    """Return the error of an action whose bill can't be read."""
+    key, placeholders = poll_error(err)
+    if isinstance(err, AuthenticationError):
+        key = INVALID_ACCESS_KEY
+    return HomeAssistantError(
+        translation_domain=DOMAIN,
+        translation_key=key,
+        translation_placeholders={**placeholders, "permission": BILLING_PERMISSION},
     )
 
-    def group(key: str, amount: Decimal) -> dict[str, Any]:
-        name = trend.names.get(key, key)
-        without_key = GROUPS_WITHOUT_KEY.get(key) or GROUPS_WITHOUT_KEY.get(name)
-        if without_key:
-            name = texts.get(f"component.{DOMAIN}.common.{without_key}", name)
-        return {
-            "key": None if without_key else key,
-            "name": name,
-            "amount": float(amount),
-        }
 
-    return {
-        **(_amount(trend.total, "total") if trend.total else {}),
-        "periods": [
-            {
-                "start": period.start.isoformat(),
-                **_amount(period.total, "amount"),
-                "groups": [group(*item) for item in period.groups.items()],
-            }
-            for period in trend.periods
-        ],
-    }
+def _group(
+    key: str, name: str, amount: Decimal, texts: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the spend of a group. A group without a key is named by a translation."""
+    text = GROUPS_WITHOUT_KEY.get(key) or GROUPS_WITHOUT_KEY.get(name)
+    if text is None:
+        return {"key": key, "name": name, "amount": float(amount)}
+    name = texts.get(f"component.{DOMAIN}.common.{text}", name)
+    return {"key": None, "name": name, "amount": float(amount)}
 
 
 def _amount(money: Money, key: str) -> dict[str, Any]:
@@ -193,20 +197,20 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
     entry: AlibabaCloudConfigEntry = async_get_config_entry(
         call.hass, DOMAIN, call.data[ATTR_CONFIG_ENTRY_ID]
     )
-    coordinator = entry.runtime_data
-    if (account := coordinator.last_read) is None:
+    account = entry.runtime_data
+    if (figures := account.last_read()) is None:
         raise HomeAssistantError(
             translation_domain=DOMAIN,
             translation_key="nothing_read",
             translation_placeholders={
                 "account": entry.title,
-                "message": coordinator.message or "",
+                "message": account.message or "",
             },
         )
     include_all: bool = call.data[ATTR_INCLUDE_ALL_MODELS]
     pattern: str | None = call.data.get(ATTR_MODEL)
     models = matching_models(
-        account, pattern, None if include_all else coordinator.followed
+        figures, pattern, None if include_all else account.followed
     )
     if pattern is not None and not models:
         raise ServiceValidationError(
@@ -214,89 +218,4 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
             translation_key="no_such_model" if include_all else "no_followed_model",
             translation_placeholders={"account": entry.title, "model": pattern},
         )
-    return await async_describe(call.hass, coordinator, account, models)
-
-
-def matching_models(
-    account: AccountSnapshot,
-    pattern: str | None,
-    among: Collection[str] | None = None,
-) -> list[ModelUsage]:
-    """Return the models whose names match a pattern, with * and ? as wildcards.
-
-    Without a pattern, all of them. `among` restricts the names.
-    """
-    pattern = "*" if pattern is None else pattern.replace("[", "[[]")
-    return [
-        model
-        for name, model in account.models.items()
-        if (among is None or name in among) and fnmatchcase(name, pattern)
-    ]
-
-
-def describe_status(coordinator: AlibabaCloudCoordinator) -> dict[str, Any]:
-    """Return how the last poll ended, what failed, and when the API key was last read.
-
-    What does not apply is left out.
-    """
-    status = {
-        "status": coordinator.status,
-        "message": coordinator.message,
-        "failed_sources": coordinator.failed_sources.get("failed_sources"),
-        "read_at": coordinator.read_at and coordinator.read_at.isoformat(),
-    }
-    return {key: value for key, value in status.items() if value}
-
-
-async def async_describe(
-    hass: HomeAssistant,
-    coordinator: AlibabaCloudCoordinator,
-    account: AccountSnapshot,
-    models: Iterable[ModelUsage],
-) -> dict[str, Any]:
-    """Return the known figures of an account and some of its models, with units.
-
-    An unknown figure is left out, and so is the daily spend of an earlier day.
-    """
-    translations = await async_get_translations(hass, "en", "entity", {DOMAIN})
-    today = billing_today()
-
-    def is_known(description: FigureDescription[Any], value: Any) -> bool:
-        if isinstance(value, Spend) and description.key.endswith("daily_spend"):
-            return value.start == today
-        return value is not None
-
-    def figure(description: FigureDescription[Any], value: Any) -> dict[str, Any]:
-        if isinstance(value, Money):
-            return {"value": float(value.amount), "unit": value.currency}
-        unit = getattr(
-            description, "native_unit_of_measurement", None
-        ) or translations.get(
-            f"component.{DOMAIN}.entity.{Platform.SENSOR}"
-            f".{description.translation_key}.unit_of_measurement"
-        )
-        if isinstance(value, date):
-            value = value.isoformat()
-        return {"value": value} | ({"unit": unit} if unit else {})
-
-    def figures(
-        descriptions: Iterable[FigureDescription[Any]], source: Any
-    ) -> dict[str, Any]:
-        return {
-            description.key: figure(description, value)
-            for description in descriptions
-            if is_known(description, value := description.value_fn(source))
-        }
-
-    known = figures((*ACCOUNT_SENSORS, *ACCOUNT_BINARY_SENSORS), account)
-    if projected := known.get("projected_monthly_spend"):
-        projected |= projected_range(account)
-    return {
-        **describe_status(coordinator),
-        "account": known,
-        "models": {
-            model.name: told
-            for model in models
-            if (told := figures(MODEL_SENSORS, model))
-        },
-    }
+    return await async_describe(account, figures, models)

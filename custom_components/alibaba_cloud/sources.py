@@ -1,21 +1,14 @@
-"""The optional sources: money and usage, read with an AccessKey.
-
-Each is polled at its own pace and fails by itself.
-"""
+"""The sources of an account's figures: how often each is read, and what its errors mean."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, override
 
-from aiohttp import ClientSession, DummyCookieJar
-
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.const import CONF_REGION, EVENT_HOMEASSISTANT_CLOSE
-from homeassistant.core import Event, HomeAssistant, callback
-from homeassistant.helpers.aiohttp_client import async_create_clientsession
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.debounce import Debouncer
 from homeassistant.helpers.update_coordinator import (
     REQUEST_REFRESH_DEFAULT_COOLDOWN,
@@ -23,52 +16,16 @@ from homeassistant.helpers.update_coordinator import (
     DataUpdateCoordinator,
 )
 from homeassistant.util import dt as dt_util
-from homeassistant.util.hass_dict import HassKey
 
-from .const import (
-    CONF_ACCESS_KEY_ID,
-    CONF_ACCESS_KEY_SECRET,
-    CONF_BALANCE_ENDPOINT,
-    CONF_BILLING_ENDPOINT,
-    CONF_PROMETHEUS_URL,
-    DOMAIN,
-    LOGGER,
-)
-from .failures import (
-    FAILURES,
-    REJECTED_KEY_INTERVAL,
-    Backoff,
-    PollFailed,
-    Status,
-    poll_error,
-)
+from .clients import Clients
+from .const import LOGGER
+from .failures import Backoff, PollFailed, Status, poll_failure
 from .ledger import billing_day
-from .model_studio import (
-    BILLING_ENDPOINT,
-    DEFAULT_REGION,
-    AccessKey,
-    AuthenticationError,
-    BalanceClient,
-    BillingClient,
-    ModelStudioError,
-    RateLimitError,
-    TelemetryClient,
-    balance_endpoints,
-)
-
-DATA_SESSION: HassKey[ClientSession] = HassKey(f"{DOMAIN}_session")
-DATA_BALANCE_ENDPOINTS: HassKey[dict[tuple[str, tuple[str, ...]], list[str]]] = HassKey(
-    f"{DOMAIN}_balance_endpoints"
-)
-"""Where an AccessKey's balance may be asked for, of the endpoints there are.
-
-The service blocks accounts that keep asking at the wrong site, so reloads keep this.
-"""
-INVALID_ACCESS_KEY = "invalid_access_key"
+from .model_studio import AuthenticationError, ModelStudioError
 
 
 class Source(StrEnum):
-    """Whatever brings part of an account's figures."""
+    """A service that reports part of an account's figures."""
 
     QUOTAS = "quotas"
     SPEND = "spend"
@@ -78,105 +35,171 @@ class Source(StrEnum):
     HISTORY = "history"
 
 
-SIGNED = (Source.SPEND, Source.BALANCE, Source.HISTORY)
-"""What tells whether an AccessKey is good: some Prometheus instances want a token."""
-
-INTERVALS: Mapping[Source, timedelta] = {
-    Source.SPEND: timedelta(minutes=15),
-    Source.BALANCE: timedelta(minutes=15),
-    Source.RATES: timedelta(minutes=1),
-    Source.TOTALS: timedelta(minutes=15),
-    Source.HISTORY: timedelta(days=1),
-}
-"""How often each is read; bills lag by minutes to hours."""
-HISTORY_RETRY_INTERVAL = timedelta(hours=1)
-
-PERMISSIONS: Mapping[Source, str] = {
-    Source.SPEND: "modelstudio:GetBillingTrend",
-    Source.BALANCE: "AliyunBSSReadOnlyAccess",
-    Source.RATES: "AliyunPrometheusMetricReadAccess",
-    Source.TOTALS: "AliyunPrometheusMetricReadAccess",
-    Source.HISTORY: "modelstudio:GetBillingTrend",
-}
-"""The RAM action or policy that lets each be read.
-
-The vendor's read-only policy for Model Studio would also list API keys with their values.
-"""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Clients:
-    """What reads with an AccessKey."""
+class SourceDescription:
+    """How a source is read."""
 
-    billing: BillingClient
-    balance: BalanceClient
-    telemetry: TelemetryClient | None
-    """None where no Prometheus is named."""
+    interval: timedelta
+    """Time between polls. Bills lag by minutes to hours."""
+    permission: str | None = None
+    """The RAM action or policy that the AccessKey needs. None for the API key."""
+    checks_access_key: bool = False
+    """Whether a rejection means that the AccessKey is invalid.
 
-
-@callback
-def async_get_session(hass: HomeAssistant) -> ClientSession:
-    """Return the HTTP session of all accounts, which neither sends nor keeps cookies.
-
-    It lasts as long as Home Assistant runs, as flows need it too.
+    Some Prometheus instances want a token instead.
     """
-    if session := hass.data.get(DATA_SESSION):
-        return session
-    session = hass.data[DATA_SESSION] = async_create_clientsession(
-        hass, auto_cleanup=False, cookie_jar=DummyCookieJar()
-    )
+    retry_interval: timedelta | None = None
+    """Time until the next poll after an error, if it is not `interval`."""
+
+
+BILLING_PERMISSION = "modelstudio:GetBillingTrend"
+PROMETHEUS_PERMISSION = "AliyunPrometheusMetricReadAccess"
+
+# The vendor's read-only policy for Model Studio would also list API keys with their
+# values, so the single action is named.
+SOURCES: Mapping[Source, SourceDescription] = {
+    Source.QUOTAS: SourceDescription(interval=timedelta(seconds=30)),
+    Source.SPEND: SourceDescription(
+        interval=timedelta(minutes=15),
+        permission=BILLING_PERMISSION,
+        checks_access_key=True,
+    ),
+    Source.BALANCE: SourceDescription(
+        interval=timedelta(minutes=15),
+        permission="AliyunBSSReadOnlyAccess",
+        checks_access_key=True,
+    ),
+    Source.RATES: SourceDescription(
+        interval=timedelta(minutes=1), permission=PROMETHEUS_PERMISSION
+    ),
+    Source.TOTALS: SourceDescription(
+        interval=timedelta(minutes=15), permission=PROMETHEUS_PERMISSION
+    ),
+    Source.HISTORY: SourceDescription(
+        interval=timedelta(days=1),
+        permission=BILLING_PERMISSION,
+        checks_access_key=True,
+        retry_interval=timedelta(hours=1),
+    ),
+}
+
+
+class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
+    """Polls one source. `data` is its last report, None before the first."""
+
+    config_entry: ConfigEntry
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        entry: ConfigEntry,
+        source: Source,
+        read: Callable[[], Awaitable[ReportT]],
+    ) -> None:
+        """Prepare to poll a source with `read`, which raises `ModelStudioError`."""
+        self.source = source
+        self.description = SOURCES[source]
+        super().__init__(
+            hass,
+            LOGGER,
+            config_entry=entry,
+            name=entry.title if source is Source.QUOTAS else f"{entry.title} {source}",
+            update_interval=self.description.interval,
+            request_refresh_debouncer=_debouncer(hass),
+        )
+        self._read = read
+        self._backoff = Backoff()
+        self.failing_since: datetime | None = None
+        """When the first of the polls failed that have failed since. None after a success."""
+        self.polls = 0
+        """The number of polls so far."""
+
+    @property
+    def report(self) -> ReportT | None:
+        """The last report, None while the source can't be read."""
+        return self.data if self.last_update_success else None
+
+    @property
+    def error(self) -> BaseException | None:
+        """The error of the last poll, None if it succeeded."""
+        if self.last_update_success or self.last_exception is None:
+            return None
+        return self.last_exception.__cause__ or self.last_exception
+
+    @property
+    def status(self) -> Status:
+        """The result of the last poll."""
+        if self.last_update_success:
+            return Status.OK
+        if isinstance(self.last_exception, PollFailed):
+            return self.last_exception.status
+        return Status.ERROR
+
+    @property
+    def rejects_access_key(self) -> bool:
+        """Whether the last poll failed because the AccessKey is invalid."""
+        return self.description.checks_access_key and isinstance(
+            self.error, AuthenticationError
+        )
+
+    @override
+    async def _async_update_data(self) -> ReportT:
+        """Read the source. Raises `PollFailed` for every error of the client."""
+        try:
+            report = await self._read()
+        except ModelStudioError as err:
+            raise poll_failure(
+                err,
+                interval=self.description.interval,
+                retry_interval=self.description.retry_interval,
+                permission=self.description.permission,
+                backoff=self._backoff,
+            ) from err
+        self._backoff.reset()
+        return report
 
     @callback
-    def detach(event: Event) -> None:
-        session.detach()
+    @override
+    def _async_refresh_finished(self) -> None:
+        """Record how long the source has failed, and notify of each failed poll.
 
-    hass.bus.async_listen_once(EVENT_HOMEASSISTANT_CLOSE, detach)
-    return session
+        The base class notifies of the first failed poll only, but the next one can fail
+        with another error.
+        """
+        self.polls += 1
+        if self.last_update_success:
+            self.failing_since = None
+        elif self.failing_since is None:
+            self.failing_since = dt_util.utcnow()
+        else:
+            self.async_update_listeners()
 
 
-def clients_of(hass: HomeAssistant, data: Mapping[str, Any]) -> Clients | None:
-    """Return the clients of an entry, None without an AccessKey."""
-    if not data.get(CONF_ACCESS_KEY_ID):
-        return None
-    session = async_get_session(hass)
-    access_key = AccessKey(
-        id=data[CONF_ACCESS_KEY_ID], secret=data[CONF_ACCESS_KEY_SECRET]
-    )
-    region = data.get(CONF_REGION, DEFAULT_REGION)
-    endpoint = data.get(CONF_BALANCE_ENDPOINT)
-    endpoints = (endpoint,) if endpoint else balance_endpoints(region)
-    url = data.get(CONF_PROMETHEUS_URL)
-    return Clients(
-        billing=BillingClient(
-            session,
-            endpoint=data.get(CONF_BILLING_ENDPOINT)
-            or BILLING_ENDPOINT.format(region=region),
-            access_key=access_key,
-        ),
-        balance=BalanceClient(
-            session,
-            endpoints=hass.data.setdefault(DATA_BALANCE_ENDPOINTS, {}).setdefault(
-                (access_key.id, endpoints), list(endpoints)
-            ),
-            access_key=access_key,
-        ),
-        telemetry=TelemetryClient(session, url=url, access_key=access_key)
-        if url
-        else None,
+def _debouncer(hass: HomeAssistant) -> Debouncer[Coroutine[Any, Any, None]]:
+    """Return Home Assistant's default debouncer, but with its polls in the background.
+
+    A requested poll must not delay Home Assistant's start or stop.
+    """
+    return Debouncer(
+        hass,
+        LOGGER,
+        cooldown=REQUEST_REFRESH_DEFAULT_COOLDOWN,
+        immediate=REQUEST_REFRESH_DEFAULT_IMMEDIATE,
+        background=True,
     )
 
 
 def billing_today() -> date:
-    """Return the present day of the billing time zone."""
+    """Return the current day in the billing time zone."""
     return billing_day(dt_util.utcnow())
 
 
 async def async_try_clients(
     clients: Clients,
 ) -> dict[Source, object | ModelStudioError]:
-    """Read each source once; return what it reported, or what went wrong.
+    """Read each source once. Return its report, or the error if it can't be read.
 
-    Raises whatever is no `ModelStudioError`.
+    Raises every error that is not a `ModelStudioError`.
     """
     reads: dict[Source, Awaitable[object]] = {
         Source.SPEND: clients.billing.get_month(billing_today()),
@@ -195,125 +218,7 @@ async def async_try_clients(
     return dict(zip(reads, results, strict=True))
 
 
-def permissions(sources: Mapping[Source, object]) -> str:
-    """Return the RAM actions and policies that let these be read."""
-    return ", ".join(dict.fromkeys(PERMISSIONS[source] for source in sources))
-
-
-def refresh_debouncer(hass: HomeAssistant) -> Debouncer[Coroutine[Any, Any, None]]:
-    """Return Home Assistant's own debouncer, but with its polls in the background.
-
-    A poll that somebody asked for must not hold up Home Assistant's start or stop.
-    """
-    return Debouncer(
-        hass,
-        LOGGER,
-        cooldown=REQUEST_REFRESH_DEFAULT_COOLDOWN,
-        immediate=REQUEST_REFRESH_DEFAULT_IMMEDIATE,
-        background=True,
-    )
-
-
-class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
-    """One optional source: what it reported last, and how the last poll ended."""
-
-    config_entry: ConfigEntry
-
-    def __init__(
-        self,
-        hass: HomeAssistant,
-        entry: ConfigEntry,
-        source: Source,
-        read: Callable[[], Awaitable[ReportT]],
-        *,
-        on_rejected: Callable[[], None],
-        on_polled: Callable[[], Awaitable[None]],
-    ) -> None:
-        """Prepare to read.
-
-        `on_rejected` hears of an AccessKey that is not accepted; for `on_polled`, the
-        poll waits.
-        """
-        super().__init__(
-            hass,
-            LOGGER,
-            config_entry=entry,
-            name=f"{entry.title} {source}",
-            update_interval=INTERVALS[source],
-            request_refresh_debouncer=refresh_debouncer(hass),
-        )
-        self.source = source
-        self._read = read
-        self._on_rejected = on_rejected
-        self._on_polled = on_polled
-        self._backoff = Backoff()
-        self.failing_since: datetime | None = None
-
-    @property
-    def rejected(self) -> bool:
-        """Whether the service says that the AccessKey is not good."""
-        return self.source in SIGNED and isinstance(self.error, AuthenticationError)
-
-    @property
-    def report(self) -> ReportT | None:
-        """What the source says now."""
-        return self.data if self.last_update_success else None
-
-    @property
-    def error(self) -> BaseException | None:
-        """What the last poll failed with, None if it did not."""
-        if self.last_update_success or self.last_exception is None:
-            return None
-        return self.last_exception.__cause__ or self.last_exception
-
-    @override
-    async def _async_refresh(self, *args: Any, **kwargs: Any) -> None:
-        """Poll, and wait for what follows from it."""
-        await super()._async_refresh(*args, **kwargs)
-        await self._on_polled()
-
-    @override
-    async def _async_update_data(self) -> ReportT:
-        """Read the source. Raises `PollFailed` for every error of the clients'."""
-        try:
-            report = await self._read()
-        except ModelStudioError as err:
-            raise self._failed(err) from err
-        self._backoff.reset()
-        return report
-
-    def _failed(self, err: ModelStudioError) -> PollFailed:
-        """Return what an error means, and when to poll next."""
-        status = FAILURES[type(err)][0]
-        translation_key, placeholders = poll_error(err)
-        retry_after = None
-        if isinstance(err, RateLimitError):
-            retry_after = self._backoff.wait(err.retry_after)
-        elif self.source is Source.HISTORY:
-            retry_after = HISTORY_RETRY_INTERVAL
-        if status is Status.AUTH:
-            translation_key = INVALID_ACCESS_KEY
-            retry_after = max(
-                retry_after or INTERVALS[self.source], REJECTED_KEY_INTERVAL
-            )
-            if self.source in SIGNED and not self._shutdown_requested:
-                self._on_rejected()
-        return PollFailed(
-            status,
-            translation_key,
-            {**placeholders, "permission": PERMISSIONS[self.source]},
-            retry_after,
-        )
-
-    @callback
-    @override
-    def _async_refresh_finished(self) -> None:
-        """Note since when it fails, and tell of each failure.
-
-        The base class tells its listeners of the first failure alone.
-        """
-        if self.last_update_success:
-            self.failing_since = None
-            return
-        self.failing_since = self.failing_since or dt_util.utcnow()
-        self.async_update_listeners()
+def permissions(sources: Iterable[Source]) -> str:
+    """Return the RAM actions and policies that these sources need, as a list in text."""
+    needed = (SOURCES[source].permission for source in sources)
+    return ", ".join(dict.fromkeys(filter(None, needed)))

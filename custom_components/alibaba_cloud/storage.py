@@ -1,4 +1,4 @@
-"""What is kept of an account across restarts."""
+"""State of an account that is kept across restarts."""
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
@@ -21,33 +21,33 @@ from .ledger.stored import list_of, mapping, optional, text
 from .model_studio import AccountSnapshot, ModelStudioError, Money, parse_answer
 
 SAVE_DELAY = 15 * 60
-"""Seconds after which what changed is written, if nothing hastens it."""
+"""Write changes after this many seconds at the latest."""
 
 
 class StoredAccount(TypedDict):
-    """An account as it stands on the disk."""
+    """An account as it is stored on disk."""
 
     base_url: str
-    """Where it was read; elsewhere is another account."""
+    """The host of the figures. Those of another host are not used."""
     answer: str | None
-    """The last account answer as it came."""
+    """The body of the last answer with usage."""
     periods: dict[str, Any]
-    """Which day and billing period the spend figures are of."""
+    """The day and the billing period of the spend figures."""
     shown: dict[str, Any]
-    """Which day and billing period were shown last."""
+    """The day and the billing period that the entities showed last."""
     history: list[str]
-    """The models whose past spend stands in the statistics."""
+    """The models whose past spend was imported into the statistics."""
     days: dict[str, Any]
-    """What the last days cost."""
+    """The spend of the last days."""
     alerts: dict[str, Any]
-    """What was alerted."""
+    """The alerts that were sent."""
 
 
 class AccountStore:
-    """Keeps an account over restarts."""
+    """Stores an account in a file."""
 
     def __init__(self, hass: HomeAssistant, entry_id: str, base_url: str = "") -> None:
-        """Prepare an empty account."""
+        """Start with an empty account."""
         self._store = Store[StoredAccount](
             hass, 1, f"{DOMAIN}.{entry_id}", private=True, atomic_writes=True
         )
@@ -55,22 +55,22 @@ class AccountStore:
         self._save_pending = False
         self._followed_at: float | None = None
         self.unsaved = False
-        """Whether what changed is yet to be written."""
+        """Whether there are changes that were not written."""
         self.answer: str | None = None
-        """The last account answer, None where there was none or it listed limits."""
+        """The body of the last answer. None before the first, and if it listed limits."""
         self.periods = Periods()
-        """Which day and billing period the spend figures are of."""
+        """The day and the billing period of the spend figures."""
         self.shown = ShownSpend()
-        """Which day and billing period were shown last."""
+        """The day and the billing period that the entities showed last."""
         self.history: list[str] = []
-        """The models whose past spend stands in the statistics."""
+        """The models whose past spend was imported into the statistics."""
         self.days = SpendDays()
-        """What the last days cost."""
+        """The spend of the last days."""
         self.alerts = AlertState()
-        """What was alerted."""
+        """The alerts that were sent."""
 
     async def async_load(self) -> None:
-        """Load what the last run left.
+        """Load what the last run stored.
 
         A part that cannot be read starts empty. The others stay as they were.
 
@@ -96,7 +96,7 @@ class AccountStore:
             self.periods = self._read("periods", stored, Periods.from_dict) or Periods()
             self.shown = self._read("shown", stored, _shown) or ShownSpend()
             self.days = self._read("days", stored, SpendDays.from_dict) or SpendDays()
-        # Another host may be that of the same account: nothing is alerted again.
+        # Another host may belong to the same account: no alert is sent again.
         self.alerts = self._read("alerts", stored, AlertState.from_dict) or AlertState()
 
     def _read[T](
@@ -110,7 +110,7 @@ class AccountStore:
             return None
 
     async def async_save(self) -> None:
-        """Write the account now, and again later: a write that fails is only logged."""
+        """Write the account now, and again later. A write that fails is only logged."""
         self.unsaved = True
         await self._store.async_save(self._to_store())
         self._save_within(SAVE_DELAY)
@@ -122,7 +122,7 @@ class AccountStore:
 
     @callback
     def async_save_at_stop(self, _: Event) -> None:
-        """Write the account with Home Assistant's last writes.
+        """Write the account when Home Assistant stops.
 
         When the figures were last seen changes with each poll, and is written only then:
         it tells the next run what it may have missed.
@@ -148,7 +148,7 @@ class AccountStore:
     def follow(
         self, account: AccountSnapshot, body: bytes | None, *, changed: bool
     ) -> None:
-        """Note what was read, and which day and billing period its spend is of.
+        """Record an answer, and the day and billing period of its spend.
 
         A new day or period is written at once, all else that changed within a while and
         at the latest at the stop.
@@ -180,7 +180,7 @@ class AccountStore:
 
     @callback
     def show(self, account: AccountSnapshot) -> None:
-        """Note the day and the billing period that are shown."""
+        """Record the day and the billing period that the entities show."""
         shown = self.shown.followed_by(account)
         if shown != self.shown:
             self.shown = shown
@@ -188,7 +188,7 @@ class AccountStore:
 
     @callback
     def bill(self, days: Mapping[date, Money], currency: str) -> None:
-        """Note what was billed on some days, in the currency of the account's spend."""
+        """Record the bills of some days, in the currency of the account's spend."""
         before = self.days
         now = self.periods.time or dt_util.utcnow()
         self.days = before.bill(days, currency, now)
@@ -197,7 +197,7 @@ class AccountStore:
 
     @callback
     def _save_within(self, delay: float) -> None:
-        """Write the account so many seconds from now at the latest."""
+        """Write the account within this many seconds."""
         if delay and self._save_pending:
             return
         self.unsaved = self._save_pending = True
@@ -205,7 +205,7 @@ class AccountStore:
 
     @callback
     def _to_store(self) -> StoredAccount:
-        """Return what is stored, now that it is."""
+        """Return the data to write, and record that it is written."""
         self._save_pending = False
         return {
             "base_url": self._base_url,
@@ -227,7 +227,7 @@ def _names(value: Any) -> list[str]:
 
 
 def _shown(value: Any) -> ShownSpend:
-    """Return what was shown last."""
+    """Return the stored day and period that were shown last."""
     known = mapping(value)
     return ShownSpend(
         daily=optional(known.get("daily"), Shown.from_dict),

@@ -1,4 +1,4 @@
-"""Which accounts there are, and whether their hosts can be reached."""
+"""System health: the number of accounts, and whether their hosts can be reached."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from homeassistant.components.system_health import (
 )
 from homeassistant.core import HomeAssistant, callback
 
+from .account import AlibabaCloudConfigEntry
 from .const import CONF_BASE_URL, DOMAIN
-from .coordinator import AlibabaCloudConfigEntry
 
 
 @callback
@@ -21,7 +21,7 @@ def async_register(hass: HomeAssistant, register: SystemHealthRegistration) -> N
 
 
 async def async_info(hass: HomeAssistant) -> dict[str, Any]:
-    """Return the number of accounts, and how each host is reached."""
+    """Return the number of accounts, and whether each host can be reached."""
     entries: list[AlibabaCloudConfigEntry] = hass.config_entries.async_loaded_entries(
         DOMAIN
     )

@@ -1,4 +1,4 @@
-"""The devices that the target of a trigger or condition stands for."""
+"""The devices of a trigger's or condition's target."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ TARGET: dict[Any, Any] = {vol.Optional(CONF_TARGET): cv.TARGET_FIELDS}
 
 
 class Target:
-    """The accounts and models of a target: all of them, if nothing is chosen.
+    """The accounts and models of a target. Without a selection, all of them.
 
     It is resolved each time it is asked, so it follows devices that move to another
     area or get another label.
@@ -38,7 +38,7 @@ class Target:
 
     @callback
     def has_account(self, entry_id: str) -> bool:
-        """Return whether an account is meant, itself or by one of its models."""
+        """Return whether the target contains an account or one of its models."""
         registry = dr.async_get(self._hass)
         return self._is_everything or any(
             device.config_entry_id == entry_id
@@ -48,7 +48,7 @@ class Target:
 
     @callback
     def has_device(self, device_id: str) -> bool:
-        """Return whether a device is meant, itself or by the account it belongs to."""
+        """Return whether the target contains a device or the account it belongs to."""
         return self._is_everything or device_id in self._device_ids()
 
     def _device_ids(self) -> set[str]:

@@ -1,7 +1,7 @@
 """Triggers on the alerts of accounts.
 
-They hang on what is judged, not on entities: they work with every entity disabled, and
-stay silent once an account is gone.
+They listen to the alerts themselves, not to entities, so they work with every entity
+disabled.
 """
 
 from decimal import Decimal
@@ -20,7 +20,7 @@ from homeassistant.helpers.trigger import (
 )
 from homeassistant.helpers.typing import ConfigType
 
-from .alerting import SIGNAL_ALERT, AccountAlert, async_watch_level
+from .alerts import SIGNAL_ALERT, AccountAlert, async_watch_level
 from .const import CONF_LEVEL, HIGHEST_LEVEL
 from .ledger import AlertKind
 from .targets import TARGET, Target
@@ -31,7 +31,7 @@ LEVEL = vol.All(
 
 
 def with_options(config: ConfigType, options: dict[Any, Any]) -> ConfigType:
-    """Return the configuration of a trigger or condition, options and target validated.
+    """Validate the options and the target of a trigger or condition.
 
     Raises `vol.Invalid` if they are not valid.
     """
@@ -54,7 +54,7 @@ class AlertTrigger(Trigger):
         return with_options(config, cls.options)
 
     def __init__(self, hass: HomeAssistant, config: TriggerConfig) -> None:
-        """Take up the options."""
+        """Read the target and the options."""
         super().__init__(hass, config)
         self._target = Target(hass, config.target)
         level = (config.options or {}).get(CONF_LEVEL)
@@ -69,8 +69,8 @@ class AlertTrigger(Trigger):
         """Run the action on each alert from now on."""
 
         @callback
-        def run(told: AccountAlert) -> None:
-            alert = told.alert
+        def run(sent: AccountAlert) -> None:
+            alert = sent.alert
             if (
                 alert.kind is self.kind
                 and (
@@ -78,11 +78,11 @@ class AlertTrigger(Trigger):
                     if self._level is None
                     else alert.level == self._level
                 )
-                and self._is_targeted(told)
+                and self._is_targeted(sent)
             ):
                 run_action(
-                    {"account": told.account, **alert.as_dict()},
-                    f"{alert.kind.value.replace('_', ' ')} of {told.account}",
+                    {"account": sent.account, **alert.as_dict()},
+                    f"{alert.kind.value.replace('_', ' ')} of {sent.account}",
                 )
 
         disconnect = async_dispatcher_connect(self._hass, SIGNAL_ALERT, run)
@@ -98,15 +98,15 @@ class AlertTrigger(Trigger):
         return detach
 
     @callback
-    def _is_targeted(self, told: AccountAlert) -> bool:
-        """Return whether an alert is of the targeted accounts or models."""
-        if told.alert.model is None:
-            return self._target.has_account(told.entry_id)
-        return self._target.has_device(told.device_id)
+    def _is_targeted(self, sent: AccountAlert) -> bool:
+        """Return whether an alert is about an account or model of the target."""
+        if sent.alert.model is None:
+            return self._target.has_account(sent.entry_id)
+        return self._target.has_device(sent.device_id)
 
 
 class LevelTrigger(AlertTrigger):
-    """Fires on each alert of a kind that has levels, or on those at one level."""
+    """Fires on each alert of a kind with levels, or only at one level."""
 
     options = {vol.Optional(CONF_LEVEL): LEVEL}
 
@@ -118,13 +118,13 @@ class SpendLevelReached(LevelTrigger):
 
 
 class ForecastOverBudget(AlertTrigger):
-    """Fires when the budget is going to be exceeded."""
+    """Fires when the forecast exceeds the budget."""
 
     kind = AlertKind.FORECAST_OVER_BUDGET
 
 
 class BalanceLow(AlertTrigger):
-    """Fires when the balance has come down to the threshold."""
+    """Fires when the balance falls to the threshold."""
 
     kind = AlertKind.BALANCE_LOW
 
@@ -148,7 +148,7 @@ class ApiKeyRejected(AlertTrigger):
 
 
 class AccountUnavailable(AlertTrigger):
-    """Fires when the figures of an account can't be read."""
+    """Fires when the account can't be read."""
 
     kind = AlertKind.ACCOUNT_UNAVAILABLE
 

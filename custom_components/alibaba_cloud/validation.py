@@ -1,4 +1,4 @@
-"""Checks of what a user enters in the config flow and in the options."""
+"""Validation of user input in the config flow and the options flow."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -11,6 +11,7 @@ from yarl import URL
 from homeassistant.const import CONF_API_KEY, CONF_BASE, CONF_REGION, CONF_URL
 from homeassistant.core import HomeAssistant
 
+from .clients import access_key_clients, api_key_client, api_key_of
 from .const import (
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
@@ -28,8 +29,7 @@ from .const import (
     HIGHEST_LEVEL,
     LOGGER,
 )
-from .coordinator import api_key_of
-from .failures import FAILURES, describe, form_error
+from .failures import FAILURES, INVALID_ACCESS_KEY, describe, form_error
 from .model_studio import (
     REGIONS,
     AccountSnapshot,
@@ -38,22 +38,13 @@ from .model_studio import (
     ClockSkewError,
     InvalidURLError,
     InvalidWorkspaceError,
-    ModelStudioClient,
     ModelStudioError,
     PermissionDeniedError,
     SpendReport,
     normalize_base_url,
     workspace_base_url,
 )
-from .sources import (
-    INVALID_ACCESS_KEY,
-    SIGNED,
-    Source,
-    async_get_session,
-    async_try_clients,
-    clients_of,
-    permissions,
-)
+from .sources import SOURCES, Source, async_try_clients, permissions
 
 CONF_ALL_MODELS = "all_models"
 CONF_ENDPOINTS = "endpoints"
@@ -61,21 +52,21 @@ ENDPOINTS = (CONF_BILLING_ENDPOINT, CONF_BALANCE_ENDPOINT, CONF_PROMETHEUS_URL)
 CREDENTIALS = (CONF_API_KEY, CONF_API_KEY_ENV)
 MOST_LEVELS = 10
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}$)")
-"""Not one between thousands."""
+"""A decimal comma. A comma before three digits separates thousands."""
 
 type AccessKeyResults = Mapping[Source, object | ModelStudioError]
-"""What each source reported with an AccessKey, or what went wrong."""
+"""The report of each source of an AccessKey, or its error."""
 
 
 class InvalidInput(Exception):
-    """What the user entered can't be used.
+    """The user input is not valid.
 
     `errors` holds the key of a text for a field, or for the whole form (`base`).
     `placeholders` fill in these texts.
     """
 
     def __init__(self, errors: Mapping[str, str], **placeholders: str) -> None:
-        """Keep what the form shows; the message has no placeholders in it."""
+        """Keep the errors. The exception's own text contains no user input."""
         super().__init__(", ".join(errors.values()))
         self.errors = dict(errors)
         self.placeholders = placeholders
@@ -127,7 +118,7 @@ async def async_validate_api_key(
 ) -> AccountSnapshot:
     """Return the account that an API key reads. Raises `InvalidInput`."""
     try:
-        return await _client(hass, data).get_account()
+        return await api_key_client(hass, data).get_account()
     except ModelStudioError as err:
         raise InvalidInput(
             {CONF_BASE: form_error(err)},
@@ -146,7 +137,9 @@ async def async_find_region(
     regions = [region for region in REGIONS if region != rejected_by]
     results = await asyncio.gather(
         *(
-            _client(hass, {CONF_BASE_URL: REGIONS[region], **credentials}).try_key()
+            api_key_client(
+                hass, {CONF_BASE_URL: REGIONS[region], **credentials}
+            ).try_key()
             for region in regions
         ),
         return_exceptions=True,
@@ -161,17 +154,8 @@ async def async_find_region(
     )
 
 
-def _client(hass: HomeAssistant, data: Mapping[str, Any]) -> ModelStudioClient:
-    """Return a client for an API key."""
-    return ModelStudioClient(
-        async_get_session(hass),
-        base_url=data[CONF_BASE_URL],
-        api_key=api_key_of(data),
-    )
-
-
 def check_models(known: AccountSnapshot | None, account: AccountSnapshot) -> None:
-    """Raise `InvalidInput` if none of the account's known models is listed any more.
+    """Raise `InvalidInput` if none of the account's known models is still listed.
 
     The service does not name the account of a key: this is what tells two apart.
     """
@@ -218,12 +202,12 @@ def validate_access_key(
 async def async_validate_access_key(
     hass: HomeAssistant, data: Mapping[str, Any]
 ) -> AccessKeyResults:
-    """Try an AccessKey with each source; return what they report.
+    """Try an AccessKey with each source. Return their reports and errors.
 
     Raises `InvalidInput` if the AccessKey is rejected or reads nothing.
     """
     try:
-        clients = clients_of(hass, data)
+        clients = access_key_clients(hass, data)
         results = await async_try_clients(clients) if clients else {}
     except Exception as err:
         LOGGER.exception("Unexpected error while trying the AccessKey")
@@ -246,13 +230,13 @@ async def async_validate_access_key(
 
 
 def failed_sources(results: AccessKeyResults) -> dict[Source, ModelStudioError]:
-    """Return what went wrong with an AccessKey."""
+    """Return the errors of an AccessKey, by source."""
     return {s: e for s, e in results.items() if isinstance(e, ModelStudioError)}
 
 
 def _rejection(failed: Mapping[Source, ModelStudioError]) -> ModelStudioError | None:
     """Return the error that makes an AccessKey unusable, whatever else it reads."""
-    signed = [failed[source] for source in SIGNED if source in failed]
+    signed = [failed[s] for s in failed if SOURCES[s].checks_access_key]
     for kind in (AuthenticationError, ClockSkewError):
         for error in signed:
             if isinstance(error, kind):

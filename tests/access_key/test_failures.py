@@ -1,19 +1,19 @@
-"""What the form of the AccessKey says when something goes wrong."""
+"""The errors of the AccessKey form."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import pytest
 
+from custom_components.alibaba_cloud.clients import DATA_SESSION, async_get_session
 from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.failures import escape_markdown
-from custom_components.alibaba_cloud.sources import DATA_SESSION, async_get_session
 from homeassistant.config_entries import SOURCE_USER
 from homeassistant.core import HomeAssistant
 from tests.flows import NEW_ACCESS_KEY_SECRET, placeholder
 from tests.simulator import Fault, Simulator
 
-from .conftest import (
+from .common import (
     ACCESS_KEY_SECRETS,
     GRANTS,
     NEW_ACCESS_KEY_ID,
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 
 
 class Failure(NamedTuple):
-    """What goes wrong, and what the form says of it."""
+    """A failure, and the error that the form shows."""
 
     cause: Callable[[Simulator], object]
     error: str
@@ -172,7 +172,7 @@ async def test_one_error_takes_the_place_of_another(
     simulator.fail(Fault.UNAUTHORIZED, at="balance")
     simulator.fail(Fault.BAD_REQUEST, code="InvalidTimeStamp.Expired", at="billing")
     form = await flows.fill(form)
-    # What is to be mended first; of permissions there is nothing to say before.
+    # Errors to correct first; missing permissions only matter afterwards.
     assert form["errors"] == {"base": "invalid_access_key"}
     assert placeholder(form, "error").startswith("InvalidAccessKeyId.NotFound")
     simulator.recover(at="balance")
@@ -180,7 +180,7 @@ async def test_one_error_takes_the_place_of_another(
     assert form["errors"] == {"base": "clock_skew"}
     simulator.fail(Fault.RESET, at="billing")
     form = await flows.fill(form, access_key_secret=NEW_ACCESS_KEY_SECRET)
-    # Another cause may go by itself, a permission does not.
+    # Other causes may end by themselves; a missing permission does not.
     assert form["errors"] == {"base": "missing_permission"}
     assert placeholder(form, "permission") == (
         f"{POLICIES['balance']}, {POLICIES['prometheus']}"
@@ -212,11 +212,11 @@ async def test_what_can_be_no_access_key_is_not_sent(
 async def test_secret_that_a_service_repeats_is_not_shown(
     flows: AccessFlows, simulator: Simulator, source: str, service: str
 ) -> None:
-    said = f"No {NEW_ACCESS_KEY_SECRET}!"
+    message = f"No {NEW_ACCESS_KEY_SECRET}!"
     if service == "prometheus":
-        said += f" No {ACCESS_KEY_SECRETS[-1]}!"
+        message += f" No {ACCESS_KEY_SECRETS[-1]}!"
     fault = fails(
-        Fault.BAD_REQUEST, service, code=f"Bad.{NEW_ACCESS_KEY_SECRET}", message=said
+        Fault.BAD_REQUEST, service, code=f"Bad.{NEW_ACCESS_KEY_SECRET}", message=message
     )
     form = await flows.ask(source)
     fault(simulator)
@@ -232,7 +232,7 @@ async def test_secret_that_a_service_repeats_is_not_shown(
     for other in set(SERVICES) - {service}:
         fails(Fault.RESET, other)(simulator)
     form = await flows.fill(form, access_key_secret=NEW_ACCESS_KEY_SECRET)
-    # The first that fails, in the order of the services.
+    # The first failing service, in their order.
     assert form["errors"] == {
         "base": "account_unavailable" if service == "billing" else "cannot_connect"
     }

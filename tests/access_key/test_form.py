@@ -1,4 +1,4 @@
-"""The AccessKey: entered, tried, kept and given up again."""
+"""The AccessKey: entered, tested, kept and removed."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from custom_components.alibaba_cloud.failures import escape_markdown
 from homeassistant.config_entries import SOURCE_RECONFIGURE, SOURCE_USER
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.translation import async_get_translations
-from tests.conftest import API_KEY, answer
+from tests.common import API_KEY, answer
 from tests.flows import (
     INVALID_URLS,
     NEW_ACCESS_KEY_SECRET,
@@ -23,7 +23,7 @@ from tests.flows import (
 )
 from tests.simulator import DEFAULT_ACCESS_KEY_ID, Simulator
 
-from .conftest import (
+from .common import (
     ALL_REGIONS,
     CHINA,
     ENDPOINTS,
@@ -53,7 +53,7 @@ async def test_access_key(
 ) -> None:
     form = await flows.ask(source)
     result = await flows.type_in(form, region="ap-southeast-1")
-    # Each is read once in the flow; what the account reads comes later.
+    # The flow reads each service once; the account's own requests come later.
     assert await flows.end(result, source) == stored_anew(
         simulator, region="ap-southeast-1"
     )
@@ -128,7 +128,6 @@ async def test_giving_an_access_key_up(
     form = await flows.ask(source)
     result = await flows.fill(form, access_key_id=emptied)
     assert await flows.end(result, source) == without_access_key(simulator)
-    assert flows.entry.runtime_data.sources == {}
     assert simulator.signed_requests == []
 
 
@@ -152,7 +151,9 @@ async def test_account_that_reports_usage_can_have_an_access_key(
 ) -> None:
     simulator.body = answer("account")
     form = await flows.ask(SOURCE_RECONFIGURE, without_access_key(simulator))
-    assert "A read-only AccessKey adds spend" in await flows.description(form)
+    assert "With a read-only AccessKey, you also get spend" in await flows.description(
+        form
+    )
     result = await flows.type_in(form)
     assert await flows.end(result, SOURCE_RECONFIGURE) == stored_anew(simulator)
 
@@ -216,7 +217,7 @@ async def test_other_secret_of_the_same_id(
 async def test_half_an_access_key(
     flows: AccessFlows, simulator: Simulator, source: str, nothing: str | None
 ) -> None:
-    """A secret belongs to an id: that of another one is not taken for it."""
+    """A stored secret is not used with another ID."""
     form = await flows.ask(source)
     form = await flows.type_in(form, access_key_secret=nothing)
     assert form["errors"] == {"access_key_secret": "access_key_incomplete"}
@@ -242,7 +243,7 @@ async def test_half_an_access_key_where_there_is_none(
 async def test_invalid_url_and_recovery(
     flows: AccessFlows, simulator: Simulator, source: str, name: str
 ) -> None:
-    """The section with the field that is named is open then."""
+    """The section with the invalid field is expanded."""
     form = await flows.ask(source)
     for url in filter(str.strip, INVALID_URLS):
         form = await flows.fill(
@@ -307,13 +308,13 @@ async def test_endpoints_follow_from_the_region(
 async def test_account_of_the_other_site(
     flows: AccessFlows, simulator: Simulator, region: str, sites: list[str]
 ) -> None:
-    """A region does not tell for certain to which site an account belongs."""
+    """The region does not determine the site of an account for certain."""
     form = await flows.ask(SOURCE_USER)
     answers = iter([NOT_APPLICABLE, None, None])
     simulator.balance_body = lambda query: next(answers)
     result = await flows.fill(form, region=region, **NEW_ACCESS_KEY)
     assert [host for host in hosts(simulator) if "business" in host] == sites
-    # The account that is set up knows what the flow found out.
+    # The account uses the site that the flow found.
     await flows.end(result, SOURCE_USER)
     assert [host for host in hosts(simulator) if "business" in host] == sites[1:]
 
@@ -360,7 +361,7 @@ async def test_region_of_the_api_key_is_suggested(
 
 
 async def test_form(flows: AccessFlows, simulator: Simulator) -> None:
-    """The frontend has the endpoints that are stored, and no secret.
+    """The frontend gets the stored endpoints, but no secret.
 
     What it makes of a section that has a default is that, without suggestions.
     """

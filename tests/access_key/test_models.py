@@ -1,4 +1,4 @@
-"""The models that a flow offers, and selects by what the AccessKey reads."""
+"""The models that a flow offers and preselects."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from homeassistant.data_entry_flow import FlowResultType
 from tests.flows import assert_aborted, fields, known, placeholder
 from tests.simulator import Simulator
 
-from .conftest import AccessFlows, stored_anew, without_access_key
+from .common import AccessFlows, stored_anew, without_access_key
 
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 
@@ -89,7 +89,7 @@ async def test_chosen_models_can_be_unchosen(
 
 
 async def test_used_models_come_first(flows: AccessFlows, simulator: Simulator) -> None:
-    """Then those of the Qwen family, and those of others last."""
+    """Used models come first, then Qwen models, then all others."""
     for name in ("deepseek-v3", "qwen-unused", "qwq-32b", "wan-unused"):
         simulator.account.add_model(name, weight=0)
     form = await flows.type_in(await flows.ask(SOURCE_USER))

@@ -1,4 +1,4 @@
-"""An AccessKey that can't read everything, and the models it shows as used."""
+"""An AccessKey that can't read everything, and the used models it shows."""
 
 from collections.abc import Callable
 from typing import Final
@@ -11,7 +11,7 @@ from homeassistant.data_entry_flow import FlowResultType
 from tests.flows import placeholder
 from tests.simulator import Fault, Simulator
 
-from .conftest import (
+from .common import (
     GRANTS,
     POLICIES,
     SOURCES,
@@ -120,7 +120,7 @@ async def test_partial_access_is_accepted(
     }
     if source != SOURCE_USER:
         assert flows.entry.data == stored(simulator)
-    # As it is once more where the page is loaded again.
+    # The same if the page is loaded again.
     again = await flows.hass.config_entries.flow.async_configure(menu["flow_id"])
     assert flows.json(again) == flows.json(menu)
     result = await flows.choose(menu, "accept_access_key")
@@ -140,7 +140,7 @@ async def test_partial_access_is_mended(
     form = await flows.choose(menu, "access_key")
     assert not form["errors"]
     assert_asked_again(flows, form)
-    # It is tried again, and not taken for what was typed in before.
+    # The AccessKey is tested again, without the earlier input.
     menu = await flows.fill(form)
     assert menu["step_id"] == "partial_access"
     simulator.denied.clear()
@@ -153,7 +153,7 @@ async def test_partial_access_is_mended(
 async def test_partial_access_is_given_up(
     flows: AccessFlows, simulator: Simulator, source: str
 ) -> None:
-    """Nothing is left of what was tried."""
+    """A canceled flow leaves nothing behind."""
     form = await flows.ask(source)
     simulator.denied = {"QueryAccountBalance"}
     menu = await flows.type_in(form)
@@ -176,7 +176,7 @@ async def test_prometheus_does_not_let_in(
     source: str,
     cause: Callable[[Simulator], None],
 ) -> None:
-    """An AccessKey that is good for money is a good one."""
+    """An AccessKey that reads bill and balance is valid, even without Prometheus."""
     form = await flows.ask(source)
     cause(simulator)
     menu = await flows.type_in(form)
@@ -192,7 +192,7 @@ async def test_prometheus_does_not_let_in(
 async def test_prometheus_alone_lets_in(
     flows: AccessFlows, simulator: Simulator
 ) -> None:
-    """Then an AccessKey is still none that signs."""
+    """An AccessKey that only Prometheus accepts is invalid."""
     form = await flows.ask(SOURCE_USER)
     fails(Fault.UNAUTHORIZED, "billing", "balance")(simulator)
     form = await flows.type_in(form)

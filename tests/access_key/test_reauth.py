@@ -1,15 +1,15 @@
-"""Another AccessKey, or API key, for an account that has both."""
+"""Reauth of the AccessKey or API key of an account with both."""
 
 import pytest
 
 from custom_components.alibaba_cloud.failures import escape_markdown
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE
 from homeassistant.core import HomeAssistant
-from tests.conftest import API_KEY, setup
+from tests.common import API_KEY, setup, state
 from tests.flows import NEW_KEY, VARIABLE, fields, known, placeholder
 from tests.simulator import DEFAULT_ACCESS_KEY_ID, Fault, Simulator
 
-from .conftest import NEW_ACCESS_KEY, AccessFlows, stored, stored_anew
+from .common import NEW_ACCESS_KEY, AccessFlows, stored, stored_anew
 
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 
@@ -20,11 +20,11 @@ pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 async def test_reauth(
     hass: HomeAssistant, flows: AccessFlows, simulator: Simulator
 ) -> None:
-    """An account asks for another AccessKey by itself, once."""
+    """An account asks for a new AccessKey once."""
     del simulator.access_keys[DEFAULT_ACCESS_KEY_ID]
     entry = known(hass, **stored(simulator))
     await setup(hass, entry)
-    assert entry.runtime_data.status == "ok"
+    assert state(hass, "status", account=entry.entry_id) == "ok"
     [flow] = hass.config_entries.flow.async_progress()
     assert flow["context"]["source"] == SOURCE_REAUTH
     assert flow["context"]["entry_id"] == entry.entry_id
@@ -34,14 +34,14 @@ async def test_reauth(
     assert form["step_id"] == "reauth_access_key"
     assert not form["errors"]
     reason = "InvalidAccessKeyId.NotFound: Specified access key is not found."
-    said = f"accepts the AccessKey of Model Studio.\n\n{escape_markdown(reason)}\n\n"
-    assert said in await flows.description(form)
+    words = f"accepts the AccessKey of Model Studio.\n\n{escape_markdown(reason)}\n\n"
+    assert words in await flows.description(form)
 
     await simulator.stop()
     form = await flows.fill(form)
     assert form["errors"] == {"base": "cannot_connect"}
-    # Why it is asked for, and what is wrong now, are two things.
-    assert said in await flows.description(form)
+    # The reason for the flow and the error of the form are separate.
+    assert words in await flows.description(form)
     await simulator.start()
     form = await flows.fill(form)
     assert form["errors"] == {"base": "invalid_access_key"}
@@ -55,7 +55,7 @@ async def test_reauth(
 async def test_reauth_says_what_rejects_the_access_key(
     hass: HomeAssistant, flows: AccessFlows, simulator: Simulator
 ) -> None:
-    """It does not say what else fails."""
+    """The form names only the source that rejects the AccessKey."""
     simulator.fail(Fault.SERVER_ERROR, at="billing")
     simulator.fail(Fault.UNAUTHORIZED, at="balance")
     entry = known(hass, **stored(simulator))
@@ -74,7 +74,7 @@ async def test_reauth_says_what_rejects_the_access_key(
 async def test_reauth_where_nothing_is_known_to_be_wrong(
     hass: HomeAssistant, flows: AccessFlows, simulator: Simulator, loaded: bool
 ) -> None:
-    """The AccessKey may work again by then, or the account be unloaded."""
+    """The form needs no reason: the AccessKey may work again by then."""
     entry = known(hass, **stored(simulator))
     if loaded:
         await setup(hass, entry)
@@ -152,7 +152,7 @@ async def test_reconfiguring_the_access_key_keeps_the_variable_of_the_api_key(
 async def test_reauth_with_an_access_key_of_another_account(
     flows: AccessFlows, simulator: Simulator, currency: str, accepted: bool
 ) -> None:
-    """An account has one currency. Where none is known, nothing can be told."""
+    """An AccessKey in another currency is of another account."""
     form = await flows.ask(SOURCE_REAUTH)
     simulator.account.currency = currency
     result = await flows.type_in(form)

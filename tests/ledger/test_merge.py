@@ -153,7 +153,6 @@ def merge(
     reports_usage: bool = False,
     followed: Collection[str] = FOLLOWED,
     by_month: bool = True,
-    before: AccountSnapshot | None = None,
 ) -> AccountSnapshot:
     """Return the figures of an account that is looked at for the first time."""
     return merge_reports(
@@ -162,7 +161,6 @@ def merge(
         reports_usage=reports_usage,
         shown=ShownSpend(),
         by_month=by_month,
-        before=before,
     )
 
 
@@ -405,28 +403,6 @@ def test_nearest_limit(
     assert merged.models["qwen-max"].load_pct == load_pct
     assert merged.models["qwen-max"].level_pct == load_pct
     assert merged.models["qwen-max"].usage_pct is None
-
-
-def test_what_has_not_changed_is_the_same() -> None:
-    """Most of what a poll brings is nothing new."""
-    reports = Reports(account=LIMITS, spend=spend(), rates=RATES, totals=TOTALS)
-    before = merge(reports)
-    again = merge(
-        replace(reports, spend=spend(), rates=dict(RATES)),
-        before=before,
-    )
-    assert again == before
-    for name in before.models:
-        assert again.models[name] is before.models[name]
-
-    rates = RATES | {"qwen-plus": ModelRate(tokens_per_minute=1)}
-    changed = merge(
-        replace(reports, rates=rates),
-        before=again,
-    )
-    assert changed.models["qwen-max"] is before.models["qwen-max"]
-    assert changed.models["qwen-plus"].tokens_per_minute == 1
-    assert before.models["qwen-plus"].tokens_per_minute is None
 
 
 NAMES = st.sampled_from(["a", "b", "c", "d", "e"])

@@ -29,9 +29,8 @@ ENDPOINTS = {
     "prometheus_url": "Prometheus",
 }
 """What the fields of the form are called."""
-# What the frontend has for its user; a page is to be the same each time.
+# What the frontend has for its user, besides the language.
 SETTINGS = {
-    "selectedLanguage": "en",
     "dockedSidebar": "docked",
     "selectedTheme": {"dark": False},
 }
@@ -63,11 +62,17 @@ def install() -> str:
 
 @asynccontextmanager
 async def open_page(
-    home_assistant: HomeAssistant, *, height: int = 900, scale: float = 1
+    home_assistant: HomeAssistant,
+    *,
+    width: int = 1280,
+    height: int = 900,
+    scale: float = 1,
+    language: str = "en",
 ) -> AsyncIterator[Page]:
     """Open a page of a logged in browser; a path of Home Assistant can be gone to.
 
     scale: pixels of a picture per pixel of the page.
+    language: what the frontend speaks, such as `zh-Hans`.
     """
     expect.set_options(timeout=EXPECT_WITHIN)
     async with async_playwright() as playwright:
@@ -76,13 +81,13 @@ async def open_page(
         )
         context = await browser.new_context(
             base_url=home_assistant.url,
-            viewport={"width": 1280, "height": height},
+            viewport={"width": width, "height": height},
             device_scale_factor=scale,
             color_scheme="light",
             locale="en-US",
             reduced_motion="reduce",
         )
-        await context.add_init_script(script=_local_storage(home_assistant))
+        await context.add_init_script(script=_local_storage(home_assistant, language))
         yield await context.new_page()
         await browser.close()
 
@@ -116,7 +121,7 @@ async def fill_in_access_key(page: Page, form: Mapping[str, Any]) -> None:
     await page.get_by_role("button", name="Submit").click()
 
 
-def _local_storage(home_assistant: HomeAssistant) -> str:
+def _local_storage(home_assistant: HomeAssistant, language: str) -> str:
     """Return a script that logs in the frontend, the way it remembers its user."""
     tokens: dict[str, Any] = {
         "hassUrl": home_assistant.url,
@@ -128,7 +133,7 @@ def _local_storage(home_assistant: HomeAssistant) -> str:
         # Milliseconds; far away, as the token outlives the page anyway.
         "expires": 4102444800000,
     }
-    items = {"hassTokens": tokens, **SETTINGS}
+    items = {"hassTokens": tokens, "selectedLanguage": language, **SETTINGS}
     return "".join(
         f"localStorage.setItem({json.dumps(name)}, {json.dumps(json.dumps(value))});"
         for name, value in items.items()

@@ -11,6 +11,7 @@ import pytest
 from tests.simulator import DEFAULT_ACCESS_KEY_SECRET, Account, Simulator
 
 from .account import DOMAIN, LiveAccount
+from .automations import Automations
 from .instance import HomeAssistant, LogEntry
 
 API_KEY = "sk-simulator"
@@ -109,6 +110,15 @@ async def account(home_assistant: HomeAssistant, simulator: Simulator) -> LiveAc
     return await LiveAccount.set_up(
         home_assistant, api_key=API_KEY, base_url=simulator.base_url
     )
+
+
+@pytest.fixture
+async def automations(home_assistant: HomeAssistant) -> AsyncIterator[Automations]:
+    """Have no automation before the test, and none after it."""
+    automations = Automations(home_assistant)
+    yield automations
+    if home_assistant.is_alive:
+        await automations.remove()
 
 
 def _notice(entry: LogEntry) -> bool:

@@ -1,9 +1,7 @@
 """Alerts in a whole Home Assistant: each once, and none lost."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
 import re
 from typing import Any
@@ -14,111 +12,13 @@ import pytest
 from tests.simulator import Account, Fault, Simulator
 
 from .account import DOMAIN, WITHIN, LiveAccount
+from .automations import Automations
 from .browser import open_page
 from .conftest import ExpectedLog
-from .instance import ROOT, HomeAssistant, eventually
+from .instance import eventually
 
 LOGGER = f"custom_components.{DOMAIN}"
-BLUEPRINTS = ROOT / "blueprints" / "automation"
-IDS = count(1)
-"""Of automations: a new one of an id that was used before would begin as that one was."""
 TEXT = "{{ trigger.account }}: {{ trigger.level }} %"
-
-
-class Automations:
-    """The automations of a Home Assistant, and the notifications they send."""
-
-    def __init__(self, home_assistant: HomeAssistant) -> None:
-        """Look at those of a Home Assistant."""
-        self._home_assistant = home_assistant
-
-    async def ids(self) -> dict[str, str]:
-        """Return the ids of the automations by that of their entity."""
-        return {
-            entity_id: state["attributes"]["id"]
-            for entity_id, state in (await self._home_assistant.states()).items()
-            if entity_id.startswith("automation.")
-        }
-
-    async def add(self, **config: Any) -> str:
-        """Add an automation; return the id of its entity."""
-        wanted = str(next(IDS))
-        await self._home_assistant.request(
-            "POST", f"/api/config/automation/config/{wanted}", config
-        )
-
-        async def entity() -> str | None:
-            for entity_id, automation in (await self.ids()).items():
-                if automation == wanted:
-                    return entity_id
-            return None
-
-        entity_id = await eventually(entity, within=WITHIN)
-        assert await self.state(entity_id) == "on"
-        return entity_id
-
-    async def add_blueprint(self, name: str, **inputs: Any) -> str:
-        """Import a blueprint, and add an automation of it."""
-        path = f"{DOMAIN}/{name}.yaml"
-        await self._home_assistant.command(
-            "blueprint/save",
-            domain="automation",
-            path=path,
-            yaml=(BLUEPRINTS / path).read_text(),
-            allow_override=True,
-        )
-        return await self.add(alias=name, use_blueprint={"path": path, "input": inputs})
-
-    async def state(self, entity_id: str) -> str:
-        """Return whether an automation is `on`."""
-        state: str = (await self._home_assistant.states())[entity_id]["state"]
-        return state
-
-    async def remove(self) -> None:
-        """Remove all automations and notifications."""
-        for automation in (await self.ids()).values():
-            await self._home_assistant.request(
-                "DELETE", f"/api/config/automation/config/{automation}"
-            )
-        await self._home_assistant.call_action("persistent_notification.dismiss_all")
-
-    async def notifications(self) -> list[tuple[str | None, str]]:
-        """Return title and message of the notifications since the start, in order."""
-        told = await self._home_assistant.command("persistent_notification/get")
-        return [
-            (it["title"], it["message"])
-            for it in sorted(told, key=lambda it: str(it["created_at"]))
-        ]
-
-    async def messages(self) -> list[str]:
-        """Return the messages of the notifications, sorted."""
-        return sorted(message for _, message in await self.notifications())
-
-    async def tell(self, number: int) -> list[tuple[str | None, str]]:
-        """Wait until there are so many notifications; return all of them.
-
-        Raises:
-            AssertionError: there are not.
-
-        """
-
-        async def told() -> list[tuple[str | None, str]] | None:
-            notifications = await self.notifications()
-            return notifications if len(notifications) >= number else None
-
-        try:
-            return await eventually(told, within=WITHIN)
-        except TimeoutError:
-            raise AssertionError(await self.notifications()) from None
-
-
-@pytest.fixture
-async def automations(home_assistant: HomeAssistant) -> AsyncIterator[Automations]:
-    """Have no automation before the test, and none after it."""
-    automations = Automations(home_assistant)
-    yield automations
-    if home_assistant.is_alive:
-        await automations.remove()
 
 
 @pytest.fixture
@@ -170,7 +70,11 @@ async def edit_automation(page: Page, *, account: str, screenshots: Path) -> Non
     search = page.get_by_placeholder("Search")
     for words in ("alibaba", "model studio"):
         await search.fill(words)
-        for trigger in ("Account recovered", "Forecast over budget", "3 more triggers"):
+        for trigger in (
+            "Account unavailable",
+            "Forecast over budget",
+            "3 more triggers",
+        ):
             await expect(page.get_by_text(trigger)).to_be_visible()
     await page.screenshot(path=screenshots / "triggers.png")
     await search.fill("")
@@ -352,7 +256,7 @@ async def test_spend_level_blueprint(
         spend(simulator.account, part)
         await reload(account)
     titles = [title for title, _ in await automations.tell(2)]
-    assert titles == [f"{name}: {level} % of the budget" for level in (80, 100)]
+    assert titles == [f"{name}: {level}% of the budget" for level in (80, 100)]
     await account.home_assistant.states_once(
         lambda states: states[assistant]["state"] == "off", within=WITHIN
     )
@@ -368,7 +272,7 @@ STATUS = {
 @pytest.mark.parametrize(
     ("blueprint", "fault", "failed", "recovered"),
     [
-        ("throttled", Fault.THROTTLED, "throttled", "throttled no more"),
+        ("throttled", Fault.THROTTLED, "throttled", "no longer throttled"),
         (
             "account_problem",
             Fault.UNAUTHORIZED,
@@ -422,10 +326,10 @@ async def test_digest_blueprint(
     [(title, message)] = await automations.tell(1)
     assert title == (await account.entry())["title"]
     assert "- Spent in this billing period: 125.00 USD\n" in message
-    assert "- Left of the budget: 375.00 USD\n" in message
+    assert "- Budget left: 375.00 USD\n" in message
     # Nothing is projected of a single day.
-    assert "Projected" not in message
-    assert message.endswith(" % of its limit")
+    assert "Forecast" not in message
+    assert message.endswith("% of its limit")
 
 
 async def test_options(
@@ -433,7 +337,7 @@ async def test_options(
 ) -> None:
     spend(simulator.account, 0.25)
     async with open_page(account.home_assistant) as page:
-        budget = page.get_by_role("spinbutton", name="Budget for a billing period")
+        budget = page.get_by_role("spinbutton", name="Budget per billing period")
         levels = page.get_by_role("toolbar", name="Spend levels")
         submit = page.get_by_role("button", name="Submit")
 

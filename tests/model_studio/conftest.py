@@ -12,7 +12,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelStudioClient,
     http,
 )
-from tests.conftest import API_KEY
+from tests.common import API_KEY
 from tests.simulator import Account, Simulator
 
 from .common import KEY, NOW, Serve

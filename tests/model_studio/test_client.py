@@ -26,7 +26,7 @@ from custom_components.alibaba_cloud.model_studio import (
     http,
     parse_answer,
 )
-from tests.conftest import API_KEY, answer
+from tests.common import API_KEY, answer
 from tests.simulator import Fault, Simulator
 
 from .common import (

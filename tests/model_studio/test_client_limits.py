@@ -19,7 +19,7 @@ from custom_components.alibaba_cloud.model_studio import (
     RateLimitError,
     client as client_module,
 )
-from tests.conftest import API_KEY, answer
+from tests.common import API_KEY, answer
 from tests.simulator import Fault, Simulator
 
 from .common import failure

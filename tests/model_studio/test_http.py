@@ -31,7 +31,7 @@ from custom_components.alibaba_cloud.model_studio import (
 )
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
-from tests.conftest import API_KEY, answer
+from tests.common import API_KEY, answer
 from tests.simulator import Account, Fault, Simulator
 from tests.simulator.billing import balance, trend
 from tests.simulator.faults import HUGE_SIZE

@@ -29,7 +29,7 @@ from custom_components.alibaba_cloud.model_studio.quotas import (
     limits_account,
     parse_answer,
 )
-from tests.conftest import FIXTURES
+from tests.common import FIXTURES
 
 from .common import NOW, usd
 

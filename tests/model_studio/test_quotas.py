@@ -30,7 +30,7 @@ from custom_components.alibaba_cloud.model_studio.quotas import (
     QuotasParser,
     parse_failure,
 )
-from tests.conftest import answer
+from tests.common import answer
 
 from .common import HTML, MISSING, NO_LIMIT, account_of, encoded, usd
 

@@ -18,7 +18,7 @@ from custom_components.alibaba_cloud.model_studio.quotas import (
     LimitsPage,
     limits_account,
 )
-from tests.conftest import answer
+from tests.common import answer
 
 from .common import MISSING, NO_LIMIT, encoded
 

@@ -15,9 +15,11 @@ from .alerts import (
 )
 from .days import SpendDays
 from .expiry import without_past
+from .forecast import DailySpend
 from .merge import Reports, Shown, ShownSpend, merge, with_windows
 from .outlook import outlook
 from .periods import BILLING_TIME_ZONE, Answer, Periods, billing_day, follow, midnight
+from .snapshot import build_snapshot, cycle_start
 
 __all__ = [
     "BILLING_TIME_ZONE",
@@ -26,6 +28,7 @@ __all__ = [
     "AlertOptions",
     "AlertState",
     "Answer",
+    "DailySpend",
     "Observation",
     "Periods",
     "Reports",
@@ -33,6 +36,8 @@ __all__ = [
     "ShownSpend",
     "SpendDays",
     "billing_day",
+    "build_snapshot",
+    "cycle_start",
     "decide",
     "follow",
     "merge",

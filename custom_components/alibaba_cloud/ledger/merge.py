@@ -152,7 +152,6 @@ def merge(
     reports_usage: bool,
     shown: ShownSpend,
     by_month: bool = True,
-    before: AccountSnapshot | None = None,
 ) -> AccountSnapshot:
     """Return all figures of an account, each from the first source that has it.
 
@@ -161,14 +160,12 @@ def merge(
     steps in only with the same currency, the bill only if its `monthly_spend` is
     `by_month` of the calendar, and none with counters: another one's would look as if
     they had been used. A spend is never of an earlier day or period than one `shown`
-    before. What is as it was `before` is the same object again.
+    before.
     """
     account = reports.account or AccountSnapshot()
     models = dict(account.models)
     for name in followed:
-        model = _model(models.get(name, ModelUsage(name=name)), reports)
-        known = before.models.get(name) if before else None
-        models[name] = known if known == model else model
+        models[name] = _model(models.get(name, ModelUsage(name=name)), reports)
 
     def usable[MoneyT: Money](other: MoneyT | None) -> MoneyT | None:
         if other and reports_usage and other.currency != CURRENCY:

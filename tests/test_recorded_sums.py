@@ -1,4 +1,4 @@
-"""Long-term statistics of spend, by the recorder itself: nothing lost, nothing twice."""
+"""Long-term sums of the spend sensors in the recorder: nothing lost, nothing twice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import get_last_short_term_statistics
 from homeassistant.core import HomeAssistant
 
-from .conftest import Poll, attributes, entity_id, setup
+from .common import Poll, attributes, entity_id, setup
 from .simulator import Fault, Simulator
 
 STEP = timedelta(minutes=15)
@@ -36,19 +36,19 @@ def database_before_anything_else(recorder_mock: Recorder) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """When the service starts its figures again, and says so."""
+    """When the service resets its figures and reports the new period."""
 
     day: timedelta = timedelta()
-    """How long after midnight the day's figure starts again."""
+    """The delay after midnight with which the daily figure resets."""
     month: timedelta = timedelta()
-    """How long after a period's first midnight the month's figure does."""
+    """The delay after a period's first midnight with which the monthly figure resets."""
     period: timedelta | None = timedelta()
-    """How long after that the service reports the new period; None: it never does."""
+    """The delay with which the service reports the new period; None is never."""
     first_day: int = 1
-    """Of the month, on which a period begins."""
+    """The day of the month on which a period begins."""
 
     def period_start(self, day: date) -> date:
-        """Return the first day of the period that a day is in."""
+        """Return the first day of the period that contains a day."""
         if day.day < self.first_day:
             day = day.replace(day=1) - timedelta(days=1)
         return day.replace(day=self.first_day)
@@ -56,7 +56,7 @@ class Service:
 
 @dataclass(kw_only=True)
 class World:
-    """Someone who spends, what the service says of it, and a Home Assistant to look.
+    """A spend process, the service that reports it, and Home Assistant.
 
     Time goes in steps of a quarter of an hour.
     """
@@ -72,14 +72,14 @@ class World:
     monthly: Decimal = Decimal("41.75")
 
     def spend(self, amount: str) -> None:
-        """Spend an amount; a negative one is the correction of a bill."""
+        """Spend an amount; a negative amount is a correction."""
         self.spent += Decimal(amount)
         self.daily += Decimal(amount)
         self.monthly += Decimal(amount)
         self.publish()
 
     def publish(self) -> None:
-        """Let the service answer with the figures as they are."""
+        """Let the service report the current figures."""
         data = self.simulator.body["data"]
         data |= {"daily_spend": str(self.daily), "monthly_spend": str(self.monthly)}
         data["billing_period"] = None
@@ -88,7 +88,7 @@ class World:
             data["billing_period"] = {"start": str(start)}
 
     def pass_time(self, until: str, amount: str = "0") -> Iterator[datetime]:
-        """Go on until a time, spending an amount in each step."""
+        """Advance to a time, spending an amount in each step."""
         end = datetime.fromisoformat(until).replace(tzinfo=BILLING_TIME_ZONE)
         service = self.service
         while self.now < end:
@@ -104,12 +104,12 @@ class World:
             yield self.now
 
     def away(self, until: str, amount: str = "0") -> None:
-        """Go on without Home Assistant."""
+        """Advance without Home Assistant."""
         for _ in self.pass_time(until, amount):
             pass
 
     async def live(self, until: str, amount: str = "0") -> None:
-        """Go on with polls, and with statistics compiled."""
+        """Advance with polls and statistics."""
         for now in self.pass_time(until, amount):
             async_fire_time_changed(self.hass, now)
             await self.compile()
@@ -122,18 +122,18 @@ class World:
         await async_wait_recording_done(self.hass)
 
     async def stop(self) -> None:
-        """Stop Home Assistant, as far as the account is concerned."""
+        """Unload the account."""
         assert await self.hass.config_entries.async_unload(self.entry.entry_id)
         await self.hass.async_block_till_done()
 
     async def start(self) -> None:
-        """Start it, for the first time or again."""
+        """Set up the account."""
         self.freezer.move_to(self.now)
         await setup(self.hass, self.entry)
         await self.compile()
 
     async def check(self) -> None:
-        """Hold the sums of both spend sensors to what was spent."""
+        """Check that the sums of both spend sensors are what was spent."""
         assert await self.sums() == {
             "daily_spend": self.spent,
             "monthly_spend": self.spent,
@@ -175,7 +175,7 @@ class World:
     ],
 )
 async def test_sum_is_what_was_spent(world: World) -> None:
-    """Midnights, a month's end, corrections, an outage and restarts lose no cent."""
+    """The sums are exact over midnights, a month's end, corrections and restarts."""
     simulator = world.simulator
     check = world.check
     world.publish()
@@ -198,7 +198,7 @@ async def test_sum_is_what_was_spent(world: World) -> None:
     await world.live("2026-09-01 22:00", "0.01")
     await check()
 
-    # A restart over midnight: less than before when it is back.
+    # A restart over midnight; the figure is lower afterwards.
     await world.stop()
     world.away("2026-09-02 00:30")
     world.away("2026-09-02 01:15", "0.02")
@@ -206,7 +206,7 @@ async def test_sum_is_what_was_spent(world: World) -> None:
     await world.live("2026-09-02 06:00", "0.01")
     await check()
 
-    # Another: by the time it is back, more than before has been spent.
+    # A restart over midnight; the figure is higher afterwards.
     await world.stop()
     world.away("2026-09-03 00:30")
     world.away("2026-09-03 09:00", "0.40")
@@ -240,7 +240,7 @@ async def test_sum_is_what_was_spent(world: World) -> None:
 async def test_sum_with_figures_that_start_at_times_of_their_own(
     world: World, service: Service
 ) -> None:
-    """Also with a refund of most of a day, and a restart while figures are late."""
+    """The sums are exact with delays, a large refund and a restart during a delay."""
     month = 9 if service.first_day == 1 else 8
     end = datetime(2026, month, service.first_day, tzinfo=BILLING_TIME_ZONE)
 
@@ -273,7 +273,7 @@ def world(
     simulator: Simulator,
     service: Service,
 ) -> World:
-    """Return a world that has not begun."""
+    """Return a world before its first step."""
     return World(
         hass=hass, freezer=freezer, entry=entry, simulator=simulator, service=service
     )
@@ -309,7 +309,7 @@ async def test_last_reset_of_the_month(
     looks: list[tuple[float, str, str]],
     since: str,
 ) -> None:
-    """It is the first midnight of the billing period that the figure is of."""
+    """`last_reset` is the first midnight of the figure's billing period."""
     freezer.move_to("2026-08-31 23:59:40+08:00")
     data = simulator.body["data"]
     data["billing_period"] = {"start": "2026-08-15", "end": "2026-08-31"}
@@ -324,7 +324,7 @@ async def test_last_reset_of_the_month(
 async def test_last_reset_of_the_day_moves_with_the_figure(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """It is the midnight of the new day. Midnight alone or a correction moves nothing."""
+    """`last_reset` moves with the figure, not at midnight or with a correction."""
     moved = []
     for spend, seconds in (
         (12.31, 31),

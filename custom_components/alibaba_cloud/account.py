@@ -1,0 +1,400 @@
+"""An account: its sources, and the one snapshot of figures that they add up to."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import date, datetime
+from functools import partial
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import EVENT_HOMEASSISTANT_STOP
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.event import async_track_utc_time_change
+from homeassistant.util import dt as dt_util
+
+from .clients import access_key_clients, api_key_client, read_quotas
+from .const import CONF_BASE_URL, CONF_MODELS
+from .failures import Status, describe, setup_error
+from .ledger import (
+    DailySpend,
+    Reports,
+    build_snapshot,
+    cycle_start,
+    with_windows,
+    without_past,
+)
+from .listeners import Listeners
+from .model_studio import AccountSnapshot, ModelUsage, Money, QuotasKind
+from .options import alert_options
+from .sources import Source, SourceCoordinator, billing_today
+from .statistics import SpendImport
+from .storage import AccountStore
+
+type AlibabaCloudConfigEntry = ConfigEntry[Account]
+
+
+class Account:
+    """An account, as the `runtime_data` of its config entry.
+
+    It listens to its sources, builds one snapshot from their reports and notifies its
+    own listeners. It keeps in its store what outlasts a restart.
+    """
+
+    def __init__(self, hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
+        """Create the clients and the sources of an entry."""
+        self.hass = hass
+        self.entry = entry
+        self.options = alert_options(entry.options)
+        self.store = AccountStore(hass, entry.entry_id, entry.data[CONF_BASE_URL])
+        self.client = api_key_client(hass, entry.data)
+        self.clients = access_key_clients(hass, entry.data)
+        """The clients of the AccessKey, None without one."""
+        self.sources = self._create_sources()
+        self.quotas: SourceCoordinator[AccountSnapshot] = self.sources[Source.QUOTAS]
+        self.snapshot = AccountSnapshot()
+        """The current figures of all sources."""
+        self.failing: frozenset[Source] = frozenset()
+        """The sources that have no current report."""
+        self.changed_models: Collection[str] = ()
+        """The models whose figures changed with the last update."""
+        self.quotas_report: AccountSnapshot | None = None
+        """The last figures of the API key, None before the first.
+
+        While the service throttles after a restart, those of the previous run.
+        """
+        self.read_at: datetime | None = None
+        """When the API key's figures were last read in this run."""
+        self._inputs: tuple[Reports, DailySpend, datetime] | None = None
+        """What the snapshot was built from."""
+        self._was_failing = False
+        self._listeners = Listeners(hass, entry)
+
+    def _create_sources(self) -> dict[Source, SourceCoordinator[Any]]:
+        """Return the sources that the entry's credentials can read."""
+        reads: dict[Source, Callable[[], Any]] = {
+            Source.QUOTAS: lambda: read_quotas(self.client, self.entry)
+        }
+        if clients := self.clients:
+            reads[Source.SPEND] = lambda: clients.billing.get_month(billing_today())
+            reads[Source.BALANCE] = clients.balance.get_balance
+            if telemetry := clients.telemetry:
+                reads[Source.RATES] = lambda: telemetry.get_rates(dt_util.utcnow())
+                reads[Source.TOTALS] = lambda: telemetry.get_totals(
+                    cycle_start(self.store.periods, billing_today()), dt_util.utcnow()
+                )
+            if "recorder" in self.hass.config.components:
+                spend_import = SpendImport(
+                    self.hass,
+                    clients.billing,
+                    entry_id=self.entry.entry_id,
+                    title=self.entry.title,
+                )
+                reads[Source.HISTORY] = partial(self._import_spend, spend_import)
+        return {
+            source: SourceCoordinator(self.hass, self.entry, source, read)
+            for source, read in reads.items()
+        }
+
+    @property
+    def status(self) -> Status:
+        """The result of the last poll with the API key."""
+        return self.quotas.status
+
+    @property
+    def message(self) -> str | None:
+        """Why the last poll with the API key failed, None if it did not."""
+        if self.quotas.error is None or self.quotas.last_exception is None:
+            return None
+        return describe(self.hass, self.quotas.last_exception)
+
+    @property
+    def access_key_sources(self) -> list[SourceCoordinator[Any]]:
+        """The sources that are read with the AccessKey."""
+        return [s for s in self.sources.values() if s is not self.quotas]
+
+    @property
+    def failed_sources(self) -> dict[str, str]:
+        """Why each source of the AccessKey that fails can't be read, by source."""
+        return {
+            source.source: describe(self.hass, source.last_exception)
+            for source in self.access_key_sources
+            if source.error and source.last_exception
+        }
+
+    @property
+    def chosen_models(self) -> list[str]:
+        """The models that the user chose. Empty if nobody chose any."""
+        chosen: list[str] = self.entry.options.get(CONF_MODELS, [])
+        return chosen
+
+    @property
+    def models(self) -> Collection[str]:
+        """The models that have a device: the listed ones that the user chose.
+
+        Without a choice, all models that report usage.
+        """
+        if self.quotas_report is None:
+            return set()
+        if self.chosen_models:
+            return self.quotas_report.models.keys() & self.chosen_models
+        if self.quotas_report.quotas_kind is QuotasKind.LIMITS:
+            return set()
+        return self.quotas_report.models.keys()
+
+    @property
+    def followed(self) -> Collection[str]:
+        """The models whose spend and usage are read one by one."""
+        return self.chosen_models if self.quotas_report is None else self.models
+
+    def identifier(self, model: str | None) -> str:
+        """Return the identifier of the account's device, or of a model's.
+
+        The unique IDs of its entities start with it.
+        """
+        entry_id = self.entry.entry_id
+        return entry_id if model is None else f"{entry_id}_model_{model}"
+
+    def figures(self, model: str | None) -> AccountSnapshot | ModelUsage | None:
+        """Return the current figures of the account or of a model, None without any."""
+        return self.snapshot if model is None else self.snapshot.models.get(model)
+
+    @property
+    def figures_of_this_run(self) -> AccountSnapshot:
+        """The current figures. Empty while they are those of the previous run."""
+        is_restored = self.read_at is None and self.quotas_report is not None
+        if is_restored and self.status is Status.LIMITED:
+            return AccountSnapshot()
+        return self.snapshot
+
+    async def async_start(self, *, is_new: bool) -> None:
+        """Load what is stored, poll with the API key once, and start to listen.
+
+        Raises `ConfigEntryNotReady` or `ConfigEntryAuthFailed` if the poll fails and the
+        account `is_new`: nothing was ever read. Raises as `AccountStore.async_load`.
+        """
+        await self.store.async_load()
+        await self.quotas.async_refresh()
+        if (
+            is_new
+            and not self.quotas.last_update_success
+            and not self.entry.disabled_by
+        ):
+            raise setup_error(self.status, self.quotas.last_exception)
+        self.entry.async_on_unload(self._async_save)
+        self.entry.async_on_unload(
+            self.hass.bus.async_listen(
+                EVENT_HOMEASSISTANT_STOP, self.store.async_save_at_stop
+            )
+        )
+        for source in self.sources.values():
+            self.entry.async_on_unload(
+                source.async_add_listener(partial(self._source_updated, source))
+            )
+        self.entry.async_on_unload(
+            async_track_utc_time_change(
+                self.hass, self._hour_begins, minute=0, second=0
+            )
+        )
+        self._source_updated(self.quotas)
+
+    async def async_read_access_key_sources(self) -> None:
+        """Read the sources of the AccessKey for the first time.
+
+        The history comes last: it takes one request for each month.
+        """
+        history = self.sources.get(Source.HISTORY)
+        await asyncio.gather(
+            *(
+                source.async_refresh()
+                for source in self.access_key_sources
+                if source is not history
+            )
+        )
+        if history:
+            await history.async_refresh()
+
+    async def _async_save(self) -> None:
+        """Store the account before a reload reads it.
+
+        The time of the last poll is stored too: the next run needs it to know what it
+        may have missed.
+        """
+        if self.client.body or self.store.unsaved:
+            await self.store.async_save_last()
+
+    async def _import_spend(self, spend_import: SpendImport) -> Mapping[date, Money]:
+        """Import past spend into the statistics. Return the billed days that were read.
+
+        Raises as `SpendImport.async_run`.
+        """
+        # Only a complete answer shows that a model is no longer followed.
+        models = self.followed
+        if self.quotas_report is None:
+            models = self.store.history or models
+        elif not self.quotas_report.models_complete:
+            models = {*models, *self.store.history}
+        models = sorted(models)
+        days = await spend_import.async_run(models, imported=self.store.history)
+        if models != self.store.history:
+            self.store.history = models
+            await self.store.async_save()
+        return days
+
+    @callback
+    def _source_updated(self, source: SourceCoordinator[Any]) -> None:
+        """Take up the result of a poll."""
+        if source is self.quotas:
+            self._follow_quotas()
+        else:
+            self._follow_access_key(source)
+        self._update()
+
+    @callback
+    def _hour_begins(self, _: datetime) -> None:
+        """Drop the figures of a day that is over, and forecast again."""
+        self._update()
+
+    def _follow_quotas(self) -> None:
+        """Take up the result of a poll with the API key."""
+        if self.status is Status.LIMITED and self.quotas_report is None:
+            self.quotas_report = self.store.account
+        if (report := self.quotas.report) is None:
+            return
+        changed = report != self.quotas_report
+        self.quotas_report = report
+        self.read_at = dt_util.utcnow()
+        self.store.follow(report, self.client.body, changed=changed)
+
+    def _follow_access_key(self, source: SourceCoordinator[Any]) -> None:
+        """Take up the result of a poll with the AccessKey."""
+        if source.report is None:
+            return
+        if source.source is Source.SPEND:
+            self._bill(source.report.days)
+        elif source.source is Source.HISTORY:
+            self._bill(source.report)
+
+    def _bill(self, days: Mapping[date, Money]) -> None:
+        """Record the billed spend of some days, in the account's currency.
+
+        If the API key does not report one, that is the currency of the last day.
+        """
+        account = self.quotas_report or self.store.account
+        spend = account.monthly_spend if account else None
+        if days:
+            self.store.bill(days, (spend or days[max(days)]).currency)
+
+    @callback
+    def _update(self) -> None:
+        """Build the snapshot again if a report changed, and notify the listeners.
+
+        A poll that brings nothing new notifies nobody, unless something fails: the
+        listeners follow how often and for how long.
+        """
+        answers = self.status in (Status.OK, Status.LIMITED)
+        quotas = self._kept_quotas() if answers else None
+        failing = {s.source for s in self.access_key_sources if s.report is None}
+        if quotas is None:
+            failing.add(Source.QUOTAS)
+        before = self.snapshot
+        reports = self._reports(
+            quotas, [s for s in self.access_key_sources if s.report is not None]
+        )
+        # The forecast changes once an hour, and with each new figure.
+        hour = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
+        inputs = reports, self.store.days.totals(hour), hour
+        if inputs != self._inputs:
+            self._inputs = inputs
+            self.snapshot = self._build(*inputs)
+            self.store.show(self.snapshot)
+        is_failing = bool(failing) or self.status is not Status.OK
+        is_new = self.snapshot is not before
+        if is_new or is_failing or self._was_failing:
+            self.changed_models = self._changes(before, failing)
+            self.failing = frozenset(failing)
+            self._was_failing = is_failing
+            self._listeners.async_notify(self.changed_models)
+
+    def _changes(
+        self, before: AccountSnapshot, failing: Collection[Source]
+    ) -> Collection[str]:
+        """Return the models whose figures or availability changed."""
+        old, new = before.models, self.snapshot.models
+        if failing != self.failing:
+            return old.keys() | new.keys()
+        if before is self.snapshot:
+            return ()
+        return {
+            name for name in old.keys() | new.keys() if old.get(name) != new.get(name)
+        }
+
+    def last_read(self) -> AccountSnapshot | None:
+        """Return the last figures of all sources, also of those that fail now.
+
+        Figures of a day or a period that is over are left out. None if nothing was read.
+        """
+        read = [s for s in self.access_key_sources if s.data is not None]
+        if self.quotas_report is None and not read:
+            return None
+        now = dt_util.utcnow()
+        return self._build(
+            self._reports(self._kept_quotas(), read), self.store.days.totals(now), now
+        )
+
+    def _kept_quotas(self) -> AccountSnapshot | None:
+        """Return the API key's last figures without those that are out of date."""
+        if self.quotas_report is None or self.quotas.last_update_success:
+            return self.quotas_report
+        return without_past(
+            self.quotas_report,
+            read=self.read_at or self.store.periods.time,
+            now=dt_util.utcnow(),
+        )
+
+    def _reports(
+        self, quotas: AccountSnapshot | None, sources: Iterable[SourceCoordinator[Any]]
+    ) -> Reports:
+        """Return the last reports of some sources, and the API key's figures."""
+        data = {source.source: source.data for source in sources}
+        return Reports(
+            account=None
+            if quotas is None
+            else with_windows(quotas, self.store.periods),
+            spend=data.get(Source.SPEND),
+            balance=data.get(Source.BALANCE),
+            rates=data.get(Source.RATES),
+            totals=data.get(Source.TOTALS),
+        )
+
+    def _build(
+        self, reports: Reports, daily: DailySpend, now: datetime
+    ) -> AccountSnapshot:
+        """Return the figures of some reports.
+
+        Their outlook is as of `now`, from the `daily` spend of the days before.
+        """
+        quotas = self.quotas_report
+        return build_snapshot(
+            reports,
+            followed=self.followed if self.clients else (),
+            reports_usage=self.store.answer is not None
+            if quotas is None
+            else quotas.quotas_kind is not QuotasKind.LIMITS,
+            periods=self.store.periods,
+            shown=self.store.shown,
+            daily=daily,
+            budget=self.options.monthly_budget,
+            now=now,
+        )
+
+    @callback
+    def async_add_listener(
+        self, update: Callable[[], None], model: str | None = None
+    ) -> Callable[[], None]:
+        """Call `update` if any figure or, of a model, its figures change.
+
+        While a source fails, updates for the account are called after each poll.
+
+        Return a function that ends it.
+        """
+        return self._listeners.async_add(update, model)

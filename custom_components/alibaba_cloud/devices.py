@@ -1,0 +1,111 @@
+"""The devices of an account: its own, and those of models that come and go."""
+
+import asyncio
+
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr
+
+from .account import Account, AlibabaCloudConfigEntry
+from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url
+from .model_studio import AccountSnapshot, QuotasKind
+
+_BATCH = 5
+"""Devices that are removed without a pause. Their entities are removed with them."""
+
+
+@callback
+def async_is_registered(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> bool:
+    """Return whether an account was set up before."""
+    device = dr.async_get(hass).async_get_device_by_identifier(
+        (DOMAIN, entry.entry_id), entry.entry_id
+    )
+    return device is not None
+
+
+@callback
+def async_register(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
+    """Register the device of an account, which those of its models belong to."""
+    dr.async_get(hass).async_get_or_create(
+        config_entry_id=entry.entry_id,
+        identifiers={(DOMAIN, entry.entry_id)},
+        name=entry.title,
+        manufacturer="Alibaba Cloud",
+        model="Model Studio",
+        entry_type=dr.DeviceEntryType.SERVICE,
+        configuration_url=console_url(entry.data[CONF_BASE_URL]),
+    )
+
+
+@callback
+def async_device_id(account: Account, model: str | None = None) -> str:
+    """Return the ID of a model's device, or of the account's if the model has none."""
+    registry, entry_id = dr.async_get(account.hass), account.entry.entry_id
+    if model is not None:
+        child = registry.async_get_child_device_by_identifier(
+            (DOMAIN, account.identifier(model)), entry_id
+        )
+        if child:
+            return child.id
+    device = registry.async_get_device_by_identifier((DOMAIN, entry_id), entry_id)
+    assert device
+    return device.id
+
+
+@callback
+def async_remove_gone_models(account: Account) -> None:
+    """Remove the devices of models that are gone, now and whenever figures change."""
+    removal: asyncio.Task[None] | None = None
+    checked: AccountSnapshot | None = None
+
+    @callback
+    def update() -> None:
+        nonlocal removal, checked
+        is_removing = removal is not None and not removal.done()
+        if account.quotas.report in (None, checked) or is_removing:
+            return
+        if _gone(account):
+            removal = account.entry.async_create_background_task(
+                account.hass, _async_remove(account), f"{account.entry.title} models"
+            )
+        else:
+            checked = account.quotas.report
+
+    update()
+    account.entry.async_on_unload(account.async_add_listener(update))
+
+
+async def _async_remove(account: Account) -> None:
+    """Remove the devices of models that are gone, in batches.
+
+    Devices that are left at an unload are removed after the next setup.
+    """
+    registry = dr.async_get(account.hass)
+    while gone := _gone(account)[:_BATCH]:
+        for device_id in gone:
+            registry.async_remove_device(device_id)
+        await asyncio.sleep(0)
+
+
+def _gone(account: Account) -> list[str]:
+    """Return the devices of models that are no longer listed, or not chosen.
+
+    Only a complete answer shows that a model is gone.
+    """
+    quotas, prefix = account.quotas_report, account.identifier("")
+    assert quotas is not None
+    devices = {
+        identifier.removeprefix(prefix): device.id
+        for device in dr.async_child_entries_for_config_entry(
+            dr.async_get(account.hass), account.entry.entry_id
+        )
+        for _, identifier in device.identifiers
+    }
+    gone: set[str] = set()
+    if quotas.models_complete:
+        gone |= devices.keys() - quotas.models.keys()
+    # An empty choice means all models that report usage.
+    if account.chosen_models or (
+        quotas.quotas_kind is QuotasKind.LIMITS and CONF_MODELS in account.entry.options
+    ):
+        gone |= devices.keys() - set(account.chosen_models)
+    return [device_id for model, device_id in devices.items() if model in gone]

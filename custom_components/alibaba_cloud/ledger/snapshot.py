@@ -1,0 +1,55 @@
+"""The one snapshot of an account: all reports, the budget and the forecast. No I/O."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from ..model_studio.models import AccountSnapshot
+from .forecast import DailySpend
+from .merge import Reports, ShownSpend, merge
+from .outlook import outlook
+from .periods import Periods, midnight
+
+
+def build_snapshot(
+    reports: Reports,
+    *,
+    followed: Collection[str],
+    reports_usage: bool,
+    periods: Periods,
+    shown: ShownSpend,
+    daily: DailySpend,
+    budget: Decimal | None,
+    now: datetime,
+) -> AccountSnapshot:
+    """Return all figures of an account.
+
+    `periods` are those of its spend, and `shown` those that were shown last. `daily` is
+    the spend of the days before, `budget` the user's. For the rest see `merge`.
+    """
+    month = periods.monthly
+    snapshot = merge(
+        reports,
+        followed=followed,
+        reports_usage=reports_usage,
+        shown=shown,
+        by_month=month is None or month.start.day == 1,
+    )
+    return replace(
+        snapshot,
+        outlook=outlook(snapshot, budget=budget, daily=daily, periods=periods, now=now),
+    )
+
+
+def cycle_start(periods: Periods, today: date) -> datetime:
+    """Return the reported start of the billing cycle, else that of the month.
+
+    If the reported cycle is over, the next one began on the day after.
+    """
+    if periods.monthly is None or periods.period.start is None:
+        return midnight(today.replace(day=1))
+    last_day = periods.last_day
+    if last_day is not None and last_day < today:
+        return midnight(last_day + timedelta(days=1))
+    return midnight(periods.monthly.start)

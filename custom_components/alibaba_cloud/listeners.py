@@ -1,0 +1,79 @@
+"""Notifies the entities of an account, those of many models in batches."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from itertools import islice
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import HomeAssistant, callback
+
+from .const import LOGGER
+
+BATCH = 50
+"""Listeners that are called without a pause. Each may write a state."""
+
+
+class Listeners:
+    """The listeners of an account and of its models."""
+
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
+        """Start without listeners."""
+        self._hass = hass
+        self._entry = entry
+        self._by_model: dict[str | None, list[Callable[[], None]]] = {}
+        """The listeners of each model. None is the account."""
+        self._due: dict[Callable[[], None], None] = {}
+        self._is_notifying = False
+
+    @callback
+    def async_add(
+        self, update: Callable[[], None], model: str | None
+    ) -> Callable[[], None]:
+        """Add a listener. Return a function that removes it."""
+        listeners = self._by_model.setdefault(model, [])
+        listeners.append(update)
+
+        @callback
+        def remove() -> None:
+            listeners.remove(update)
+            if not listeners:
+                self._by_model.pop(model, None)
+            self._due.pop(update, None)
+
+        return remove
+
+    @callback
+    def async_notify(self, changed_models: Collection[str]) -> None:
+        """Call the account's listeners, and then those of the models that changed.
+
+        In an outage hundreds of models change together. Their listeners are called in
+        batches, so that they do not block the event loop.
+        """
+        for update in list(self._by_model.get(None, ())):
+            self._call(update)
+        for model in changed_models:
+            self._due |= dict.fromkeys(self._by_model.get(model, ()))
+        if self._due and not self._is_notifying:
+            self._entry.async_create_task(
+                self._hass, self._async_call_due(), f"{self._entry.title} listeners"
+            )
+
+    async def _async_call_due(self) -> None:
+        """Call the listeners that are due, in batches."""
+        self._is_notifying = True
+        try:
+            while self._due:
+                for update in list(islice(self._due, BATCH)):
+                    self._due.pop(update, None)
+                    self._call(update)
+                if self._due:
+                    await asyncio.sleep(0)
+        finally:
+            self._is_notifying = False
+
+    def _call(self, update: Callable[[], None]) -> None:
+        """Call a listener. An error in it is logged, so that the others are called too."""
+        try:
+            update()
+        except Exception:
+            LOGGER.exception("Unexpected error in a listener of %s", self._entry.title)

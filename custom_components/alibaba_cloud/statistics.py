@@ -1,0 +1,378 @@
+"""Past spend as long-term statistics: imported once, and again where bills were revised.
+
+Only the recorder's database remembers what was imported. Rows are computed from the
+bills each time, so importing them twice changes nothing.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from functools import partial
+import re
+from typing import NamedTuple
+from zlib import crc32
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from homeassistant.components.recorder import Recorder, get_instance
+from homeassistant.components.recorder.models import (
+    StatisticData,
+    StatisticMeanType,
+    StatisticMetaData,
+)
+from homeassistant.components.recorder.statistics import (
+    async_add_external_statistics,
+    get_metadata,
+    statistics_during_period,
+)
+from homeassistant.components.recorder.tasks import SynchronizeTask
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.translation import async_get_translations
+from homeassistant.util.hass_dict import HassKey
+
+from .const import DOMAIN
+from .failures import PollFailed, Status
+from .model_studio import TIMEOUT, BillingClient, Money, SpendPeriod
+from .past_bills import DAY, REVISED_DAYS, Bills, PastBills
+from .sources import SOURCES, Source, billing_today
+
+EPOCH = date(1970, 1, 1)
+DATABASE_TIMEOUT = 5 * 60
+"""Seconds that the recorder may take to read, or to write what is queued."""
+
+STATISTICS_NOT_WRITTEN = "statistics_not_written"
+"""The translation key of a failing recorder database."""
+
+NEVER_BILLED: HassKey[set[str]] = HassKey(f"{DOMAIN}_never_billed")
+"""The entries whose whole past was read without finding a bill."""
+
+HOUR_OF_DAY = time(10, tzinfo=UTC)
+"""The hour that a day's bill is stored at.
+
+It has the date of the billing day in every time zone from Honolulu to Auckland, so that
+daily charts agree with the bill.
+"""
+
+_PLAIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class Row(NamedTuple):
+    """The statistic of a day."""
+
+    amount: float
+    total: float
+    """The sum up to the end of the day."""
+
+
+type Written = Mapping[date, Row]
+"""The rows of a statistic."""
+type Statistics = Mapping[str | None, Written]
+"""The statistics of an account in one currency, by model. None is the account."""
+
+
+def statistic_id(entry_id: str, currency: str, model: str | None = None) -> str:
+    """Return the ID of the spend statistic of an account or of one of its models.
+
+    Each currency has a statistic of its own.
+    """
+    parts = [entry_id.lower(), currency.lower(), "spend"]
+    if model is not None:
+        parts.append("_".join(re.findall("[a-z0-9]+", model.lower())))
+        if not _PLAIN.fullmatch(model):
+            # Different names can have the same letters and digits.
+            parts.append(f"{crc32(model.encode()):08x}")
+    return f"{DOMAIN}:{'_'.join(filter(None, parts))}"
+
+
+class SpendImport:
+    """Imports the past spend of an account."""
+
+    def __init__(
+        self, hass: HomeAssistant, billing: BillingClient, *, entry_id: str, title: str
+    ) -> None:
+        """Prepare to import."""
+        self._hass = hass
+        self._entry_id = entry_id
+        self._title = title
+        self._past = PastBills(billing)
+
+    async def async_run(
+        self, models: Collection[str], imported: Collection[str]
+    ) -> Mapping[date, Money]:
+        """Import the spend of each day up to yesterday, of the account and its models.
+
+        All of it is imported once, and then the days that may have been revised.
+        `imported` are the models whose past was imported before. Everything is read
+        before anything is written. What an import that fails has not written, the next
+        one writes. Return the account's spend of the days that were read. Raises as
+        `BillingClient.get_trend`, and `PollFailed` if the recorder's database fails.
+        """
+        written = await _async_written(self._hass, self._entry_id, models)
+        bills = await self._async_read(models, imported, written)
+        new = await self._async_write(bills, models, written)
+        if new:
+            await _async_check(self._hass, self._entry_id, new)
+        self._past.forget()
+        return bills.totals
+
+    async def _async_read(
+        self,
+        models: Collection[str],
+        imported: Collection[str],
+        written: Mapping[str, Statistics],
+    ) -> Bills:
+        """Return the bills that may differ from what is written, or all of them."""
+        last = billing_today() - DAY
+        reached = [
+            max(statistics[None])
+            for statistics in written.values()
+            if None in statistics
+        ]
+        newest = min(max(reached, default=last), last)
+        never_billed = self._hass.data.setdefault(NEVER_BILLED, set())
+        bills = await self._past.async_read(last, newest - REVISED_DAYS + DAY)
+        has_new_models = not set(models) <= set(imported)
+        is_first = not reached and self._entry_id not in never_billed
+        if has_new_models or is_first or _is_past_missing(bills, models, written):
+            bills = await self._past.async_read(last)
+            if not bills.daily:
+                never_billed.add(self._entry_id)
+        return bills
+
+    async def _async_write(
+        self,
+        bills: Bills,
+        models: Collection[str],
+        written: Mapping[str, Statistics],
+    ) -> dict[tuple[str, str | None], Written]:
+        """Queue the rows that changed. Return them by currency and model."""
+        texts = await async_get_translations(
+            self._hass, self._hass.config.language, "common", {DOMAIN}
+        )
+        prefix = f"component.{DOMAIN}.common"
+        new: dict[tuple[str, str | None], Written] = {}
+        # The account comes last: its last row shows how far the models are written.
+        for model in (*models, None):
+            # Hundreds of models have hundreds of rows each.
+            await asyncio.sleep(0)
+            text = "statistic_spend" if model is None else "statistic_model_spend"
+            name = texts[f"{prefix}.{text}"].format(model=model, account=self._title)
+            for currency in bills.daily:
+                rows = dict(
+                    _rows(
+                        bills,
+                        currency,
+                        model,
+                        written.get(currency, {}).get(model, {}),
+                    )
+                )
+                if rows:
+                    new[currency, model] = rows
+                    self._add(name, currency, model, rows)
+        return new
+
+    def _add(self, name: str, currency: str, model: str | None, rows: Written) -> None:
+        """Queue the rows of a statistic."""
+        async_add_external_statistics(
+            self._hass,
+            StatisticMetaData(
+                mean_type=StatisticMeanType.NONE,
+                has_sum=True,
+                name=name,
+                source=DOMAIN,
+                statistic_id=statistic_id(self._entry_id, currency, model),
+                unit_class=None,
+                unit_of_measurement=currency,
+            ),
+            [
+                StatisticData(
+                    start=datetime.combine(day, HOUR_OF_DAY),
+                    state=row.amount,
+                    sum=row.total,
+                )
+                for day, row in rows.items()
+            ],
+        )
+
+
+async def async_remove_statistics(hass: HomeAssistant, entry_id: str) -> None:
+    """Remove the imported statistics of an account, if there is a recorder.
+
+    Raises `PollFailed` if its database fails.
+    """
+    if "recorder" not in hass.config.components:
+        return
+    recorder = get_instance(hass)
+    async with _database(TIMEOUT):
+        # Statistics that are still queued are not found.
+        await _async_queue_done(recorder)
+        known = await recorder.async_add_executor_job(
+            partial(get_metadata, hass, statistic_source=DOMAIN)
+        )
+    prefix = f"{DOMAIN}:{entry_id.lower()}_"
+    recorder.async_clear_statistics([s for s in known if s.startswith(prefix)])
+
+
+async def _async_queue_done(recorder: Recorder) -> None:
+    """Wait until the recorder has processed its queue.
+
+    Its own `async_block_till_done` does not wait for the last task.
+    """
+    done = recorder.hass.loop.create_future()
+    recorder.queue_task(SynchronizeTask(done))
+    await done
+
+
+@asynccontextmanager
+async def _database(seconds: float) -> AsyncIterator[None]:
+    """Wait for the recorder for a limited time.
+
+    Raises `PollFailed`. It does not name the statement that failed or its values.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except SQLAlchemyError, TimeoutError:
+        raise PollFailed(
+            Status.ERROR,
+            STATISTICS_NOT_WRITTEN,
+            {},
+            SOURCES[Source.HISTORY].retry_interval,
+        ) from None
+
+
+async def _async_written(
+    hass: HomeAssistant,
+    entry_id: str,
+    models: Collection[str | None],
+    since: date = EPOCH,
+) -> Mapping[str, Statistics]:
+    """Return the statistics of an account and its models since a day, by currency.
+
+    Raises `PollFailed` if the database can't be read.
+    """
+    async with _database(DATABASE_TIMEOUT):
+        return await get_instance(hass).async_add_executor_job(
+            _written, hass, entry_id, models, since
+        )
+
+
+async def _async_check(
+    hass: HomeAssistant,
+    entry_id: str,
+    new: Mapping[tuple[str, str | None], Written],
+) -> None:
+    """Wait until the rows are written.
+
+    Raises `PollFailed` if they are not: the recorder drops rows that its database refuses.
+    """
+    async with _database(DATABASE_TIMEOUT):
+        await _async_queue_done(get_instance(hass))
+    written = await _async_written(
+        hass,
+        entry_id,
+        {model for _, model in new},
+        min(day for rows in new.values() for day in rows),
+    )
+    for (currency, model), rows in new.items():
+        if not rows.items() <= written.get(currency, {}).get(model, {}).items():
+            raise PollFailed(
+                Status.ERROR,
+                STATISTICS_NOT_WRITTEN,
+                {},
+                SOURCES[Source.HISTORY].retry_interval,
+            )
+
+
+def _is_past_missing(
+    bills: Bills, models: Collection[str], written: Mapping[str, Statistics]
+) -> bool:
+    """Return whether days between the written rows and these bills are missing.
+
+    The past of a model that is billed and has no statistic is missing as well: the
+    statistic may have been deleted.
+    """
+    for currency, daily in bills.daily.items():
+        known = written.get(currency, {})
+        account = known.get(None, {})
+        if max(account, default=date.min) < bills.first - DAY:
+            return True
+        if min(account) < bills.first and any(
+            any(_amount(period, model) for period in daily.values())
+            for model in models
+            if model not in known
+        ):
+            return True
+    return False
+
+
+def _rows(
+    bills: Bills, currency: str, model: str | None, written: Written
+) -> Iterator[tuple[date, Row]]:
+    """Yield the rows of an account or a model that differ from the written ones.
+
+    The first row is that of the first day with a bill.
+    """
+    daily = bills.daily[currency]
+    before = max((day for day in written if day < bills.first), default=None)
+    total = Decimal(str(written[before].total if before else 0))
+    started = before is not None
+    for number in range((bills.last - bills.first).days + 1):
+        day = bills.first + number * DAY
+        row, period = written.get(day), daily.get(day)
+        amount = _amount(period, model)
+        if amount is None:
+            # The bill does not show this model, so the written amount stays.
+            amount = Decimal(str(row.amount if row else 0))
+        total += amount
+        started = bool(started or row or amount or (model is None and period))
+        new = Row(float(amount), float(total))
+        if started and new != row:
+            yield day, new
+
+
+def _amount(period: SpendPeriod | None, model: str | None) -> Decimal | None:
+    """Return the bill of a model or, without one, of the account. None if unknown."""
+    if period is None:
+        return None
+    if model is None:
+        return period.total.amount
+    return period.groups.get(model, Decimal() if period.complete else None)
+
+
+def _written(
+    hass: HomeAssistant, entry_id: str, models: Collection[str | None], since: date
+) -> Mapping[str, Statistics]:
+    """Return the statistics of an account and its models since a day, by currency."""
+    known = get_metadata(hass, statistic_source=DOMAIN)
+    currencies = {
+        metadata["unit_of_measurement"] or "" for _, metadata in known.values()
+    }
+    ids = {
+        statistic: (currency, model)
+        for currency in currencies
+        for model in {None, *models}
+        if (statistic := statistic_id(entry_id, currency, model)) in known
+    }
+    written: dict[str, dict[str | None, Written]] = defaultdict(dict)
+    if ids:
+        for statistic, rows in statistics_during_period(
+            hass,
+            datetime.combine(since, time(), UTC),
+            None,
+            set(ids),
+            "hour",
+            None,
+            {"state", "sum"},
+        ).items():
+            currency, model = ids[statistic]
+            written[currency][model] = {
+                datetime.fromtimestamp(row["start"], UTC).date(): Row(
+                    row.get("state") or 0.0, row.get("sum") or 0.0
+                )
+                for row in rows
+            }
+    return written

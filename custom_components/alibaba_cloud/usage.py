@@ -1,0 +1,103 @@
+"""An account's figures as data, for the actions and for Assist."""
+
+from collections.abc import Collection, Iterable
+from datetime import date
+from fnmatch import fnmatchcase
+from typing import Any
+
+from homeassistant.const import Platform
+from homeassistant.helpers.translation import async_get_translations
+
+from .account import Account
+from .const import DOMAIN
+from .figures import (
+    ACCOUNT_BINARY_SENSORS,
+    ACCOUNT_SENSORS,
+    MODEL_SENSORS,
+    FigureDescription,
+    projected_range,
+)
+from .model_studio import AccountSnapshot, ModelUsage, Money, Spend
+from .sources import billing_today
+
+
+def matching_models(
+    snapshot: AccountSnapshot,
+    pattern: str | None,
+    among: Collection[str] | None = None,
+) -> list[ModelUsage]:
+    """Return the models whose names match a pattern, with * and ? as wildcards.
+
+    Without a pattern, all of them. `among` restricts the names.
+    """
+    pattern = "*" if pattern is None else pattern.replace("[", "[[]")
+    return [
+        model
+        for name, model in snapshot.models.items()
+        if (among is None or name in among) and fnmatchcase(name, pattern)
+    ]
+
+
+def describe_status(account: Account) -> dict[str, Any]:
+    """Return the status, the errors and the time of the last figures.
+
+    What does not apply is left out.
+    """
+    status = {
+        "status": account.status,
+        "message": account.message,
+        "failed_sources": account.failed_sources,
+        "read_at": account.read_at and account.read_at.isoformat(),
+    }
+    return {key: value for key, value in status.items() if value}
+
+
+async def async_describe(
+    account: Account, snapshot: AccountSnapshot, models: Iterable[ModelUsage]
+) -> dict[str, Any]:
+    """Return the known figures of an account and some of its models, with units.
+
+    An unknown figure is left out, and so is the daily spend of an earlier day.
+    """
+    translations = await async_get_translations(account.hass, "en", "entity", {DOMAIN})
+    today = billing_today()
+
+    def is_known(description: FigureDescription[Any], value: Any) -> bool:
+        if isinstance(value, Spend) and description.key.endswith("daily_spend"):
+            return value.start == today
+        return value is not None
+
+    def figure(description: FigureDescription[Any], value: Any) -> dict[str, Any]:
+        if isinstance(value, Money):
+            return {"value": float(value.amount), "unit": value.currency}
+        unit = getattr(
+            description, "native_unit_of_measurement", None
+        ) or translations.get(
+            f"component.{DOMAIN}.entity.{Platform.SENSOR}"
+            f".{description.key}.unit_of_measurement"
+        )
+        if isinstance(value, date):
+            value = value.isoformat()
+        return {"value": value} | ({"unit": unit} if unit else {})
+
+    def figures(
+        descriptions: Iterable[FigureDescription[Any]], reported: Any
+    ) -> dict[str, Any]:
+        return {
+            description.key: figure(description, value)
+            for description in descriptions
+            if is_known(description, value := description.value_fn(reported))
+        }
+
+    known = figures((*ACCOUNT_SENSORS, *ACCOUNT_BINARY_SENSORS), snapshot)
+    if projected := known.get("projected_monthly_spend"):
+        projected |= projected_range(snapshot)
+    return {
+        **describe_status(account),
+        "account": known,
+        "models": {
+            model.name: reported
+            for model in models
+            if (reported := figures(MODEL_SENSORS, model))
+        },
+    }

@@ -1,0 +1,98 @@
+"""The automations of a running Home Assistant, and what they send."""
+
+from itertools import count
+from typing import Any
+
+from .account import DOMAIN, WITHIN
+from .instance import ROOT, HomeAssistant, eventually
+
+BLUEPRINTS = ROOT / "blueprints" / "automation"
+IDS = count(1)
+"""Of automations: a new one of an id that was used before would begin as that one was."""
+
+
+class Automations:
+    """The automations of a Home Assistant, and the notifications they send."""
+
+    def __init__(self, home_assistant: HomeAssistant) -> None:
+        """Look at those of a Home Assistant."""
+        self.home_assistant = home_assistant
+
+    async def ids(self) -> dict[str, str]:
+        """Return the ids of the automations by that of their entity."""
+        return {
+            entity_id: state["attributes"]["id"]
+            for entity_id, state in (await self.home_assistant.states()).items()
+            if entity_id.startswith("automation.")
+        }
+
+    async def add(self, **config: Any) -> str:
+        """Add an automation; return the id of its entity."""
+        wanted = str(next(IDS))
+        await self.home_assistant.request(
+            "POST", f"/api/config/automation/config/{wanted}", config
+        )
+
+        async def entity() -> str | None:
+            for entity_id, automation in (await self.ids()).items():
+                if automation == wanted:
+                    return entity_id
+            return None
+
+        entity_id = await eventually(entity, within=WITHIN)
+        assert await self.state(entity_id) == "on"
+        return entity_id
+
+    async def add_blueprint(self, name: str, **inputs: Any) -> str:
+        """Import a blueprint, and add an automation of it."""
+        path = f"{DOMAIN}/{name}.yaml"
+        await self.home_assistant.command(
+            "blueprint/save",
+            domain="automation",
+            path=path,
+            yaml=(BLUEPRINTS / path).read_text(),
+            allow_override=True,
+        )
+        return await self.add(alias=name, use_blueprint={"path": path, "input": inputs})
+
+    async def state(self, entity_id: str) -> str:
+        """Return whether an automation is `on`."""
+        state: str = (await self.home_assistant.states())[entity_id]["state"]
+        return state
+
+    async def remove(self) -> None:
+        """Remove all automations and notifications."""
+        for automation in (await self.ids()).values():
+            await self.home_assistant.request(
+                "DELETE", f"/api/config/automation/config/{automation}"
+            )
+        await self.home_assistant.call_action("persistent_notification.dismiss_all")
+
+    async def notifications(self) -> list[tuple[str | None, str]]:
+        """Return title and message of the notifications since the start, in order."""
+        told = await self.home_assistant.command("persistent_notification/get")
+        return [
+            (it["title"], it["message"])
+            for it in sorted(told, key=lambda it: str(it["created_at"]))
+        ]
+
+    async def messages(self) -> list[str]:
+        """Return the messages of the notifications, sorted."""
+        return sorted(message for _, message in await self.notifications())
+
+    async def tell(self, number: int) -> list[tuple[str | None, str]]:
+        """Wait until there are so many notifications; return all of them.
+
+        Raises:
+            AssertionError: there are not.
+
+        """
+
+        async def told() -> list[tuple[str | None, str]] | None:
+            notifications = await self.notifications()
+            return notifications if len(notifications) >= number else None
+
+        try:
+            return await eventually(told, within=WITHIN)
+        except TimeoutError:
+            raise AssertionError(await self.notifications()) from None

@@ -1,0 +1,99 @@
+"""The structure of the code: what may import what."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+import sys
+
+import pytest
+
+from custom_components import alibaba_cloud
+
+TESTS = Path(__file__).parent
+PACKAGE = Path(alibaba_cloud.__file__).parent
+
+
+def modules(folder: Path) -> dict[str, Path]:
+    """Return the files of a package by the name of their module."""
+    return {
+        ".".join(
+            (folder.name, *file.relative_to(folder).with_suffix("").parts)
+        ).removesuffix(".__init__"): file
+        for file in sorted(folder.rglob("*.py"))
+    }
+
+
+def imports(name: str, file: Path) -> Iterator[str]:
+    """Return the names that a module imports, also inside functions and for typing.
+
+    `from a import b` is `a.b`, whether b is a module or not.
+    """
+    parents = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = parents[: len(parents) - node.level + 1] if node.level else []
+            base += node.module.split(".") if node.module else []
+            yield from (".".join((*base, alias.name)) for alias in node.names)
+
+
+def module_of(imported: str, known: dict[str, Path]) -> str | None:
+    """Return the module that a name is imported from, None if it is not a known one."""
+    if imported in known:
+        return imported
+    parent = imported.rpartition(".")[0]
+    return parent if parent in known else None
+
+
+def test_no_test_module_imports_another() -> None:
+    """What several of them use is in a helper module or a fixture."""
+    known = modules(TESTS)
+    assert __name__ in known
+    found = [
+        (name, imported)
+        for name, file in known.items()
+        for imported in imports(name, file)
+        if (module_of(imported, known) or "").rpartition(".")[2].startswith("test_")
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "layers", "libraries"),
+    [
+        ("model_studio", {"model_studio"}, {"aiohttp", "orjson", "yarl"}),
+        ("ledger", {"model_studio", "ledger"}, set()),
+    ],
+)
+def test_layers_import_nothing_above_them(
+    layer: str, layers: set[str], libraries: set[str]
+) -> None:
+    """The client and the rules are independent of Home Assistant."""
+    known = modules(PACKAGE)
+    names = [name for name in known if name.startswith(f"{PACKAGE.name}.{layer}.")]
+    assert len(names) > 5
+    found = {
+        (name, imported)
+        for name in (f"{PACKAGE.name}.{layer}", *names)
+        for imported in imports(name, known[name])
+        if not imported.startswith(tuple(f"{PACKAGE.name}.{it}." for it in layers))
+        and imported.partition(".")[0] not in sys.stdlib_module_names | libraries
+    }
+    assert found == set()
+
+
+def test_no_import_circle() -> None:
+    """No modules import each other, not even for typing only."""
+    known = modules(PACKAGE)
+    graph = {
+        name: {
+            module
+            for imported in imports(name, file)
+            if (module := module_of(imported, known)) is not None
+        }
+        for name, file in known.items()
+    }
+    assert graph[f"{PACKAGE.name}.sensor"] >= {f"{PACKAGE.name}.entity"}
+    TopologicalSorter(graph).prepare()
