@@ -1,9 +1,9 @@
-"""What a snapshot is, and that the library stands on its own."""
+"""Tests of the snapshot, and of the library's independence."""
 
 import ast
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError, fields, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 import subprocess
@@ -31,17 +31,13 @@ from custom_components.alibaba_cloud.model_studio.quotas import (
 )
 from tests.common import FIXTURES
 
+from .common import NOW, usd
+
 PACKAGE = Path(model_studio.__file__).parent
-NOON = datetime(2026, 8, 15, 12, tzinfo=UTC)
-
-
-def usd(amount: str) -> Money:
-    """Return an amount in US dollars."""
-    return Money(amount=Decimal(amount), currency="USD")
 
 
 def usage(used: Number | None, limit: Number | None) -> ModelUsage:
-    """Return the use of some model."""
+    """Return a model with a quota."""
     return ModelUsage(name="qwen-max", used=used, limit=limit)
 
 
@@ -76,13 +72,12 @@ def answers() -> Iterator[AccountSnapshot]:
 def test_usage_pct(
     used: Number | None, limit: Number | None, percentage: float | None
 ) -> None:
-    """Above the limit is above 100 %; without one there is no percentage."""
+    """Without a limit, there is no percentage."""
     assert usage(used, limit).usage_pct == percentage
 
 
 @pytest.mark.parametrize("limit", [1e-300, 5e-324])
 def test_usage_pct_is_finite(limit: float) -> None:
-    """A limit next to nothing gives no percentage that nobody could store."""
     assert usage(10**17, limit).usage_pct is None
 
 
@@ -93,7 +88,7 @@ def test_usage_pct_is_finite(limit: float) -> None:
 def test_level_pct(
     used: Number | None, tokens: Number | None, level: float | None
 ) -> None:
-    """Alerts go by the quota where it is reported, else by the load."""
+    """Alerts use the quota, or else the load."""
     model = replace(
         usage(used, 1000), rate_limit=RateLimit(tpm=1000), tokens_per_minute=tokens
     )
@@ -117,7 +112,7 @@ def test_level_pct(
     ],
 )
 def test_available_data(account: AccountSnapshot, available: str | None) -> None:
-    """A figure of 0 is one that is read."""
+    """A figure of 0 counts as reported."""
     assert account.available_data == available
 
 
@@ -140,12 +135,12 @@ def test_available_data(account: AccountSnapshot, available: str | None) -> None
 def test_over_spend_limit(
     spend: Money | None, limit: Money | None, over: bool | None
 ) -> None:
-    """Spend at the limit is over it; what cannot be compared is not known."""
+    """Spend at the limit is over the limit."""
     account = AccountSnapshot(monthly_spend=spend, spend_limit=limit)
     assert account.over_spend_limit is over
 
 
-def test_nothing_is_known_of_an_empty_snapshot() -> None:
+def test_figures_are_unknown_by_default() -> None:
     account = AccountSnapshot()
     assert account.rate_limit == RateLimit(rpm=None, tpm=None)
     assert account.billing_period == BillingPeriod(start=None, end=None)
@@ -169,12 +164,12 @@ def test_nothing_is_known_of_an_empty_snapshot() -> None:
         *answers(),
         LimitsPage(rows=(), limits=(), total=0),
         LimitsListing(account=AccountSnapshot(), pages=1, rows=0, total=0),
-        Spend(amount=Decimal(1), currency="USD", since=NOON, start=NOON.date()),
+        Spend(amount=Decimal(1), currency="USD", since=NOW, start=NOW.date()),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_values_are_frozen(value: Any) -> None:
-    """No field can be set or removed, and there is no room for another."""
+    """Fields can't be set, removed or added."""
     for field in fields(value):
         with pytest.raises(FrozenInstanceError):
             setattr(value, field.name, None)
@@ -207,13 +202,13 @@ def test_equal_bodies_make_equal_snapshots(
 
 
 def imports() -> Iterator[tuple[str, str]]:
-    """Yield all absolute imports of the library: the file, and the module."""
+    """Yield file and module of each absolute import in the library."""
     for path in PACKAGE.glob("**/*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 yield from ((path.name, alias.name) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
-                # One dot is the library itself; two would be the integration.
+                # One dot is the library itself, two dots are the integration.
                 assert node.level < 2, f"{path.name} imports from above the library"
                 if not node.level:
                     yield path.name, node.module or ""
@@ -226,7 +221,7 @@ def test_library_imports_nothing_of_home_assistant() -> None:
 
 
 def test_library_can_be_used_without_home_assistant() -> None:
-    """By itself, in a process of its own, it loads and drags nothing in."""
+    """A separate process imports the library without Home Assistant."""
     code = (
         "import sys\n"
         "sys.path.append(sys.argv[1])\n"
@@ -243,7 +238,7 @@ def test_library_can_be_used_without_home_assistant() -> None:
     assert run.stdout.split() == []
 
 
-def test_every_name_that_is_promised_is_there() -> None:
+def test_every_exported_name_exists() -> None:
     for name in model_studio.__all__:
         assert getattr(model_studio, name) is not None
     assert len(set(model_studio.__all__)) == len(model_studio.__all__)

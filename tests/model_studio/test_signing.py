@@ -1,4 +1,4 @@
-"""Signatures, which the vendor's own code makes, too."""
+"""Tests of signatures."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -18,7 +18,7 @@ from custom_components.alibaba_cloud.model_studio.signing import (
     signed_headers,
 )
 
-# Hypothesis's own, of the generator it keeps.
+# Hypothesis warns about its own random number generator.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 
 NOTHING = sha256(b"").hexdigest()
@@ -26,7 +26,7 @@ UNRESERVED = string.ascii_letters + string.digits + "-._~"
 PRINTABLE = "".join(map(chr, range(33, 127)))
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-# A path keeps its separators, and other reserved characters are in none that is asked.
+# Separators are kept. No path that is used has other reserved characters.
 SEGMENT = st.text(
     st.sampled_from(UNRESERVED + ' %"<>^`{|}äß通义千问🙂'), min_size=1, max_size=10
 ).filter(lambda segment: segment not in {".", ".."})
@@ -45,7 +45,7 @@ URL_PARTS = st.tuples(
 
 @pytest.fixture
 def machine_in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have the machine's own time be another one than UTC."""
+    """Set the machine's time zone to another one than UTC."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -59,12 +59,12 @@ def machine_in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     path=PATH,
     query=QUERY,
     access_key_id=st.text(st.sampled_from(UNRESERVED), min_size=1, max_size=30),
-    # None of the rest holds a <, and so it can't hold this by chance.
+    # No other value has a <, so that none contains the secret by chance.
     secret=st.text(st.sampled_from(PRINTABLE), max_size=40).map("<{}".format),
     now=TIME,
     names=st.tuples(*[st.text(st.sampled_from(UNRESERVED), min_size=1)] * 3),
 )
-def test_signature_is_the_vendors(
+def test_signature_equals_the_vendors(
     method: str,
     origin: tuple[str, str, int | None],
     path: str,
@@ -74,7 +74,7 @@ def test_signature_is_the_vendors(
     now: datetime,
     names: tuple[str, str, str],
 ) -> None:
-    """Whatever is asked for, whoever asks, wherever and whenever."""
+    """The vendor's own library signs any request the same way."""
     scheme, host, port = origin
     action, version, nonce = names
     url = URL.build(scheme=scheme, host=host, port=port, path=path, query=query)
@@ -116,7 +116,7 @@ def test_signature_is_the_vendors(
 @pytest.mark.parametrize(
     ("url", "query", "signature"),
     [
-        # The example of the vendor's documentation.
+        # The example in the vendor's documentation.
         (
             "https://ecs.cn-shanghai.aliyuncs.com/",
             {
@@ -135,7 +135,7 @@ def test_signature_is_the_vendors(
 )
 @pytest.mark.usefixtures("machine_in_tokyo")
 def test_known_signature(url: str, query: dict[str, str], signature: str) -> None:
-    """Which do not change with the vendor's code, nor with the machine's time zone."""
+    """The signature doesn't depend on the machine's time zone."""
     headers = signed_headers(
         AccessKey(id="YourAccessKeyId", secret="YourAccessKeySecret"),
         method="POST",

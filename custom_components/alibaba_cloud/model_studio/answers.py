@@ -79,8 +79,9 @@ def _decode_json(body: bytes) -> Any:
         )
         # Half of a surrogate pair can't be stored.
         json.dumps(answer, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as err:
-        raise InvalidAnswerError("The answer is not JSON") from err
+    except ValueError, RecursionError:
+        # The cause would contain the whole body.
+        raise InvalidAnswerError("The answer is not JSON") from None
     return answer
 
 

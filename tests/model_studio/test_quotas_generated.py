@@ -1,7 +1,7 @@
-"""Answers made up from the grammar of both, whole and broken in every way.
+"""Tests of `GET /quotas` with generated answers, valid and broken ones.
 
-`HYPOTHESIS_PROFILE` says how many: `dev` (200 for each test), `ci` (2,000, the same ones
-each time) or `nightly` (100,000).
+`HYPOTHESIS_PROFILE` sets how many: `dev` (200 for each test), `ci` (2,000, always the
+same ones) or `nightly` (100,000).
 """
 
 from collections.abc import Iterator
@@ -23,30 +23,29 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelStudioError,
     ModelUsage,
     Money,
+    Number,
     QuotasKind,
     RateLimit,
+    parse_answer,
 )
 from custom_components.alibaba_cloud.model_studio.answers import seconds_to_wait
-from custom_components.alibaba_cloud.model_studio.models import Number
 from custom_components.alibaba_cloud.model_studio.quotas import (
     LimitsPage,
     QuotasParser,
     limits_account,
-    parse_answer,
     parse_failure,
 )
 
-# Hypothesis's own, of the generator it keeps.
+from .common import MISSING
+
+# Hypothesis warns about its own random number generator.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 
 BEYOND: Final = 10**18
-"""No figure of the service is as large."""
-
-ABSENT: Final = object()
-"""Stands for a field that an answer leaves out."""
+"""Larger numbers are not figures."""
 
 type Field = tuple[Any, Any]
-"""A field as it is written, and what it means."""
+"""A field as written, and its figure."""
 type AccountAnswers = tuple[dict[str, Any], dict[str, Any], AccountSnapshot]
 type Answer = AccountSnapshot | LimitsPage | ModelStudioError
 type Rows = list[tuple[str, RateLimit]]
@@ -54,13 +53,13 @@ type LimitsAnswers = tuple[dict[str, Any], list[tuple[str, RateLimit, RateLimit]
 
 
 class Raw(str):
-    """JSON, or what passes for it, that no value of Python's is written as."""
+    """JSON, or invalid JSON, that Python would not write."""
 
     __slots__ = ()
 
     @override
     def __repr__(self) -> str:
-        """Return how it starts, and how long it is."""
+        """Return the start and the length."""
         return f"Raw({self[:20]!r}, {len(self)})"
 
 
@@ -88,7 +87,7 @@ RAW: Final = [
         "[" * 3000 + "]" * 3000,
     )
 ]
-"""JSON that has tripped a parser."""
+"""JSON that has crashed parsers."""
 TEXTS: Final = [
     "NaN",
     "sNaN",
@@ -108,11 +107,11 @@ TEXTS: Final = [
     "Success",
     "Throttling",
 ]
-"""Texts that have tripped one."""
+"""Texts that have crashed parsers."""
 EXTRAS: Final = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)
 )
-"""What may stand in a field that nobody reads."""
+"""Values of fields that are ignored."""
 ODD: Final = st.sampled_from([*RAW, *TEXTS, *TEXTS])
 SCALARS: Final = st.one_of(EXTRAS, ODD)
 JUNK: Final = st.one_of(
@@ -124,7 +123,7 @@ JUNK: Final = st.one_of(
 
 
 def written(value: Any) -> str:
-    """Return a value as JSON, which `Raw` need not be."""
+    """Return a value as JSON. `Raw` can be invalid."""
     match value:
         case Raw():
             return str(value)
@@ -143,17 +142,17 @@ def encoded(value: Any) -> bytes:
 
 
 def present(**written: Any) -> dict[str, Any]:
-    """Return an object of the fields that are not left out."""
-    return {key: value for key, value in written.items() if value is not ABSENT}
+    """Return an object without the missing fields."""
+    return {key: value for key, value in written.items() if value is not MISSING}
 
 
 def maybe(field: st.SearchStrategy[Field]) -> st.SearchStrategy[Field]:
-    """Make up a field that is reported, or null, or left out."""
-    return st.one_of(st.just((None, None)), st.just((ABSENT, None)), field)
+    """Generate a field that is reported, null or missing."""
+    return st.one_of(st.just((None, None)), st.just((MISSING, None)), field)
 
 
 def _rounded(exact: Decimal) -> Decimal:
-    """Return a number with the places that are kept of what is written."""
+    """Return a number with the decimal places that are kept."""
     places = exact.as_tuple().exponent
     assert isinstance(places, int)
     return round(exact, 12) if places < -12 else exact
@@ -201,7 +200,7 @@ NAMES: Final = st.text(min_size=1, max_size=6).filter(str.strip)
 
 @st.composite
 def _model_rows(draw: st.DrawFn) -> tuple[dict[str, Any], ModelUsage]:
-    """Make up a row of a model, without its name, and what it means."""
+    """Generate a row of a model without its name, and its figures."""
     name = draw(NAMES)
     used, limit, rpm, tpm = (draw(COUNTS) for _ in range(4))
     return (
@@ -219,20 +218,20 @@ MODELS: Final = st.one_of(
     st.none(),
     st.lists(_model_rows(), unique_by=lambda model: model[1].name, max_size=4),
 )
-CODES: Final = st.sampled_from(["Success", "success", "", None, ABSENT])
+CODES: Final = st.sampled_from(["Success", "success", "", None, MISSING])
 NAME_KEYS: Final = st.sampled_from(["model", "name"])
 
 
 @st.composite
 def _account_answers(draw: st.DrawFn) -> AccountAnswers:
-    """Make up an account answer with models as a list, as a map, and what both mean."""
+    """Generate an account answer with a list of models, with a map, and its figures."""
     keys = ("credits", "available", "spend_limit", "daily_spend", "monthly_spend")
     money = {key: draw(MONEY) for key in keys}
     tokens, requests, rpm, tpm = (draw(COUNTS) for _ in range(4))
     start, end = draw(DAYS), draw(DAYS)
     models = draw(MODELS)
     if (limit := money["spend_limit"][1]) and limit.amount < 0:
-        # There is none.
+        # There is no limit.
         money["spend_limit"] = (money["spend_limit"][0], None)
     data = present(
         **{key: field[0] for key, field in money.items()},
@@ -242,8 +241,8 @@ def _account_answers(draw: st.DrawFn) -> AccountAnswers:
         billing_period=present(start=start[0], end=end[0]),
         usage=draw(EXTRAS),
     )
-    as_list: Any = ABSENT
-    as_map: Any = ABSENT
+    as_list: Any = MISSING
+    as_map: Any = MISSING
     if models is not None:
         name = draw(NAME_KEYS)
         as_list = [{name: model.name, **row} for row, model in models]
@@ -273,7 +272,7 @@ ACCOUNT_ANSWERS: Final = _account_answers()
 
 
 def _limit(amounts: tuple[int | None, int, int | None, int, str | None]) -> Field:
-    """Return a limit of the limits answer, and what it comes to per minute."""
+    """Return a limit of the limits answer, and the limit per minute."""
     requests, period, usage, usage_period, unit = amounts
     counted = usage is not None and unit in ("total_tokens", "input_tokens")
     return (
@@ -303,7 +302,7 @@ LIMIT_ROWS: Final = st.lists(
 
 
 def _limits_answer(page: tuple[int, list[tuple[str, Field, Field]]]) -> LimitsAnswers:
-    """Return a page of limits, and those of the model and the workspace in each row."""
+    """Return a page of limits, and both limits of each row."""
     total, rows = page
     quotas = [
         {
@@ -346,7 +345,7 @@ BYTES: Final = st.one_of(
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield where each value in a list or object stands: in what, and its key there."""
+    """Yield the parent and the key of each nested value."""
     if isinstance(value, list | dict):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
@@ -355,14 +354,14 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def copied(value: Any) -> Any:
-    """Return a value of which all lists and objects are new."""
+    """Return a deep copy."""
     if isinstance(value, dict):
         return {key: copied(item) for key, item in value.items()}
     return [*map(copied, value)] if isinstance(value, list) else value
 
 
 def broken(draw: st.DrawFn, answer: Any) -> Any:
-    """Drop, replace and insert something here and there in a copy of an answer."""
+    """Remove, replace and insert values in a copy of an answer."""
     everything = [copied(answer)]
     for _ in range(draw(FEW)):
         found = [*places(everything)]
@@ -380,7 +379,7 @@ def broken(draw: st.DrawFn, answer: Any) -> Any:
 
 
 def damaged(draw: st.DrawFn, body: bytes) -> bytes:
-    """Cut a body off, or change a few of its bytes."""
+    """Truncate a body, or change a few of its bytes."""
     if draw(st.booleans()):
         return body[: draw(POSITIONS) % (len(body) + 1)]
     edited = bytearray(body)
@@ -391,7 +390,7 @@ def damaged(draw: st.DrawFn, body: bytes) -> bytes:
 
 
 def body_of(draw: st.DrawFn, answer: Any) -> bytes:
-    """Return what arrives of an answer: all, something else, or something of it."""
+    """Return the body of an answer, which can be broken or damaged."""
     how = draw(HOW)
     if "broken" in how:
         answer = broken(draw, answer)
@@ -401,7 +400,7 @@ def body_of(draw: st.DrawFn, answer: Any) -> bytes:
 
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
-    """Make up a body."""
+    """Generate a body."""
     return body_of(draw, draw(ANSWERS))
 
 
@@ -410,7 +409,7 @@ ANY_BODY: Final = st.one_of(bodies(), st.binary(max_size=32))
 
 @st.composite
 def dates_in_headers(draw: st.DrawFn) -> str:
-    """Make up an HTTP date that is a little wrong."""
+    """Generate a slightly invalid HTTP date."""
     date = b"Sat, 15 Aug 2026 12:00:00 GMT"
     return damaged(draw, date).decode(errors="ignore")
 
@@ -425,7 +424,7 @@ RETRY_AFTER: Final = st.one_of(
 
 @st.composite
 def sequences(draw: st.DrawFn) -> list[bytes]:
-    """Make up bodies that arrive one after the other, much like one another."""
+    """Generate a sequence of similar bodies."""
     answer = draw(ANSWERS)
     return [
         body_of(draw, answer if draw(FEW) > 1 else draw(ANSWERS))
@@ -434,7 +433,7 @@ def sequences(draw: st.DrawFn) -> list[bytes]:
 
 
 def check_count(count: Number | None) -> None:
-    """Check that a count is unknown, or one that can be shown."""
+    """Check that a number is unknown or valid."""
     if count is not None:
         assert type(count) in (int, float)
         assert isfinite(count)
@@ -442,7 +441,7 @@ def check_count(count: Number | None) -> None:
 
 
 def check(figure: Any) -> None:
-    """Check that all that is in a snapshot can be shown, stored and counted with."""
+    """Check that all values in a snapshot can be displayed and stored."""
     match figure:
         case Money():
             assert figure.amount.is_finite()
@@ -469,7 +468,7 @@ def check(figure: Any) -> None:
 
 
 def read(parser: QuotasParser, body: bytes) -> Answer:
-    """Return what comes of a body: figures, limits or an error."""
+    """Return the content of a body, or the error."""
     try:
         return parser.parse(body)
     except ModelStudioError as err:
@@ -477,7 +476,7 @@ def read(parser: QuotasParser, body: bytes) -> Answer:
 
 
 def comparable(answer: Answer) -> Any:
-    """Return an answer, of an error what it says."""
+    """Return an answer in a form that can be compared."""
     if isinstance(answer, ModelStudioError):
         return type(answer), answer.code, answer.message
     return answer
@@ -485,13 +484,13 @@ def comparable(answer: Answer) -> Any:
 
 @pytest.fixture(autouse=True)
 def few_lines(caplog: pytest.LogCaptureFixture) -> None:
-    """Keep no debug lines: there would be millions."""
+    """Drop debug lines: there would be millions."""
     caplog.set_level(logging.INFO, "custom_components.alibaba_cloud")
 
 
 @given(body=ANY_BODY)
-def test_whatever_comes(body: bytes) -> None:
-    """There are figures, all of them sound, or an error that says why there are none."""
+def test_any_body(body: bytes) -> None:
+    """There are valid figures or an error."""
     match answer := read(QuotasParser(), body):
         case ModelStudioError():
             str(answer).encode()
@@ -505,16 +504,15 @@ def test_whatever_comes(body: bytes) -> None:
 
 
 @given(status=st.integers(100, 599), body=ANY_BODY)
-def test_whatever_comes_with_a_failure(status: int, body: bytes) -> None:
-    """There is an error with words for it."""
+def test_any_failure(status: int, body: bytes) -> None:
+    """The error has a code."""
     error = parse_failure(status, body)
     assert error.code
     str(error).encode()
 
 
 @given(retry_after=RETRY_AFTER)
-def test_whatever_says_when_to_retry(retry_after: str) -> None:
-    """It is later, and not never, or not known."""
+def test_any_retry_after(retry_after: str) -> None:
     seconds = seconds_to_wait(
         {"Retry-After": retry_after}, datetime(2026, 8, 15, tzinfo=UTC)
     )
@@ -522,16 +520,16 @@ def test_whatever_says_when_to_retry(retry_after: str) -> None:
 
 
 @given(answers=ACCOUNT_ANSWERS)
-def test_account_comes_back(answers: AccountAnswers) -> None:
-    """Every figure is as it was written, in both shapes of the models."""
+def test_account(answers: AccountAnswers) -> None:
+    """All figures are read, in both shapes of the models."""
     as_list, as_map, snapshot = answers
     assert parse_answer(encoded(as_list)) == snapshot
     assert parse_answer(encoded(as_map)) == snapshot
 
 
 @given(answers=LIMITS_ANSWERS)
-def test_limits_come_back(answers: LimitsAnswers) -> None:
-    """Every row has the tighter of its limits, per minute."""
+def test_limits(answers: LimitsAnswers) -> None:
+    """Each row has the tighter one of its limits, per minute."""
     answer, meant = answers
     page = parse_answer(encoded(answer))
     assert isinstance(page, LimitsPage)
@@ -547,8 +545,7 @@ def test_limits_come_back(answers: LimitsAnswers) -> None:
 
 
 @given(bodies=sequences())
-def test_what_came_before_does_not_matter(bodies: list[bytes]) -> None:
-    """A parser that has seen other answers reads the next one as a new one does."""
+def test_previous_answers_do_not_matter(bodies: list[bytes]) -> None:
     parser = QuotasParser()
     for body in bodies:
         after_others, alone = read(parser, body), read(QuotasParser(), body)
@@ -563,7 +560,7 @@ MODEL_FIGURES: Final = ("used", "limit", "rpm")
 
 @st.composite
 def equal_answers(draw: st.DrawFn) -> list[bytes]:
-    """Make up answers whose data are equal in Python."""
+    """Generate answers whose data are equal in Python."""
     account = {key: draw(st.sampled_from(EQUAL)) for key in FIGURES}
     model = {key: draw(st.sampled_from(EQUAL)) for key in MODEL_FIGURES}
     as_map = draw(st.booleans())
@@ -598,12 +595,12 @@ ROWS: Final = st.lists(
 
 
 def not_above(cap: Number | None, other: Number | None) -> bool:
-    """Return whether a cap is at most another; to have none is to have the highest."""
+    """Return whether a limit is at most another. None is the highest limit."""
     return (inf if cap is None else cap) <= (inf if other is None else other)
 
 
 @given(rows=ROWS, more=ROWS)
-def test_another_row_raises_no_limit(rows: Rows, more: Rows) -> None:
+def test_more_rows_never_raise_a_limit(rows: Rows, more: Rows) -> None:
     before, after = limits_account(rows).models, limits_account([*rows, *more]).models
     assert after.keys() == {name for name, _ in [*rows, *more]}
     for name, model in before.items():
@@ -617,7 +614,9 @@ def test_order_of_rows_does_not_matter(rows: Rows, data: st.DataObject) -> None:
 
 
 @given(used=st.tuples(NUMBERS, NUMBERS).map(sorted), limit=NUMBERS)
-def test_more_use_is_no_lower_percentage(used: list[Number], limit: Number) -> None:
+def test_percentage_never_decreases_with_usage(
+    used: list[Number], limit: Number
+) -> None:
     less, more = (ModelUsage(name="m", used=it, limit=limit).usage_pct for it in used)
-    # There is none for want of a limit, or because it would be beyond all numbers.
+    # There is no percentage without a limit, or if it would be infinite.
     assert more is None or (less is not None and 0 <= less <= more < inf)

@@ -1,0 +1,303 @@
+"""Tests of usage from a real Prometheus server."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import pytest_socket
+
+from custom_components.alibaba_cloud.model_studio import (
+    AccessKey,
+    AccountError,
+    AuthenticationError,
+    ModelRate,
+    ModelTotals,
+    TelemetryClient,
+    UsageTotals,
+)
+from tests.prometheus import BILLING_ZONE, Prometheus, Series, Usage, generate_usage
+
+from .common import HOUR, JANUARY, KEY, TELEMETRY_CALLS, TelemetryCall, failure, january
+
+AUGUST = datetime(2026, 8, 1, tzinfo=BILLING_ZONE)
+SEPTEMBER = datetime(2026, 9, 1, tzinfo=BILLING_ZONE)
+FIRST, LAST = AUGUST - 4 * HOUR, SEPTEMBER + 4 * HOUR
+SEED = 4
+"""Seed of a month with calls across both its ends."""
+
+
+def series(
+    amounts: Mapping[int, int | None], metric: str = "model_usage", **labels: str
+) -> Series:
+    """Return a series with values for some minutes of January."""
+    if metric == "model_usage":
+        labels.setdefault("usage_type", "total_tokens")
+    return Series(
+        metric=metric,
+        labels=labels,
+        minutes={
+            int(january(minute).timestamp()): amount
+            for minute, amount in amounts.items()
+        },
+    )
+
+
+SPECIAL = (
+    # The first minute belongs to the year before. There are gaps, and an invalid value.
+    series(
+        {0: 1000, 1: 10, 2: 20, 30: 40, 31: None, 32: 50},
+        model="gaps",
+        workspace_id="home",
+        apikey_id="1",
+    ),
+    series({2: 5}, model="gaps", workspace_id="work", apikey_id="2"),
+    series({2: 3}, model="gaps", usage_type="input_tokens"),
+    series({20: 7}, model="late"),
+    series({5: None}, model="lost"),
+    series({3: 9}),
+    series({1: 3}, model="image", usage_type="image_count"),
+    series({1: 2, 2: 0}, "model_call_count", model="image", status_code="200"),
+    series({1: 1}, "model_call_count", model="image", status_code="429"),
+)
+"""Cases that are rare in the generated month."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A server and the usage in it."""
+
+    url: str
+    usage: Usage
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=[60, 15])
+async def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Served]:
+    """Serve a month, sampled every minute, and again every 15 seconds."""
+    if not Prometheus.is_available():
+        pytest.skip("There is no Prometheus: scripts/setup prometheus")
+    usage = generate_usage(FIRST, LAST, interval=request.param, seed=SEED)
+    usage = replace(usage, series=usage.series + SPECIAL)
+    # The fixture `socket_enabled` can't be used here: its scope is one test.
+    pytest_socket.enable_socket()
+    try:
+        server = await Prometheus.start(
+            tmp_path_factory.mktemp("prometheus"),
+            usage.openmetrics(),
+            username=KEY.id,
+            password=KEY.secret,
+        )
+    finally:
+        pytest_socket.disable_socket(allow_unix_socket=True)
+    async with server:
+        yield Served(url=server.url, usage=usage)
+
+
+@pytest.fixture
+def telemetry(session: aiohttp.ClientSession, served: Served) -> TelemetryClient:
+    """Return a client of the real server."""
+    return TelemetryClient(session, url=served.url, access_key=KEY)
+
+
+def expected_totals(usage: Usage, start: datetime, end: datetime) -> UsageTotals:
+    """Return the totals that a client should return."""
+    tokens = usage.totals("model_usage", start, end)
+    requests = usage.totals("model_call_count", start, end)
+    return UsageTotals(
+        tokens=sum(tokens.values()) if tokens else None,
+        requests=sum(requests.values()) if requests else None,
+        models={
+            name: ModelTotals(tokens=tokens.get(name), requests=requests.get(name))
+            for name in tokens | requests
+        },
+    )
+
+
+def expected_rates(usage: Usage, minute: datetime) -> dict[str, ModelRate]:
+    """Return the rates that a client should return for the minute before a time."""
+    totals = expected_totals(usage, minute - timedelta(minutes=1), minute)
+    return {
+        name: ModelRate(
+            tokens_per_minute=model.tokens, requests_per_minute=model.requests
+        )
+        for name, model in totals.models.items()
+    }
+
+
+def test_month_has_all_cases() -> None:
+    usage = generate_usage(FIRST, LAST, seed=SEED)
+    assert usage == generate_usage(FIRST, LAST, seed=SEED)
+    assert usage != generate_usage(FIRST, LAST)
+    counted = [series for series in usage.series if series.counts]
+    assert len(counted) < len(usage.series)
+    for label in ("model", "workspace_id", "apikey_id", "status_code"):
+        assert len({series.labels.get(label) for series in counted}) > 1
+    assert any(None in series.minutes.values() for series in counted)
+    middle = (AUGUST + timedelta(days=15)).timestamp()
+    assert any(min(series.minutes) > middle for series in counted)
+    minutes = {minute for series in counted for minute in series.minutes}
+    assert {AUGUST.timestamp(), SEPTEMBER.timestamp()} < minutes
+    assert len(minutes) < (LAST - FIRST) // timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("start", "now"),
+    [
+        (AUGUST, AUGUST + HOUR),
+        (AUGUST, AUGUST + timedelta(days=9, hours=14, seconds=59.999999)),
+        (AUGUST, (SEPTEMBER - timedelta(seconds=1)).astimezone(UTC)),
+        (AUGUST, SEPTEMBER),
+        (AUGUST.astimezone(UTC), SEPTEMBER + timedelta(minutes=1)),
+        (SEPTEMBER, SEPTEMBER + 3 * HOUR),
+        (FIRST, LAST),
+        (FIRST - HOUR, LAST + HOUR),
+    ],
+)
+async def test_totals_of_month(
+    telemetry: TelemetryClient, served: Served, start: datetime, now: datetime
+) -> None:
+    totals = await telemetry.get_totals(start, now)
+    assert totals == expected_totals(
+        served.usage, start, now.replace(second=0, microsecond=0)
+    )
+    assert type(totals.tokens) is type(totals.requests) is int
+
+
+async def test_every_minute_belongs_to_one_month(telemetry: TelemetryClient) -> None:
+    first, second, both = [
+        await telemetry.get_totals(start, end)
+        for start, end in ((FIRST, AUGUST), (AUGUST, LAST), (FIRST, LAST))
+    ]
+    assert first.tokens and second.tokens and both.tokens
+    assert first.tokens + second.tokens == both.tokens
+    assert first.requests and second.requests and both.requests
+    assert first.requests + second.requests == both.requests
+
+
+async def test_rates_of_month(telemetry: TelemetryClient, served: Served) -> None:
+    # The minutes of an evening and a morning, across the end of the month.
+    busy = 0
+    for minutes in range(-90, 90, 3):
+        minute = SEPTEMBER + timedelta(minutes=minutes)
+        rates = await telemetry.get_rates(minute + timedelta(minutes=2, seconds=30))
+        assert rates == expected_rates(served.usage, minute)
+        busy += bool(rates)
+    assert 0 < busy < 60
+
+
+@pytest.mark.parametrize(
+    ("minutes", "tokens"),
+    [(1, 10), (1.99, 10), (2, 35), (29, 35), (30, 75), (31, 75), (32, 125), (600, 125)],
+)
+async def test_totals_with_gaps(
+    telemetry: TelemetryClient, minutes: float, tokens: int
+) -> None:
+    totals = await telemetry.get_totals(JANUARY, january(minutes))
+    assert totals.models["gaps"] == ModelTotals(tokens=tokens)
+
+
+async def test_totals_of_all_kinds(telemetry: TelemetryClient) -> None:
+    # A series without a model counts for the account. An invalid value doesn't count.
+    assert await telemetry.get_totals(JANUARY, january(40)) == UsageTotals(
+        tokens=125 + 7 + 9,
+        requests=3,
+        models={
+            "gaps": ModelTotals(tokens=125),
+            "late": ModelTotals(tokens=7),
+            "image": ModelTotals(requests=3),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        JANUARY - HOUR,
+        january(0.5),
+        january(59 / 60),
+        january(1) - timedelta(milliseconds=2),
+    ],
+)
+async def test_cycle_starts_within_minute(
+    telemetry: TelemetryClient, start: datetime
+) -> None:
+    before = 1000 if start < JANUARY else 0
+    totals = await telemetry.get_totals(start, january(1))
+    assert totals.models["gaps"] == ModelTotals(tokens=before + 10)
+
+
+@pytest.mark.parametrize("seconds", [0, 59.9])
+@pytest.mark.parametrize(
+    ("minute", "rates"),
+    [
+        (-1, {}),
+        (0, {"gaps": ModelRate(tokens_per_minute=1000)}),
+        (
+            1,
+            {
+                "gaps": ModelRate(tokens_per_minute=10),
+                "image": ModelRate(requests_per_minute=3),
+            },
+        ),
+        (
+            2,
+            {
+                "gaps": ModelRate(tokens_per_minute=25),
+                "image": ModelRate(requests_per_minute=0),
+            },
+        ),
+        (3, {}),
+        (5, {}),
+        (30, {"gaps": ModelRate(tokens_per_minute=40)}),
+        (31, {}),
+        (33, {}),
+    ],
+)
+async def test_rates_of_a_minute(
+    telemetry: TelemetryClient,
+    minute: int,
+    rates: dict[str, ModelRate],
+    seconds: float,
+) -> None:
+    now = january(minute + 2) + timedelta(seconds=seconds)
+    assert await telemetry.get_rates(now) == rates
+
+
+async def test_no_samples(telemetry: TelemetryClient) -> None:
+    start = JANUARY - timedelta(days=200)
+    assert await telemetry.get_totals(start, start + HOUR) == UsageTotals(models={})
+    assert await telemetry.get_rates(start) == {}
+
+
+@TELEMETRY_CALLS
+@pytest.mark.parametrize(
+    "access_key",
+    [
+        AccessKey(id=KEY.id, secret="wrong-secret"),
+        AccessKey(id="wrong-id", secret=KEY.secret),
+    ],
+)
+async def test_wrong_access_key(
+    session: aiohttp.ClientSession,
+    served: Served,
+    access_key: AccessKey,
+    call: TelemetryCall,
+) -> None:
+    telemetry = TelemetryClient(session, url=served.url, access_key=access_key)
+    err = await failure(call(telemetry))
+    assert type(err) is AuthenticationError
+    assert err.code == "HTTP 401"
+
+
+@TELEMETRY_CALLS
+async def test_wrong_path(
+    session: aiohttp.ClientSession, served: Served, call: TelemetryCall
+) -> None:
+    telemetry = TelemetryClient(session, url=f"{served.url}/no", access_key=KEY)
+    err = await failure(call(telemetry))
+    assert isinstance(err, AccountError)
+    assert (err.code, err.status) == ("HTTP 404", 404)
