@@ -20,7 +20,7 @@ from ..model_studio.models import (
     UsageTotals,
 )
 from . import stored
-from .periods import Periods, Window, midnight
+from .windows import Periods, Window, midnight
 
 _NO_RATE = ModelRate()
 _NO_TOTALS = ModelTotals()

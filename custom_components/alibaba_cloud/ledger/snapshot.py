@@ -9,7 +9,7 @@ from ..model_studio.models import AccountSnapshot
 from .forecast import DailySpend
 from .merge import Reports, ShownSpend, merge
 from .outlook import outlook
-from .periods import Periods, midnight
+from .windows import Periods, midnight
 
 
 def build_snapshot(
