@@ -14,12 +14,16 @@ TODAY = date(2026, 8, 15)
 
 def periods(start: date | None, end: date | None, month: date | None) -> Periods:
     """Return what is known of a reported period and of the month's figure."""
-    window = month and Window(
-        amount=Decimal(1),
-        since=midnight(month),
-        start=month,
-        earliest=month,
-        latest=month,
+    window = (
+        None
+        if month is None
+        else Window(
+            amount=Decimal(1),
+            since=midnight(month),
+            start=month,
+            earliest=month,
+            latest=month,
+        )
     )
     return Periods(monthly=window, period=BillingPeriod(start=start, end=end))
 

@@ -162,7 +162,7 @@ def merge(
     they had been used. A spend is never of an earlier day or period than one `shown`
     before.
     """
-    account = reports.account or AccountSnapshot()
+    account = AccountSnapshot() if reports.account is None else reports.account
     models = dict(account.models)
     for name in followed:
         models[name] = _model(models.get(name, ModelUsage(name=name)), reports)
@@ -172,25 +172,18 @@ def merge(
             return None
         return other
 
-    spend, balance = reports.spend, reports.balance
+    available, credit = _available_and_credit(reports.balance)
     totals = None if reports_usage else reports.totals
-    day = month = None
-    if spend:
-        day = _billed(spend.daily, spend.day)
-        month = _billed(spend.monthly, spend.day.replace(day=1))
+    day, month = _day_and_month(reports.spend)
     other_months = month if by_month or not reports_usage else None
     spent = [models[name] for name in set(followed)]
     return replace(
         account,
-        available_balance=account.available_balance
-        or usable(balance.available if balance else None),
-        credit_balance=account.credit_balance
-        or usable(balance.credit if balance else None),
+        available_balance=account.available_balance or usable(available),
+        credit_balance=account.credit_balance or usable(credit),
         daily_spend=_latest(_as_spend(account.daily_spend), usable(day), shown.daily),
         monthly_spend=_latest(
-            _as_spend(account.monthly_spend),
-            usable(other_months),
-            shown.monthly,
+            _as_spend(account.monthly_spend), usable(other_months), shown.monthly
         ),
         other_models_daily_spend=_rest(day, (model.daily_spend for model in spent)),
         other_models_monthly_spend=_rest(
@@ -199,6 +192,23 @@ def merge(
         tokens_used=totals.tokens if totals else account.tokens_used,
         requests_used=totals.requests if totals else account.requests_used,
         models=MappingProxyType(models),
+    )
+
+
+def _available_and_credit(
+    balance: Balance | None,
+) -> tuple[Money | None, Money | None]:
+    """Return the two amounts of a balance."""
+    return (None, None) if balance is None else (balance.available, balance.credit)
+
+
+def _day_and_month(report: SpendReport | None) -> tuple[Spend | None, Spend | None]:
+    """Return the account's billed spend of the day and of the month."""
+    if report is None:
+        return None, None
+    return (
+        _billed(report.daily, report.day),
+        _billed(report.monthly, report.day.replace(day=1)),
     )
 
 

@@ -41,10 +41,7 @@ def signed_headers(
         (
             method,
             url.raw_path,
-            "&".join(
-                f"{_encode(name)}={_encode(value)}"
-                for name, value in sorted(url.query.items())
-            ),
+            _canonical_query(url),
             *(f"{name}:{value}" for name, value in headers.items()),
             "",
             names,
@@ -63,6 +60,13 @@ def signed_headers(
             f",Signature={signature}"
         ),
     }
+
+
+def _canonical_query(url: URL) -> str:
+    """Return the query of a URL, sorted and percent-encoded (RFC 3986)."""
+    return "&".join(
+        f"{_encode(name)}={_encode(value)}" for name, value in sorted(url.query.items())
+    )
 
 
 def _encode(text: str) -> str:
