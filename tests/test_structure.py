@@ -97,3 +97,14 @@ def test_no_import_circle() -> None:
     }
     assert graph[f"{PACKAGE.name}.sensor"] >= {f"{PACKAGE.name}.entity"}
     TopologicalSorter(graph).prepare()
+
+
+def test_files_and_functions_are_short() -> None:
+    """A file has at most 400 lines, and a function at most 50."""
+    for name, file in modules(PACKAGE).items():
+        source = file.read_text()
+        assert source.count("\n") <= 400, name
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                assert node.end_lineno - node.lineno < 50, (name, node.name)
