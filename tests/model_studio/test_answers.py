@@ -27,15 +27,10 @@ from custom_components.alibaba_cloud.model_studio.answers import (
     set_retry_after,
 )
 
-from .common import HTML, NOW
+from .common import HTML, NOW, short
 
 # Hypothesis warns about its own random number generator.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
-
-
-def short(value: Any) -> str:
-    """Return a test ID."""
-    return ascii(value)[:60]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +161,7 @@ def test_entities_of_xml_are_not_expanded() -> None:
         ({"code": "E1", "message": "Why.", "error": "It broke."}, "E1", "It broke."),
         ({"code": "E1", "error": {"code": "E2"}}, "E2", None),
     ],
-    ids=ascii,
+    ids=short,
 )
 def test_code_and_message(
     answer: dict[str, Any], code: str | None, message: str | None

@@ -14,6 +14,8 @@ from custom_components.alibaba_cloud.model_studio import (
     workspace_base_url,
 )
 
+from .common import short
+
 
 @pytest.mark.parametrize(
     ("text", "base_url"),
@@ -168,7 +170,7 @@ def test_base_url(text: str, base_url: str | None) -> None:
         "https://[localhost]",
         "https://[1.2.3.4]",
     ],
-    ids=ascii,
+    ids=short,
 )
 def test_invalid_base_url(text: str) -> None:
     """An API key is never sent unencrypted over a public network."""
@@ -226,7 +228,7 @@ def test_workspace_base_url(workspace_id: str, label: str, region: str) -> None:
         "https://llm-1.cn-beijing.maas.aliyuncs.com",
         "a.example/#",
     ],
-    ids=ascii,
+    ids=short,
 )
 def test_invalid_workspace(workspace_id: str) -> None:
     """No input can send the API key to another host."""

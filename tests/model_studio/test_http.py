@@ -47,6 +47,7 @@ from .common import (
     failure,
     raw_answer,
     raw_json,
+    short,
     texts,
 )
 
@@ -497,7 +498,7 @@ async def reason(session: ClientSession, origin: str) -> str:
             for encoding in ("gzip", "deflate")
         ),
     ],
-    ids=lambda value: ascii(value[:60]),
+    ids=short,
 )
 async def test_broken_http(
     session: ClientSession, serve: Serve, raw: bytes, text: str

@@ -32,7 +32,7 @@ from custom_components.alibaba_cloud.model_studio.quotas import (
 )
 from tests.common import answer
 
-from .common import HTML, MISSING, NO_LIMIT, account_of, encoded, usd
+from .common import HTML, MISSING, NO_LIMIT, account_of, encoded, short, usd
 
 ACCOUNT = AccountSnapshot(
     quotas_kind=QuotasKind.USAGE,
@@ -140,7 +140,7 @@ def test_list_and_map_of_models_are_equal() -> None:
 @pytest.mark.parametrize(
     "value",
     [MISSING, None, True, False, "", "a few", [], [1], {}, {"amount": 1}],
-    ids=ascii,
+    ids=short,
 )
 def test_invalid_figure_is_unknown(value: Any) -> None:
     """The other figures are not affected."""
@@ -201,7 +201,7 @@ def test_no_limit(no_limit: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [MISSING, None, True, 7, "fast", [], ["rpm"], [{"rpm": 7}]], ids=ascii
+    "value", [MISSING, None, True, 7, "fast", [], ["rpm"], [{"rpm": 7}]], ids=short
 )
 @pytest.mark.parametrize(
     ("path", "empty"),
@@ -211,7 +211,7 @@ def test_object_of_the_wrong_type(path: str, empty: Any, value: Any) -> None:
     assert account_with(path, value) == changed(ACCOUNT, path, empty)
 
 
-@pytest.mark.parametrize("value", [MISSING, None, True, 7, "qwen-max"], ids=ascii)
+@pytest.mark.parametrize("value", [MISSING, None, True, 7, "qwen-max"], ids=short)
 def test_models_of_the_wrong_type(value: Any) -> None:
     """No model counts as gone."""
     expected = replace(ACCOUNT, models=MappingProxyType({}), models_complete=False)
@@ -245,7 +245,7 @@ def test_no_models(value: Any) -> None:
         {"name": {"model": "qwen-turbo"}, "used": 1},
         {"model": "", "name": None},
     ],
-    ids=ascii,
+    ids=short,
 )
 def test_row_without_a_model(row: Any) -> None:
     """The row is skipped, and no other model counts as gone."""
@@ -261,7 +261,7 @@ def test_row_without_a_model(row: Any) -> None:
         *(("qwen-turbo", row) for row in (None, 7, True, "820", [], [820])),
         *((name, {"used": 1}) for name in ("", " ", "\t")),
     ],
-    ids=ascii,
+    ids=short,
 )
 def test_invalid_model_of_a_map(name: str, row: Any) -> None:
     models = {**answer("account_map")["data"]["models"], name: row}
@@ -281,7 +281,7 @@ def test_name_replaces_an_invalid_model(invalid: Any) -> None:
         *("qwen2.5-72b", "Qwen Max", "通义千问", "a/b:c", "qwen_max", "€" * 200),
         *("__class__", " a ", "\N{GRINNING FACE}"),
     ],
-    ids=lambda name: ascii(name)[:20],
+    ids=short,
 )
 @pytest.mark.parametrize("shape", ["model", "name", "map"])
 def test_name_is_kept_verbatim(name: str, shape: str) -> None:
@@ -366,7 +366,7 @@ def test_truncated_answer() -> None:
         ({"code": "InvalidApiKey"}, "InvalidApiKey"),
         ({"code": "AllocationQuota.FreeTierOnly"}, "AllocationQuota.FreeTierOnly"),
     ],
-    ids=ascii,
+    ids=short,
 )
 @pytest.mark.parametrize("data", [{}, {"data": {"credits": 1}}], ids=["bare", "data"])
 def test_error_with_status_200(
@@ -458,7 +458,7 @@ def error_of(status: int, body: bytes) -> ModelStudioError:
         (b'{"error": "It broke."}', ": It broke."),
         (b'{"error": {"message": "It broke."}}', ": It broke."),
     ],
-    ids=lambda value: ascii(value)[:40],
+    ids=short,
 )
 def test_status_without_a_code(
     status: int, kind: type[ModelStudioError], body: bytes, text: str
@@ -520,7 +520,7 @@ def test_equal_row_is_the_same_model(name: str) -> None:
         (1, MISSING),
         (MISSING, 1),
     ],
-    ids=ascii,
+    ids=short,
 )
 def test_previous_answer_does_not_matter(before: Any, after: Any) -> None:
     """True is not a number, although it equals 1 in Python."""

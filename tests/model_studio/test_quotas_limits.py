@@ -20,7 +20,7 @@ from custom_components.alibaba_cloud.model_studio.quotas import (
 )
 from tests.common import answer
 
-from .common import MISSING, NO_LIMIT, encoded
+from .common import MISSING, NO_LIMIT, encoded, short
 
 NO_NUMBERS: list[Any] = [None, -600, True, {}, [1], "many", float("nan")]
 NO_OBJECTS: list[Any] = [{}, None, True, 600, "high", [{"request_limit": 600}]]
@@ -142,7 +142,7 @@ def test_no_limits() -> None:
         (tokens("none"), NO_LIMIT),
         *((limit, NO_LIMIT) for limit in NO_OBJECTS),
     ],
-    ids=ascii,
+    ids=short,
 )
 def test_limit_per_minute(limit: Any, expected: RateLimit) -> None:
     """A limit of the model or of the workspace is converted to a limit per minute."""
@@ -252,7 +252,7 @@ def test_missing_total() -> None:
         *(None, 7, "m", [], {}, {"name": "m"}),
         *({"model": name} for name in (None, "", " ", 5, ["m"])),
     ],
-    ids=ascii,
+    ids=short,
 )
 def test_row_without_a_model(invalid: Any) -> None:
     """The whole page is invalid: a missing model would count as gone."""
@@ -289,7 +289,7 @@ def test_rows_differ_if_their_values_do() -> None:
         b"[" * 1000 + b"]" * 1000,
         b'{"a": ' * 300 + b"1" + b"}" * 300,
     ],
-    ids=lambda value: f"{len(value)}: {value[:20]!r}",
+    ids=lambda value: f"{len(value)}: {short(value)}",
 )
 @pytest.mark.parametrize("total", [b"1", b"NaN"])
 def test_other_fields_are_ignored(value: bytes, total: bytes) -> None:

@@ -20,6 +20,8 @@ from custom_components.alibaba_cloud.model_studio.values import (
     text_of,
 )
 
+from .common import short
+
 # Hypothesis warns about its own random number generator.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 
@@ -34,11 +36,6 @@ TOO_LARGE = [
     *("1e99", "1e9999999", "-1e9999999", "1e9999999999999999999"),
     *("1e-9999999999999999999", "9" * 400, "9" * 5000),
 ]
-
-
-def short(value: Any) -> str:
-    """Return a test ID."""
-    return ascii(value)[:40]
 
 
 @pytest.mark.parametrize(
