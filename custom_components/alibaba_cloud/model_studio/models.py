@@ -308,4 +308,6 @@ class AccountSnapshot:
         spend, limit = self.monthly_spend, self.spend_limit
         if spend is None or limit is None or spend.currency != limit.currency:
             return None
-        return spend.amount >= limit.amount if limit.amount > 0 else None
+        if limit.amount <= 0:
+            return None
+        return spend.amount >= limit.amount

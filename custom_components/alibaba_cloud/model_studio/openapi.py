@@ -22,7 +22,7 @@ from .models import AccessKey
 from .signing import signed_headers
 from .values import mapping_of, text_of
 
-_REJECTED = (
+_INVALID_KEY_CODES = (
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "IncompleteSignature",
@@ -30,9 +30,9 @@ _REJECTED = (
     # A temporary AccessKey needs a security token, which users can't enter.
     "MissingSecurityToken",
 )
-_CLOCK = ("InvalidTimeStamp", "IllegalTimestamp")
-_FORBIDDEN = ("NoPermission", "NotAuthorized", "Forbidden", "AccessDenied")
-_REFUSED = (400, 413, 414)
+_CLOCK_CODES = ("InvalidTimeStamp", "IllegalTimestamp")
+_NO_PERMISSION_CODES = ("NoPermission", "NotAuthorized", "Forbidden", "AccessDenied")
+_BAD_REQUEST_STATUSES = (400, 413, 414)
 
 
 async def call(
@@ -98,11 +98,11 @@ def parse_openapi(answer: Answer) -> Mapping[str, Any]:
         code = f"HTTP {answer.status}"
     if err := common_error(answer.status, code, message):
         raise err
-    if code.startswith(_CLOCK):
+    if code.startswith(_CLOCK_CODES):
         raise ClockSkewError(message, code=code)
-    if code.startswith(_REJECTED) or answer.status == 401:
+    if code.startswith(_INVALID_KEY_CODES) or answer.status == 401:
         raise AuthenticationError(message, code=code)
-    if code.startswith(_FORBIDDEN) or answer.status == 403:
+    if code.startswith(_NO_PERMISSION_CODES) or answer.status == 403:
         detail = mapping_of(
             body.get("AccessDeniedDetail") or body.get("accessDeniedDetail")
         )
@@ -126,4 +126,6 @@ def is_refused(err: AccountError) -> bool:
     The same request always fails again then. Services behind the gateway refuse with
     HTTP 200.
     """
-    return err.status in _REFUSED or (err.code or "").startswith(("400", "Invalid"))
+    return err.status in _BAD_REQUEST_STATUSES or (err.code or "").startswith(
+        ("400", "Invalid")
+    )

@@ -191,15 +191,15 @@ def month_report(trend: SpendTrend, day: date) -> SpendReport:
     if (monthly := trend.total) is None:
         return SpendReport(day=day)
     currency = monthly.currency
-    months: dict[str, Decimal] = {}
-    days: Mapping[str, Decimal] | None = None
+    monthly_by_model: dict[str, Decimal] = {}
+    daily_by_model: Mapping[str, Decimal] | None = None
     daily = None
     periods = [p for p in trend.periods if p.total.currency == currency]
     for period in periods:
         for key, amount in period.groups.items():
-            months[key] = months.get(key, Decimal()) + amount
+            monthly_by_model[key] = monthly_by_model.get(key, Decimal()) + amount
         if period.start == day:
-            daily, days = period.total, period.groups
+            daily, daily_by_model = period.total, period.groups
     zero = Decimal()
     return SpendReport(
         day=day,
@@ -211,10 +211,10 @@ def month_report(trend: SpendTrend, day: date) -> SpendReport:
                 key: ModelSpend(
                     monthly=Money(amount=amount, currency=currency),
                     daily=None
-                    if days is None
-                    else Money(amount=days.get(key, zero), currency=currency),
+                    if daily_by_model is None
+                    else Money(amount=daily_by_model.get(key, zero), currency=currency),
                 )
-                for key, amount in months.items()
+                for key, amount in monthly_by_model.items()
                 if _NO_MODEL.isdisjoint((key, trend.names.get(key)))
             }
         ),

@@ -69,7 +69,7 @@ def _decimal(text: str) -> Decimal | None:
     try:
         value = Decimal(text)
         # Comparing raises an error for NaN.
-        if not abs(value) < _MAXIMUM:
+        if abs(value) >= _MAXIMUM:
             return None
         # Adding 0 rounds to the context's precision and expands the exponent.
         value += 0
