@@ -1,10 +1,14 @@
 """Tests of the errors."""
 
+from typing import Any
+
 import pytest
 
 from custom_components.alibaba_cloud.model_studio import (
     AccountError,
     AuthenticationError,
+    ConnectionFailedError,
+    ConnectionFailure,
     ModelStudioError,
     PermissionDeniedError,
     RateLimitError,
@@ -14,22 +18,27 @@ from .common import REDACTED, SECRET, texts
 
 
 @pytest.mark.parametrize(
-    ("err", "text"),
+    ("message", "code", "text"),
     [
-        (ModelStudioError(), ""),
-        (ModelStudioError("It broke."), "It broke."),
-        (AccountError("It broke.", code="E1"), "E1: It broke."),
-        (AccountError(code="HTTP 502", status=502), "HTTP 502"),
-        (RateLimitError("Wait.", code="Throttling"), "Throttling: Wait."),
+        (None, None, ""),
+        ("It broke.", None, "It broke."),
+        (None, "HTTP 502", "HTTP 502"),
+        ("It broke.", "E1", "E1: It broke."),
     ],
-    ids=lambda value: type(value).__name__,
 )
-def test_text(err: ModelStudioError, text: str) -> None:
-    """Code and message are one line, and other secrets change nothing."""
+@pytest.mark.parametrize(
+    "kind", [ModelStudioError, AccountError, PermissionDeniedError, RateLimitError]
+)
+def test_text(
+    kind: type[Any], message: str | None, code: str | None, text: str
+) -> None:
+    """Code and message are one line. Other secrets change nothing."""
+    err = kind(message, code=code)
+    assert err.args == (message, code)
     for secret in ("", SECRET):
         err.redact(secret)
         assert str(err) == text
-        assert err.args == (err.message, err.code)
+        assert err.args == (err.message, err.code) == (message, code)
 
 
 def test_redact() -> None:
@@ -58,5 +67,25 @@ def test_status() -> None:
 
 
 def test_missing_permission() -> None:
-    err = PermissionDeniedError("No.", code="NoPermission", action="bss:Query")
-    assert (str(err), err.action) == ("NoPermission: No.", "bss:Query")
+    assert PermissionDeniedError("No.", action="bss:Query").action == "bss:Query"
+    assert PermissionDeniedError("No.").action is None
+
+
+def test_no_retry_after() -> None:
+    assert RateLimitError().retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        (ConnectionFailure.REFUSED, "Connection refused by a.example:8443"),
+        (ConnectionFailure.TIMED_OUT, "No answer from a.example:8443 in time"),
+        (ConnectionFailure.LOST, "Connection to a.example:8443 lost"),
+        (ConnectionFailure.HOST_NOT_FOUND, "Host a.example:8443 not found"),
+        (ConnectionFailure.TLS, "No secure connection to a.example:8443"),
+        (ConnectionFailure.OTHER, "No valid answer from a.example:8443"),
+    ],
+)
+def test_connection_failure(failure: ConnectionFailure, text: str) -> None:
+    err = ConnectionFailedError(failure, "a.example:8443")
+    assert (str(err), err.failure, err.host) == (text, failure, "a.example:8443")

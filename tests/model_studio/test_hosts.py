@@ -174,7 +174,7 @@ def test_base_url(text: str, base_url: str | None) -> None:
 )
 def test_invalid_base_url(text: str) -> None:
     """An API key is never sent unencrypted over a public network."""
-    with pytest.raises(InvalidURLError):
+    with pytest.raises(InvalidURLError, match=r"\ANot a (base )?URL\Z"):
         normalize_base_url(text)
 
 
@@ -232,7 +232,7 @@ def test_workspace_base_url(workspace_id: str, label: str, region: str) -> None:
 )
 def test_invalid_workspace(workspace_id: str) -> None:
     """No input can send the API key to another host."""
-    with pytest.raises(InvalidWorkspaceError):
+    with pytest.raises(InvalidWorkspaceError, match=r"\ANot a workspace ID\Z"):
         workspace_base_url(workspace_id, DEFAULT_REGION)
 
 

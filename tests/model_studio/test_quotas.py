@@ -162,7 +162,7 @@ def test_number(value: Any) -> None:
         assert account_with(path, value) == changed(ACCOUNT, figure, 7), path
 
 
-@pytest.mark.parametrize("value", [-3.21, " -3.21\r\n", "-3.21", 3.21])
+@pytest.mark.parametrize("value", [0, -3.21, " -3.21\r\n", "-3.21", 3.21])
 def test_amount(value: Any) -> None:
     """An amount can be negative, after a refund. A negative spend limit means none."""
     expected = usd(str(value).strip())
@@ -543,6 +543,8 @@ def test_models_come_and_go() -> None:
         None,
         [one],
         [one, {**one, "used": 3}],
+        [one],
+        [{**one, "used": True}],
         [one],
         [{**one, "used": 3}, one],
         [one, None],

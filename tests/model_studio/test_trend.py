@@ -322,7 +322,7 @@ def test_month_without_a_total() -> None:
 )
 def test_answer_without_spend(answer: Any) -> None:
     """It doesn't mean a spend of 0."""
-    with pytest.raises(InvalidAnswerError, match="no spend"):
+    with pytest.raises(InvalidAnswerError, match=r"\AThe answer holds no spend\Z"):
         parse_trend(answer)
 
 
