@@ -347,7 +347,9 @@ async def test_largest_body(
     """The limit is 8 MiB."""
     simulator.body = b'{"data": {"tokens_used": 7}}'.ljust(8 * 1024 * 1024 + excess)
     if excess:
-        assert type(await failure(client.get_account())) is InvalidAnswerError
+        err = await failure(client.get_account())
+        assert type(err) is InvalidAnswerError
+        assert str(err) == "The answer is larger than 8388608 bytes"
     else:
         assert (await client.get_account()).tokens_used == 7
     assert len(simulator.requests) == 1
@@ -359,10 +361,11 @@ async def test_largest_body_of_an_error(
 ) -> None:
     """A larger body than 64 KiB counts as empty: the status says enough."""
     origin = await serve(raw_json(500, b"m" * (64 * 1024 + excess)))
-    status, _, body = await http.request(
+    status, headers, body = await http.request(
         session, "GET", URL(origin), headers={}, secrets=(SECRET,)
     )
     assert (status, len(body)) == (500, size)
+    assert headers["content-length"] == str(64 * 1024 + excess)
 
 
 @pytest.mark.parametrize("hang", [False, True])

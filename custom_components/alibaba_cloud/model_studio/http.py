@@ -160,8 +160,8 @@ def _redacted(body: bytes, secret: str) -> bytes:
         return body.replace(secret.encode(), REDACTED.encode())
     spellings = "".join(
         rf"(?:(?i:(?:\\u00|%){code:02x}|&\#x0*{code:x};)|&\#0*{code};"
-        rf"|\\?{re.escape(character)})"
-        for character, code in zip(secret, secret.encode(), strict=True)
+        rf"|\\?{re.escape(chr(code))})"
+        for code in secret.encode()
     )
     return re.sub(spellings.encode(), REDACTED.encode(), body)
 
