@@ -21,7 +21,7 @@ from decimal import Decimal
 import json
 
 from custom_components.alibaba_cloud.ledger import Answer, Periods, follow, midnight
-from custom_components.alibaba_cloud.ledger.periods import Window
+from custom_components.alibaba_cloud.ledger.windows import Window
 from custom_components.alibaba_cloud.model_studio import BillingPeriod
 
 POLL = timedelta(minutes=10)

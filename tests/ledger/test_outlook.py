@@ -13,7 +13,7 @@ from custom_components.alibaba_cloud.ledger import (
     midnight,
     outlook,
 )
-from custom_components.alibaba_cloud.ledger.periods import Window
+from custom_components.alibaba_cloud.ledger.windows import Window
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     BillingPeriod,

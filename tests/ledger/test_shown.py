@@ -17,7 +17,7 @@ from custom_components.alibaba_cloud.ledger import (
     midnight,
     with_windows,
 )
-from custom_components.alibaba_cloud.ledger.periods import Window
+from custom_components.alibaba_cloud.ledger.windows import Window
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     BillingPeriod,

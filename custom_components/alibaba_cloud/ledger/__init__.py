@@ -18,7 +18,8 @@ from .expiry import without_past
 from .forecast import DailySpend
 from .merge import Reports, Shown, ShownSpend, merge, with_windows
 from .outlook import outlook
-from .periods import BILLING_TIME_ZONE, Answer, Periods, billing_day, follow, midnight
+from .periods import follow
+from .windows import BILLING_TIME_ZONE, Answer, Periods, billing_day, midnight
 
 __all__ = [
     "BILLING_TIME_ZONE",

@@ -10,7 +10,7 @@ from typing import Any, Self
 from ..model_studio.models import Money
 from . import stored
 from .forecast import WINDOW
-from .periods import BILLING_TIME_ZONE, Periods, billing_day
+from .windows import BILLING_TIME_ZONE, Periods, billing_day
 
 _DAY = timedelta(days=1)
 _TO_THE_END = timedelta(hours=1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from ..model_studio.models import AccountSnapshot, BillingPeriod
-from .periods import BILLING_TIME_ZONE
+from .windows import BILLING_TIME_ZONE
 
 
 def without_past(

@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from math import sqrt
 
-from .periods import BILLING_TIME_ZONE
+from .windows import BILLING_TIME_ZONE
 
 type DailySpend = Mapping[date, Decimal]
 """What was spent on billing days, all in one currency.

@@ -18,7 +18,7 @@ from ..model_studio.models import (
 from ..model_studio.parsing import CURRENCY
 from ..model_studio.telemetry import ModelRate, ModelTotals, UsageTotals
 from . import stored
-from .periods import Periods, Window, midnight
+from .windows import Periods, Window, midnight
 
 _NO_RATE = ModelRate()
 _NO_TOTALS = ModelTotals()

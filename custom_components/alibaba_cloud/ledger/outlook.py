@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from ..model_studio.models import AccountSnapshot, Money, Outlook, Spend, percentage
 from .forecast import DailySpend, forecast_period, reached_at
-from .periods import Periods
+from .windows import Periods
 
 _DAY = timedelta(days=1)
 

@@ -1,0 +1,306 @@
+"""Which spend figures rolled over, that is, started again in a new day or period.
+
+A figure that falls was either corrected or rolled over. The month's figure less the
+day's is what the period cost before today. Each case predicts this amount. The clock and
+the reported period only limit which cases are possible. `docs/periods.md` explains why.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from .clock import Times
+from .windows import (
+    DAY,
+    EARLY,
+    LATE,
+    ZERO,
+    Answer,
+    Periods,
+    Window,
+    billing_day,
+    midnight,
+)
+
+
+class Rollovers(NamedTuple):
+    """Which figures rolled over. None if an answer does not show it."""
+
+    day: bool | None
+    month: bool | None
+
+
+NEITHER = Rollovers(day=False, month=False)
+ONLY_DAY = Rollovers(day=True, month=False)
+ONLY_MONTH = Rollovers(day=False, month=True)
+BOTH = Rollovers(day=True, month=True)
+
+type _Cases = Mapping[Rollovers, set[Decimal]]
+"""For each possible case, the amounts that the period may have cost before today.
+
+Cases with fewer rollovers come first.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Change:
+    """Both figures of the last answer and of this one."""
+
+    day: Window
+    month: Window
+    daily: Decimal
+    monthly: Decimal
+    before_today: Decimal
+    """The period's spend before the current day, by the last answer."""
+
+    @property
+    def before_now(self) -> Decimal:
+        """The period's spend before the current day, by this answer."""
+        return self.monthly - self.daily
+
+
+class _Misfit(NamedTuple):
+    """How badly an answer fits a case, most important first."""
+
+    is_off: bool
+    """Whether no prediction of the case is exact."""
+    needs_refund: bool
+    """Whether the case is only possible with a refund. False without a gap."""
+    amount: Decimal
+    """The error. Without a gap, plus what was spent since the last answer."""
+
+
+def find_rollovers(periods: Periods, answer: Answer, times: Times) -> Rollovers:
+    """Return which figures of an answer rolled over."""
+    day_may = _may_day_roll_over(periods, answer, times)
+    month_may = _may_month_roll_over(periods, answer, times)
+    if not day_may and not month_may:
+        return NEITHER
+    change = _change(periods, answer)
+    if change is not None:
+        cases = _cases(periods, change, day_may=day_may, month_may=month_may)
+        cases = _plausible(cases, periods, change, times)
+        return _best(cases, change, gap=times.gap)
+    return Rollovers(
+        day=day_may and _day_by_itself(periods, answer, times),
+        month=month_may and _month_by_itself(periods, answer, times),
+    )
+
+
+def possible_starts(periods: Periods, window: Window, times: Times) -> list[date]:
+    """Return the days after the window's first on which a period may have begun.
+
+    A reported period that is over or has no end does not limit the days after it.
+    """
+    start, end = periods.period.start, periods.period.end
+    if (
+        start is not None
+        and end is not None
+        and times.earliest <= midnight(end + DAY) + LATE
+    ):
+        days = {start, end, end + DAY}
+    else:
+        days = _recent_days(times)
+        if start is not None:
+            days.add(start)
+    return sorted(
+        day
+        for day in days
+        if day > window.earliest and midnight(day) - EARLY <= times.latest
+    )
+
+
+def _recent_days(times: Times) -> set[date]:
+    """Return the days on which a figure may have rolled over just now."""
+    first = billing_day(times.earliest - LATE)
+    last = billing_day(times.latest + EARLY)
+    return {first + number * DAY for number in range((last - first).days + 1)}
+
+
+def _may_day_roll_over(periods: Periods, answer: Answer, times: Times) -> bool:
+    """Return whether the daily figure may have rolled over.
+
+    A figure of nothing rolls over unnoticed. A figure that stayed the same did not roll
+    over, unless there was a gap in which the month's figure changed.
+    """
+    day = periods.daily
+    if day is None or day.amount == 0 or answer.daily is None:
+        return False
+    has_changed = answer.daily != day.amount
+    if not has_changed and not (times.gap and _has_month_changed(periods, answer)):
+        return False
+    return midnight(day.earliest + DAY) - EARLY <= times.latest
+
+
+def _may_month_roll_over(periods: Periods, answer: Answer, times: Times) -> bool:
+    """Return whether the monthly figure may have rolled over.
+
+    A figure of nothing rolls over unnoticed.
+    """
+    month = periods.monthly
+    if month is None or month.amount == 0 or not _has_month_changed(periods, answer):
+        return False
+    return len(possible_starts(periods, month, times)) > 0
+
+
+def _has_month_changed(periods: Periods, answer: Answer) -> bool:
+    """Return whether the monthly figure is another one than in the last answer."""
+    if periods.monthly is None or answer.monthly is None:
+        return False
+    return answer.monthly != periods.monthly.amount
+
+
+def _change(periods: Periods, answer: Answer) -> _Change | None:
+    """Return how both figures changed. None if the change of one is not known."""
+    if periods.daily is None or periods.monthly is None or periods.before_today is None:
+        return None
+    if answer.daily is None or answer.monthly is None:
+        return None
+    return _Change(
+        day=periods.daily,
+        month=periods.monthly,
+        daily=answer.daily,
+        monthly=answer.monthly,
+        before_today=periods.before_today,
+    )
+
+
+def _cases(
+    periods: Periods, change: _Change, *, day_may: bool, month_may: bool
+) -> _Cases:
+    """Return what each case predicts that the period cost before today."""
+    day, before_today = change.day.amount, change.before_today
+    before_day = before_today if periods.before_day is None else periods.before_day
+    cases = {NEITHER: {before_today, before_day}}
+    if day_may:
+        cases[ONLY_DAY] = {before_today + day, before_day + day}
+    # A month that rolls over late starts at nothing or at what was spent meanwhile.
+    if month_may:
+        cases[ONLY_MONTH] = {-day, ZERO, periods.yesterday}
+    if day_may and month_may:
+        cases[BOTH] = {ZERO, day}
+    return cases
+
+
+def _plausible(
+    cases: _Cases, periods: Periods, change: _Change, times: Times
+) -> _Cases:
+    """Return the cases without those that the change or the time rules out."""
+    has_new_period = _has_new_period(periods, change.month)
+    if change.before_now == change.before_today:
+        # Both figures changed by the same amount. Either neither of them rolled over or
+        # both did, at the midnight after the first day of a period.
+        is_next_day = midnight(change.day.start + DAY) - EARLY <= times.latest
+        allowed = {NEITHER, BOTH} if is_next_day or has_new_period else {NEITHER}
+        return {case: cases[case] for case in cases if case in allowed}
+    if any(change.before_now in amounts for amounts in cases.values()):
+        return cases
+    # No case is exact. After the longest delay, it is another day or period.
+    now = times.latest if times.gap else times.earliest
+    if _is_day_overdue(change.day, now):
+        new_day = {case: cases[case] for case in cases if case.day}
+        cases = new_day or cases
+    if _is_month_overdue(periods, change.month, now):
+        new_month = {case: cases[case] for case in cases if case.month}
+        cases = new_month or cases
+    return cases
+
+
+def _best(cases: _Cases, change: _Change, *, gap: bool) -> Rollovers:
+    """Return the case that fits an answer best, the first one if several are equal."""
+    misfits = {
+        case: _misfit(case, predicted, change, gap=gap)
+        for case, predicted in cases.items()
+    }
+    same_month = [case for case in cases if not case.month]
+    new_month = [case for case in cases if case.month]
+    finalists = [
+        min(group, key=misfits.__getitem__)
+        for group in (same_month, new_month)
+        if group
+    ]
+
+    # A refund decides between days only. It does not make another period more likely.
+    def rank(case: Rollovers) -> tuple[bool, Decimal, bool]:
+        misfit = misfits[case]
+        return misfit.is_off, misfit.amount, misfit.needs_refund
+
+    return min(finalists, key=rank)
+
+
+def _misfit(
+    case: Rollovers, predicted: set[Decimal], change: _Change, *, gap: bool
+) -> _Misfit:
+    """Return how badly an answer fits a case."""
+    daily_spent = change.daily if case.day else change.daily - change.day.amount
+    monthly_spent = change.monthly
+    if not case.month:
+        monthly_spent -= change.month.amount
+    errors = [change.before_now - amount for amount in predicted]
+    if not gap:
+        # Little is spent between two regular answers.
+        error = min(map(abs, errors))
+        return _Misfit(
+            is_off=error > 0,
+            needs_refund=False,
+            amount=error + abs(daily_spent) + abs(monthly_spent),
+        )
+    # In a gap, spending adds up. A figure that fell more likely rolled over.
+    is_negative, error = min((error < 0, abs(error)) for error in errors)
+    return _Misfit(
+        is_off=error > 0,
+        needs_refund=is_negative or daily_spent < 0 or monthly_spent < 0,
+        amount=error,
+    )
+
+
+def _day_by_itself(periods: Periods, answer: Answer, times: Times) -> bool | None:
+    """Return whether the daily figure rolled over, without the monthly one."""
+    day, daily = periods.daily, answer.daily
+    assert day is not None and daily is not None
+    if _is_day_overdue(day, times.earliest):
+        return daily != day.amount
+    falls_in_gap = times.gap and daily < day.amount
+    return _unless_held(periods, falls_in_gap or _is_smaller(daily, day.amount))
+
+
+def _month_by_itself(periods: Periods, answer: Answer, times: Times) -> bool | None:
+    """Return whether the monthly figure rolled over, without the daily one."""
+    month, monthly = periods.monthly, answer.monthly
+    assert month is not None and monthly is not None
+    if _is_month_overdue(periods, month, times.earliest):
+        return True
+    return _unless_held(periods, _is_smaller(monthly, month.amount))
+
+
+def _is_smaller(new: Decimal, old: Decimal) -> bool:
+    """Return whether it is a smaller change from nothing to `new` than from `old`."""
+    return abs(new) < abs(new - old)
+
+
+def _unless_held(periods: Periods, rolled_over: bool) -> bool | None:
+    """Return None for a rollover that the next answer with both figures will show."""
+    if rolled_over and periods.before_today is not None:
+        return None
+    return rolled_over
+
+
+def _is_day_overdue(day: Window, now: datetime) -> bool:
+    """Return whether the day should have rolled over by now, with the longest delay."""
+    return now >= midnight(day.latest + DAY) + LATE
+
+
+def _is_month_overdue(periods: Periods, month: Window, now: datetime) -> bool:
+    """Return whether a new period is reported for longer than the longest delay."""
+    start = periods.period.start
+    if start is None or not _has_new_period(periods, month):
+        return False
+    return now >= midnight(start) + LATE
+
+
+def _has_new_period(periods: Periods, month: Window) -> bool:
+    """Return whether a later period is reported than the monthly figure belongs to."""
+    start = periods.period.start
+    return start is not None and start > month.latest
