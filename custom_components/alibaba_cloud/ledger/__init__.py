@@ -4,16 +4,9 @@ Pure functions of what the services answered and of the time, which is an argume
 do no I/O and import nothing of Home Assistant. `docs/periods.md` argues for them.
 """
 
-from .alerts import (
-    Alert,
-    AlertKind,
-    AlertOptions,
-    AlertState,
-    Observation,
-    decide,
-    reaches,
-)
+from .alerts import Alert, AlertKind, AlertOptions, AlertState, Observation
 from .days import SpendDays
+from .decisions import decide, reaches
 from .expiry import without_past
 from .forecast import DailySpend
 from .merge import Reports, Shown, ShownSpend, merge, with_windows
