@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite(f"{__name__}.looks")
+pytest.register_assert_rewrite(f"{__name__}.tables")

@@ -1,18 +1,21 @@
 """Which day and which billing period a spend figure belongs to.
 
-Most tests are tables; `looks.py` says how to read them.
+The tables are explained in `tables.py`.
 """
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.alibaba_cloud.ledger import Answer, Periods, follow
+from custom_components.alibaba_cloud.model_studio import BillingPeriod
 
-from .looks import Follower, billing_period, look_by_look, read
+from .common import at
+from .tables import check, check_stored, rows
 
-# The first look
+# The first answer
 
 
 @pytest.mark.parametrize(
@@ -26,28 +29,28 @@ from .looks import Follower, billing_period, look_by_look, read
         ("08-15 12:00:00  5    -  08-01/08-31 | 08-15 -", "0"),
     ],
 )
-def test_first_look(table: str, monthly: str) -> None:
-    """What is there has been spent since the day and the period began."""
-    assert look_by_look(table).total("monthly") == Decimal(monthly)
+def test_first_answer(table: str, monthly: str) -> None:
+    """The figures count from the start of the day and of the period."""
+    assert check(table).total("monthly") == Decimal(monthly)
 
 
-def test_first_look_without_the_day() -> None:
-    look_by_look("08-15 12:00:00  -  105  08-01/08-31 | - 08-01")
+def test_first_answer_without_a_daily_figure() -> None:
+    check("08-15 12:00:00  -  105  08-01/08-31 | - 08-01")
 
 
-def test_day_of_the_billing_zone() -> None:
-    """The time of a look may be in any zone; a day begins at 16:00 UTC."""
-    known = follow(
+def test_days_of_the_billing_zone() -> None:
+    """A day begins at 16:00 UTC, whatever the zone of the clock is."""
+    periods = follow(
         Periods(),
         Answer(daily=Decimal(5), monthly=Decimal(9)),
         currency="USD",
         now=datetime(2026, 8, 31, 16, 30, tzinfo=UTC),
         elapsed=None,
     )
-    assert known.daily
-    assert known.monthly
-    assert known.daily.start == known.monthly.start == date(2026, 9, 1)
-    assert known.daily.since == datetime(2026, 8, 31, 16, tzinfo=UTC)
+    assert periods.daily is not None
+    assert periods.monthly is not None
+    assert periods.daily.start == periods.monthly.start == date(2026, 9, 1)
+    assert periods.daily.since == datetime(2026, 8, 31, 16, tzinfo=UTC)
 
 
 # Days
@@ -97,20 +100,20 @@ def test_day_of_the_billing_zone() -> None:
             08-15 23:59:30  5     105     08-01/08-31 | 08-15 08-01
             08-16 00:00:30  7     112     08-01/08-31 | 08-16 08-01
             """,
-            id="more at once than the day before",
+            id="at once more than on the day before",
         ),
     ],
 )
 def test_next_day(table: str) -> None:
-    """It begins when the figure starts again, and the month goes on."""
-    follower = look_by_look(table)
-    *_, last = read(table)
+    """A day begins when its figure rolls over. The month goes on."""
+    follower = check(table)
+    *_, last = rows(table)
     assert last.answer.monthly == follower.total("monthly")
 
 
 def test_idle_day() -> None:
-    """A day on which nothing was spent ends unseen: it follows the clock."""
-    follower = look_by_look(
+    """A day on which nothing was spent follows the clock."""
+    follower = check(
         """
         08-15 12:00:00  0     100     08-01/08-31 | 08-15 08-01
         08-16 00:00:00  0     100     08-01/08-31 | 08-16 08-01
@@ -141,14 +144,14 @@ def test_idle_day() -> None:
         down 09-05 12:00:00  1     3       09-01/09-30 | 09-05 09-01
         """,
     ],
-    ids=["seen", "not seen", "spent before the next look"],
+    ids=["running", "down", "spent before the next answer"],
 )
 def test_idle_month(table: str) -> None:
-    """A period after one in which nothing was spent begins as it is reported."""
-    look_by_look(table)
+    """A period in which nothing was spent follows the reported period."""
+    check(table)
 
 
-# The month's figure and the reported period change in different polls
+# The monthly figure and the reported period change in different answers
 
 
 @pytest.mark.parametrize(
@@ -223,7 +226,7 @@ def test_idle_month(table: str) -> None:
             09-02 00:00:30  0.10  0.10    09-01/09-30 | 09-02 09-01
             """,
             "107.10",
-            id="figure a day late, and goes on",
+            id="figure a day late, still counting",
         ),
         pytest.param(
             """
@@ -234,13 +237,13 @@ def test_idle_month(table: str) -> None:
             09-02 00:00:30  0.10  3.10    09-01/09-30 | 09-02 09-01
             """,
             "107.10",
-            id="figure a day late, and stands still",
+            id="figure a day late, frozen",
         ),
     ],
 )
 def test_next_month(table: str, spent: str) -> None:
-    """A month begins when its figure starts again, with the first day of the period."""
-    assert look_by_look(table).total("monthly") == Decimal(spent)
+    """A period begins when the monthly figure rolls over. The reported start names it."""
+    assert check(table).total("monthly") == Decimal(spent)
 
 
 # Periods of other lengths
@@ -291,16 +294,34 @@ def test_next_month(table: str, spent: str) -> None:
             """,
             id="weeks with an exclusive end",
         ),
+        pytest.param(
+            """
+            08-30 23:59:30  4     104     08-01/08-31 | 08-30 08-01
+            08-31 00:00:00  0     104     08-01/08-31 | 08-31 08-01
+            08-31 23:30:00  5     5       08-01/08-31 | 08-31 09-01@08-31T23:30
+            09-01 00:00:00  0     5       08-31/09-30 | 09-01 08-31@08-31T23:30
+            09-01 00:00:30  0.10  5.10    08-31/09-30 | 09-01 08-31@08-31T23:30
+            """,
+            id="30 days with an exclusive end, late",
+        ),
+        pytest.param(
+            """
+            08-15 23:30:00  4     4       08-15/08-16 | 08-15 08-15
+            08-16 23:30:00  4     4       08-16/08-17 | 08-15 08-15
+            08-16 23:30:30  0     0       08-16/08-17 | 08-16 08-16
+            """,
+            id="days, late",
+        ),
     ],
 )
 def test_lengths_of_periods(table: str) -> None:
-    """A period is as long as the service says, and the next one follows at once."""
-    look_by_look(table)
+    """A period is as long as reported, and the next one follows immediately."""
+    check(table)
 
 
-def test_month_that_starts_again_on_the_27th() -> None:
-    """Without a reported period, the figure alone tells."""
-    look_by_look(
+def test_period_from_the_27th_that_is_not_reported() -> None:
+    """If no period is reported, the figures show when it begins."""
+    check(
         """
         08-26 23:59:30  4     104     -           | 08-26 08-01
         08-27 00:00:00  0     0       -           | 08-27 08-27
@@ -313,8 +334,8 @@ def test_month_that_starts_again_on_the_27th() -> None:
 
 
 def test_period_reported_later() -> None:
-    """Until then its start was a guess; when the figure started stays as shown."""
-    look_by_look(
+    """The start was a guess until then. `last_reset` does not change."""
+    check(
         """
         08-26 12:00:00  4     104     -           | 08-26 08-01
         08-26 12:00:30  4     104     08-20/09-19 | 08-26 08-20@08-01T00:00
@@ -322,45 +343,186 @@ def test_period_reported_later() -> None:
     )
 
 
+def test_another_currency_starts_from_nothing() -> None:
+    """Amounts in different currencies can't be compared."""
+    time, elapsed = at("08-15 12:00"), timedelta(seconds=30)
+    periods = follow(
+        Periods(),
+        Answer(daily=Decimal(5), monthly=Decimal(105)),
+        currency="USD",
+        now=time,
+        elapsed=None,
+    )
+    answer = Answer(daily=Decimal(36), monthly=Decimal(750))
+    later = time + elapsed
+    changed = follow(periods, answer, currency="CNY", now=later, elapsed=elapsed)
+    new = follow(Periods(), answer, currency="CNY", now=later, elapsed=None)
+    assert changed == new
+    assert changed.currency == "CNY"
+
+
+# What an answer leaves for the next ones
+
+
 @pytest.mark.parametrize(
-    ("before", "period", "last_day"),
+    ("period", "expected"),
     [
-        # A period that ends on the day of the month on which it began is whole months.
-        (None, "08-01/08-31", "08-31"),
-        (None, "08-01/09-01", "08-31"),
-        (None, "08-15/09-14", "09-14"),
-        (None, "08-15/09-15", "09-14"),
-        (None, "08-15/08-15", "08-15"),
-        # Two periods in a row have shown it.
-        ("08-03/08-09", "08-10/08-16", "08-16"),
-        ("08-03/08-10", "08-10/08-17", "08-16"),
-        ("07-01/07-31", "08-01/09-01", "09-01"),
-        # One that does not follow the other shows nothing.
-        ("07-01/07-25", "08-01/08-31", "08-31"),
-        (None, "08-01/-", None),
-        (None, "-/08-31", None),
-        (None, "-", None),
+        pytest.param("09-01/-", ("09-01", "09-01", "09-01"), id="reported"),
+        pytest.param("-", ("09-01", "08-31", "09-01"), id="not reported"),
     ],
 )
-def test_last_day(before: str | None, period: str, last_day: str | None) -> None:
-    """The end of a period is its last day or the first of the next one."""
-    follower = Follower()
-    start = billing_period(period).start or date(2026, 8, 1)
-    if before:
-        at = f"{start - timedelta(days=1):%m-%d} 23:59:30"
-        [*map(follower.look, read(f"{at} 4 104 {before}"))]
-    [*map(follower.look, read(f"{start:%m-%d} 00:00:00 0 0 {period}"))]
-    last = follower.known.last_day
-    assert (last and f"{last:%m-%d}") == last_day
-
-
-def test_last_day_while_the_figure_is_late() -> None:
-    """The reported period is not the one that the figure is of."""
-    follower = look_by_look(
-        """
-        08-31 23:59:30  4     104     08-01/08-31 | 08-31 08-01
-        09-01 00:00:30  0     104     09-01/09-30 | 09-01 08-01
+def test_range_of_a_new_start(period: str, expected: tuple[str, str, str]) -> None:
+    """A reported start is certain. Otherwise, several days are possible."""
+    follower = check(
+        f"""
+        08-31 23:59:30  4     104     08-01/- | 08-31 08-01
+        09-01 00:00:00  0     0       {period} | 09-01 09-01
         """
     )
-    assert follower.known.last_day is None
-    assert Periods().last_day is None
+    month = follower.periods.monthly
+    assert month is not None
+    days = (month.start, month.earliest, month.latest)
+    assert tuple(f"{day:%m-%d}" for day in days) == expected
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        pytest.param(
+            """
+            08-15 12:00:00  5     105     08-01/08-31 | 08-15 08-01
+            """,
+            (100, 100, 0),
+            id="first answer",
+        ),
+        pytest.param(
+            """
+            08-15 12:00:00  5     105     08-01/08-31 | 08-15 08-01
+            08-15 12:00:30  5     95      08-01/08-31 | 08-15 08-01
+            """,
+            (90, 100, 0),
+            id="an earlier day refunded",
+        ),
+        pytest.param(
+            """
+            08-15 12:00:00  0     100     08-01/08-31 | 08-15 08-01
+            08-15 12:00:30  0     95      08-01/08-31 | 08-15 08-01
+            """,
+            (95, 95, 0),
+            id="an earlier day refunded on an idle day",
+        ),
+        pytest.param(
+            """
+            08-15 23:59:30  5     105     08-01/08-31 | 08-15 08-01
+            08-16 00:00:00  1     106     08-01/08-31 | 08-16 08-01
+            """,
+            (105, 105, 5),
+            id="a new day",
+        ),
+        pytest.param(
+            """
+            08-15 12:00:00  5     105     08-01/08-31 | 08-15 08-01
+            08-16 23:59:30  5     95      08-01/08-31 | 08-15 08-01
+            08-17 00:00:00  1     -       08-01/08-31 | 08-17 08-01
+            """,
+            (95, 95, 5),
+            id="a new day in an answer without a month",
+        ),
+        pytest.param(
+            """
+            08-31 23:59:30  5     105     08-01/08-31 | 08-31 08-01
+            09-01 00:00:00  1     1       09-01/09-30 | 09-01 09-01
+            """,
+            (0, 0, 5),
+            id="a new period",
+        ),
+        pytest.param(
+            """
+            08-31 23:59:30  5     105     08-01/08-31 | 08-31 08-01
+            09-01 00:00:00  5     0       09-01/09-30 | 08-31 09-01
+            """,
+            (-5, -5, 0),
+            id="a new period before its first day",
+        ),
+        pytest.param(
+            """
+            08-31 12:00:00  5     105     08-01/08-31 | 08-31 08-01
+            09-02 00:00:00  -     1       09-01/09-30 | 08-31 09-01
+            """,
+            (None, None, 0),
+            id="a new period in an answer without a day",
+        ),
+    ],
+)
+def test_spend_before_today(
+    table: str, expected: tuple[Decimal | int | None, ...]
+) -> None:
+    """The period's spend before today, the same when the day began, and yesterday's."""
+    periods = check(table).periods
+    assert (periods.before_today, periods.before_day, periods.yesterday) == expected
+
+
+# Any answers and any clock
+
+AMOUNTS = st.none() | st.decimals(-99, 999, places=2)
+GAPS = st.one_of(
+    st.timedeltas(timedelta(), timedelta(hours=2)),
+    st.timedeltas(timedelta(), timedelta(days=70)),
+)
+ANSWERS = st.lists(
+    st.tuples(
+        GAPS,
+        st.one_of(st.just(timedelta()), st.timedeltas(-timedelta(99), timedelta(99))),
+        st.booleans(),
+        AMOUNTS,
+        AMOUNTS,
+        st.none() | st.dates(date(2026, 7, 1), date(2026, 12, 1)),
+        st.none() | st.dates(date(2026, 7, 1), date(2026, 12, 1)),
+    ),
+    max_size=8,
+)
+
+
+@given(answers=ANSWERS)
+def test_windows_never_go_back(
+    answers: list[
+        tuple[
+            timedelta,
+            timedelta,
+            bool,
+            Decimal | None,
+            Decimal | None,
+            date | None,
+            date | None,
+        ]
+    ],
+) -> None:
+    """With any answers and any clock, a window never begins before the last one."""
+    periods, now = Periods(), at("08-15 12:00")
+    for gap, clock_error, was_down, daily, monthly, start, end in answers:
+        now += gap
+        before = periods
+        periods = follow(
+            before,
+            Answer(
+                daily=daily,
+                monthly=monthly,
+                period=BillingPeriod(start=start, end=end),
+            ),
+            currency="USD",
+            now=now + clock_error,
+            elapsed=None if was_down else gap,
+        )
+        check_stored(periods)
+        for last, window, figure, held in (
+            (before.daily, periods.daily, daily, periods.daily_is_held),
+            (before.monthly, periods.monthly, monthly, periods.monthly_is_held),
+        ):
+            if last is not None:
+                assert window is not None
+                assert last.since <= window.since
+                if last.amount != 0 and last.since != window.since:
+                    assert window.earliest <= window.start <= window.latest
+            if window is not None:
+                assert window.earliest <= window.latest
+                assert figure is None or held or window.amount == figure

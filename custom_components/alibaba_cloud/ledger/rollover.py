@@ -38,7 +38,10 @@ ONLY_MONTH = Rollovers(day=False, month=True)
 BOTH = Rollovers(day=True, month=True)
 
 type _Cases = Mapping[Rollovers, set[Decimal]]
-"""The possible cases. Each has the amounts that the period may have cost before today."""
+"""For each possible case, the amounts that the period may have cost before today.
+
+Cases with fewer rollovers come first.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,8 +70,6 @@ class _Misfit(NamedTuple):
     """Whether the case is only possible with a refund. False without a gap."""
     amount: Decimal
     """The error. Without a gap, plus what was spent since the last answer."""
-    rollovers: int
-    """How many figures rolled over in the case."""
 
 
 def find_rollovers(periods: Periods, answer: Answer, times: Times) -> Rollovers:
@@ -198,15 +199,17 @@ def _plausible(
         return cases
     # No case is exact. After the longest delay, it is another day or period.
     now = times.latest if times.gap else times.earliest
-    if ONLY_DAY in cases and _is_day_overdue(change.day, now):
-        cases = {case: cases[case] for case in cases if case.day}
-    if ONLY_MONTH in cases and _is_month_overdue(periods, change.month, now):
-        cases = {case: cases[case] for case in cases if case.month}
+    if _is_day_overdue(change.day, now):
+        new_day = {case: cases[case] for case in cases if case.day}
+        cases = new_day or cases
+    if _is_month_overdue(periods, change.month, now):
+        new_month = {case: cases[case] for case in cases if case.month}
+        cases = new_month or cases
     return cases
 
 
 def _best(cases: _Cases, change: _Change, *, gap: bool) -> Rollovers:
-    """Return the case that fits an answer best."""
+    """Return the case that fits an answer best, the first one if several are equal."""
     misfits = {
         case: _misfit(case, predicted, change, gap=gap)
         for case, predicted in cases.items()
@@ -220,9 +223,9 @@ def _best(cases: _Cases, change: _Change, *, gap: bool) -> Rollovers:
     ]
 
     # A refund decides between days only. It does not make another period more likely.
-    def rank(case: Rollovers) -> tuple[bool, Decimal, bool, int]:
+    def rank(case: Rollovers) -> tuple[bool, Decimal, bool]:
         misfit = misfits[case]
-        return misfit.is_off, misfit.amount, misfit.needs_refund, misfit.rollovers
+        return misfit.is_off, misfit.amount, misfit.needs_refund
 
     return min(finalists, key=rank)
 
@@ -236,7 +239,6 @@ def _misfit(
     if not case.month:
         monthly_spent -= change.month.amount
     errors = [change.before_now - amount for amount in predicted]
-    rollovers = [*case].count(True)
     if not gap:
         # Little is spent between two regular answers.
         error = min(map(abs, errors))
@@ -244,7 +246,6 @@ def _misfit(
             is_off=error > 0,
             needs_refund=False,
             amount=error + abs(daily_spent) + abs(monthly_spent),
-            rollovers=rollovers,
         )
     # In a gap, spending adds up. A figure that fell more likely rolled over.
     is_negative, error = min((error < 0, abs(error)) for error in errors)
@@ -252,7 +253,6 @@ def _misfit(
         is_off=error > 0,
         needs_refund=is_negative or daily_spent < 0 or monthly_spent < 0,
         amount=error,
-        rollovers=rollovers,
     )
 
 
