@@ -40,6 +40,7 @@ from custom_components.alibaba_cloud.model_studio import (
     client as client_module,
     http,
     normalize_base_url,
+    paging,
     workspace_base_url,
 )
 from custom_components.alibaba_cloud.model_studio.quotas import parse_answer
@@ -1073,7 +1074,7 @@ async def test_listing_ends_with_the_last_page_allowed(
     monkeypatch: pytest.MonkeyPatch,
     rows: int,
 ) -> None:
-    monkeypatch.setattr(client_module, "MAX_PAGES", 3)
+    monkeypatch.setattr(paging, "MAX_PAGES", 3)
     models = [limits_row(f"model-{number}") for number in range(rows)]
     simulator.body = partial(limits_page, models)
     if rows > 300:
