@@ -26,6 +26,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ConnectionFailure,
     ModelStudioClient,
     ModelStudioError,
+    PricesClient,
     TelemetryClient,
     http,
 )
@@ -36,6 +37,7 @@ from tests.common import API_KEY, answer
 from tests.simulator import Account, Fault, Simulator
 from tests.simulator.billing import balance, trend
 from tests.simulator.openapi import roa_answer, rpc_answer
+from tests.simulator.prices import page
 
 # Hypothesis's own, of the generator it keeps.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
@@ -69,6 +71,12 @@ SERVICES: Final = {
             session, base_url=url, api_key=API_KEY
         ).get_account(),
         body=answer("account"),
+    ),
+    "prices": Service(
+        ask=lambda session, url: PricesClient(
+            session, base_url=url, api_key=API_KEY
+        ).get_prices(),
+        body=page(ACCOUNT, {"language": "en", "page_size": "100"}, "1"),
     ),
     "bill": Service(
         ask=lambda session, url: BillingClient(
