@@ -73,6 +73,10 @@ def request(simulator: Simulator, service: Service) -> dict[str, Any]:
         case "quotas":
             url = f"{simulator.base_url}/quotas"
             return {"method": "GET", "url": url, "headers": KEY}
+        case "prices":
+            url = f"{simulator.base_url}/models"
+            query = {"language": "en"}
+            return {"method": "GET", "url": url, "headers": KEY, "params": query}
         case "billing":
             url = f"{simulator.openapi_url}{TREND_PATH}"
             headers = signed(simulator, QUERY)
@@ -526,7 +530,8 @@ async def test_spoilt_answers(
         status, body = await ask(session, simulator, service)
         assert status == HTTPStatus.OK
         answer = json.loads(body)
-        answers[fault] = leaves(answer["Data" if service == "balance" else "data"])
+        part = {"balance": "Data", "prices": "output"}.get(service, "data")
+        answers[fault] = leaves(answer[part])
     good = answers[None].items()
     assert not good & answers[Fault.WRONG_TYPES].items()
     text = " ".join(answers[Fault.NOT_FINITE].values()).lower()
@@ -555,7 +560,9 @@ async def test_each_fault_at_each_service(
     fault: Fault,
 ) -> None:
     """Each fault may last a number of requests, is at one service, and leaves no trace."""
-    seen = simulator.requests if service == "quotas" else simulator.signed_requests
+    seen = {"quotas": simulator.requests, "prices": simulator.price_requests}.get(
+        service, simulator.signed_requests
+    )
     simulator.fail(fault, times=1, at=service)
     url = request(simulator, service)["url"]
     failed = asyncio.ensure_future(touch(session, url))

@@ -29,9 +29,11 @@ from custom_components.alibaba_cloud.model_studio import (
 )
 from custom_components.alibaba_cloud.repairs import SOURCE_ISSUES
 from custom_components.alibaba_cloud.services import (
+    GET_PRICES_SCHEMA,
     GET_SPEND_SCHEMA,
     GET_USAGE_SCHEMA,
     GROUPS_WITHOUT_KEY,
+    SERVICE_GET_PRICES,
     SERVICE_GET_SPEND,
     SERVICE_GET_USAGE,
 )
@@ -112,6 +114,7 @@ FAILURE_KEYS = {key for _, key in FAILURES.values()}
 SERVICES: dict[str, vol.Schema] = {
     SERVICE_GET_SPEND: GET_SPEND_SCHEMA,
     SERVICE_GET_USAGE: GET_USAGE_SCHEMA,
+    SERVICE_GET_PRICES: GET_PRICES_SCHEMA,
 }
 
 # What an issue's texts can be filled with, besides its account.
@@ -289,8 +292,11 @@ def test_exceptions(english: Any) -> None:
         "invalid_access_key",
         "no_access_key",
         "no_followed_model",
+        "no_priced_model",
+        "no_prices",
         "no_such_model",
         "nothing_read",
+        "prices_not_read",
         "range_too_long",
         "start_after_end",
         "statistics_not_written",

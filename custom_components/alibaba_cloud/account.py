@@ -12,22 +12,15 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.event import async_track_utc_time_change
 from homeassistant.util import dt as dt_util
 
-from .clients import access_key_clients, api_key_client, read_quotas
+from .clients import access_key_clients, api_key_client
 from .const import CONF_BASE_URL, CONF_MODELS
 from .failures import Status, describe, setup_error
-from .ledger import (
-    DailySpend,
-    Reports,
-    build_snapshot,
-    cycle_start,
-    with_windows,
-    without_past,
-)
+from .ledger import DailySpend, Reports, build_snapshot, with_windows, without_past
 from .listeners import Listeners
-from .model_studio import AccountSnapshot, ModelUsage, Money, QuotasKind
+from .model_studio import AccountSnapshot, ModelUsage, Money, PriceList, QuotasKind
 from .options import alert_options
-from .sources import Source, SourceCoordinator, access_key_reads, billing_today
-from .statistics import SpendImport
+from .reads import create_sources
+from .sources import Source, SourceCoordinator
 from .storage import AccountStore
 
 type AlibabaCloudConfigEntry = ConfigEntry[Account]
@@ -49,7 +42,14 @@ class Account:
         self.client = api_key_client(hass, entry.data)
         self.clients = access_key_clients(hass, entry.data)
         """The clients of the AccessKey, None without one."""
-        self.sources = self._create_sources()
+        self.sources = create_sources(
+            hass,
+            entry,
+            client=self.client,
+            clients=self.clients,
+            store=self.store,
+            models=self._models_to_import,
+        )
         self.quotas: SourceCoordinator[AccountSnapshot] = self.sources[Source.QUOTAS]
         self.snapshot = AccountSnapshot()
         """The current figures of all sources."""
@@ -67,31 +67,8 @@ class Account:
         self._inputs: tuple[Reports, DailySpend, datetime] | None = None
         """What the snapshot was built from."""
         self._was_failing = False
+        self._asks_for_prices = False
         self._listeners = Listeners(hass, entry)
-
-    def _create_sources(self) -> dict[Source, SourceCoordinator[Any]]:
-        """Return the sources that the entry's credentials can read."""
-        reads: dict[Source, Callable[[], Any]] = {
-            Source.QUOTAS: lambda: read_quotas(self.client, self.entry)
-        }
-        if (clients := self.clients) is not None:
-            reads |= access_key_reads(clients)
-            if (telemetry := clients.telemetry) is not None:
-                reads[Source.TOTALS] = lambda: telemetry.get_totals(
-                    cycle_start(self.store.periods, billing_today()), dt_util.utcnow()
-                )
-            if "recorder" in self.hass.config.components:
-                spend_import = SpendImport(
-                    self.hass,
-                    clients.billing,
-                    entry_id=self.entry.entry_id,
-                    title=self.entry.title,
-                )
-                reads[Source.HISTORY] = partial(self._import_spend, spend_import)
-        return {
-            source: SourceCoordinator(self.hass, self.entry, source, read)
-            for source, read in reads.items()
-        }
 
     @property
     def status(self) -> Status:
@@ -108,14 +85,25 @@ class Account:
     @property
     def access_key_sources(self) -> list[SourceCoordinator[Any]]:
         """The sources that are read with the AccessKey."""
+        return [s for s in self.other_sources if s.description.permission]
+
+    @property
+    def other_sources(self) -> list[SourceCoordinator[Any]]:
+        """All sources but the API key's figures."""
         return [s for s in self.sources.values() if s is not self.quotas]
 
     @property
+    def prices(self) -> PriceList | None:
+        """The last prices, None if they were never read in this run."""
+        prices: PriceList | None = self.sources[Source.PRICES].data
+        return prices
+
+    @property
     def failed_sources(self) -> dict[str, str]:
-        """The error text of each source of the AccessKey that fails."""
+        """The error text of each source that fails, but the API key's figures."""
         return {
             source.source: describe(self.hass, source.last_exception)
-            for source in self.access_key_sources
+            for source in self.other_sources
             if source.error and source.last_exception
         }
 
@@ -220,23 +208,17 @@ class Account:
         if self.client.body or self.store.has_changed:
             await self.store.async_save_last()
 
-    async def _import_spend(self, spend_import: SpendImport) -> Mapping[date, Money]:
-        """Import past spend into the statistics. Return the billed days that were read.
+    def _models_to_import(self) -> list[str]:
+        """Return the models whose past spend is imported.
 
-        Raises as `SpendImport.async_run`.
+        Only a complete answer shows that a model is no longer followed.
         """
-        # Only a complete answer shows that a model is no longer followed.
         models = self.followed
         if self.last_quotas is None:
             models = self.store.history or models
         elif not self.last_quotas.models_complete:
             models = {*models, *self.store.history}
-        models = sorted(models)
-        days = await spend_import.async_run(models, imported=self.store.history)
-        if models != self.store.history:
-            self.store.history = models
-            await self.store.async_save()
-        return days
+        return sorted(models)
 
     @callback
     def _source_updated(self, source: SourceCoordinator[Any]) -> None:
@@ -262,6 +244,13 @@ class Account:
         self.last_quotas = report
         self.read_at = dt_util.utcnow()
         self.store.record(report, self.client.body, changed=changed)
+        if not self._asks_for_prices:
+            # Not earlier: a key that is rejected is reported once.
+            self._asks_for_prices = True
+            prices = self.sources[Source.PRICES]
+            self.entry.async_create_background_task(
+                self.hass, prices.async_refresh(), prices.name
+            )
 
     def _follow_access_key(self, source: SourceCoordinator[Any]) -> None:
         """Take up the result of a poll with the AccessKey."""
@@ -291,7 +280,7 @@ class Account:
         """
         has_figures = self.status in (Status.OK, Status.LIMITED)
         quotas = self._kept_quotas() if has_figures else None
-        failing = {s.source for s in self.access_key_sources if s.report is None}
+        failing = {s.source for s in self.other_sources if s.report is None}
         if quotas is None:
             failing.add(Source.QUOTAS)
         before = self.snapshot

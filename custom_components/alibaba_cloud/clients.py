@@ -35,6 +35,7 @@ from .model_studio import (
     ConnectionFailedError,
     ConnectionFailure,
     ModelStudioClient,
+    PricesClient,
     TelemetryClient,
     balance_endpoints,
     http,
@@ -95,6 +96,15 @@ def missing_variable(data: Mapping[str, Any]) -> str | None:
 def api_key_client(hass: HomeAssistant, data: Mapping[str, Any]) -> ModelStudioClient:
     """Return the client of an entry's API key."""
     return ModelStudioClient(
+        async_get_session(hass),
+        base_url=data[CONF_BASE_URL],
+        api_key=api_key_of(data),
+    )
+
+
+def prices_client(hass: HomeAssistant, data: Mapping[str, Any]) -> PricesClient:
+    """Return the client for the prices at the host of an entry's API key."""
+    return PricesClient(
         async_get_session(hass),
         base_url=data[CONF_BASE_URL],
         api_key=api_key_of(data),

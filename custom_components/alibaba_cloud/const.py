@@ -3,6 +3,8 @@
 import logging
 from typing import Final
 
+from .model_studio import is_china_site
+
 DOMAIN: Final = "alibaba_cloud"
 LOGGER = logging.getLogger(__package__)
 
@@ -63,5 +65,4 @@ def ram_console_url(base_url: str) -> str:
 
 def _site(base_url: str) -> str:
     """Return the site that a host belongs to."""
-    china = "//dashscope.aliyuncs.com/" in base_url or ".cn-beijing." in base_url
-    return "china" if china else "international"
+    return "china" if is_china_site(base_url) else "international"

@@ -1,4 +1,4 @@
-"""Actions that return an account's figures and its spend."""
+"""Actions that return an account's figures, its spend and its prices."""
 
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -31,9 +31,11 @@ from .model_studio import (
     Granularity,
     ModelStudioError,
     Money,
+    Price,
+    PriceStep,
 )
-from .sources import BILLING_PERMISSION, billing_today
-from .usage import async_describe, matching_models
+from .sources import BILLING_PERMISSION, Source, billing_today
+from .usage import async_describe, matching_models, matching_names
 
 SERVICE_GET_USAGE: Final = "get_usage"
 ATTR_MODEL: Final = "model"
@@ -44,6 +46,8 @@ ATTR_START_DATE: Final = "start_date"
 ATTR_END_DATE: Final = "end_date"
 ATTR_PERIOD: Final = "period"
 ATTR_GROUP_BY: Final = "group_by"
+
+SERVICE_GET_PRICES: Final = "get_prices"
 
 MOST_YEARS: Final = 5
 """The longest range of a call. Each month takes a request."""
@@ -73,6 +77,12 @@ GET_USAGE_SCHEMA = vol.Schema(
         vol.Optional(ATTR_INCLUDE_ALL_MODELS, default=False): cv.boolean,
     }
 )
+GET_PRICES_SCHEMA = vol.Schema(
+    {
+        vol.Required(ATTR_CONFIG_ENTRY_ID): cv.string,
+        vol.Optional(ATTR_MODEL): cv.string,
+    }
+)
 
 
 @callback
@@ -81,6 +91,7 @@ def async_setup_services(hass: HomeAssistant) -> None:
     for name, action, schema in (
         (SERVICE_GET_SPEND, _async_get_spend, GET_SPEND_SCHEMA),
         (SERVICE_GET_USAGE, _async_get_usage, GET_USAGE_SCHEMA),
+        (SERVICE_GET_PRICES, _async_get_prices, GET_PRICES_SCHEMA),
     ):
         hass.services.async_register(
             DOMAIN,
@@ -219,3 +230,66 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
             translation_placeholders={"account": entry.title, "model": pattern},
         )
     return await async_describe(account, figures, models)
+
+
+async def _async_get_prices(call: ServiceCall) -> ServiceResponse:
+    """Return the list prices of models, by step of input length.
+
+    Amounts are numbers. What the service does not tell is left out. Raises
+    `ServiceValidationError` if the account does not exist or is not loaded, if its host
+    has no prices, or if no model matches. Raises `HomeAssistantError` if the prices have
+    not been read yet.
+    """
+    entry: AlibabaCloudConfigEntry = async_get_config_entry(
+        call.hass, DOMAIN, call.data[ATTR_CONFIG_ENTRY_ID]
+    )
+    account = entry.runtime_data
+    if (prices := account.prices) is None:
+        message = account.failed_sources.get(Source.PRICES) or account.message
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="prices_not_read",
+            translation_placeholders={
+                "account": entry.title,
+                "message": message or "",
+            },
+        )
+    pattern: str | None = call.data.get(ATTR_MODEL)
+    names = matching_names(prices.models, pattern)
+    if not names:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="no_priced_model" if prices.models else "no_prices",
+            translation_placeholders={"account": entry.title, "model": pattern or ""},
+        )
+    return {
+        "models": {
+            name: {
+                "steps": [
+                    _step(step, prices.currency)
+                    for step in prices.models[name]
+                    if step.prices
+                ]
+            }
+            for name in names
+        }
+    }
+
+
+def _step(step: PriceStep, currency: str) -> dict[str, Any]:
+    """Return the prices of a step, with its range if there is one."""
+    prices = [_price(price, currency) for price in step.prices]
+    return {**({"range": step.name} if step.name else {}), "prices": prices}
+
+
+def _price(price: Price, currency: str) -> dict[str, Any]:
+    """Return a price without what is not known of it."""
+    known = {
+        "kind": price.kind,
+        "name": price.name,
+        "amount": float(price.amount),
+        "currency": currency,
+        "per": price.per,
+        "unit": price.unit,
+    }
+    return {key: value for key, value in known.items() if value is not None}

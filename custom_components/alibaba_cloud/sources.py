@@ -28,6 +28,7 @@ class Source(StrEnum):
     """A service that reports part of an account's figures."""
 
     QUOTAS = "quotas"
+    PRICES = "prices"
     SPEND = "spend"
     BALANCE = "balance"
     RATES = "rates"
@@ -58,6 +59,9 @@ PROMETHEUS_PERMISSION = "AliyunPrometheusMetricReadAccess"
 
 SOURCES: Mapping[Source, SourceDescription] = {
     Source.QUOTAS: SourceDescription(interval=timedelta(seconds=30)),
+    Source.PRICES: SourceDescription(
+        interval=timedelta(days=1), retry_interval=timedelta(hours=1)
+    ),
     Source.SPEND: SourceDescription(
         interval=timedelta(minutes=15),
         permission=BILLING_PERMISSION,

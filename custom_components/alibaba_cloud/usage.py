@@ -30,12 +30,20 @@ def matching_models(
 
     Without a pattern, all of them. `among` restricts the names.
     """
-    pattern = "*" if pattern is None else pattern.replace("[", "[[]")
     return [
-        model
-        for name, model in snapshot.models.items()
-        if (among is None or name in among) and fnmatchcase(name, pattern)
+        snapshot.models[name]
+        for name in matching_names(snapshot.models, pattern)
+        if among is None or name in among
     ]
+
+
+def matching_names(names: Iterable[str], pattern: str | None) -> list[str]:
+    """Return the names that match a pattern, with * and ? as wildcards.
+
+    Without a pattern, all of them.
+    """
+    pattern = "*" if pattern is None else pattern.replace("[", "[[]")
+    return [name for name in names if fnmatchcase(name, pattern)]
 
 
 def describe_status(account: Account) -> dict[str, Any]:

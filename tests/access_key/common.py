@@ -192,7 +192,10 @@ class AccessFlows(Flows):
         assert state(self.hass, "status", account=account) == "ok"
         status = attributes(self.hass, "status", account=account)
         assert sorted(status.get("failed_sources", {})) == sorted(failing)
-        expected = {"base_url": {"quotas"}, "access_key_id": {"spend", "balance"}}
+        expected = {
+            "base_url": {"quotas", "prices"},
+            "access_key_id": {"spend", "balance"},
+        }
         expected["prometheus_url"] = {"rates", "totals"}
         assert set(self.entry.runtime_data.sources) == {
             name

@@ -19,6 +19,7 @@ from custom_components.alibaba_cloud.model_studio import (
     RateLimit,
     RateLimitError,
     client as client_module,
+    paging,
 )
 from tests.common import API_KEY, answer
 from tests.simulator import Fault, Simulator
@@ -265,7 +266,7 @@ async def test_maximum_number_of_pages(
     monkeypatch: pytest.MonkeyPatch,
     rows: int,
 ) -> None:
-    monkeypatch.setattr(client_module, "MAX_PAGES", 3)
+    monkeypatch.setattr(paging, "MAX_PAGES", 3)
     models = [limits_row(f"model-{number}") for number in range(rows)]
     simulator.body = partial(limits_page, models)
     if rows > 300:

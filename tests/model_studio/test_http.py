@@ -26,6 +26,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ConnectionFailure,
     InvalidAnswerError,
     ModelStudioClient,
+    PricesClient,
     TelemetryClient,
     http,
 )
@@ -36,6 +37,7 @@ from tests.simulator import Account, Fault, Simulator
 from tests.simulator.billing import balance, trend
 from tests.simulator.faults import HUGE_SIZE
 from tests.simulator.openapi import roa_answer, rpc_answer
+from tests.simulator.prices import page
 
 from .common import (
     KEY,
@@ -79,6 +81,12 @@ SERVICES: Final = {
             session, base_url=url, api_key=API_KEY
         ).get_account(),
         body=answer("account"),
+    ),
+    "prices": Service(
+        call=lambda session, url: PricesClient(
+            session, base_url=url, api_key=API_KEY
+        ).get_prices(),
+        body=page(ACCOUNT, {"language": "en", "page_size": "100"}, "1"),
     ),
     "bill": Service(
         call=lambda session, url: BillingClient(

@@ -67,6 +67,8 @@ async def serve(options: argparse.Namespace) -> None:
             "\n"
             f"curl -H 'Authorization: Bearer {options.api_key}'"
             f" {simulator.base_url}/quotas\n"
+            f"curl -H 'Authorization: Bearer {options.api_key}'"
+            f" '{simulator.base_url}/models?language=en'\n"
             f"curl -u {DEFAULT_ACCESS_KEY_ID}:{DEFAULT_ACCESS_KEY_SECRET}"
             f" {simulator.prometheus_url}/api/v1/query?query=model_usage\n"
             f'curl -d \'{{"fault": "throttled", "at": "billing", "options":'

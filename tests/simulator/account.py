@@ -171,6 +171,7 @@ class Account:
     credits: the balance a billing period starts with; topped up to it each time.
     base_spend: what an average day costs.
     catalogue_rows: rows of the limits answer beside those of the account's models.
+    priced_rows: rows of the price list beside its usual ones.
     currency: of the bill and the balance.
     exchange_rate: what a USD costs in that currency, unless it is USD itself.
     history_start: the first day of the bill; None is `HISTORY` before the virtual day.
@@ -189,6 +190,7 @@ class Account:
     tpm: int = 5_000_000
     models: list[Model] = field(default_factory=_default_models)
     catalogue_rows: int = 474
+    priced_rows: int = 0
     currency: str = "CNY"
     exchange_rate: Decimal = Decimal("7.2")
     history_start: date | None = None
@@ -393,8 +395,8 @@ class Account:
             QueryError: the page asked for cannot be.
 
         """
-        page_no = _positive(query, "page_no", 1)
-        page_size = _positive(query, "page_size", PAGE_SIZE)
+        page_no = positive(query, "page_no", 1)
+        page_size = positive(query, "page_size", PAGE_SIZE)
         if page_size > LARGEST_PAGE:
             raise QueryError("Pagination parameter page_size exceeds the length limit")
         rows = [
@@ -444,7 +446,7 @@ def _next_month(day: date) -> date:
     return (day.replace(day=1) + 32 * DAY).replace(day=1)
 
 
-def _positive(query: Mapping[str, str], name: str, default: int) -> int:
+def positive(query: Mapping[str, str], name: str, default: int) -> int:
     """Return a parameter that counts from 1.
 
     Raises:

@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from aiohttp import web
 
-from . import billing, telemetry
+from . import billing, prices, telemetry
 from .account import ANSWERS, PERIODS, Account, QueryError
 from .faults import OPTIONS, QUOTAS_MANNERS, Failure, Fault, Refusal, json_bytes
 from .openapi import (
@@ -27,11 +27,12 @@ from .openapi import (
 )
 
 type Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-type Service = Literal["quotas", "billing", "balance", "prometheus"]
+type Service = Literal["quotas", "prices", "billing", "balance", "prometheus"]
 
 HOST = "127.0.0.1"
 BASE_PATH = "/api/v1"
 QUOTAS_PATH = f"{BASE_PATH}/quotas"
+PRICES_PATH = f"{BASE_PATH}/models"
 PROMETHEUS_PATH = "/prometheus"
 CONTROL_PATH = "/control"
 DEFAULT_KEY = "sk-simulator"
@@ -45,12 +46,14 @@ GRANTS = (GET_BILLING_TREND.action, QUERY_ACCOUNT_BALANCE.action, "prometheus")
 
 _PATHS: dict[str, Service] = {
     QUOTAS_PATH: "quotas",
+    PRICES_PATH: "prices",
     "/modelstudio/billing/trend": "billing",
     "/": "balance",
     f"{PROMETHEUS_PATH}/api/v1/query": "prometheus",
 }
 _MANNERS = {
     "quotas": QUOTAS_MANNERS,
+    "prices": prices.MANNERS,
     "billing": TREND_MANNERS,
     "balance": BALANCE_MANNERS,
     "prometheus": telemetry.MANNERS,
@@ -141,13 +144,14 @@ class Simulator:
     """The services, at a port of 127.0.0.1, as an asynchronous context manager.
 
     account: what is answered from.
-    api_keys: the keys that are let in to the quotas.
+    api_keys: the keys that are let in to the quotas and the prices.
     body: answered verbatim to a good key instead of the account's answer: bytes and str
         as they are, anything else as JSON; None is the account's answer. A function is
         given the query, and returns one of these.
-    trend_body, balance_body, telemetry_body: the same for the bill, the balance and
-        Prometheus.
+    prices_body, trend_body, balance_body, telemetry_body: the same for the prices, the
+        bill, the balance and Prometheus.
     requests: what came to the quotas, in order.
+    price_requests: what came to the prices, in order.
     signed_requests: what came to the other services, in order.
     access_keys: the AccessKeys that are let in to these, id to secret.
     inactive_access_keys: the ids of those that are disabled.
@@ -169,10 +173,12 @@ class Simulator:
         self.clock_offset = timedelta()
         self.balance_applicable = True
         self.body: Any = None
+        self.prices_body: Any = None
         self.trend_body: Any = None
         self.balance_body: Any = None
         self.telemetry_body: Any = None
         self.requests: list[Request] = []
+        self.price_requests: list[Request] = []
         self.signed_requests: list[Request] = []
         self.redirect_target_hits = 0
         self._failures: dict[Service, Failure] = {}
@@ -264,6 +270,7 @@ class Simulator:
     def forget(self) -> None:
         """Forget all requests that came, and with them the nonces they used."""
         self.requests.clear()
+        self.price_requests.clear()
         self.signed_requests.clear()
         self._gate = Gate()
 
@@ -304,8 +311,7 @@ class Simulator:
         self, service: Service, request: web.BaseRequest, request_id: str
     ) -> web.StreamResponse:
         """Answer a request for one of the services."""
-        came = self.requests if service == "quotas" else self.signed_requests
-        came.append(
+        self._came(service).append(
             Request(
                 method=request.method,
                 path=request.path,
@@ -333,6 +339,15 @@ class Simulator:
             body = json_bytes(body)
         return web.Response(body=body, content_type="application/json")
 
+    def _came(self, service: Service) -> list[Request]:
+        """Return where the requests for a service are kept."""
+        match service:
+            case "quotas":
+                return self.requests
+            case "prices":
+                return self.price_requests
+        return self.signed_requests
+
     async def _admit(self, service: Service, request: web.BaseRequest) -> None:
         """Let in who may ask a service.
 
@@ -341,7 +356,7 @@ class Simulator:
 
         """
         match service:
-            case "quotas":
+            case "quotas" | "prices":
                 _require_get(request)
                 scheme, _, key = request.headers.get("Authorization", "").partition(" ")
                 if scheme != "Bearer" or key not in self.api_keys:
@@ -391,6 +406,7 @@ class Simulator:
         """
         body = {
             "quotas": self.body,
+            "prices": self.prices_body,
             "billing": self.trend_body,
             "balance": self.balance_body,
             "prometheus": self.telemetry_body,
@@ -422,6 +438,8 @@ class Simulator:
         match service:
             case "quotas":
                 return self.account.respond(query, request_id)
+            case "prices":
+                return prices.page(self.account, query, request_id)
             case "billing":
                 return roa_answer(billing.trend(self.account, query), request_id)
             case "balance":
@@ -435,6 +453,7 @@ class Simulator:
         today = self.account.today.isoformat()
         query = {
             "quotas": {},
+            "prices": {"language": "en", "page_size": "100"},
             "billing": {
                 "granularity": "DAY",
                 "timePeriod": json.dumps({"start": today, "end": today}),

@@ -1,8 +1,8 @@
 """Clients for the figures of an Alibaba Cloud Model Studio (DashScope) account.
 
-The package doesn't depend on Home Assistant. `ModelStudioClient` needs an API key. The
-other clients need an AccessKey. All of them return immutable dataclasses of `models`, and
-raise subclasses of `ModelStudioError`.
+The package doesn't depend on Home Assistant. `ModelStudioClient` and `PricesClient` need
+an API key. The other clients need an AccessKey. All of them return immutable dataclasses,
+and raise subclasses of `ModelStudioError`.
 """
 
 from .balance import BalanceClient
@@ -32,6 +32,7 @@ from .hosts import (
     InvalidURLError,
     InvalidWorkspaceError,
     balance_endpoints,
+    is_china_site,
     normalize_base_url,
     workspace_base_url,
 )
@@ -57,6 +58,8 @@ from .models import (
     UsageTotals,
 )
 from .openapi import is_refused
+from .price_list import Price, PriceKind, PriceList, PriceStep, PriceUnit
+from .prices import PricesClient
 from .quotas import parse_answer
 from .telemetry import TelemetryClient
 from .trend import NULL_GROUP, OTHERS, SpendPeriod, SpendTrend, daily_totals
@@ -102,6 +105,12 @@ __all__ = [
     "Outlook",
     "OverduePaymentError",
     "PermissionDeniedError",
+    "Price",
+    "PriceKind",
+    "PriceList",
+    "PriceStep",
+    "PriceUnit",
+    "PricesClient",
     "QuotasKind",
     "RateLimit",
     "RateLimitError",
@@ -114,6 +123,7 @@ __all__ = [
     "UsageTotals",
     "balance_endpoints",
     "daily_totals",
+    "is_china_site",
     "is_refused",
     "normalize_base_url",
     "parse_answer",

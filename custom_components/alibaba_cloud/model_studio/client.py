@@ -17,15 +17,31 @@ from .answers import set_retry_after
 from .errors import AuthenticationError, InvalidAnswerError, ModelStudioError
 from .http import Answer, Poll, request
 from .models import AccountSnapshot, Number, RateLimit
+from .paging import PAGE_SIZE, Page, read_pages
 from .quotas import LimitsPage, QuotasParser, limits_account, parse_failure
 
 LISTING_INTERVAL = 30 * 60
 """Seconds between two listings of all limits."""
-PAGE_SIZE = 100
-"""Rows on a page. The service refuses more."""
-MAX_PAGES = 100
-
 _API_KEY = re.compile(r"[!-~]+")
+
+
+async def get_with_key(
+    session: aiohttp.ClientSession, url: URL, api_key: str
+) -> Answer:
+    """Send one request with an API key, and return the answer without it.
+
+    Raises `AuthenticationError` if the key has characters that must not be sent, and
+    the errors of `http.request`.
+    """
+    if not _API_KEY.fullmatch(api_key):
+        raise AuthenticationError("This can't be an API key")
+    return await request(
+        session,
+        "GET",
+        url,
+        headers={"Authorization": f"Bearer {api_key}"},
+        secrets=(api_key,),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,39 +103,20 @@ class ModelStudioClient:
         await self._get(self._url)
 
     async def _list_limits(self, poll: Poll) -> LimitsListing:
-        """Read all pages of the limits answer.
+        """Read all pages of the limits answer. Raises as `read_pages`."""
 
-        Raises `InvalidAnswerError` unless the pages have as many rows as the service
-        reports. If it reports no total, the list ends with a page that is empty or has
-        no new rows.
-        """
-        listed: set[str] = set()
-        limits: list[tuple[str, RateLimit]] = []
-        total = None
-        for number in range(1, MAX_PAGES + 1):
+        async def get_page(number: int) -> Page[tuple[str, RateLimit]]:
             page = await self._get_quotas(poll, page=number, size=PAGE_SIZE)
-            if not isinstance(page, LimitsPage) or (number > 1 and page.total != total):
+            if not isinstance(page, LimitsPage):
                 raise InvalidAnswerError("The quotas changed while they were listed")
-            total = page.total
-            new = [
-                limit
-                for row, limit in zip(page.rows, page.limits, strict=True)
-                if row not in listed
-            ]
-            listed.update(page.rows)
-            limits += new
-            complete = not new if total is None else len(limits) == total
-            if complete:
-                return LimitsListing(
-                    account=limits_account(limits),
-                    pages=number,
-                    rows=len(limits),
-                    total=total,
-                )
-            if not new or (total is not None and len(limits) > total):
-                break
-        raise InvalidAnswerError(
-            f"The quotas do not add up: {len(limits)} rows of {total}"
+            return Page(rows=page.rows, items=page.limits, total=page.total)
+
+        listing = await read_pages("quotas", get_page)
+        return LimitsListing(
+            account=limits_account(listing.items),
+            pages=listing.pages,
+            rows=len(listing.items),
+            total=listing.total,
         )
 
     async def _get_quotas(
@@ -133,16 +130,7 @@ class ModelStudioClient:
 
     async def _get(self, url: URL) -> AccountSnapshot | LimitsPage:
         """Send one request."""
-        if not _API_KEY.fullmatch(self._api_key):
-            raise AuthenticationError("This can't be an API key")
-        answer = await request(
-            self._session,
-            "GET",
-            url,
-            headers={"Authorization": f"Bearer {self._api_key}"},
-            secrets=(self._api_key,),
-        )
-        return self._parse(answer)
+        return self._parse(await get_with_key(self._session, url, self._api_key))
 
     def _parse(self, answer: Answer) -> AccountSnapshot | LimitsPage:
         """Return the content of an answer, or raise the error for it."""

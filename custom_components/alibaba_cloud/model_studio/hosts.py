@@ -59,6 +59,17 @@ class InvalidWorkspaceError(ValueError):
     """Raised for an invalid workspace ID."""
 
 
+def is_china_site(base_url: str) -> bool:
+    """Return whether a host belongs to the China site, and not the international one."""
+    host = URL(base_url).host or ""
+    return host == URL(REGIONS[DEFAULT_REGION]).host or ".cn-beijing." in host
+
+
+def price_currency(base_url: str) -> str:
+    """Return the currency of the prices at a host: that of its site."""
+    return "CNY" if is_china_site(base_url) else "USD"
+
+
 def balance_endpoints(region: str) -> tuple[str, ...]:
     """Return the endpoints for the balance, the likelier one first.
 

@@ -1,0 +1,64 @@
+"""What is read from each source of an account."""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import HomeAssistant
+from homeassistant.util import dt as dt_util
+
+from .clients import Clients, prices_client, read_quotas
+from .ledger import cycle_start
+from .model_studio import ModelStudioClient, Money
+from .sources import Source, SourceCoordinator, access_key_reads, billing_today
+from .statistics import SpendImport
+from .storage import AccountStore
+
+
+def create_sources(
+    hass: HomeAssistant,
+    entry: ConfigEntry,
+    *,
+    client: ModelStudioClient,
+    clients: Clients | None,
+    store: AccountStore,
+    models: Callable[[], list[str]],
+) -> dict[Source, SourceCoordinator[Any]]:
+    """Return the sources that the entry's credentials can read.
+
+    `models` returns the models whose past spend is imported.
+    """
+    reads: dict[Source, Callable[[], Any]] = {
+        Source.QUOTAS: lambda: read_quotas(client, entry),
+        Source.PRICES: prices_client(hass, entry.data).get_prices,
+    }
+    if clients is not None:
+        reads |= access_key_reads(clients)
+        if (telemetry := clients.telemetry) is not None:
+            reads[Source.TOTALS] = lambda: telemetry.get_totals(
+                cycle_start(store.periods, billing_today()), dt_util.utcnow()
+            )
+        if "recorder" in hass.config.components:
+            spend_import = SpendImport(
+                hass, clients.billing, entry_id=entry.entry_id, title=entry.title
+            )
+            reads[Source.HISTORY] = lambda: _import_spend(spend_import, store, models())
+    return {
+        source: SourceCoordinator(hass, entry, source, read)
+        for source, read in reads.items()
+    }
+
+
+async def _import_spend(
+    spend_import: SpendImport, store: AccountStore, models: list[str]
+) -> Mapping[date, Money]:
+    """Import past spend into the statistics. Return the billed days that were read.
+
+    Raises as `SpendImport.async_run`.
+    """
+    days = await spend_import.async_run(models, imported=store.history)
+    if models != store.history:
+        store.history = models
+        await store.async_save()
+    return days
