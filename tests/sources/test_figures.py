@@ -17,9 +17,11 @@ from custom_components.alibaba_cloud.const import (
     CONF_PROMETHEUS_URL,
     DOMAIN,
 )
-from homeassistant.const import CONF_API_KEY, CONF_REGION, Platform
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.components.homeassistant import SERVICE_UPDATE_ENTITY
+from homeassistant.const import ATTR_ENTITY_ID, CONF_API_KEY, CONF_REGION, Platform
+from homeassistant.core import DOMAIN as HOMEASSISTANT_DOMAIN, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
+from homeassistant.setup import async_setup_component
 from tests.common import (
     API_KEY,
     STORED,
@@ -145,6 +147,38 @@ async def test_available_data_while_nothing_is_read(
     simulator.api_keys = set()
     await poll()
     assert state(hass, "available_data") == "unknown"
+
+
+async def test_update_entity_polls_the_sources_of_the_figure(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """The bill is polled too, but only with an AccessKey."""
+    assert await async_setup_component(hass, HOMEASSISTANT_DOMAIN, {})
+
+    async def polled() -> tuple[list[str], list[str]]:
+        simulator.forget()
+        await hass.services.async_call(
+            HOMEASSISTANT_DOMAIN,
+            SERVICE_UPDATE_ENTITY,
+            {ATTR_ENTITY_ID: entity_id(hass, "monthly_spend")},
+            blocking=True,
+        )
+        await hass.async_block_till_done(wait_background_tasks=True)
+        return (
+            [request.path.rpartition("/")[2] for request in simulator.requests],
+            [request.path.rpartition("/")[2] for request in simulator.signed_requests],
+        )
+
+    assert await polled() == (["quotas"], ["trend"])
+    hass.config_entries.async_update_entry(
+        account,
+        data={key: account.data[key] for key in (CONF_API_KEY, CONF_BASE_URL)},
+    )
+    assert await hass.config_entries.async_reload(account.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert await polled() == (["quotas"], [])
 
 
 async def test_rates_are_disabled_by_default(
