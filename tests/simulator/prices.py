@@ -1,4 +1,4 @@
-"""What the models cost: the list prices that are told to an API key."""
+"""What the models cost: the list prices that an API key reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
