@@ -1,6 +1,7 @@
 """The action that returns the list prices of models."""
 
 from typing import Any
+from unittest.mock import Mock
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
@@ -237,3 +238,18 @@ async def test_prices_that_are_refused_ask_for_no_key(
     assert state(hass, "api_key_problem") == "off"
     assert state(hass, "access_key_problem") == "off"
     assert hass.config_entries.flow.async_progress() == []
+
+
+@pytest.mark.logs("Error fetching Model Studio prices data")
+async def test_failing_prices_cost_nothing(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """No figure depends on the prices, so polls in which nothing changes notify nobody."""
+    simulator.fail(Fault.SERVER_ERROR, at="prices")
+    await setup(hass, entry)
+    await poll()
+    listener = Mock()
+    entry.runtime_data.async_add_listener(listener)
+    await poll()
+    listener.assert_not_called()
+    assert state(hass, "status") == "ok"

@@ -30,7 +30,7 @@ class Account:
     """An account, as the `runtime_data` of its config entry.
 
     It listens to its sources, builds one snapshot from their reports and notifies its
-    own listeners. It keeps in its store what outlasts a restart.
+    own listeners. Its store keeps state across restarts.
     """
 
     def __init__(self, hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
@@ -67,7 +67,7 @@ class Account:
         self._inputs: tuple[Reports, DailySpend, datetime] | None = None
         """What the snapshot was built from."""
         self._was_failing = False
-        self._asks_for_prices = False
+        self._are_prices_requested = False
         self._listeners = Listeners(hass, entry)
 
     @property
@@ -100,7 +100,7 @@ class Account:
 
     @property
     def failed_sources(self) -> dict[str, str]:
-        """The error text of each source that fails, but the API key's figures."""
+        """The error text of each failing source, without the API key's figures."""
         return {
             source.source: describe(self.hass, source.last_exception)
             for source in self.other_sources
@@ -196,7 +196,7 @@ class Account:
                 if source is not history
             )
         )
-        if history:
+        if history is not None:
             await history.async_refresh()
 
     async def _async_save(self) -> None:
@@ -244,9 +244,9 @@ class Account:
         self.last_quotas = report
         self.read_at = dt_util.utcnow()
         self.store.record(report, self.client.body, changed=changed)
-        if not self._asks_for_prices:
-            # Not earlier: a key that is rejected is reported once.
-            self._asks_for_prices = True
+        if not self._are_prices_requested:
+            # After the first answer, so that a rejected key is logged once.
+            self._are_prices_requested = True
             prices = self.sources[Source.PRICES]
             self.entry.async_create_background_task(
                 self.hass, prices.async_refresh(), prices.name
@@ -266,10 +266,13 @@ class Account:
 
         If the API key does not report one, that is the currency of the last day.
         """
-        account = self.last_quotas or self.store.account
-        spend = account.monthly_spend if account else None
-        if days:
-            self.store.record_bills(days, (spend or days[max(days)]).currency)
+        if not days:
+            return
+        account = self.store.account if self.last_quotas is None else self.last_quotas
+        spend = None if account is None else account.monthly_spend
+        if spend is None:
+            spend = days[max(days)]
+        self.store.record_bills(days, spend.currency)
 
     @callback
     def _update(self) -> None:
@@ -280,40 +283,37 @@ class Account:
         """
         has_figures = self.status in (Status.OK, Status.LIMITED)
         quotas = self._kept_quotas() if has_figures else None
-        failing = {s.source for s in self.other_sources if s.report is None}
+        missing = {s.source for s in self.access_key_sources if s.report is None}
         if quotas is None:
-            failing.add(Source.QUOTAS)
-        before = self.snapshot
+            missing.add(Source.QUOTAS)
+        before = self.snapshot.models
         reports = self._reports(
             quotas, [s for s in self.access_key_sources if s.report is not None]
         )
         # The forecast changes once an hour, and with each new figure.
         hour = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
         inputs = reports, self.store.days.totals(hour), hour
-        if inputs != self._inputs:
+        is_new = inputs != self._inputs
+        if is_new:
             self._inputs = inputs
             self.snapshot = self._build(*inputs)
             self.store.show(self.snapshot)
-        is_failing = bool(failing) or self.status is not Status.OK
-        is_new = self.snapshot is not before
+        is_failing = bool(missing) or self.status is not Status.OK
         if is_new or is_failing or self._was_failing:
-            self.changed_models = self._changes(before, failing)
-            self.missing_sources = frozenset(failing)
+            self.changed_models = self._changes(before, missing)
+            self.missing_sources = frozenset(missing)
             self._was_failing = is_failing
             self._listeners.async_notify(self.changed_models)
 
     def _changes(
-        self, before: AccountSnapshot, failing: Collection[Source]
+        self, before: Mapping[str, ModelUsage], missing: Collection[Source]
     ) -> Collection[str]:
         """Return the models whose figures or availability changed."""
-        old, new = before.models, self.snapshot.models
-        if failing != self.missing_sources:
-            return old.keys() | new.keys()
-        if before is self.snapshot:
-            return ()
-        return {
-            name for name in old.keys() | new.keys() if old.get(name) != new.get(name)
-        }
+        after = self.snapshot.models
+        names = before.keys() | after.keys()
+        if missing != self.missing_sources:
+            return names
+        return {name for name in names if before.get(name) != after.get(name)}
 
     def last_read(self) -> AccountSnapshot | None:
         """Return the last figures of all sources, also of those that fail now.
@@ -363,7 +363,7 @@ class Account:
         quotas = self.last_quotas
         return build_snapshot(
             reports,
-            followed=self.followed if self.clients else (),
+            followed=() if self.clients is None else self.followed,
             reports_usage=self.store.answer is not None
             if quotas is None
             else quotas.quotas_kind is not QuotasKind.LIMITS,
@@ -378,10 +378,9 @@ class Account:
     def async_add_listener(
         self, update: Callable[[], None], model: str | None = None
     ) -> Callable[[], None]:
-        """Call `update` if any figure or, of a model, its figures change.
+        """Call `update` when the figures of the account or of a model change.
 
-        While a source fails, updates for the account are called after each poll.
-
-        Return a function that ends it.
+        While a source fails, the account's listeners are called after each poll. Return
+        a function that removes the listener.
         """
         return self._listeners.async_add(update, model)

@@ -47,7 +47,7 @@ DATA_BALANCE_ENDPOINTS: HassKey[dict[tuple[str, tuple[str, ...]], list[str]]] = 
 )
 """The endpoints that may have the balance, by AccessKey ID and configured endpoints.
 
-The service blocks accounts that keep asking at the wrong site, so this outlasts reloads.
+The service blocks accounts that keep asking at the wrong site, so reloads keep this.
 """
 
 

@@ -62,7 +62,7 @@ def async_remove_gone_models(account: Account) -> None:
         nonlocal removal, checked
         is_removing = removal is not None and not removal.done()
         report = account.quotas.report
-        if report is None or report is checked or is_removing:
+        if report is None or report == checked or is_removing:
             return
         if _devices_to_remove(account):
             removal = account.entry.async_create_background_task(

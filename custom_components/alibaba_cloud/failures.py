@@ -153,9 +153,10 @@ class Backoff:
         self._next = FIRST_BACKOFF
 
     def wait(self, retry_after: float | None) -> timedelta:
-        """Return `retry_after` (seconds) within limits or, without it, ever longer times.
+        """Return how long to wait before the next poll.
 
-        The time is 30 seconds to 1 hour with `retry_after`, else 1 to 15 minutes, doubled each time.
+        That is `retry_after` (seconds), but at least 30 seconds and at most 1 hour.
+        Without it, 1 minute, doubled each time, at most 15 minutes.
         """
         if retry_after is not None:
             return min(

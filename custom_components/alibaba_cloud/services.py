@@ -235,7 +235,7 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
 async def _async_get_prices(call: ServiceCall) -> ServiceResponse:
     """Return the list prices of models, by step of input length.
 
-    Amounts are numbers. What the service does not tell is left out. Raises
+    Amounts are numbers. What the service does not report is left out. Raises
     `ServiceValidationError` if the account does not exist or is not loaded, if its host
     has no prices, or if no model matches. Raises `HomeAssistantError` if the prices have
     not been read yet.

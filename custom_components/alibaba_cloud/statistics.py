@@ -104,7 +104,7 @@ class SpendImport:
     ) -> Mapping[date, Money]:
         """Import the spend of each day up to yesterday, of the account and its models.
 
-        All of it is imported once, and then the days that may have been revised.
+        The first import reads all days, later ones those that may have been revised.
         `imported` are the models whose past was imported before. Everything is read
         before anything is written. If an import fails, the next one writes the rest.
         Return the account's spend of the days that were read. Raises as

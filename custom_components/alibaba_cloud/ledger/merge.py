@@ -28,7 +28,7 @@ _NO_TOTALS = ModelTotals()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reports:
-    """What each source reported last; None for one that says nothing now."""
+    """The last report of each source, None while it can't be read."""
 
     account: AccountSnapshot | None = None
     spend: SpendReport | None = None
@@ -62,13 +62,13 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShownSpend:
-    """The same of both spend figures."""
+    """The day and the period of the spend that were shown last."""
 
     daily: Shown | None = None
     monthly: Shown | None = None
 
     def followed_by(self, account: AccountSnapshot) -> Self:
-        """Return it once an account's figures were shown."""
+        """Return the day and the period after these figures were shown."""
         return replace(
             self,
             daily=_shown(account.daily_spend) or self.daily,
@@ -168,9 +168,8 @@ def merge(
         models[name] = _model(models.get(name, ModelUsage(name=name)), reports)
 
     def usable[MoneyT: Money](other: MoneyT | None) -> MoneyT | None:
-        if other and reports_usage and other.currency != CURRENCY:
-            return None
-        return other
+        is_foreign = other is not None and other.currency != CURRENCY
+        return None if is_foreign and reports_usage else other
 
     available, credit = _available_and_credit(reports.balance)
     totals = None if reports_usage else reports.totals
@@ -189,8 +188,8 @@ def merge(
         other_models_monthly_spend=_rest(
             month, (model.monthly_spend for model in spent)
         ),
-        tokens_used=totals.tokens if totals else account.tokens_used,
-        requests_used=totals.requests if totals else account.requests_used,
+        tokens_used=account.tokens_used if totals is None else totals.tokens,
+        requests_used=account.requests_used if totals is None else totals.requests,
         models=MappingProxyType(models),
     )
 
@@ -213,13 +212,11 @@ def _day_and_month(report: SpendReport | None) -> tuple[Spend | None, Spend | No
 
 
 def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
-    """Return a model with what the other sources say of it."""
+    """Return a model with its figures of the other sources."""
     rate = (reports.rates or {}).get(model.name, _NO_RATE)
-    totals = (
-        reports.totals.models.get(model.name, _NO_TOTALS)
-        if reports.totals
-        else _NO_TOTALS
-    )
+    totals = _NO_TOTALS
+    if reports.totals is not None:
+        totals = reports.totals.models.get(model.name, _NO_TOTALS)
     daily = monthly = None
     if report := reports.spend:
         if spend := report.models.get(model.name):
@@ -246,7 +243,7 @@ def _as_spend(money: Money | None) -> Spend | None:
 
 
 def _rest(total: Spend | None, parts: Iterable[Money | None]) -> Spend | None:
-    """Return what is left of a total, so that all adds up to it."""
+    """Return the rest of a total without its parts."""
     if total is None:
         return None
     known = sum((part.amount for part in parts if part), Decimal())

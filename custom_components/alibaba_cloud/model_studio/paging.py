@@ -56,7 +56,10 @@ async def read_pages[ItemT](
         ]
         listed.update(page.rows)
         items += new
-        if not new if total is None else len(items) == total:
+        is_complete = len(items) == total
+        if total is None:
+            is_complete = not new
+        if is_complete:
             return Listing(items=items, pages=number, total=total)
         if not new or (total is not None and len(items) > total):
             break

@@ -50,7 +50,7 @@ class Price:
     per: int
     unit: PriceUnit
     kind: PriceKind | None = None
-    """None if the service does not tell. Prices of tokens and characters have one."""
+    """None if the service does not say. Prices of tokens and characters have one."""
     name: str | None = None
     """The service's own words for it."""
 
@@ -200,7 +200,7 @@ def parse_unit(text: str) -> tuple[PriceUnit, int] | None:
 
 
 def parse_kind(type_text: str, name: str) -> PriceKind | None:
-    """Return which part of a call a price is for, None if it does not tell.
+    """Return which part of a call a price is for, None if it does not say.
 
     The type counts before the name, which is in the language of the request. The price
     of writing to the cache is none of the kinds.
