@@ -151,10 +151,17 @@ def test_doubted_clock(
 ) -> None:
     """Both times are possible. If the clock is behind, it may also be up to a month later."""
     periods, times = clock(now=now, elapsed=elapsed)
-    assert periods.doubted_since == at("08-15 12:00")
-    assert periods.time == at("08-15 12:00") + (elapsed or timedelta())
+    assert periods.doubted_since == at("08-15 12:00") + (elapsed or timedelta())
+    assert periods.time == periods.doubted_since
     assert (times.earliest, times.likely) == (at(earliest), at(earliest))
     assert times.latest == at(latest)
+
+
+def test_clock_that_is_set_in_a_long_outage() -> None:
+    """It is doubted for a day from the first answer on."""
+    periods, times = clock(now="08-18 20:00", elapsed=timedelta(days=3))
+    assert periods.doubted_since == at("08-18 12:00")
+    assert (times.earliest, times.latest) == (at("08-18 12:00"), at("08-18 20:00"))
 
 
 @pytest.mark.parametrize(

@@ -392,7 +392,7 @@ def test_range_of_a_new_start(period: str, expected: tuple[str, str, str]) -> No
             """
             08-15 12:00:00  5     105     08-01/08-31 | 08-15 08-01
             """,
-            (100, 100, 0),
+            (100, (100,), 0),
             id="first answer",
         ),
         pytest.param(
@@ -400,7 +400,7 @@ def test_range_of_a_new_start(period: str, expected: tuple[str, str, str]) -> No
             08-15 12:00:00  5     105     08-01/08-31 | 08-15 08-01
             08-15 12:00:30  5     95      08-01/08-31 | 08-15 08-01
             """,
-            (90, 100, 0),
+            (90, (100,), 0),
             id="an earlier day refunded",
         ),
         pytest.param(
@@ -408,7 +408,7 @@ def test_range_of_a_new_start(period: str, expected: tuple[str, str, str]) -> No
             08-15 12:00:00  0     100     08-01/08-31 | 08-15 08-01
             08-15 12:00:30  0     95      08-01/08-31 | 08-15 08-01
             """,
-            (95, 95, 0),
+            (95, (95,), 0),
             id="an earlier day refunded on an idle day",
         ),
         pytest.param(
@@ -416,7 +416,7 @@ def test_range_of_a_new_start(period: str, expected: tuple[str, str, str]) -> No
             08-15 23:59:30  5     105     08-01/08-31 | 08-15 08-01
             08-16 00:00:00  1     106     08-01/08-31 | 08-16 08-01
             """,
-            (105, 105, 5),
+            (105, (105,), 5),
             id="a new day",
         ),
         pytest.param(
@@ -425,7 +425,7 @@ def test_range_of_a_new_start(period: str, expected: tuple[str, str, str]) -> No
             08-16 23:59:30  5     95      08-01/08-31 | 08-15 08-01
             08-17 00:00:00  1     -       08-01/08-31 | 08-17 08-01
             """,
-            (95, 95, 5),
+            (95, (105,), 5),
             id="a new day in an answer without a month",
         ),
         pytest.param(
@@ -433,7 +433,7 @@ def test_range_of_a_new_start(period: str, expected: tuple[str, str, str]) -> No
             08-31 23:59:30  5     105     08-01/08-31 | 08-31 08-01
             09-01 00:00:00  1     1       09-01/09-30 | 09-01 09-01
             """,
-            (0, 0, 5),
+            (0, (0,), 5),
             id="a new period",
         ),
         pytest.param(
@@ -441,7 +441,7 @@ def test_range_of_a_new_start(period: str, expected: tuple[str, str, str]) -> No
             08-31 23:59:30  5     105     08-01/08-31 | 08-31 08-01
             09-01 00:00:00  5     0       09-01/09-30 | 08-31 09-01
             """,
-            (-5, -5, 0),
+            (-5, (-5,), 0),
             id="a new period before its first day",
         ),
         pytest.param(
@@ -449,13 +449,38 @@ def test_range_of_a_new_start(period: str, expected: tuple[str, str, str]) -> No
             08-31 12:00:00  5     105     08-01/08-31 | 08-31 08-01
             09-02 00:00:00  -     1       09-01/09-30 | 08-31 09-01
             """,
-            (None, None, 0),
+            (None, (), 0),
             id="a new period in an answer without a day",
+        ),
+        pytest.param(
+            """
+                 08-15 22:00:00  5     105     08-01/08-31 | 08-15 08-01
+            down 08-16 02:00:00  1     108     08-01/08-31 | 08-16 08-01
+            """,
+            (107, (105, 107), 5),
+            id="a new day in a gap",
+        ),
+        pytest.param(
+            """
+                 08-15 12:00:00  0     100     08-01/08-31 | 08-15 08-01
+            down 08-15 14:00:00  1     103     08-01/08-31 | 08-15 08-01
+            """,
+            (102, (100, 102), 0),
+            id="an idle day that may have ended in a gap",
+        ),
+        pytest.param(
+            """
+                 08-15 22:00:00  5     105     08-01/08-31 | 08-15 08-01
+            down 08-16 02:00:00  1     106     08-01/08-31 | 08-16 08-01
+            """,
+            (105, (105,), 5),
+            id="a new day in a gap in which no other day cost anything",
         ),
     ],
 )
 def test_spend_before_today(
-    table: str, expected: tuple[Decimal | int | None, ...]
+    table: str,
+    expected: tuple[Decimal | int | None, tuple[Decimal | int, ...], Decimal],
 ) -> None:
     """The period's spend before today, the same when the day began, and yesterday's."""
     periods = check(table).periods

@@ -317,7 +317,7 @@ def found(
     gap: bool = False,
     period: str = "08-01/08-31",
     before_today: str = "100",
-    before_day: str = "100",
+    before_day: str = "",
     yesterday: str = "7",
     start: str = "08-15",
 ) -> Rollovers:
@@ -329,7 +329,7 @@ def found(
         daily=window("5", start),
         monthly=window("105", "08-01"),
         before_today=amount(before_today),
-        before_day=amount(before_day),
+        before_day=tuple(map(Decimal, before_day.split())),
         yesterday=Decimal(yesterday),
         period=billing_period(period),
     )
@@ -379,6 +379,7 @@ def test_earlier_day_that_was_corrected_today() -> None:
     ("answer", "expected"),
     [
         pytest.param("5 110", ONLY_DAY, id="the same daily figure"),
+        pytest.param("5 109", NEITHER, id="the same daily figure, but not exact"),
         pytest.param("5 105", NEITHER, id="the same figures"),
         pytest.param("7 127", ONLY_DAY, id="smaller error"),
         pytest.param("7 108", NEITHER, id="a new day needs a refund"),
@@ -390,6 +391,59 @@ def test_earlier_day_that_was_corrected_today() -> None:
 def test_day_after_a_gap(answer: str, expected: Rollovers) -> None:
     """Any amount may be spent in a gap. A refund is less likely."""
     assert found(answer, time="08-16 00:00", gap=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param("4 107", ONLY_DAY, id="the expected spend"),
+        pytest.param("4 109", ONLY_DAY, id="the spend after the gap"),
+        pytest.param("4 105", ONLY_DAY, id="an unknown part of it"),
+        pytest.param("6 105", ONLY_DAY, id="an unknown part of it, more than before"),
+        pytest.param("4 104", NEITHER, id="corrected"),
+        pytest.param("6 106", NEITHER, id="spent"),
+    ],
+)
+def test_day_after_one_that_began_in_a_gap(answer: str, expected: Rollovers) -> None:
+    """The month's figure may already hold what was spent on the new day."""
+    assert found(answer, time="08-16 02:00", before_day="98 100") == expected
+
+
+@pytest.mark.parametrize("last_day", [4, 6])
+def test_days_that_are_late_while_the_month_is_early(last_day: int) -> None:
+    """The next period starts while the figure of the last day but one is shown."""
+    check(
+        f"""
+        08-30 23:59:00  5     105     08-01/08-31 | 08-30 08-01
+        08-31 12:00:00  5     {105 + last_day} 08-01/08-31 | 08-30 08-01
+        08-31 23:00:00  5     0       08-01/08-31 | 08-30 09-01@08-31T23:00
+        08-31 23:59:00  {last_day} 0       08-01/08-31 | 08-31 09-01@08-31T23:00
+        09-01 23:59:00  1     1       09-01/09-30 | 09-01 09-01@08-31T23:00
+        """
+    )
+
+
+def test_day_that_is_late_when_the_month_starts() -> None:
+    """Both start again, and the new day is the last one of the old period."""
+    check(
+        """
+        08-30 12:00:00  4     104     08-01/08-31 | 08-30 08-01
+        08-30 23:59:00  5     105     08-01/08-31 | 08-30 08-01
+        08-31 12:00:00  5     111     08-01/08-31 | 08-30 08-01
+        09-01 00:00:00  6     0       09-01/09-30 | 09-01 09-01
+        """
+    )
+
+
+def test_restart_with_a_clock_that_is_behind() -> None:
+    """It may be a month later, but nothing tells that a day is over."""
+    check(
+        """
+             08-10 23:30:00  5     105     - | 08-10 08-01
+        down 08-11 00:00:00  5     106     - | 08-10 08-01 clock=08-10 23:28:00
+             08-11 02:00:00  1     106     - | 08-11 08-01
+        """
+    )
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,10 @@ def test_last_day_while_the_monthly_figure_is_late() -> None:
     assert Periods().last_day is None
 
 
+def test_end_of_a_period_that_is_not_reported() -> None:
+    assert not Periods().ends_exclusively
+
+
 STORED: dict[str, Any] = {
     "currency": "USD",
     "time": "2026-08-15T12:00:00+08:00",
@@ -80,7 +84,7 @@ STORED: dict[str, Any] = {
         "latest": "2026-08-01",
     },
     "before_today": "100.00",
-    "before_day": "100.00",
+    "before_day": ["100.00"],
     "yesterday": "0",
     "period_start": "2026-08-01",
     "period_end": "2026-08-31",

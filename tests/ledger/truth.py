@@ -161,6 +161,9 @@ class History:
         for number in range(1, self.days + 4):
             if not months:
                 found.append(number * DAY + self.day_delay.minutes)
+                # What is spent after midnight is not in the figure that stands still.
+                if self.day_delay.frozen and self.day_delay.minutes > 0:
+                    found.append(number * DAY)
             if FIRST_DAY + timedelta(days=number) in self._starts:
                 found.append(number * DAY + self.month_delay.minutes)
         return sorted(found)
@@ -218,8 +221,9 @@ def histories(draw: st.DrawFn) -> History:
     Left out is what cannot be told:
     - anything spent between two regular answers between which a figure started again
       (half an hour here, 30 seconds in truth);
-    - refunds on the first day, in an outage in which a figure started again, and where no
-      period of at least five days is reported (`test_periods.py` has those that can);
+    - refunds on the first day, in an outage that began on it or in which a figure started
+      again, and where no period of at least five days is reported (`test_periods.py` has
+      those that can);
     - anything spent in an outage in which the month started again, in the same case;
     - a start with a clock that is ahead;
     - a period that costs nothing but on its last day, and one of less than five days that
@@ -277,7 +281,10 @@ def histories(draw: st.DrawFn) -> History:
             blank.month_of(e) == month for e in events
         ):
             continue
-        unclear = not tells or at < FIRST_POLL + DAY or _unclear(at, changes, outages)
+        on_first_day = at < FIRST_POLL + DAY or any(
+            start < FIRST_POLL + DAY and at <= end + 2 * STEP for start, end in outages
+        )
+        unclear = not tells or on_first_day or _unclear(at, changes, outages)
         if unclear:
             event = replace(event, amount=_amount(abs(cents), number))
         events.append(event)

@@ -25,6 +25,8 @@ NOTICES = {
     "homeassistant.helpers.entity": r"Updating state for .* took \d",
     # A new test's account is at an earlier hour than the last one's of the same name.
     "homeassistant.components.sensor.recorder": "(?s).*not strictly increasing",
+    # A page that the browser closes while Home Assistant answers it.
+    "homeassistant": r"(?s)(?!.*custom_components).*Cannot write to closing transport",
 }
 """What Home Assistant logs, by logger, whatever the integration does."""
 

@@ -41,7 +41,7 @@ def read_clock(
     is_behind = elapsed is None and now < before
     doubted_since = None
     if is_behind or elapsed is not None:
-        doubted_since = _doubted_since(periods, before, now, expected)
+        doubted_since = _doubted_since(periods, now, expected)
     trusted = now if doubted_since is None else expected
     gap = is_behind or trusted - (periods.settled or before) > EARLY
     if doubted_since is not None:
@@ -55,10 +55,10 @@ def read_clock(
 
 
 def _doubted_since(
-    periods: Periods, before: datetime, now: datetime, expected: datetime
+    periods: Periods, now: datetime, expected: datetime
 ) -> datetime | None:
     """Return since when the clock is doubted. None if it is right, or after a day."""
     if abs(now - expected) <= _TOLERANCE:
         return None
-    since = periods.doubted_since or before
+    since = periods.doubted_since or expected
     return since if expected - since <= LATE else None

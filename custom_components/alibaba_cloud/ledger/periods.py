@@ -62,28 +62,35 @@ def follow(
         daily_is_held=rollovers.day is None,
         monthly_is_held=rollovers.month is None,
     )
-    return _with_spend_before(periods, following, answer, rollovers)
+    return _with_spend_before(periods, following, answer, rollovers, gap=times.gap)
 
 
 def _with_spend_before(
-    before: Periods, following: Periods, answer: Answer, rollovers: Rollovers
+    before: Periods,
+    following: Periods,
+    answer: Answer,
+    rollovers: Rollovers,
+    *,
+    gap: bool,
 ) -> Periods:
     """Return the following periods with the spend before the current day."""
     yesterday, old_day, new_day = before.yesterday, before.daily, following.daily
     before_today, before_day = before.before_today, before.before_day
     if old_day is not None and new_day is not None and new_day.since != old_day.since:
         yesterday = old_day.amount
+        before_day = tuple(amount + yesterday for amount in before_day[:1])
         if before_today is not None:
-            before_today += old_day.amount
-            before_day = before_today
+            before_today += yesterday
     if rollovers.month:
-        before_today = before_day = None
+        before_today, before_day = None, ()
     if answer.daily is not None and answer.monthly is not None:
         before_today = answer.monthly - answer.daily
         # A day on which nothing was spent may have ended unnoticed.
         was_idle = old_day is None or old_day.amount == 0
-        if before_day is None or was_idle or rollovers.day or rollovers.month:
-            before_day = before_today
+        if rollovers.day or was_idle or not before_day:
+            # After a gap, the month may hold spend of a day that is not shown yet.
+            expected = before_day[:1] if gap else ()
+            before_day = tuple(dict.fromkeys((*expected, before_today)))
     return replace(
         following, before_today=before_today, before_day=before_day, yesterday=yesterday
     )

@@ -172,16 +172,30 @@ def _cases(
 ) -> _Cases:
     """Return what each case predicts that the period cost before today."""
     day, before_today = change.day.amount, change.before_today
-    before_day = before_today if periods.before_day is None else periods.before_day
-    cases = {NEITHER: {before_today, before_day}}
+    before = {before_today, *periods.before_day}
+    cases = {NEITHER: before}
     if day_may:
-        cases[ONLY_DAY] = {before_today + day, before_day + day}
+        cases[ONLY_DAY] = {amount + day for amount in before}
+        if _may_be_counted(periods, change):
+            cases[ONLY_DAY].add(change.month.amount - change.daily)
     # A month that rolls over late starts at nothing or at what was spent meanwhile.
     if month_may:
         cases[ONLY_MONTH] = {-day, ZERO, periods.yesterday}
+    # The new day may still be the last one of the old period.
     if day_may and month_may:
-        cases[BOTH] = {ZERO, day}
+        cases[BOTH] = {ZERO, day, -change.daily}
     return cases
+
+
+def _may_be_counted(periods: Periods, change: _Change) -> bool:
+    """Return whether a new day may leave the month's figure as it is.
+
+    That figure belongs to a later period, or holds what was spent on the new day.
+    """
+    if change.day.earliest + DAY < change.month.latest:
+        return True
+    # It is not known how much of that day it holds if the last day began in a gap.
+    return len(periods.before_day) > 1
 
 
 def _plausible(
@@ -198,10 +212,13 @@ def _plausible(
     if any(change.before_now in amounts for amounts in cases.values()):
         return cases
     # No case is exact. After the longest delay, it is another day or period.
-    now = times.latest if times.gap else times.earliest
+    now = times.likely if times.gap else times.earliest
     if _is_day_overdue(change.day, now):
         new_day = {case: cases[case] for case in cases if case.day}
         cases = new_day or cases
+    elif change.daily == change.day.amount:
+        # Two days hardly cost the same.
+        cases = {case: cases[case] for case in cases if not case.day}
     if _is_month_overdue(periods, change.month, now):
         new_month = {case: cases[case] for case in cases if case.month}
         cases = new_month or cases

@@ -93,8 +93,11 @@ class Periods:
     """Whether the last monthly figure may belong to another period than `monthly`."""
     before_today: Decimal | None = None
     """The period's spend before the current day, by the last answer that has both."""
-    before_day: Decimal | None = None
-    """The value of `before_today` when the current day began."""
+    before_day: tuple[Decimal, ...] = ()
+    """The value of `before_today` when the current day began.
+
+    If it began in a gap: the expected value, and the first one after the gap.
+    """
     yesterday: Decimal = ZERO
     """The last amount of the day before the current one."""
     period: BillingPeriod = field(default=BillingPeriod())
@@ -115,7 +118,7 @@ class Periods:
             "daily": stored.optional(self.daily, Window.as_dict),
             "monthly": stored.optional(self.monthly, Window.as_dict),
             "before_today": stored.optional(self.before_today, str),
-            "before_day": stored.optional(self.before_day, str),
+            "before_day": [str(amount) for amount in self.before_day],
             "yesterday": str(self.yesterday),
             "period_start": stored.optional(self.period.start, date.isoformat),
             "period_end": stored.optional(self.period.end, date.isoformat),
@@ -135,7 +138,7 @@ class Periods:
                 daily=stored.optional(data["daily"], Window.from_dict),
                 monthly=stored.optional(data["monthly"], Window.from_dict),
                 before_today=stored.optional(data["before_today"], stored.amount),
-                before_day=stored.optional(data["before_day"], stored.amount),
+                before_day=tuple(stored.list_of(data["before_day"], stored.amount)),
                 yesterday=stored.amount(data["yesterday"]),
                 period=BillingPeriod(
                     start=stored.optional(data["period_start"], stored.day),
