@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 import json
 import traceback
 from typing import Any, Final, Protocol
@@ -33,8 +34,13 @@ SECRET: Final = "0123456789abcdefghijABCDEFGHIJ"
 REDACTED: Final = "**REDACTED**"
 KEY: Final = AccessKey(id="LTAI5tSimulator", secret=SECRET)
 
-MISSING: Final = object()
-"""Stands for a field that an answer leaves out."""
+class Missing(Enum):
+    """Stands for a field that an answer leaves out."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
 NO_LIMIT: Final = RateLimit()
 HTML: Final = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
