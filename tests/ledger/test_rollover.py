@@ -379,7 +379,7 @@ def test_earlier_day_that_was_corrected_today() -> None:
     ("answer", "expected"),
     [
         pytest.param("5 110", ONLY_DAY, id="the same daily figure"),
-        pytest.param("5 109", NEITHER, id="the same daily figure, but not exact"),
+        pytest.param("5 111", ONLY_DAY, id="the same daily figure, smaller error"),
         pytest.param("5 105", NEITHER, id="the same figures"),
         pytest.param("7 127", ONLY_DAY, id="smaller error"),
         pytest.param("7 108", NEITHER, id="a new day needs a refund"),
@@ -395,18 +395,28 @@ def test_day_after_a_gap(answer: str, expected: Rollovers) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "expected"),
+    [("5 111", NEITHER), ("5 110", ONLY_DAY), ("4 111", ONLY_DAY)],
+)
+def test_end_of_a_day_after_a_gap(answer: str, expected: Rollovers) -> None:
+    """Two days hardly cost the same, unless the month's figure shows it exactly."""
+    assert found(answer, time="08-15 23:30", gap=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
     [
-        pytest.param("4 107", ONLY_DAY, id="the expected spend"),
+        pytest.param("4 103", ONLY_DAY, id="the expected spend"),
         pytest.param("4 109", ONLY_DAY, id="the spend after the gap"),
         pytest.param("4 105", ONLY_DAY, id="an unknown part of it"),
         pytest.param("6 105", ONLY_DAY, id="an unknown part of it, more than before"),
         pytest.param("4 104", NEITHER, id="corrected"),
         pytest.param("6 106", NEITHER, id="spent"),
+        pytest.param("7 105", NEITHER, id="less than was spent before"),
     ],
 )
 def test_day_after_one_that_began_in_a_gap(answer: str, expected: Rollovers) -> None:
     """The month's figure may already hold what was spent on the new day."""
-    assert found(answer, time="08-16 02:00", before_day="98 100") == expected
+    assert found(answer, time="08-16 02:00", before_day="94 100") == expected
 
 
 @pytest.mark.parametrize("last_day", [4, 6])

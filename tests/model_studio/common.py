@@ -34,6 +34,7 @@ SECRET: Final = "0123456789abcdefghijABCDEFGHIJ"
 REDACTED: Final = "**REDACTED**"
 KEY: Final = AccessKey(id="LTAI5tSimulator", secret=SECRET)
 
+
 class Missing(Enum):
     """Stands for a field that an answer leaves out."""
 

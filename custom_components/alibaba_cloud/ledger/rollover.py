@@ -194,8 +194,12 @@ def _may_be_counted(periods: Periods, change: _Change) -> bool:
     """
     if change.day.earliest + DAY < change.month.latest:
         return True
-    # It is not known how much of that day it holds if the last day began in a gap.
-    return len(periods.before_day) > 1
+    # If the last day began in a gap, it is not known how much of the new day it holds.
+    # It holds at least what was spent before.
+    began_in_gap = len(periods.before_day) > 1
+    return began_in_gap and change.before_now >= (
+        periods.before_day[0] + change.day.amount
+    )
 
 
 def _plausible(
@@ -216,8 +220,10 @@ def _plausible(
     if _is_day_overdue(change.day, now):
         new_day = {case: cases[case] for case in cases if case.day}
         cases = new_day or cases
-    elif change.daily == change.day.amount:
-        # Two days hardly cost the same.
+    elif change.daily == change.day.amount and (
+        billing_day(times.likely) <= change.day.start
+    ):
+        # It is likely the same day: two days hardly cost the same.
         cases = {case: cases[case] for case in cases if not case.day}
     if _is_month_overdue(periods, change.month, now):
         new_month = {case: cases[case] for case in cases if case.month}
