@@ -433,6 +433,19 @@ def test_days_that_are_late_while_the_month_is_early(last_day: int) -> None:
     )
 
 
+def test_day_that_goes_on_while_the_month_is_late() -> None:
+    """The clock was behind at the start of an idle period."""
+    check(
+        """
+             08-31 16:00:00  0     0       08-01/08-31 | 08-31 08-01
+        down 08-31 16:30:00  0     0       08-01/08-31 | 08-31 08-01 clock=08-31 15:58:00
+             09-01 00:30:00  0     0       09-01/09-30 | 09-01 09-01
+             09-01 02:00:00  1     0       09-01/09-30 | 09-01 09-01
+             09-01 02:30:00  2     0       09-01/09-30 | 09-01 09-01
+        """
+    )
+
+
 def test_day_that_is_late_when_the_month_starts() -> None:
     """Both start again, and the new day is the last one of the old period."""
     check(

@@ -192,7 +192,7 @@ def _may_be_counted(periods: Periods, change: _Change) -> bool:
 
     That figure belongs to a later period, or holds what was spent on the new day.
     """
-    if change.day.earliest + DAY < change.month.latest:
+    if change.day.earliest + DAY < change.month.start:
         return True
     # If the last day began in a gap, it is not known how much of the new day it holds.
     # It holds at least what was spent before.
