@@ -118,7 +118,7 @@ async def test_requests(client: TelemetryClient, service: Service) -> None:
     start = int(JANUARY.timestamp())
     assert [dict(request.query) for request in service.requests] == [
         {"query": f"sum by (model) {tokens}", "time": f"{start}"},
-        {"query": f"sum by (model) {calls}", "time": f"{start}"},
+        {"query": f"sum by (model, status_code) {calls}", "time": f"{start}"},
         {
             "query": f"sum by (model) (sum_over_time({tokens}[599999ms:60s]))",
             "time": f"{start + 10 * MINUTE}",
@@ -128,6 +128,52 @@ async def test_requests(client: TelemetryClient, service: Service) -> None:
             "time": f"{start + 10 * MINUTE}",
         },
     ]
+
+
+@pytest.mark.parametrize(
+    ("calls", "rate"),
+    [
+        (
+            {"200": 90, "429": 6, "400": 3, "500": 1},
+            ModelRate(requests_per_minute=100, throttled_calls=6, error_rate_pct=10),
+        ),
+        (
+            {"200": 8, "201": 2},
+            ModelRate(requests_per_minute=10, throttled_calls=0, error_rate_pct=0),
+        ),
+        (
+            {"429": 3},
+            ModelRate(requests_per_minute=3, throttled_calls=3, error_rate_pct=100),
+        ),
+        # Without requests there is no rate.
+        ({"200": 0}, ModelRate(requests_per_minute=0, throttled_calls=0)),
+        # What has no status may have failed.
+        ({"200": 1, "": 2}, ModelRate(requests_per_minute=3)),
+        ({"200": 1, "ok": 2}, ModelRate(requests_per_minute=3)),
+        ({None: 2}, ModelRate(requests_per_minute=2)),
+        ({200: 2}, ModelRate(requests_per_minute=2)),
+        ({"200": 1, "429": "NaN"}, ModelRate()),
+    ],
+)
+async def test_failed_calls(
+    client: TelemetryClient,
+    service: Service,
+    calls: dict[Any, Any],
+    rate: ModelRate,
+) -> None:
+    service.body = vector(
+        *(
+            {
+                "metric": {"model": "qwen-max"}
+                | ({} if status is None else {"status_code": status}),
+                "value": [JANUARY.timestamp(), str(number)],
+            }
+            for status, number in calls.items()
+        )
+    )
+    rates = await client.get_rates(JANUARY)
+    # The service answers the same to the query of the tokens.
+    assert replace(rates["qwen-max"], tokens_per_minute=None) == rate
 
 
 @pytest.mark.parametrize("path", ["prometheus/a1b2", "prometheus/a1b2/"])

@@ -1,5 +1,6 @@
 """Tests of usage from a real Prometheus server."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -120,12 +121,28 @@ def expected_totals(usage: Usage, start: datetime, end: datetime) -> UsageTotals
 def expected_rates(usage: Usage, minute: datetime) -> dict[str, ModelRate]:
     """Return the rates that a client should return for the minute before a time."""
     totals = expected_totals(usage, minute - timedelta(minutes=1), minute)
-    return {
-        name: ModelRate(
-            tokens_per_minute=model.tokens, requests_per_minute=model.requests
+    rates = {}
+    for name, model in totals.models.items():
+        calls = calls_by_status(usage, name, minute)
+        error_rate = 100 * calls["429"] / calls.total() if calls.total() else None
+        rates[name] = ModelRate(
+            tokens_per_minute=model.tokens,
+            requests_per_minute=model.requests,
+            throttled_calls=calls["429"] if calls else None,
+            error_rate_pct=None if error_rate is None else round(error_rate, 4),
         )
-        for name, model in totals.models.items()
-    }
+    return rates
+
+
+def calls_by_status(usage: Usage, model: str, minute: datetime) -> Counter[str]:
+    """Return a model's calls in the minute before a time. All errors are 429."""
+    calls = Counter[str]()
+    for series in usage.series:
+        amount = series.minutes.get(int(minute.timestamp()))
+        of_model = series.metric == "model_call_count" and series.model == model
+        if of_model and amount is not None:
+            calls[series.labels["status_code"]] += amount
+    return calls
 
 
 def test_month_has_all_cases() -> None:
@@ -240,14 +257,16 @@ async def test_cycle_starts_within_minute(
             1,
             {
                 "gaps": ModelRate(tokens_per_minute=10),
-                "image": ModelRate(requests_per_minute=3),
+                "image": ModelRate(
+                    requests_per_minute=3, throttled_calls=1, error_rate_pct=33.3333
+                ),
             },
         ),
         (
             2,
             {
                 "gaps": ModelRate(tokens_per_minute=25),
-                "image": ModelRate(requests_per_minute=0),
+                "image": ModelRate(requests_per_minute=0, throttled_calls=0),
             },
         ),
         (3, {}),

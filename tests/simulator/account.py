@@ -172,6 +172,7 @@ class Account:
     base_spend: what an average day costs.
     catalogue_rows: rows of the limits answer beside those of the account's models.
     priced_rows: rows of the price list beside its usual ones.
+    throttled: the part of the requests that is refused with HTTP 429.
     currency: of the bill and the balance.
     exchange_rate: what a USD costs in that currency, unless it is USD itself.
     history_start: the first day of the bill; None is `HISTORY` before the virtual day.
@@ -191,6 +192,7 @@ class Account:
     models: list[Model] = field(default_factory=_default_models)
     catalogue_rows: int = 474
     priced_rows: int = 0
+    throttled: float = 0
     currency: str = "CNY"
     exchange_rate: Decimal = Decimal("7.2")
     history_start: date | None = None

@@ -23,15 +23,20 @@ MINUTE = timedelta(minutes=1)
 # What is used for a USD, by the series that counts it.
 _SERIES = {"model_usage": TOKENS_PER_USD, "model_call_count": REQUESTS_PER_USD}
 
+type _Part = tuple[dict[str, str], int]
+"""A part of an amount, with its labels."""
+type _Value = Callable[[Account, Model, int, datetime], int]
+
 _SUBQUERY = re.compile(r"\[[^\]]*:[^\]]*\]")
 
 
 def instant(account: Account, query: Mapping[str, str]) -> dict[str, Any]:
     """Return the `data` of an instant query, JSON-able.
 
-    PromQL is not evaluated. The series is the one the query names, by model. With a
-    subquery it is what the billing period has used as of the virtual time; without one
-    what was used in the last full minute before `time`.
+    PromQL is not evaluated. The series is the one the query names, by model, and by
+    status where the query names that. With a subquery it is what the billing period has
+    used as of the virtual time; without one what was used in the last full minute before
+    `time`.
 
     Raises:
         QueryError: there is no query, or its time is none.
@@ -43,9 +48,10 @@ def instant(account: Account, query: Mapping[str, str]) -> dict[str, Any]:
     moment = _moment(query["time"]) if "time" in query else account.now
     per_usd = next((rate for name, rate in _SERIES.items() if name in text), None)
     value = _of_month if _SUBQUERY.search(text) else _of_minute
+    kinds = _by_status if "status_code" in text else _by_nothing
     return {
         "resultType": "vector",
-        "result": _vector(account, moment, per_usd, value) if per_usd else [],
+        "result": _vector(account, moment, per_usd, value, kinds) if per_usd else [],
     }
 
 
@@ -53,18 +59,31 @@ def _vector(
     account: Account,
     moment: datetime,
     per_usd: int,
-    value: Callable[[Account, Model, int, datetime], int],
+    value: _Value,
+    kinds: Callable[[Account, int], list[_Part]],
 ) -> list[dict[str, Any]]:
-    """Return a sample for each model."""
+    """Return the samples of each model."""
     return [
         {
-            "metric": {"model": model.name},
-            "value": [
-                moment.timestamp(),
-                str(value(account, model, per_usd, moment)),
-            ],
+            "metric": {"model": model.name, **labels},
+            "value": [moment.timestamp(), str(part)],
         }
         for model in account.models
+        for labels, part in kinds(account, value(account, model, per_usd, moment))
+    ]
+
+
+def _by_nothing(_: Account, amount: int) -> list[_Part]:
+    """Return an amount as a whole."""
+    return [({}, amount)]
+
+
+def _by_status(account: Account, amount: int) -> list[_Part]:
+    """Return the parts of a number of requests."""
+    throttled = int(amount * account.throttled)
+    return [
+        ({"status_code": "200"}, amount - throttled),
+        ({"status_code": "429"}, throttled),
     ]
 
 

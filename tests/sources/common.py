@@ -19,7 +19,7 @@ OTHER = ("other_models_monthly_spend", "other_models_daily_spend")
 BALANCE = ("available_balance", "credit_balance")
 TOTALS = ("tokens_used", "requests_used")
 MODEL_TOTALS = ("tokens", "requests")
-RATES = ("tokens_per_minute", "requests_per_minute", "load_pct")
+RATES = ("tokens_per_minute", "requests_per_minute", "throttled_calls", "load_pct")
 LIMITS = ("rpm", "tpm")
 
 # The figures that only one service reports: keys of the account, and of each model.
@@ -130,12 +130,19 @@ def per_minute(tokens: int, requests: int) -> Callable[[Any], Any]:
 
     def body(query: Any) -> Any:
         value = requests if "model_call_count" in query["query"] else tokens
-        return {
-            "status": "success",
-            "data": {
-                "resultType": "vector",
-                "result": [{"metric": {"model": "qwen-max"}, "value": [0, str(value)]}],
-            },
-        }
+        return vector(({"model": "qwen-max"}, value))
 
     return body
+
+
+def vector(*rows: tuple[dict[str, str], int]) -> dict[str, Any]:
+    """Return a Prometheus answer with these labels and values."""
+    return {
+        "status": "success",
+        "data": {
+            "resultType": "vector",
+            "result": [
+                {"metric": labels, "value": [0, str(value)]} for labels, value in rows
+            ],
+        },
+    }

@@ -44,6 +44,7 @@ from .common import (
     failed_sources,
     per_minute,
     trend,
+    vector,
 )
 
 
@@ -187,7 +188,12 @@ async def test_rates_are_disabled_by_default(
     """Rates change every minute; the live load is enough for most users."""
     await setup(hass, entry)
     assert state(hass, "load_pct", "qwen-max") is not None
-    for key in ("tokens_per_minute", "requests_per_minute"):
+    for key in (
+        "tokens_per_minute",
+        "requests_per_minute",
+        "error_rate_pct",
+        "throttled_calls",
+    ):
         assert entity_id(hass, key, "qwen-max") is not None
         assert state(hass, key, "qwen-max") is None
 
@@ -280,6 +286,27 @@ async def test_nearer_limit_is_what_is_used(
         assert state(hass, "tokens_per_minute", "qwen-max") == str(tokens)
         assert state(hass, "requests_per_minute", "qwen-max") == str(requests)
     assert state(hass, "load_pct", "qwen-plus") == "unknown"
+
+
+async def test_failed_requests(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """The error rate is unknown in a minute without requests."""
+    for calls, rate, throttled in (
+        ({"200": 7, "429": 2, "500": 1}, "30.0", "2"),
+        ({"200": 10}, "0.0", "0"),
+        ({"200": 0}, "unknown", "0"),
+        ({}, "unknown", "unknown"),
+    ):
+        simulator.telemetry_body = vector(
+            *(
+                ({"model": "qwen-max", "status_code": status}, number)
+                for status, number in calls.items()
+            )
+        )
+        await poll(61)
+        assert state(hass, "error_rate_pct", "qwen-max") == rate
+        assert state(hass, "throttled_calls", "qwen-max") == throttled
 
 
 async def test_unchanged_sources_write_nothing(

@@ -230,6 +230,8 @@ def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
         model,
         tokens_per_minute=rate.tokens_per_minute,
         requests_per_minute=rate.requests_per_minute,
+        throttled_calls=rate.throttled_calls,
+        error_rate_pct=rate.error_rate_pct,
         tokens=totals.tokens,
         requests=totals.requests,
         daily_spend=daily,

@@ -91,6 +91,10 @@ class ModelUsage:
     tokens_per_minute: Number | None = None
     """In the last complete minute, like `requests_per_minute`. From Prometheus."""
     requests_per_minute: Number | None = None
+    throttled_calls: Number | None = None
+    """Requests of that minute that the service refused with HTTP 429."""
+    error_rate_pct: float | None = None
+    """Share of that minute's requests that failed, in %. None without requests."""
     tokens: Number | None = None
     """In the billing cycle, like `requests`. From Prometheus."""
     requests: Number | None = None
@@ -152,6 +156,10 @@ class ModelRate:
 
     tokens_per_minute: Number | None = None
     requests_per_minute: Number | None = None
+    throttled_calls: Number | None = None
+    """Requests that the service refused with HTTP 429."""
+    error_rate_pct: float | None = None
+    """Share of the requests that failed, in %, with those that were throttled."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,10 +7,12 @@ sampling interval, and none if there were no calls. Samples are one to two minut
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 import logging
+import re
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import aiohttp
@@ -25,7 +27,7 @@ from .errors import (
     PermissionDeniedError,
 )
 from .http import Answer, Poll, request
-from .models import AccessKey, ModelRate, ModelTotals, Number, UsageTotals
+from .models import AccessKey, ModelRate, ModelTotals, Number, UsageTotals, percentage
 from .values import mapping_of, number_of, plain_text, text_of
 
 _LOGGER = logging.getLogger(__name__)
@@ -53,8 +55,22 @@ _REQUESTS = "model_call_count"
 # comparison drops NaN, which would turn the whole sum into NaN.
 _MINUTE = "(last_over_time({series}[59999ms]) >= 0)"
 _RATES = f"sum by (model) {_MINUTE}"
+_CALLS = f"sum by (model, status_code) {_MINUTE.format(series=_REQUESTS)}"
 # The steps of a subquery are aligned to whole minutes, whenever it is evaluated.
 _TOTALS = f"sum by (model) (sum_over_time({_MINUTE}[{{milliseconds}}ms:60s]))"
+
+
+_STATUS = re.compile("[1-9][0-9]{2}")
+
+
+class _Sample(NamedTuple):
+    """A sample of an answer."""
+
+    model: str
+    """Empty for a sample without a model."""
+    labels: Mapping[str, Any]
+    value: Number | None
+    """None if it is not a valid number."""
 
 
 class TelemetryClient:
@@ -80,17 +96,17 @@ class TelemetryClient:
         """
         minute = _whole_minute(now) - DELAY
         poll = Poll()
-        tokens, requests = [
-            await self._query(poll, _RATES.format(series=series), minute)
-            for series in (_TOKENS, _REQUESTS)
-        ]
+        tokens = _by_model(
+            await self._query(poll, _RATES.format(series=_TOKENS), minute)
+        )
+        calls = _by_model_and("status_code", await self._query(poll, _CALLS, minute))
         return MappingProxyType(
             {
-                name: ModelRate(
+                name: replace(
+                    _call_rate(calls.get(name, {})),
                     tokens_per_minute=tokens.get(name),
-                    requests_per_minute=requests.get(name),
                 )
-                for name in tokens | requests
+                for name in dict.fromkeys((*tokens, *calls))
                 if name
             }
         )
@@ -107,10 +123,12 @@ class TelemetryClient:
             return UsageTotals(models=MappingProxyType({}))
         poll = Poll()
         tokens, requests = [
-            await self._query(
-                poll,
-                _TOTALS.format(series=series, milliseconds=milliseconds),
-                end,
+            _by_model(
+                await self._query(
+                    poll,
+                    _TOTALS.format(series=series, milliseconds=milliseconds),
+                    end,
+                )
             )
             for series in (_TOKENS, _REQUESTS)
         ]
@@ -128,10 +146,8 @@ class TelemetryClient:
             ),
         )
 
-    async def _query(
-        self, poll: Poll, query: str, time: datetime
-    ) -> dict[str, Number | None]:
-        """Return the result of a query by model name."""
+    async def _query(self, poll: Poll, query: str, time: datetime) -> list[_Sample]:
+        """Return the result of a query."""
         key_id, secret = self._access_key.id, self._access_key.secret
         if not self._access_key.is_possible:
             raise AuthenticationError("This can't be an AccessKey")
@@ -179,11 +195,10 @@ def _decoded(text: str) -> str:
     return text.casefold()
 
 
-def parse_vector(answer: Answer) -> dict[str, Number | None]:
-    """Return the values of an instant vector by model name.
+def parse_vector(answer: Answer) -> list[_Sample]:
+    """Return the samples of an instant vector.
 
-    The empty name stands for samples without a model. A value is None if it is not a
-    valid number. Raises `InvalidAnswerError`, or the error for the status and the code.
+    Raises `InvalidAnswerError`, or the error for the status and the code.
     """
     try:
         body = mapping_of(decode_answer(answer.body))
@@ -197,7 +212,7 @@ def parse_vector(answer: Answer) -> dict[str, Number | None]:
     rows = data.get("result")
     if data.get("resultType") != "vector" or not isinstance(rows, list):
         raise InvalidAnswerError("The answer is no vector")
-    return dict(map(_row, rows))
+    return [_sample(row) for row in rows]
 
 
 def _failure(status: int, body: Mapping[str, Any]) -> ModelStudioError:
@@ -214,8 +229,8 @@ def _failure(status: int, body: Mapping[str, Any]) -> ModelStudioError:
     return AccountError(message, code=code, status=status)
 
 
-def _row(row: Any) -> tuple[str, Number | None]:
-    """Return model name and value of a row: `{"metric": {}, "value": [time, "1"]}`.
+def _sample(row: Any) -> _Sample:
+    """Return the sample of a row: `{"metric": {}, "value": [time, "1"]}`.
 
     Raises `InvalidAnswerError` for any other shape.
     """
@@ -228,7 +243,40 @@ def _row(row: Any) -> tuple[str, Number | None]:
         raise InvalidAnswerError("A model of the answer has no name")
     if (number := number_of(value[1])) is None:
         _LOGGER.debug("The usage of %s is not a number", plain_text(name))
-    return name, number
+    return _Sample(name, labels, number)
+
+
+def _by_model(samples: Iterable[_Sample]) -> dict[str, Number | None]:
+    """Return the values by model name."""
+    return {sample.model: sample.value for sample in samples}
+
+
+def _by_model_and(
+    label: str, samples: Iterable[_Sample]
+) -> dict[str, dict[str, Number | None]]:
+    """Return the values by model name and by a label, which is empty if it is missing."""
+    values: dict[str, dict[str, Number | None]] = {}
+    for sample in samples:
+        text = sample.labels.get(label)
+        of_model = values.setdefault(sample.model, {})
+        of_model[text if isinstance(text, str) else ""] = sample.value
+    return values
+
+
+def _call_rate(calls: Mapping[str, Number | None]) -> ModelRate:
+    """Return the rate of calls by their HTTP status.
+
+    How many failed is unknown if a call has no status.
+    """
+    requests = _sum(calls.values())
+    if requests is None or not all(map(_STATUS.fullmatch, calls)):
+        return ModelRate(requests_per_minute=requests)
+    failed = _sum(calls[status] for status in calls if not status.startswith("2"))
+    return ModelRate(
+        requests_per_minute=requests,
+        throttled_calls=calls.get("429", 0),
+        error_rate_pct=percentage(failed or 0, requests),
+    )
 
 
 def _sum(numbers: Iterable[Number | None]) -> Number | None:
