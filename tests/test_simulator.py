@@ -20,7 +20,6 @@ from alibabacloud_tea_openapi.exceptions import (  # type: ignore[import-untyped
     ThrottlingException,
 )
 from alibabacloud_tea_openapi.utils import Utils  # type: ignore[import-untyped]
-from alibabacloud_tea_openapi.utils_models import Config  # type: ignore[import-untyped]
 import pytest
 
 from tests.simulator import (
@@ -33,6 +32,7 @@ from tests.simulator import (
 from tests.simulator.billing import OTHERS_GROUP, balance, trend
 from tests.simulator.faults import HUGE_SIZE
 from tests.simulator.server import SERVICES, Service
+from tests.vendor import client
 
 pytestmark = [
     pytest.mark.usefixtures("socket_enabled"),
@@ -44,7 +44,12 @@ KEY = {"Authorization": "Bearer sk-simulator"}
 ACCESS_KEY = (DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET)
 NOON = datetime(2026, 8, 15, 4, tzinfo=UTC)
 TREND_PATH = "/modelstudio/billing/trend"
+STATS_PATH = "/tokenplan/subscription/stats"
 BALANCE: dict[str, Any] = {"action": "QueryAccountBalance", "version": "2017-12-14"}
+RPC: dict[Service, dict[str, Any]] = {
+    "balance": BALANCE,
+    "assets": {"action": "QueryCashCoupons", "version": "2017-12-14"},
+}
 QUERY = {
     "granularity": "DAY",
     "groupBy": '[{"code":"BASE_MODEL"}]',
@@ -56,7 +61,8 @@ QUERY = {
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
     """Serve an account whose clock stands still."""
-    async with Simulator(account=Account(clock=lambda: NOON)) as simulator:
+    account = Account(clock=lambda: NOON, has_assets=True, has_token_plan=True)
+    async with Simulator(account=account) as simulator:
         yield simulator
 
 
@@ -81,9 +87,15 @@ def request(simulator: Simulator, service: Service) -> dict[str, Any]:
             url = f"{simulator.openapi_url}{TREND_PATH}"
             headers = signed(simulator, QUERY)
             return {"method": "GET", "url": url, "headers": headers, "params": QUERY}
-        case "balance":
-            headers = signed(simulator, {}, method="POST", path="/", **BALANCE)
+        case "balance" | "assets":
+            headers = signed(simulator, {}, method="POST", path="/", **RPC[service])
             return {"method": "POST", "url": simulator.openapi_url, "headers": headers}
+        case "token_plan":
+            headers = signed(
+                simulator, {}, path=STATS_PATH, action="GetSubscriptionStats"
+            )
+            url = f"{simulator.openapi_url}{STATS_PATH}"
+            return {"method": "GET", "url": url, "headers": headers}
     return {
         "method": "GET",
         "url": f"{simulator.prometheus_url}/api/v1/query",
@@ -104,9 +116,11 @@ async def ask(
         return response.status, await response.read()
 
 
-async def touch(session: aiohttp.ClientSession, url: str) -> None:
+async def touch(
+    session: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None
+) -> None:
     """Post something: unlike a GET, it is sent once, whatever becomes of it."""
-    async with session.post(url):
+    async with session.post(url, headers=headers):
         pass
 
 
@@ -155,17 +169,6 @@ def now_text(**ahead: float) -> str:
     return f"{datetime.now(UTC) + timedelta(**ahead):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def client[T](kind: Callable[[Any], T], simulator: Simulator, **settings: str) -> T:
-    """Return one of the vendor's own clients."""
-    defaults = {
-        "access_key_id": DEFAULT_ACCESS_KEY_ID,
-        "access_key_secret": DEFAULT_ACCESS_KEY_SECRET,
-        "protocol": "http",
-        "endpoint": simulator.openapi_url.removeprefix("http://"),
-    }
-    return kind(Config(**(defaults | settings)))
-
-
 async def vendor_trend(simulator: Simulator, **settings: str) -> Any:
     """Return the bill of the month that the vendor's client reads."""
     request = vendor.GetBillingTrendRequest(
@@ -183,6 +186,13 @@ async def vendor_balance(simulator: Simulator, **settings: str) -> Any:
     """Return the balance that the vendor's client reads."""
     balances = client(BalanceClient, simulator, **settings)
     return (await balances.query_account_balance_async()).body
+
+
+async def vendor_plan(simulator: Simulator, **settings: str) -> Any:
+    """Return the Token Plan that the vendor's client reads."""
+    plans = client(BillingClient, simulator, **settings)
+    request = vendor.GetSubscriptionStatsRequest()
+    return (await plans.get_subscription_stats_async(request)).body
 
 
 def figures(account: Account) -> dict[str, Any]:
@@ -300,7 +310,7 @@ async def test_vendor_reads_the_balance(simulator: Simulator) -> None:
         ({"access_key_id": "LTAI5tOld"}, 400, "InvalidAccessKeyId.Inactive"),
     ],
 )
-@pytest.mark.parametrize("read", [vendor_trend, vendor_balance])
+@pytest.mark.parametrize("read", [vendor_trend, vendor_balance, vendor_plan])
 async def test_vendor_is_refused(
     *,
     simulator: Simulator,
@@ -323,6 +333,7 @@ async def test_vendor_is_denied(simulator: Simulator) -> None:
     for grant, read, code, other in (
         ("GetBillingTrend", vendor_trend, "NoPermission", vendor_balance),
         ("QueryAccountBalance", vendor_balance, "NotAuthorized", vendor_trend),
+        ("GetSubscriptionStats", vendor_plan, "NoPermission", vendor_balance),
     ):
         simulator.denied = {grant}
         with pytest.raises(AlibabaCloudException) as raised:
@@ -530,8 +541,8 @@ async def test_spoilt_answers(
         status, body = await ask(session, simulator, service)
         assert status == HTTPStatus.OK
         answer = json.loads(body)
-        part = {"balance": "Data", "prices": "output"}.get(service, "data")
-        answers[fault] = leaves(answer[part])
+        found = answer.get("Data") or answer.get("data") or answer["output"]
+        answers[fault] = leaves(found)
     good = answers[None].items()
     assert not good & answers[Fault.WRONG_TYPES].items()
     text = " ".join(answers[Fault.NOT_FINITE].values()).lower()
@@ -564,8 +575,8 @@ async def test_each_fault_at_each_service(
         service, simulator.signed_requests
     )
     simulator.fail(fault, times=1, at=service)
-    url = request(simulator, service)["url"]
-    failed = asyncio.ensure_future(touch(session, url))
+    asked = request(simulator, service)
+    failed = asyncio.ensure_future(touch(session, asked["url"], asked["headers"]))
     while not seen:  # noqa: ASYNC110 - no event tells of it
         await asyncio.sleep(0)
     for each in SERVICES:

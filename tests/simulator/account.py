@@ -178,6 +178,9 @@ class Account:
     history_start: the first day of the bill; None is `HISTORY` before the virtual day.
     extra_models: how many models are billed for that stand in no other answer.
     null_share: whether a small part of the bill belongs to no model.
+    has_assets: whether it has coupons, a prepaid card, a savings plan and packages.
+    resource_packages: how many packages it has then.
+    has_token_plan: whether it has a Token Plan for teams.
     """
 
     clock: Callable[[], datetime] = _utc_now
@@ -198,6 +201,9 @@ class Account:
     history_start: date | None = None
     extra_models: int = 0
     null_share: bool = True
+    has_assets: bool = False
+    resource_packages: int = 1
+    has_token_plan: bool = False
     _ahead: timedelta = field(default=timedelta(), init=False)
     _corrections: dict[date, Decimal] = field(default_factory=dict, init=False)
     _adjustments: dict[date, dict[str, Decimal]] = field(

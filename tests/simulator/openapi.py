@@ -1,7 +1,7 @@
 """The vendor's OpenAPI: who signed a request, and the form of what is answered."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 import hmac
@@ -63,6 +63,23 @@ QUERY_ACCOUNT_BALANCE = Operation(
     permission="bssapi:QueryAccountBalance",
     not_permitted="NotAuthorized",
 )
+GET_SUBSCRIPTION_STATS = Operation(
+    action="GetSubscriptionStats",
+    version="2026-02-10",
+    style="ROA",
+    method="GET",
+    permission="modelstudio:GetSubscriptionStats",
+    not_permitted="NoPermission",
+)
+ASSET_OPERATIONS = {
+    action: replace(QUERY_ACCOUNT_BALANCE, action=action, permission=permission)
+    for action, permission in (
+        ("QueryCashCoupons", "bss:DescribeCoupons"),
+        ("QueryPrepaidCards", "bss:DescrbePrepaidCards"),
+        ("QuerySavingsPlansInstance", "bssapi:QuerySavingsPlansInstance"),
+        ("QueryResourcePackageInstances", "bss:DescribeInstances"),
+    )
+}
 
 
 class Gate:
@@ -265,6 +282,15 @@ def rpc_answer(data: Any, request_id: str) -> dict[str, Any]:
     }
 
 
+def stats_answer(data: Any, request_id: str) -> dict[str, Any]:
+    """Return an answer of GetSubscriptionStats, whose fields are in upper case.
+
+    Without a subscription, there is no `Data`.
+    """
+    answer = {"Code": "Success", "Success": True, "RequestId": request_id}
+    return answer if data is None else answer | {"Data": data}
+
+
 def _roa_error(refusal: Refusal, request_id: str) -> dict[str, Any]:
     """Return an error of an operation that has a path of its own.
 
@@ -384,5 +410,29 @@ BALANCE_MANNERS = Manners(
         },
     },
     # A balance has none.
+    clear_models=lambda _: None,
+)
+ASSETS_MANNERS = replace(
+    BALANCE_MANNERS,
+    wrong_types={
+        "RequestId": 17,
+        "Data": {
+            "CashCoupon": {"Balance": "1.00"},
+            "PrepaidCard": "none",
+            "Items": 7,
+            "Instances": [1, 2],
+        },
+    },
+)
+TOKEN_PLAN_MANNERS = replace(
+    TREND_MANNERS,
+    wrong_types={
+        "Data": {
+            "SubscriptionStartTime": [],
+            "SubscriptionEndTime": "tomorrow",
+            "Items": {"standard": 2},
+        }
+    },
+    # It names none.
     clear_models=lambda _: None,
 )

@@ -12,22 +12,29 @@ from uuid import NAMESPACE_URL, uuid5
 
 from aiohttp import web
 
-from . import billing, prices, telemetry
+from . import assets, billing, prices, telemetry
 from .account import ANSWERS, PERIODS, Account, QueryError
 from .faults import OPTIONS, QUOTAS_MANNERS, Failure, Fault, Refusal, json_bytes
 from .openapi import (
+    ASSET_OPERATIONS,
+    ASSETS_MANNERS,
     BALANCE_MANNERS,
     GET_BILLING_TREND,
+    GET_SUBSCRIPTION_STATS,
     QUERY_ACCOUNT_BALANCE,
+    TOKEN_PLAN_MANNERS,
     TREND_MANNERS,
     Gate,
     Operation,
     roa_answer,
     rpc_answer,
+    stats_answer,
 )
 
 type Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-type Service = Literal["quotas", "prices", "billing", "balance", "prometheus"]
+type Service = Literal[
+    "quotas", "prices", "billing", "balance", "assets", "token_plan", "prometheus"
+]
 
 HOST = "127.0.0.1"
 BASE_PATH = "/api/v1"
@@ -42,13 +49,20 @@ DEFAULT_ACCESS_KEY_SECRET = "secret-of-the-simulator"
 SERVICES: tuple[Service, ...] = get_args(Service.__value__)
 CURRENCIES = ("CNY", "USD", "JPY")
 # What a user can lack the permission for.
-GRANTS = (GET_BILLING_TREND.action, QUERY_ACCOUNT_BALANCE.action, "prometheus")
+GRANTS = (
+    GET_BILLING_TREND.action,
+    QUERY_ACCOUNT_BALANCE.action,
+    GET_SUBSCRIPTION_STATS.action,
+    *ASSET_OPERATIONS,
+    "prometheus",
+)
 
 _PATHS: dict[str, Service] = {
     QUOTAS_PATH: "quotas",
     PRICES_PATH: "prices",
     "/modelstudio/billing/trend": "billing",
     "/": "balance",
+    "/tokenplan/subscription/stats": "token_plan",
     f"{PROMETHEUS_PATH}/api/v1/query": "prometheus",
 }
 _MANNERS = {
@@ -56,7 +70,15 @@ _MANNERS = {
     "prices": prices.MANNERS,
     "billing": TREND_MANNERS,
     "balance": BALANCE_MANNERS,
+    "assets": ASSETS_MANNERS,
+    "token_plan": TOKEN_PLAN_MANNERS,
     "prometheus": telemetry.MANNERS,
+}
+_ASSETS: dict[str, Callable[[Account, Mapping[str, str]], dict[str, Any]]] = {
+    "QueryCashCoupons": assets.cash_coupons,
+    "QueryPrepaidCards": assets.prepaid_cards,
+    "QuerySavingsPlansInstance": assets.savings_plans,
+    "QueryResourcePackageInstances": assets.resource_packages,
 }
 
 LONGEST_ADVANCE = 366 * 24 * 60 * 60
@@ -150,6 +172,8 @@ class Simulator:
         given the query, and returns one of these.
     prices_body, trend_body, balance_body, telemetry_body: the same for the prices, the
         bill, the balance and Prometheus.
+    assets_bodies: the same for each operation that lists assets, by its name.
+    token_plan_body: the same for the Token Plan.
     requests: what came to the quotas, in order.
     price_requests: what came to the prices, in order.
     signed_requests: what came to the other services, in order.
@@ -159,6 +183,7 @@ class Simulator:
     clock_offset: how far the clock that dates of signatures are held against is off.
         It is the real one, not that of the account.
     balance_applicable: whether the account is of the site that is asked for a balance.
+    not_applicable: the operations that list assets but are not for this account.
     redirect_target_hits: how many requests followed a redirect that was told no other
         location; they must be none where the key is to stay with one host.
     """
@@ -177,6 +202,9 @@ class Simulator:
         self.trend_body: Any = None
         self.balance_body: Any = None
         self.telemetry_body: Any = None
+        self.assets_bodies: dict[str, Any] = {}
+        self.token_plan_body: Any = None
+        self.not_applicable: set[str] = set()
         self.requests: list[Request] = []
         self.price_requests: list[Request] = []
         self.signed_requests: list[Request] = []
@@ -291,7 +319,7 @@ class Simulator:
         if request.path == CONTROL_PATH:
             return await self._control(request)
         request_id = self._request_id()
-        service = _PATHS.get(request.path)
+        service = _service(request)
         if service is None:
             missing = Refusal(404, "NotFound", "No such path.")
             return QUOTAS_MANNERS.error(missing, request_id, None)
@@ -300,8 +328,9 @@ class Simulator:
     async def _handle_redirected(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer whoever followed a redirect as if all were well."""
         self.redirect_target_hits += 1
-        service = _PATHS.get(request.path, "quotas")
-        return web.json_response(self._healthy(service, self._request_id()))
+        service = _service(request) or "quotas"
+        action = _action(request)
+        return web.json_response(self._healthy(service, self._request_id(), action))
 
     def _request_id(self) -> str:
         """Return an id no other answer has."""
@@ -325,14 +354,14 @@ class Simulator:
                 request,
                 request_id,
                 manners=manners,
-                healthy=self._healthy(service, request_id),
+                healthy=self._healthy(service, request_id, _action(request)),
                 redirect_target=(
                     f"http://{HOST}:{self._redirect_target.port}{request.path}"
                 ),
             )
         try:
             await self._admit(service, request)
-            body = self._body(service, request.query, request_id)
+            body = self._body(service, request, request_id)
         except Refusal as err:
             return manners.error(err, request_id, None)
         if not isinstance(body, (str, bytes)):
@@ -365,6 +394,10 @@ class Simulator:
                 await self._admit_signed(request, GET_BILLING_TREND)
             case "balance":
                 await self._admit_signed(request, QUERY_ACCOUNT_BALANCE)
+            case "assets":
+                await self._admit_signed(request, ASSET_OPERATIONS[_action(request)])
+            case "token_plan":
+                await self._admit_signed(request, GET_SUBSCRIPTION_STATS)
             case "prometheus":
                 _require_get(request)
                 telemetry.admit(
@@ -397,37 +430,42 @@ class Simulator:
             now=datetime.now(UTC) + self.clock_offset,
         )
 
-    def _body(self, service: Service, query: Mapping[str, str], request_id: str) -> Any:
+    def _body(self, service: Service, request: web.BaseRequest, request_id: str) -> Any:
         """Return what a service answers to who was let in.
 
         Raises:
             Refusal: it refuses the query.
 
         """
+        action = _action(request)
         body = {
             "quotas": self.body,
             "prices": self.prices_body,
             "billing": self.trend_body,
             "balance": self.balance_body,
+            "assets": self.assets_bodies.get(action),
+            "token_plan": self.token_plan_body,
             "prometheus": self.telemetry_body,
         }[service]
         if callable(body):
-            body = body(query)
+            body = body(request.query)
         if body is not None:
             return body
-        if service == "balance" and not self.balance_applicable:
+        if action in self.not_applicable or (
+            service in ("balance", "assets") and not self.balance_applicable
+        ):
             # It is told as if it were a success.
             raise Refusal(
                 200, "NotApplicable", "This API is not applicable for caller."
             )
         try:
-            return self._answer_of(service, query, request_id)
+            return self._answer_of(service, request.query, request_id, action)
         except QueryError as err:
             code = "bad_data" if service == "prometheus" else "InvalidParameter"
             raise Refusal(400, code, str(err)) from None
 
     def _answer_of(
-        self, service: Service, query: Mapping[str, str], request_id: str
+        self, service: Service, query: Mapping[str, str], request_id: str, action: str
     ) -> dict[str, Any]:
         """Return what a service answers from the account.
 
@@ -444,11 +482,17 @@ class Simulator:
                 return roa_answer(billing.trend(self.account, query), request_id)
             case "balance":
                 return rpc_answer(billing.balance(self.account), request_id)
+            case "assets":
+                return rpc_answer(_ASSETS[action](self.account, query), request_id)
+            case "token_plan":
+                return stats_answer(assets.subscription(self.account), request_id)
             case "prometheus":
                 data = telemetry.instant(self.account, query)
                 return {"status": "success", "data": data}
 
-    def _healthy(self, service: Service, request_id: str) -> dict[str, Any]:
+    def _healthy(
+        self, service: Service, request_id: str, action: str
+    ) -> dict[str, Any]:
         """Return a good answer of a service, whatever it was asked."""
         today = self.account.today.isoformat()
         query = {
@@ -460,9 +504,11 @@ class Simulator:
                 "groupBy": '[{"code": "BASE_MODEL"}]',
             },
             "balance": {},
+            "assets": {"ProductCode": "sfm"},
+            "token_plan": {},
             "prometheus": {"query": "model_usage"},
         }[service]
-        return self._answer_of(service, query, request_id)
+        return self._answer_of(service, query, request_id, action)
 
     def _next_failure(self, service: Service) -> Failure | None:
         """Return how the request at hand fails, if it does, and count it."""
@@ -582,6 +628,22 @@ class Simulator:
             self._failures[service] = failure
         else:
             self.recover(at=service)
+
+
+def _action(request: web.BaseRequest) -> str:
+    """Return the operation that a request names, empty without one."""
+    return request.headers.get("x-acs-action", "")
+
+
+def _service(request: web.BaseRequest) -> Service | None:
+    """Return the service that a request is for, None if there is no such path.
+
+    Operations of the billing service share a path.
+    """
+    service = _PATHS.get(request.path)
+    if service == "balance" and _action(request) in ASSET_OPERATIONS:
+        return "assets"
+    return service
 
 
 def _require_get(request: web.BaseRequest) -> None:

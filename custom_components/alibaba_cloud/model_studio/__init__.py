@@ -5,6 +5,7 @@ an API key. The other clients need an AccessKey. All of them return immutable da
 and raise subclasses of `ModelStudioError`.
 """
 
+from .assets import AssetsClient
 from .balance import BalanceClient
 from .billing import BillingClient, Dimension, Granularity
 from .client import ModelStudioClient
@@ -28,6 +29,7 @@ from .hosts import (
     BILLING_ENDPOINT,
     DEFAULT_REGION,
     REGIONS,
+    TOKEN_PLAN_REGIONS,
     WORKSPACE_REGIONS,
     InvalidURLError,
     InvalidWorkspaceError,
@@ -60,8 +62,10 @@ from .models import (
 from .openapi import is_refused
 from .price_list import Price, PriceKind, PriceList, PriceStep, PriceUnit
 from .prices import PricesClient
+from .prepaid import Asset, AssetKind, Quantity, Seats, TokenPlan
 from .quotas import parse_answer
 from .telemetry import TelemetryClient
+from .token_plan import TokenPlanClient
 from .trend import NULL_GROUP, OTHERS, SpendPeriod, SpendTrend, daily_totals
 from .values import plain_text
 
@@ -74,10 +78,14 @@ __all__ = [
     "OTHERS",
     "REGIONS",
     "TIMEOUT",
+    "TOKEN_PLAN_REGIONS",
     "WORKSPACE_REGIONS",
     "AccessKey",
     "AccountError",
     "AccountSnapshot",
+    "Asset",
+    "AssetKind",
+    "AssetsClient",
     "AuthenticationError",
     "AvailableData",
     "Balance",
@@ -111,15 +119,19 @@ __all__ = [
     "PriceStep",
     "PriceUnit",
     "PricesClient",
+    "Quantity",
     "QuotasKind",
     "RateLimit",
     "RateLimitError",
+    "Seats",
     "ServiceNotEnabledError",
     "Spend",
     "SpendPeriod",
     "SpendReport",
     "SpendTrend",
     "TelemetryClient",
+    "TokenPlan",
+    "TokenPlanClient",
     "UsageTotals",
     "balance_endpoints",
     "daily_totals",

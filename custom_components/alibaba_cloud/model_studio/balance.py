@@ -15,7 +15,8 @@ from .models import AccessKey, Balance, Money
 from .openapi import call
 from .values import amount_of, currency_of, mapping_of
 
-_OTHER_SITE = "NotApplicable"
+VERSION = "2017-12-14"
+OTHER_SITE = "NotApplicable"
 """Error code of a site that the account doesn't belong to."""
 
 
@@ -42,7 +43,7 @@ class BalanceClient:
         """Return the balance. Raises the same errors as `openapi.call`."""
         poll = Poll()
         other_site = AccountError(
-            "The account belongs to another site", code=_OTHER_SITE
+            "The account belongs to another site", code=OTHER_SITE
         )
         while self._endpoints:
             endpoint = self._endpoints[0]
@@ -54,10 +55,10 @@ class BalanceClient:
                     method="POST",
                     url=URL(endpoint) / "",
                     action="QueryAccountBalance",
-                    version="2017-12-14",
+                    version=VERSION,
                 )
             except AccountError as err:
-                if err.code != _OTHER_SITE:
+                if err.code != OTHER_SITE:
                     raise
                 other_site = err
                 # Another client with the same list can have removed it meanwhile.

@@ -19,6 +19,8 @@ WORKSPACE_REGIONS = (*REGIONS, "eu-central-1", "ap-northeast-1")
 WORKSPACE_BASE_URL = "https://{workspace_id}.{region}.maas.aliyuncs.com/api/v1"
 
 BILLING_ENDPOINT = "https://modelstudio.{region}.aliyuncs.com"
+TOKEN_PLAN_REGIONS = ("cn-beijing", "ap-southeast-1")
+"""Regions whose `BILLING_ENDPOINT` also knows the Token Plan for teams."""
 BALANCE_ENDPOINTS = (
     "https://business.aliyuncs.com",
     "https://business.ap-southeast-1.aliyuncs.com",

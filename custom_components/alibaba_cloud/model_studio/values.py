@@ -5,7 +5,7 @@ odd field costs one figure and not the whole answer.
 """
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 import re
 from typing import Any
@@ -19,6 +19,10 @@ _MAX_DIGITS = 400
 _MAX_DECIMAL_PLACES = 12
 _WITH_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
 _CURRENCY = re.compile("[A-Z]{3}")
+
+_BILLING_TIME_ZONE = timezone(timedelta(hours=8))
+_MILLISECONDS = 10**11
+"""Timestamps from here on are in milliseconds. As seconds, they begin in the year 5138."""
 
 _MAX_TEXT_LENGTH = 300
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
@@ -102,6 +106,29 @@ def date_of(value: Any) -> date | None:
     except ValueError:
         return None
     return day if 2000 <= day.year < 3000 else None
+
+
+def moment_of(value: Any) -> datetime | None:
+    """Return a time. It can be a timestamp in seconds or milliseconds, or a text.
+
+    A text without a time zone is in the billing time zone (UTC+8). Like for `date_of`,
+    other years are placeholders.
+    """
+    try:
+        if isinstance(value, str) and not value.strip().isdigit():
+            moment = datetime.fromisoformat(value.strip())
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=_BILLING_TIME_ZONE)
+            moment = moment.astimezone(UTC)
+        elif (seconds := number_of(value)) is not None:
+            if seconds >= _MILLISECONDS:
+                seconds /= 1000
+            moment = datetime.fromtimestamp(seconds, UTC)
+        else:
+            return None
+    except ValueError, OverflowError, OSError:
+        return None
+    return moment if 2000 <= moment.year < 3000 else None
 
 
 def text_of(value: Any) -> str | None:

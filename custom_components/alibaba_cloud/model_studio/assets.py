@@ -1,0 +1,243 @@
+"""What an account has paid for in advance, from the billing service (2017-12-14).
+
+Only what can be used for Model Studio is reported. No other operation is called.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+import re
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from .balance import OTHER_SITE, VERSION
+from .errors import AccountError, InvalidAnswerError
+from .http import Poll
+from .models import AccessKey
+from .openapi import call
+from .prepaid import Asset, AssetKind
+from .values import amount_of, currency_of, mapping_of, moment_of, text_of
+
+_PAGE_SIZE = 20
+"""The default of the service, which each operation accepts."""
+_MAX_PAGES = 50
+_ACTIVE = ("available", "normal")
+_MODEL_STUDIO = re.compile(
+    r"sfm|model\s*studio|bailian|dashscope|百[炼煉]|大模型服[务務]平[台臺]",
+    re.IGNORECASE,
+)
+"""Matches a name or a product code of Model Studio."""
+_ALL_PRODUCTS = re.compile(
+    r"\s*(all\b|universal\b|全部|所有|全[场場]|通用(?!型))", re.IGNORECASE
+)
+_EXCEPT = re.compile("except|exclud|除|不含|不包[括含]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Operation:
+    """An operation that lists assets of one kind."""
+
+    action: str
+    path: tuple[str, ...]
+    """Where the rows are in the answer's `Data`."""
+    parse: Callable[[Mapping[str, Any]], Asset | None]
+    """Returns the asset of a row, None if it can't be used for Model Studio."""
+    query: Mapping[str, str] | None = None
+    is_paged: bool = False
+
+
+class AssetsClient:
+    """Reads the assets of an account with an AccessKey."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        endpoints: list[str],
+        refused: set[tuple[str, str]],
+        access_key: AccessKey,
+    ) -> None:
+        """Create a client that asks the first of the endpoints.
+
+        The list is that of a `BalanceClient`, which finds out the account's site. The
+        client adds an endpoint and an operation to `refused` if the operation is not
+        applicable there. Callers keep the set, because the service blocks users who ask
+        repeatedly.
+        """
+        self._session = session
+        self._endpoints = endpoints
+        self._refused = refused
+        self._access_key = access_key
+
+    async def get_assets(self) -> tuple[Asset, ...]:
+        """Return the assets that can be used for Model Studio, also expired ones.
+
+        Raises the same errors as `openapi.call`.
+        """
+        if not self._endpoints:
+            raise AccountError("The account belongs to another site", code=OTHER_SITE)
+        poll = Poll()
+        endpoint = self._endpoints[0]
+        assets: list[Asset] = []
+        for operation in _OPERATIONS:
+            if (endpoint, operation.action) in self._refused:
+                continue
+            try:
+                rows = await self._list(poll, endpoint, operation)
+            except AccountError as err:
+                if err.code != OTHER_SITE:
+                    raise
+                self._refused.add((endpoint, operation.action))
+            else:
+                assets += filter(None, map(operation.parse, rows))
+        return tuple(assets)
+
+    async def _list(
+        self, poll: Poll, endpoint: str, operation: _Operation
+    ) -> list[Mapping[str, Any]]:
+        """Return the rows of all pages.
+
+        Stops after a page that is not full or repeats the one before, so that a service
+        that ignores the page number can't cause a loop.
+        """
+        rows: list[Mapping[str, Any]] = []
+        before = None
+        for page in range(1, _MAX_PAGES + 1):
+            query = dict(operation.query or {})
+            if operation.is_paged:
+                query |= {"PageNum": str(page), "PageSize": str(_PAGE_SIZE)}
+            answer = await call(
+                poll,
+                self._session,
+                self._access_key,
+                method="POST",
+                url=(URL(endpoint) / "").with_query(query),
+                action=operation.action,
+                version=VERSION,
+            )
+            found = rows_of(answer, operation.path)
+            if found == before:
+                break
+            rows += found
+            before = found
+            if not operation.is_paged or len(found) < _PAGE_SIZE:
+                break
+        return rows
+
+
+def rows_of(answer: Mapping[str, Any], path: Iterable[str]) -> list[Mapping[str, Any]]:
+    """Return the rows of a list in an answer's `Data`, empty if it is left out.
+
+    Raises `InvalidAnswerError` if something else is in its place.
+    """
+    value: Any = answer
+    for name in ("Data", *path):
+        if value is None:
+            return []
+        if not isinstance(value, dict):
+            raise InvalidAnswerError(f"The answer holds no {name}")
+        value = value.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InvalidAnswerError("The answer holds no list")
+    return [row for row in value if isinstance(row, dict)]
+
+
+def _is_for_model_studio(*texts: str | None) -> bool:
+    """Return whether these texts name Model Studio or all products, or are empty.
+
+    The service describes the products in words. A text that excludes products and names
+    Model Studio is not clear, so it doesn't count.
+    """
+    known = [text for text in texts if text]
+    if not known:
+        return True
+    text = " ".join(known)
+    if _MODEL_STUDIO.search(text):
+        return not _EXCEPT.search(text)
+    return any(map(_ALL_PRODUCTS.match, known))
+
+
+def _is_active(row: Mapping[str, Any]) -> bool:
+    """Return whether the status of a row is that of a usable asset, or is left out."""
+    status = text_of(row.get("Status"))
+    return status is None or status.casefold() in _ACTIVE
+
+
+def _voucher(kind: AssetKind) -> Callable[[Mapping[str, Any]], Asset | None]:
+    """Return the function that parses a coupon or a prepaid card."""
+
+    def parse(row: Mapping[str, Any]) -> Asset | None:
+        if not _is_for_model_studio(text_of(row.get("ApplicableProducts"))):
+            return None
+        return Asset(
+            kind=kind,
+            amount=amount_of(row.get("Balance")),
+            unit=None,
+            expires=moment_of(row.get("ExpiryTime")),
+            is_active=_is_active(row),
+        )
+
+    return parse
+
+
+def _savings_plan(row: Mapping[str, Any]) -> Asset | None:
+    """Return a savings plan, None if its code is not one of Model Studio.
+
+    Plans for other products, such as servers, don't name their products. The amount is
+    what is left in the current cycle.
+    """
+    code = text_of(row.get("CommodityCode"))
+    if not code or not _MODEL_STUDIO.search(code):
+        return None
+    return Asset(
+        kind=AssetKind.SAVINGS_PLAN,
+        amount=amount_of(row.get("RestPoolValue")),
+        unit=currency_of(row.get("Currency")),
+        expires=moment_of(row.get("EndTimestamp")) or moment_of(row.get("EndTime")),
+        is_active=_is_active(row),
+    )
+
+
+def _resource_package(row: Mapping[str, Any]) -> Asset | None:
+    """Return a resource package, None if it is for other products."""
+    products = mapping_of(row.get("ApplicableProducts")).get("Product")
+    names = [text_of(name) for name in products] if isinstance(products, list) else []
+    if not _is_for_model_studio(*names, text_of(row.get("CommodityCode"))):
+        return None
+    return Asset(
+        kind=AssetKind.RESOURCE_PACKAGE,
+        amount=amount_of(row.get("RemainingAmount")),
+        unit=text_of(row.get("RemainingAmountUnit")),
+        expires=moment_of(row.get("ExpiryTime")),
+        is_active=_is_active(row),
+    )
+
+
+_OPERATIONS = (
+    _Operation(
+        action="QueryCashCoupons",
+        path=("CashCoupon",),
+        parse=_voucher(AssetKind.COUPON),
+    ),
+    _Operation(
+        action="QueryPrepaidCards",
+        path=("PrepaidCard",),
+        parse=_voucher(AssetKind.PREPAID_CARD),
+    ),
+    _Operation(
+        action="QuerySavingsPlansInstance",
+        path=("Items",),
+        parse=_savings_plan,
+        is_paged=True,
+    ),
+    _Operation(
+        action="QueryResourcePackageInstances",
+        path=("Instances", "Instance"),
+        parse=_resource_package,
+        query={"ProductCode": "sfm"},
+        is_paged=True,
+    ),
+)

@@ -1,0 +1,426 @@
+"""Coupons, cards, savings plans and resource packages."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+from alibabacloud_bssopenapi20171214 import models as vendor  # type: ignore[import-untyped]
+from alibabacloud_bssopenapi20171214.client import Client  # type: ignore[import-untyped]
+from alibabacloud_tea_openapi.exceptions import AlibabaCloudException  # type: ignore[import-untyped]
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.alibaba_cloud.model_studio import (
+    AccessKey,
+    AccountError,
+    AssetKind,
+    AssetsClient,
+    BalanceClient,
+    InvalidAnswerError,
+    PermissionDeniedError,
+)
+from custom_components.alibaba_cloud.model_studio.assets import _OPERATIONS, rows_of
+from custom_components.alibaba_cloud.model_studio.values import moment_of
+from tests.simulator import (
+    DEFAULT_ACCESS_KEY_ID,
+    DEFAULT_ACCESS_KEY_SECRET,
+    Account,
+    Fault,
+    Simulator,
+)
+from tests.simulator.assets import (
+    cash_coupons,
+    prepaid_cards,
+    resource_packages,
+    savings_plans,
+)
+from tests.simulator.openapi import ASSET_OPERATIONS, rpc_answer
+from tests.vendor import client
+
+pytestmark = [
+    pytest.mark.usefixtures("socket_enabled"),
+    pytest.mark.filterwarnings("ignore:It looks like `register_random`"),
+    # Of the vendor's client.
+    pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
+]
+
+NOW = datetime(2026, 8, 15, 12, tzinfo=UTC)
+ACCESS_KEY = AccessKey(id=DEFAULT_ACCESS_KEY_ID, secret=DEFAULT_ACCESS_KEY_SECRET)
+OPERATIONS = {operation.action: operation for operation in _OPERATIONS}
+FIELDS = (
+    *("ApplicableProducts", "Balance", "CommodityCode", "Currency", "EndTime"),
+    *("EndTimestamp", "ExpiryTime", "RemainingAmount", "RemainingAmountUnit"),
+    *("RestPoolValue", "Status"),
+)
+"""The fields that are read."""
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@pytest.fixture
+def simulator(simulator: Simulator) -> Simulator:
+    """Return the service with an account that has assets, whose clock stands still."""
+    simulator.account = Account(clock=lambda: NOW, has_assets=True)
+    return simulator
+
+
+@pytest.fixture
+def refused() -> set[tuple[str, str]]:
+    """Return the operations that are not applicable, empty at first."""
+    return set()
+
+
+@pytest.fixture
+def assets(
+    session: aiohttp.ClientSession, simulator: Simulator, refused: set[tuple[str, str]]
+) -> AssetsClient:
+    """Return a client that asks the simulator."""
+    return AssetsClient(
+        session,
+        endpoints=[simulator.openapi_url],
+        refused=refused,
+        access_key=ACCESS_KEY,
+    )
+
+
+def actions(simulator: Simulator) -> list[str]:
+    """Return the operations that were requested, and forget the requests."""
+    found = [request.headers["x-acs-action"] for request in simulator.signed_requests]
+    simulator.signed_requests.clear()
+    return found
+
+
+def day(month: int, number: int, *, year: int = 2026) -> datetime:
+    """Return the start of a day in UTC+8."""
+    return datetime(year, month, number, tzinfo=UTC) - timedelta(hours=8)
+
+
+async def test_assets(simulator: Simulator, assets: AssetsClient) -> None:
+    """Assets for other products are left out."""
+    found = await assets.get_assets()
+    assert [
+        (asset.kind, asset.amount, asset.unit, asset.expires, asset.is_active)
+        for asset in found
+    ] == [
+        ("coupon", Decimal("60.50"), None, day(9, 15), True),
+        ("coupon", Decimal("1000.00"), None, day(10, 20), True),
+        ("coupon", Decimal("20.00"), None, day(7, 31), False),
+        ("prepaid_card", Decimal("150.00"), None, day(4, 23, year=2027), True),
+        ("savings_plan", Decimal("320.25"), "CNY", day(9, 20), True),
+        ("resource_package", Decimal(250_000), "Tokens", day(10, 30), True),
+    ]
+    assert actions(simulator) == [*ASSET_OPERATIONS]
+
+
+async def test_account_without_assets(
+    simulator: Simulator, assets: AssetsClient
+) -> None:
+    simulator.account.has_assets = False
+    assert await assets.get_assets() == ()
+    simulator.assets_bodies = {action: {"Success": True} for action in OPERATIONS}
+    assert await assets.get_assets() == ()
+
+
+@pytest.mark.parametrize(
+    ("total", "requests"), [(0, 1), (19, 1), (20, 2), (21, 2), (60, 4)]
+)
+async def test_pages(
+    simulator: Simulator, assets: AssetsClient, total: int, requests: int
+) -> None:
+    """All pages are read, each package once."""
+    simulator.account.resource_packages = total
+    packages = [
+        asset.amount
+        for asset in await assets.get_assets()
+        if asset.kind is AssetKind.RESOURCE_PACKAGE
+    ]
+    assert packages == [250_000 + number for number in range(total)]
+    assert actions(simulator).count("QueryResourcePackageInstances") == requests
+
+
+async def test_pages_that_repeat(simulator: Simulator, assets: AssetsClient) -> None:
+    """A service that ignores the page number is asked twice."""
+    simulator.account.resource_packages = 50
+    page = resource_packages(simulator.account, {"ProductCode": "sfm"})
+    simulator.assets_bodies["QueryResourcePackageInstances"] = rpc_answer(page, "id")
+    assert len(await assets.get_assets()) == 5 + 20
+    assert actions(simulator).count("QueryResourcePackageInstances") == 2
+
+
+async def test_pages_that_never_end(simulator: Simulator, assets: AssetsClient) -> None:
+    def endless(query: Any) -> Any:
+        row = {"CommodityCode": "sfm_plan", "RestPoolValue": query["PageNum"]}
+        return rpc_answer({"Items": [row] * 20}, "id")
+
+    simulator.assets_bodies["QuerySavingsPlansInstance"] = endless
+    await assets.get_assets()
+    assert actions(simulator).count("QuerySavingsPlansInstance") == 50
+
+
+@pytest.mark.parametrize("action", ASSET_OPERATIONS)
+async def test_operation_that_is_not_applicable_is_asked_once(
+    simulator: Simulator, assets: AssetsClient, action: str
+) -> None:
+    """The others are still read."""
+    everything = await assets.get_assets()
+    simulator.not_applicable = {action}
+    some = await assets.get_assets()
+    assert set(some) < set(everything)
+    actions(simulator)
+    assert await assets.get_assets() == some
+    assert action not in actions(simulator)
+
+
+async def test_site_of_the_balance_is_asked(
+    session: aiohttp.ClientSession,
+    simulator: Simulator,
+    refused: set[tuple[str, str]],
+) -> None:
+    """Both clients share the endpoints, and the balance finds out the right one."""
+    async with Simulator(account=Account(clock=lambda: NOW)) as other:
+        other.balance_applicable = False
+        endpoints = [other.openapi_url, simulator.openapi_url]
+        balance = BalanceClient(session, endpoints=endpoints, access_key=ACCESS_KEY)
+        assets = AssetsClient(
+            session, endpoints=endpoints, refused=refused, access_key=ACCESS_KEY
+        )
+        # Before the site is known, each operation is asked once at the wrong one.
+        for _ in range(2):
+            assert await assets.get_assets() == ()
+        assert actions(other) == [*ASSET_OPERATIONS]
+        await balance.get_balance()
+        assert len(await assets.get_assets()) == 6
+        assert actions(other) == ["QueryAccountBalance"]
+        simulator.balance_applicable = False
+        with pytest.raises(AccountError):
+            await balance.get_balance()
+        actions(simulator)
+        with pytest.raises(AccountError, match="NotApplicable"):
+            await assets.get_assets()
+        assert actions(simulator) == []
+
+
+@pytest.mark.parametrize("action", ASSET_OPERATIONS)
+async def test_missing_permission(
+    simulator: Simulator, assets: AssetsClient, action: str
+) -> None:
+    simulator.denied = {action}
+    with pytest.raises(PermissionDeniedError):
+        await assets.get_assets()
+
+
+async def test_failure(
+    simulator: Simulator, assets: AssetsClient, refused: set[tuple[str, str]]
+) -> None:
+    """An error of one operation is an error of all, and it is asked again."""
+    simulator.fail(Fault.SERVER_ERROR, at="assets", times=1)
+    with pytest.raises(AccountError, match="InternalError"):
+        await assets.get_assets()
+    assert refused == set()
+    assert len(await assets.get_assets()) == 6
+
+
+async def test_one_retry_for_all_requests(
+    simulator: Simulator, assets: AssetsClient
+) -> None:
+    simulator.fail(Fault.RESET, at="assets", times=1)
+    assert len(await assets.get_assets()) == 6
+    assert len(actions(simulator)) == 5
+
+
+@pytest.mark.parametrize(
+    ("products", "applies"),
+    [
+        (None, True),
+        ("", True),
+        ("通用", True),
+        ("全部产品", True),
+        ("所有云产品", True),
+        ("全场通用", True),
+        ("All Alibaba Cloud services", True),
+        ("Universal", True),
+        ("大模型服务平台百炼", True),
+        ("百煉", True),
+        ("ECS, Model Studio", True),
+        ("Alibaba Cloud ModelStudio", True),
+        ("sfm", True),
+        ("DashScope", True),
+        ("云服务器ECS", False),
+        ("通用型云服务器", False),
+        ("Object Storage Service", False),
+        ("Allowlist service", False),
+        ("全部产品（百炼除外）", False),
+        ("All products except Model Studio", False),
+    ],
+)
+def test_products(products: str | None, applies: bool) -> None:
+    for action in ("QueryCashCoupons", "QueryPrepaidCards"):
+        row = {"Balance": "1.00", "ApplicableProducts": products}
+        assert (OPERATIONS[action].parse(row) is not None) is applies
+
+
+@pytest.mark.parametrize(
+    ("row", "applies"),
+    [
+        ({}, True),
+        ({"CommodityCode": "sfm_package"}, True),
+        ({"ApplicableProducts": {"Product": ["sfm"]}}, True),
+        ({"ApplicableProducts": {"Product": ["oss"]}}, False),
+        ({"CommodityCode": "ossbag"}, False),
+        ({"ApplicableProducts": "oss", "CommodityCode": "sfm"}, True),
+    ],
+)
+def test_products_of_a_package(row: dict[str, Any], applies: bool) -> None:
+    parsed = OPERATIONS["QueryResourcePackageInstances"].parse(row)
+    assert (parsed is not None) is applies
+
+
+@pytest.mark.parametrize("code", [None, "", "savingplan_common_public_cn", 7])
+def test_savings_plan_for_something_else(code: Any) -> None:
+    row = {"CommodityCode": code, "RestPoolValue": "1.00", "Currency": "CNY"}
+    assert OPERATIONS["QuerySavingsPlansInstance"].parse(row) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "is_active"),
+    [
+        ("Available", True),
+        ("NORMAL", True),
+        (None, True),
+        ("Expired", False),
+        ("Cancelled", False),
+        ("LIMIT", False),
+        ("RELEASE", False),
+        ("whatever", False),
+    ],
+)
+def test_status(status: str | None, is_active: bool) -> None:
+    for operation in _OPERATIONS:
+        asset = operation.parse({"CommodityCode": "sfm", "Status": status})
+        assert asset is not None
+        assert asset.is_active is is_active
+
+
+def test_unknown_figures() -> None:
+    """A field that is missing or of another type is unknown."""
+    for operation in _OPERATIONS:
+        odd: Any
+        for odd in (None, [], {}, True):
+            row = dict.fromkeys(FIELDS, odd) | {"CommodityCode": "sfm_x"}
+            del row["ApplicableProducts"]
+            asset = operation.parse(row)
+            assert asset is not None
+            assert (asset.amount, asset.unit, asset.expires) == (None, None, None)
+
+
+def test_savings_plan_without_a_timestamp() -> None:
+    row = {"CommodityCode": "sfm", "EndTime": "2026-09-20 00:00:00"}
+    asset = OPERATIONS["QuerySavingsPlansInstance"].parse(row)
+    assert asset is not None
+    assert asset.expires == day(9, 20)
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        ("2026-09-15T15:15:50Z", datetime(2026, 9, 15, 15, 15, 50, tzinfo=UTC)),
+        ("2026-09-15T15:15Z", datetime(2026, 9, 15, 15, 15, tzinfo=UTC)),
+        ("2026-09-15 15:15:50", datetime(2026, 9, 15, 7, 15, 50, tzinfo=UTC)),
+        (" 2026-09-15\n", datetime(2026, 9, 14, 16, tzinfo=UTC)),
+        (1_788_328_800_000, datetime(2026, 9, 2, 6, tzinfo=UTC)),
+        ("1788328800000", datetime(2026, 9, 2, 6, tzinfo=UTC)),
+        (1_788_328_800, datetime(2026, 9, 2, 6, tzinfo=UTC)),
+        (0, None),
+        (-1, None),
+        (10**17, None),
+        ("9999-12-31 23:59:59", None),
+        ("1970-01-01T00:00:00Z", None),
+        ("0001-01-01T00:00:00", None),
+        ("tomorrow", None),
+        ("", None),
+        (True, None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_moments(value: Any, moment: datetime | None) -> None:
+    assert moment_of(value) == moment
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), ANYTHING))
+def test_any_row_is_parsed(row: dict[str, Any]) -> None:
+    for operation in _OPERATIONS:
+        asset = operation.parse(row)
+        assert asset is None or asset.expires is None or asset.expires.tzinfo is UTC
+
+
+@given(ANYTHING)
+def test_any_answer_is_parsed_or_invalid(data: Any) -> None:
+    for path in (("Items",), ("Instances", "Instance")):
+        for answer in ({"Data": data}, {"Data": {path[0]: data}}):
+            with suppress(InvalidAnswerError):
+                assert all(isinstance(row, dict) for row in rows_of(answer, path))
+
+
+@pytest.mark.parametrize(
+    "data", [7, "none", [{}], {"Items": {"Balance": 1}}, {"Items": "none"}]
+)
+def test_answer_without_a_list(data: Any) -> None:
+    with pytest.raises(InvalidAnswerError):
+        rows_of({"Data": data}, ("Items",))
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "expected"),
+    [
+        ("query_cash_coupons", vendor.QueryCashCouponsRequest(), cash_coupons),
+        ("query_prepaid_cards", vendor.QueryPrepaidCardsRequest(), prepaid_cards),
+        (
+            "query_savings_plans_instance",
+            vendor.QuerySavingsPlansInstanceRequest(page_num=1, page_size=20),
+            savings_plans,
+        ),
+        (
+            "query_resource_package_instances",
+            vendor.QueryResourcePackageInstancesRequest(product_code="sfm", page_num=2),
+            resource_packages,
+        ),
+    ],
+)
+async def test_vendor_reads_the_simulator(
+    simulator: Simulator, operation: str, request_: Any, expected: Callable[..., Any]
+) -> None:
+    """The vendor's client signs, asks and reads as this integration does."""
+    simulator.account.resource_packages = 30
+    read = getattr(client(Client, simulator), f"{operation}_async")
+    body = (await read(request_)).body
+    assert (body.code, body.success) == ("200", True)
+    query = {name: str(value) for name, value in request_.to_map().items()}
+    assert body.data.to_map() == expected(simulator.account, query)
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        (
+            "query_resource_package_instances",
+            vendor.QueryResourcePackageInstancesRequest(product_code="oss"),
+        ),
+        (
+            "query_savings_plans_instance",
+            vendor.QuerySavingsPlansInstanceRequest(page_num=0),
+        ),
+    ],
+)
+async def test_vendor_is_refused(
+    simulator: Simulator, operation: str, request_: Any
+) -> None:
+    """The simulator refuses a product or a page that is not valid."""
+    with pytest.raises(AlibabaCloudException) as raised:
+        await getattr(client(Client, simulator), f"{operation}_async")(request_)
+    assert (raised.value.status_code, raised.value.code) == (400, "InvalidParameter")
