@@ -28,6 +28,7 @@ from custom_components.alibaba_cloud.const import (
     RAM_CONSOLES,
 )
 from custom_components.alibaba_cloud.dashboard import MODULE, MODULE_URL
+from custom_components.alibaba_cloud.descriptions import FigureDescription
 from custom_components.alibaba_cloud.failures import Status
 from custom_components.alibaba_cloud.figures import (
     ACCOUNT_BINARY_SENSORS,
@@ -35,7 +36,6 @@ from custom_components.alibaba_cloud.figures import (
     MODEL_SENSORS,
     STATUS,
     STATUS_BINARY_SENSORS,
-    FigureDescription,
 )
 from custom_components.alibaba_cloud.ledger import Alert, AlertKind, AlertOptions
 from custom_components.alibaba_cloud.llm import GetAccountUsageTool
@@ -67,6 +67,8 @@ READ_BY = {
     Source.QUOTAS: "API key",
     Source.SPEND: "Bill",
     Source.BALANCE: "Balance",
+    Source.ASSETS: "Assets",
+    Source.TOKEN_PLAN: "Token Plan",
     Source.RATES: "Prometheus",
     Source.TOTALS: "Prometheus",
 }
@@ -406,7 +408,10 @@ def test_intervals_are_in_the_table() -> None:
     for source, name in READ_BY.items():
         if SOURCES[source].permission:
             minutes = SOURCES[source].interval.total_seconds() / 60
-            assert re.search(rf"\b{minutes:.0f} minute", table[name])
+            interval = f"{minutes:.0f} minute"
+            if minutes >= 60:
+                interval = f"{minutes / 60:.0f} hour"
+            assert re.search(rf"\b{interval}", table[name])
 
 
 def test_options_are_in_the_tables() -> None:

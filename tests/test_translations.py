@@ -87,6 +87,7 @@ SAME_AS_ENGLISH: dict[str, set[str]] = {
         "Alibaba Cloud Model Studio",
         "Assist",
         "Budget",
+        "Coupon",
         "Message",
         "OK",
         "Options",

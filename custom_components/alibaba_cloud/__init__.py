@@ -19,6 +19,7 @@ from .failures import PollFailed
 from .reauth import async_watch_rejections
 from .repairs import async_follow_issues, async_withdraw_issues
 from .services import async_setup_services
+from .sources import async_read_first
 from .statistics import async_remove_statistics
 from .storage import AccountStore
 
@@ -55,7 +56,7 @@ async def async_setup_entry(
     async_follow_issues(hass, entry)
     Alerts(account).async_start()
     entry.async_create_background_task(
-        hass, account.async_read_access_key_sources(), f"{entry.title} sources"
+        hass, async_read_first(account.access_key_sources), f"{entry.title} sources"
     )
     return True
 

@@ -1,6 +1,5 @@
 """An account: its sources, and the one snapshot of figures that they add up to."""
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime
 from functools import partial
@@ -183,22 +182,6 @@ class Account:
         )
         self._source_updated(self.quotas)
 
-    async def async_read_access_key_sources(self) -> None:
-        """Read the sources of the AccessKey for the first time.
-
-        The history comes last: it takes one request for each month.
-        """
-        history = self.sources.get(Source.HISTORY)
-        await asyncio.gather(
-            *(
-                source.async_refresh()
-                for source in self.access_key_sources
-                if source is not history
-            )
-        )
-        if history is not None:
-            await history.async_refresh()
-
     async def _async_save(self) -> None:
         """Store the account before a reload reads it.
 
@@ -351,6 +334,8 @@ class Account:
             balance=data.get(Source.BALANCE),
             rates=data.get(Source.RATES),
             totals=data.get(Source.TOTALS),
+            assets=data.get(Source.ASSETS),
+            token_plan=data.get(Source.TOKEN_PLAN),
         )
 
     def _build(

@@ -10,12 +10,9 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .account import Account, AlibabaCloudConfigEntry
 from .const import DOMAIN
+from .descriptions import FigureBinarySensorDescription
 from .entity import AlibabaCloudEntity, FigureEntities, StatusEntity
-from .figures import (
-    ACCOUNT_BINARY_SENSORS,
-    STATUS_BINARY_SENSORS,
-    FigureBinarySensorDescription,
-)
+from .figures import ACCOUNT_BINARY_SENSORS, STATUS_BINARY_SENSORS
 
 PARALLEL_UPDATES = 0
 

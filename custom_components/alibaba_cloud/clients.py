@@ -28,15 +28,20 @@ from .failures import MissingVariableError
 from .model_studio import (
     BILLING_ENDPOINT,
     DEFAULT_REGION,
+    TOKEN_PLAN_REGIONS,
     AccessKey,
     AccountSnapshot,
+    AssetsClient,
     BalanceClient,
     BillingClient,
     ConnectionFailedError,
     ConnectionFailure,
     ModelStudioClient,
+    PermissionDeniedError,
     PricesClient,
     TelemetryClient,
+    TokenPlan,
+    TokenPlanClient,
     balance_endpoints,
     http,
 )
@@ -49,6 +54,13 @@ DATA_BALANCE_ENDPOINTS: HassKey[dict[tuple[str, tuple[str, ...]], list[str]]] = 
 
 The service blocks accounts that keep asking at the wrong site, so reloads keep this.
 """
+DATA_REFUSED_OPERATIONS: HassKey[dict[str, set[tuple[str, str]]]] = HassKey(
+    f"{DOMAIN}_refused_operations"
+)
+"""The endpoints and operations that are not applicable, by AccessKey ID.
+
+Reloads keep this for the same reason.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +69,9 @@ class Clients:
 
     billing: BillingClient
     balance: BalanceClient
+    assets: AssetsClient
+    token_plan: TokenPlanClient | None
+    """None in regions without a Token Plan."""
     telemetry: TelemetryClient | None
     """None without a Prometheus URL."""
 
@@ -140,23 +155,39 @@ def access_key_clients(hass: HomeAssistant, data: Mapping[str, Any]) -> Clients 
     )
     region = data.get(CONF_REGION, DEFAULT_REGION)
     endpoint = data.get(CONF_BALANCE_ENDPOINT)
-    endpoints = (endpoint,) if endpoint else balance_endpoints(region)
+    sites = (endpoint,) if endpoint else balance_endpoints(region)
+    endpoints = hass.data.setdefault(DATA_BALANCE_ENDPOINTS, {}).setdefault(
+        (access_key.id, sites), list(sites)
+    )
+    openapi = data.get(CONF_BILLING_ENDPOINT) or BILLING_ENDPOINT.format(region=region)
     url = data.get(CONF_PROMETHEUS_URL)
     return Clients(
-        billing=BillingClient(
+        billing=BillingClient(session, endpoint=openapi, access_key=access_key),
+        balance=BalanceClient(session, endpoints=endpoints, access_key=access_key),
+        assets=AssetsClient(
             session,
-            endpoint=data.get(CONF_BILLING_ENDPOINT)
-            or BILLING_ENDPOINT.format(region=region),
-            access_key=access_key,
-        ),
-        balance=BalanceClient(
-            session,
-            endpoints=hass.data.setdefault(DATA_BALANCE_ENDPOINTS, {}).setdefault(
-                (access_key.id, endpoints), list(endpoints)
+            endpoints=endpoints,
+            refused=hass.data.setdefault(DATA_REFUSED_OPERATIONS, {}).setdefault(
+                access_key.id, set()
             ),
             access_key=access_key,
         ),
+        token_plan=TokenPlanClient(session, endpoint=openapi, access_key=access_key)
+        if region in TOKEN_PLAN_REGIONS
+        else None,
         telemetry=TelemetryClient(session, url=url, access_key=access_key)
         if url
         else None,
     )
+
+
+async def read_token_plan(client: TokenPlanClient) -> TokenPlan:
+    """Read the Token Plan, which is empty without the permission for it.
+
+    Few accounts have a plan, so the permission is optional and not asked for. Raises as
+    `TokenPlanClient.get_plan`.
+    """
+    try:
+        return await client.get_plan()
+    except PermissionDeniedError:
+        return TokenPlan()

@@ -15,8 +15,8 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .account import Account, AlibabaCloudConfigEntry
 from .const import DOMAIN
+from .descriptions import FigureDescription
 from .devices import async_device_id
-from .figures import FigureDescription
 from .model_studio import QuotasKind, plain_text
 from .sources import Source
 

@@ -1,23 +1,19 @@
 """The figures of an account and of its models, one description each."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from homeassistant.components.binary_sensor import (
-    BinarySensorDeviceClass,
-    BinarySensorEntityDescription,
-)
-from homeassistant.components.sensor import (
-    SensorDeviceClass,
-    SensorEntityDescription,
-    SensorStateClass,
-)
+from homeassistant.components.binary_sensor import BinarySensorDeviceClass
+from homeassistant.components.sensor import SensorDeviceClass, SensorStateClass
 from homeassistant.const import EntityCategory, UnitOfRatio
-from homeassistant.helpers.entity import EntityDescription
 
 from .account import Account
+from .descriptions import (
+    FigureBinarySensorDescription,
+    FigureSensorDescription,
+    money,
+    total,
+)
 from .failures import Status
 from .model_studio import (
     AccountSnapshot,
@@ -27,44 +23,8 @@ from .model_studio import (
     ModelUsage,
     PermissionDeniedError,
 )
+from .prepaid_figures import PREPAID_SENSORS
 from .sources import Source
-
-
-@dataclass(frozen=True, kw_only=True)
-class FigureDescription[FiguresT](EntityDescription):
-    """A figure of an account or a model."""
-
-    value_fn: Callable[[FiguresT], Any]
-    """Returns the figure, None if it is unknown."""
-    exists_fn: Callable[[FiguresT], bool] | None = None
-    """Returns whether the figure was reported, if it can be unknown from the start."""
-    sources: tuple[Source, ...] = (Source.QUOTAS,)
-    """The sources that can report the figure.
-
-    It is unavailable while it is unknown and one of them fails.
-    """
-
-    def exists(self, figures: FiguresT) -> bool:
-        """Return whether the service has reported this figure."""
-        if self.exists_fn:
-            return self.exists_fn(figures)
-        return self.value_fn(figures) is not None
-
-
-@dataclass(frozen=True, kw_only=True)
-class FigureSensorDescription[FiguresT](
-    FigureDescription[FiguresT], SensorEntityDescription
-):
-    """A figure that is a sensor."""
-
-    attributes_fn: Callable[[FiguresT], dict[str, Any]] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class FigureBinarySensorDescription[FiguresT](
-    FigureDescription[FiguresT], BinarySensorEntityDescription
-):
-    """A figure that is on or off."""
 
 
 def _billing_cycle(snapshot: AccountSnapshot | None) -> dict[str, Any]:
@@ -87,45 +47,39 @@ def projected_range(snapshot: AccountSnapshot) -> dict[str, Any]:
 
 _SPEND = (Source.QUOTAS, Source.SPEND)
 """The sources that report spend."""
-_money = partial(
-    FigureSensorDescription[Any],
-    device_class=SensorDeviceClass.MONETARY,
-    suggested_display_precision=2,
-)
-_total = partial(_money, state_class=SensorStateClass.TOTAL)
 _diagnostic = partial(
     FigureSensorDescription[AccountSnapshot],
     entity_category=EntityCategory.DIAGNOSTIC,
 )
 
 ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
-    _total(
+    total(
         key="daily_spend",
         sources=_SPEND,
         attributes_fn=_billing_cycle,
         value_fn=lambda snapshot: snapshot.daily_spend,
     ),
-    _total(
+    total(
         key="monthly_spend",
         sources=_SPEND,
         attributes_fn=_billing_cycle,
         value_fn=lambda snapshot: snapshot.monthly_spend,
     ),
-    _total(
+    total(
         key="available_balance",
         sources=(Source.QUOTAS, Source.BALANCE),
         value_fn=lambda snapshot: snapshot.available_balance,
     ),
-    _total(
+    total(
         key="credit_balance",
         sources=(Source.QUOTAS, Source.BALANCE),
         value_fn=lambda snapshot: snapshot.credit_balance,
     ),
-    _total(
+    total(
         key="spend_limit",
         value_fn=lambda snapshot: snapshot.spend_limit,
     ),
-    _money(
+    money(
         key="budget",
         sources=_SPEND,
         value_fn=lambda snapshot: snapshot.outlook.budget,
@@ -138,12 +92,12 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         suggested_display_precision=1,
         value_fn=lambda snapshot: snapshot.outlook.usage_pct,
     ),
-    _money(
+    money(
         key="remaining_budget",
         sources=_SPEND,
         value_fn=lambda snapshot: snapshot.outlook.remaining,
     ),
-    _money(
+    money(
         key="projected_monthly_spend",
         sources=_SPEND,
         exists_fn=lambda snapshot: snapshot.monthly_spend is not None,
@@ -181,12 +135,12 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         suggested_display_precision=0,
         value_fn=lambda snapshot: snapshot.requests_used,
     ),
-    _total(
+    total(
         key="other_models_daily_spend",
         sources=(Source.SPEND,),
         value_fn=lambda snapshot: snapshot.other_models_daily_spend,
     ),
-    _total(
+    total(
         key="other_models_monthly_spend",
         sources=(Source.SPEND,),
         value_fn=lambda snapshot: snapshot.other_models_monthly_spend,
@@ -218,6 +172,7 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         device_class=SensorDeviceClass.DATE,
         value_fn=lambda snapshot: snapshot.billing_period.end,
     ),
+    *PREPAID_SENSORS,
 )
 
 MODEL_SENSORS: tuple[FigureSensorDescription[ModelUsage], ...] = (
@@ -291,12 +246,12 @@ MODEL_SENSORS: tuple[FigureSensorDescription[ModelUsage], ...] = (
         suggested_display_precision=0,
         value_fn=lambda model: model.requests,
     ),
-    _total(
+    total(
         key="daily_spend",
         sources=(Source.SPEND,),
         value_fn=lambda model: model.daily_spend,
     ),
-    _total(
+    total(
         key="monthly_spend",
         sources=(Source.SPEND,),
         value_fn=lambda model: model.monthly_spend,

@@ -42,7 +42,7 @@ LASTING = timedelta(hours=1)
 """How long a source of the AccessKey fails before there is an issue."""
 SOURCE_ISSUES: Mapping[str, tuple[Source, ...]] = {
     "spend_failing": (Source.SPEND,),
-    "balance_failing": (Source.BALANCE,),
+    "balance_failing": (Source.BALANCE, Source.ASSETS),
     "telemetry_failing": (Source.RATES, Source.TOTALS),
     "history_failing": (Source.HISTORY,),
     STATISTICS_NOT_WRITTEN: (Source.HISTORY,),

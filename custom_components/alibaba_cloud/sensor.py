@@ -8,9 +8,10 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .account import AlibabaCloudConfigEntry
+from .descriptions import FigureSensorDescription
 from .entity import AlibabaCloudEntity, FigureEntities, StatusEntity
-from .figures import ACCOUNT_SENSORS, MODEL_SENSORS, STATUS, FigureSensorDescription
-from .model_studio import Money, Spend
+from .figures import ACCOUNT_SENSORS, MODEL_SENSORS, STATUS
+from .model_studio import Money, Quantity, Spend
 
 PARALLEL_UPDATES = 0
 
@@ -28,7 +29,7 @@ async def async_setup_entry(
 
 
 class AlibabaCloudSensor(AlibabaCloudEntity, SensorEntity):
-    """A figure; an amount of money comes with its currency."""
+    """A figure. An amount comes with its currency or unit."""
 
     entity_description: FigureSensorDescription[Any]
     # They change with the state, which is recorded.
@@ -39,14 +40,16 @@ class AlibabaCloudSensor(AlibabaCloudEntity, SensorEntity):
     def native_value(self) -> Any:
         """Return the figure."""
         value = self._value
-        return value.amount if isinstance(value, Money) else value
+        return value.amount if isinstance(value, Money | Quantity) else value
 
     @property
     @override
     def native_unit_of_measurement(self) -> str | None:
-        """Return the currency, which stays while the amount is unknown."""
+        """Return the currency or unit, which stays while the amount is unknown."""
         if isinstance(value := self._value, Money):
             self._attr_native_unit_of_measurement = value.currency
+        elif isinstance(value, Quantity):
+            self._attr_native_unit_of_measurement = value.unit
         return super().native_unit_of_measurement
 
     @property

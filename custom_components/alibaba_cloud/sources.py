@@ -17,7 +17,7 @@ from homeassistant.helpers.update_coordinator import (
 )
 from homeassistant.util import dt as dt_util
 
-from .clients import Clients
+from .clients import Clients, read_token_plan
 from .const import LOGGER
 from .failures import Backoff, PollFailed, Status, poll_failure
 from .ledger import billing_day
@@ -34,6 +34,8 @@ class Source(StrEnum):
     RATES = "rates"
     TOTALS = "totals"
     HISTORY = "history"
+    ASSETS = "assets"
+    TOKEN_PLAN = "token_plan"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class SourceDescription:
 
 BILLING_PERMISSION = "modelstudio:GetBillingTrend"
 """The single action. The vendor's read-only policy would also list API keys with values."""
+BALANCE_PERMISSION = "AliyunBSSReadOnlyAccess"
 PROMETHEUS_PERMISSION = "AliyunPrometheusMetricReadAccess"
 
 SOURCES: Mapping[Source, SourceDescription] = {
@@ -69,7 +72,7 @@ SOURCES: Mapping[Source, SourceDescription] = {
     ),
     Source.BALANCE: SourceDescription(
         interval=timedelta(minutes=15),
-        permission="AliyunBSSReadOnlyAccess",
+        permission=BALANCE_PERMISSION,
         checks_access_key=True,
     ),
     Source.RATES: SourceDescription(
@@ -84,7 +87,22 @@ SOURCES: Mapping[Source, SourceDescription] = {
         checks_access_key=True,
         retry_interval=timedelta(hours=1),
     ),
+    Source.ASSETS: SourceDescription(
+        interval=timedelta(hours=6),
+        permission=BALANCE_PERMISSION,
+        checks_access_key=True,
+        retry_interval=timedelta(hours=1),
+    ),
+    Source.TOKEN_PLAN: SourceDescription(
+        interval=timedelta(hours=6),
+        permission="modelstudio:GetSubscriptionStats",
+        checks_access_key=True,
+        retry_interval=timedelta(hours=1),
+    ),
 }
+
+TRIED = (Source.SPEND, Source.BALANCE, Source.RATES)
+"""The sources that show whether an AccessKey works."""
 
 
 class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
@@ -200,24 +218,43 @@ def billing_today() -> date:
 def access_key_reads(
     clients: Clients,
 ) -> dict[Source, Callable[[], Awaitable[object]]]:
-    """Return what reads each source that shows whether an AccessKey works."""
+    """Return what reads each source of an AccessKey that needs nothing of the account."""
     reads: dict[Source, Callable[[], Awaitable[object]]] = {
         Source.SPEND: lambda: clients.billing.get_month(billing_today()),
         Source.BALANCE: clients.balance.get_balance,
+        Source.ASSETS: clients.assets.get_assets,
     }
+    if (plan := clients.token_plan) is not None:
+        reads[Source.TOKEN_PLAN] = lambda: read_token_plan(plan)
     if (telemetry := clients.telemetry) is not None:
         reads[Source.RATES] = lambda: telemetry.get_rates(dt_util.utcnow())
     return reads
 
 
+async def async_read_first(sources: Iterable[SourceCoordinator[Any]]) -> None:
+    """Read the sources of an AccessKey for the first time.
+
+    The assets come after the balance, which finds out the site of the account. The
+    history comes last: it takes one request for each month.
+    """
+    later = (Source.ASSETS, Source.HISTORY)
+    by_source = {source.source: source for source in sources}
+    await asyncio.gather(
+        *(source.async_refresh() for s, source in by_source.items() if s not in later)
+    )
+    for each in later:
+        if source := by_source.get(each):
+            await source.async_refresh()
+
+
 async def async_try_clients(
     clients: Clients,
 ) -> dict[Source, object | ModelStudioError]:
-    """Read each source once. Return its report, or the error if it can't be read.
+    """Read each of `TRIED` once. Return its report, or the error if it can't be read.
 
     Raises every error that is not a `ModelStudioError`.
     """
-    reads = access_key_reads(clients)
+    reads = {s: read for s, read in access_key_reads(clients).items() if s in TRIED}
 
     async def attempt(
         read: Callable[[], Awaitable[object]],

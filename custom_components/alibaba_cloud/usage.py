@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from datetime import date
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,14 +11,14 @@ from homeassistant.helpers.translation import async_get_translations
 
 from .account import Account
 from .const import DOMAIN
+from .descriptions import FigureDescription
 from .figures import (
     ACCOUNT_BINARY_SENSORS,
     ACCOUNT_SENSORS,
     MODEL_SENSORS,
-    FigureDescription,
     projected_range,
 )
-from .model_studio import AccountSnapshot, ModelUsage, Money, Spend
+from .model_studio import AccountSnapshot, ModelUsage, Money, Quantity, Spend
 from .sources import billing_today
 
 
@@ -76,17 +77,13 @@ async def async_describe(
         return value is not None
 
     def figure(description: FigureDescription[Any], value: Any) -> dict[str, Any]:
-        if isinstance(value, Money):
-            return {"value": float(value.amount), "unit": value.currency}
         unit = getattr(
             description, "native_unit_of_measurement", None
         ) or translations.get(
             f"component.{DOMAIN}.entity.{Platform.SENSOR}"
             f".{description.key}.unit_of_measurement"
         )
-        if isinstance(value, date):
-            value = value.isoformat()
-        return {"value": value} | ({"unit": unit} if unit else {})
+        return _with_unit(value, unit)
 
     def figures(
         descriptions: Iterable[FigureDescription[Any]], reported: Any
@@ -110,3 +107,16 @@ async def async_describe(
             if (reported := figures(MODEL_SENSORS, model))
         },
     }
+
+
+def _with_unit(value: Any, unit: str | None) -> dict[str, Any]:
+    """Return a figure for JSON, with its currency or unit."""
+    if isinstance(value, Money):
+        value, unit = value.amount, value.currency
+    elif isinstance(value, Quantity):
+        value, unit = value.amount, value.unit
+    if isinstance(value, Decimal):
+        value = float(value)
+    elif isinstance(value, date):
+        value = value.isoformat()
+    return {"value": value} | ({"unit": unit} if unit else {})

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.alibaba_cloud.model_studio import TOKEN_PLAN_REGIONS
 from custom_components.alibaba_cloud.reauth import CONF_REAUTH
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
@@ -194,9 +195,11 @@ class AccessFlows(Flows):
         assert sorted(status.get("failed_sources", {})) == sorted(failing)
         expected = {
             "base_url": {"quotas", "prices"},
-            "access_key_id": {"spend", "balance"},
+            "access_key_id": {"spend", "balance", "assets"},
+            "prometheus_url": {"rates", "totals"},
         }
-        expected["prometheus_url"] = {"rates", "totals"}
+        if self.entry.data.get("region") in TOKEN_PLAN_REGIONS:
+            expected["region"] = {"token_plan"}
         assert set(self.entry.runtime_data.sources) == {
             name
             for field, names in expected.items()

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 
 
 @pytest.mark.logs(
-    *["Error fetching .* (spend|balance|rates|totals) data: .*AccessKey"] * 4
+    *(
+        f"Error fetching .* {source} data: .*AccessKey"
+        for source in ("spend", "balance", "rates", "totals", "assets", "token_plan")
+    )
 )
 async def test_reauth(
     hass: HomeAssistant, flows: AccessFlows, simulator: Simulator

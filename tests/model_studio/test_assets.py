@@ -14,7 +14,6 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.alibaba_cloud.model_studio import (
-    AccessKey,
     AccountError,
     AssetKind,
     AssetsClient,
@@ -23,14 +22,7 @@ from custom_components.alibaba_cloud.model_studio import (
     PermissionDeniedError,
 )
 from custom_components.alibaba_cloud.model_studio.assets import _OPERATIONS, rows_of
-from custom_components.alibaba_cloud.model_studio.values import moment_of
-from tests.simulator import (
-    DEFAULT_ACCESS_KEY_ID,
-    DEFAULT_ACCESS_KEY_SECRET,
-    Account,
-    Fault,
-    Simulator,
-)
+from tests.simulator import Account, Fault, Simulator
 from tests.simulator.assets import (
     cash_coupons,
     prepaid_cards,
@@ -40,6 +32,8 @@ from tests.simulator.assets import (
 from tests.simulator.openapi import ASSET_OPERATIONS, rpc_answer
 from tests.vendor import client
 
+from .common import KEY, NOW
+
 pytestmark = [
     pytest.mark.usefixtures("socket_enabled"),
     pytest.mark.filterwarnings("ignore:It looks like `register_random`"),
@@ -47,8 +41,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
 ]
 
-NOW = datetime(2026, 8, 15, 12, tzinfo=UTC)
-ACCESS_KEY = AccessKey(id=DEFAULT_ACCESS_KEY_ID, secret=DEFAULT_ACCESS_KEY_SECRET)
 OPERATIONS = {operation.action: operation for operation in _OPERATIONS}
 FIELDS = (
     *("ApplicableProducts", "Balance", "CommodityCode", "Currency", "EndTime"),
@@ -65,7 +57,7 @@ ANYTHING = st.recursive(
 @pytest.fixture
 def simulator(simulator: Simulator) -> Simulator:
     """Return the service with an account that has assets, whose clock stands still."""
-    simulator.account = Account(clock=lambda: NOW, has_assets=True)
+    simulator.account.has_assets = True
     return simulator
 
 
@@ -84,7 +76,7 @@ def assets(
         session,
         endpoints=[simulator.openapi_url],
         refused=refused,
-        access_key=ACCESS_KEY,
+        access_key=KEY,
     )
 
 
@@ -183,11 +175,12 @@ async def test_site_of_the_balance_is_asked(
 ) -> None:
     """Both clients share the endpoints, and the balance finds out the right one."""
     async with Simulator(account=Account(clock=lambda: NOW)) as other:
+        other.access_keys = simulator.access_keys
         other.balance_applicable = False
         endpoints = [other.openapi_url, simulator.openapi_url]
-        balance = BalanceClient(session, endpoints=endpoints, access_key=ACCESS_KEY)
+        balance = BalanceClient(session, endpoints=endpoints, access_key=KEY)
         assets = AssetsClient(
-            session, endpoints=endpoints, refused=refused, access_key=ACCESS_KEY
+            session, endpoints=endpoints, refused=refused, access_key=KEY
         )
         # Before the site is known, each operation is asked once at the wrong one.
         for _ in range(2):
@@ -318,38 +311,22 @@ def test_unknown_figures() -> None:
             assert (asset.amount, asset.unit, asset.expires) == (None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [("Tokens", "Tokens"), (" 万次 ", "万次"), ("x" * 32, "x" * 32), ("x" * 33, None)],
+)
+def test_units(text: str, unit: str | None) -> None:
+    row = {"RemainingAmount": "1", "RemainingAmountUnit": text}
+    asset = OPERATIONS["QueryResourcePackageInstances"].parse(row)
+    assert asset is not None
+    assert asset.unit == unit
+
+
 def test_savings_plan_without_a_timestamp() -> None:
     row = {"CommodityCode": "sfm", "EndTime": "2026-09-20 00:00:00"}
     asset = OPERATIONS["QuerySavingsPlansInstance"].parse(row)
     assert asset is not None
     assert asset.expires == day(9, 20)
-
-
-@pytest.mark.parametrize(
-    ("value", "moment"),
-    [
-        ("2026-09-15T15:15:50Z", datetime(2026, 9, 15, 15, 15, 50, tzinfo=UTC)),
-        ("2026-09-15T15:15Z", datetime(2026, 9, 15, 15, 15, tzinfo=UTC)),
-        ("2026-09-15 15:15:50", datetime(2026, 9, 15, 7, 15, 50, tzinfo=UTC)),
-        (" 2026-09-15\n", datetime(2026, 9, 14, 16, tzinfo=UTC)),
-        (1_788_328_800_000, datetime(2026, 9, 2, 6, tzinfo=UTC)),
-        ("1788328800000", datetime(2026, 9, 2, 6, tzinfo=UTC)),
-        (1_788_328_800, datetime(2026, 9, 2, 6, tzinfo=UTC)),
-        (0, None),
-        (-1, None),
-        (10**17, None),
-        ("9999-12-31 23:59:59", None),
-        ("1970-01-01T00:00:00Z", None),
-        ("0001-01-01T00:00:00", None),
-        ("tomorrow", None),
-        ("", None),
-        (True, None),
-        (None, None),
-        ([], None),
-    ],
-)
-def test_moments(value: Any, moment: datetime | None) -> None:
-    assert moment_of(value) == moment
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), ANYTHING))
@@ -375,6 +352,12 @@ def test_answer_without_a_list(data: Any) -> None:
         rows_of({"Data": data}, ("Items",))
 
 
+def test_empty_answer() -> None:
+    """It does not show that there are no assets."""
+    with pytest.raises(InvalidAnswerError):
+        rows_of({}, ("Items",))
+
+
 @pytest.mark.parametrize(
     ("operation", "request_", "expected"),
     [
@@ -397,7 +380,9 @@ async def test_vendor_reads_the_simulator(
 ) -> None:
     """The vendor's client signs, asks and reads as this integration does."""
     simulator.account.resource_packages = 30
-    read = getattr(client(Client, simulator), f"{operation}_async")
+    read = getattr(
+        client(Client, simulator, access_key_secret=KEY.secret), f"{operation}_async"
+    )
     body = (await read(request_)).body
     assert (body.code, body.success) == ("200", True)
     query = {name: str(value) for name, value in request_.to_map().items()}
@@ -422,5 +407,8 @@ async def test_vendor_is_refused(
 ) -> None:
     """The simulator refuses a product or a page that is not valid."""
     with pytest.raises(AlibabaCloudException) as raised:
-        await getattr(client(Client, simulator), f"{operation}_async")(request_)
+        await getattr(
+            client(Client, simulator, access_key_secret=KEY.secret),
+            f"{operation}_async",
+        )(request_)
     assert (raised.value.status_code, raised.value.code) == (400, "InvalidParameter")

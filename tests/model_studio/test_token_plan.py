@@ -11,7 +11,6 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.alibaba_cloud.model_studio import (
-    AccessKey,
     InvalidAnswerError,
     PermissionDeniedError,
     Seats,
@@ -19,14 +18,11 @@ from custom_components.alibaba_cloud.model_studio import (
     TokenPlanClient,
 )
 from custom_components.alibaba_cloud.model_studio.token_plan import parse_plan
-from tests.simulator import (
-    DEFAULT_ACCESS_KEY_ID,
-    DEFAULT_ACCESS_KEY_SECRET,
-    Account,
-    Simulator,
-)
+from tests.simulator import Simulator
 from tests.simulator.assets import subscription
 from tests.vendor import client
+
+from .common import KEY
 
 pytestmark = [
     pytest.mark.usefixtures("socket_enabled"),
@@ -35,7 +31,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
 ]
 
-NOW = datetime(2026, 8, 15, 12, tzinfo=UTC)
 REFRESH = datetime(2026, 9, 11, 16, tzinfo=UTC)
 FIELDS = (
     *("SeatType", "SeatRefreshTime", "TotalSeats", "AssignedSeats"),
@@ -51,20 +46,14 @@ ANYTHING = st.recursive(
 @pytest.fixture
 def simulator(simulator: Simulator) -> Simulator:
     """Return the service with an account that has a plan, whose clock stands still."""
-    simulator.account = Account(clock=lambda: NOW, has_token_plan=True)
+    simulator.account.has_token_plan = True
     return simulator
 
 
 @pytest.fixture
 def plans(session: aiohttp.ClientSession, simulator: Simulator) -> TokenPlanClient:
     """Return a client that asks the simulator."""
-    return TokenPlanClient(
-        session,
-        endpoint=simulator.openapi_url,
-        access_key=AccessKey(
-            id=DEFAULT_ACCESS_KEY_ID, secret=DEFAULT_ACCESS_KEY_SECRET
-        ),
-    )
+    return TokenPlanClient(session, endpoint=simulator.openapi_url, access_key=KEY)
 
 
 def plan_of(*items: Any) -> TokenPlan:
@@ -174,6 +163,12 @@ def test_invalid_answer(data: Any) -> None:
         parse_plan({"Success": True, "Data": data})
 
 
+def test_empty_answer() -> None:
+    """It does not show that there is no plan."""
+    with pytest.raises(InvalidAnswerError):
+        parse_plan({})
+
+
 def test_seats_of_the_wrong_type() -> None:
     assert plan_of(None, 7, "standard", []) == TokenPlan()
     assert parse_plan({"Data": {}}) == TokenPlan()
@@ -191,9 +186,17 @@ def test_any_seats_are_parsed(items: list[dict[str, Any]]) -> None:
 async def test_vendor_reads_the_simulator(simulator: Simulator) -> None:
     """The vendor's client signs, asks and reads as this integration does."""
     request = vendor.GetSubscriptionStatsRequest()
-    body = (await client(Client, simulator).get_subscription_stats_async(request)).body
+    body = (
+        await client(
+            Client, simulator, access_key_secret=KEY.secret
+        ).get_subscription_stats_async(request)
+    ).body
     assert body.success
     assert body.data.to_map() == subscription(simulator.account)
     simulator.account.has_token_plan = False
-    body = (await client(Client, simulator).get_subscription_stats_async(request)).body
+    body = (
+        await client(
+            Client, simulator, access_key_secret=KEY.secret
+        ).get_subscription_stats_async(request)
+    ).body
     assert body.data is None

@@ -1,6 +1,6 @@
 """Tests of single values in answers."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import inf, nan
 from typing import Any
@@ -15,6 +15,7 @@ from custom_components.alibaba_cloud.model_studio.values import (
     currency_of,
     date_of,
     mapping_of,
+    moment_of,
     number_of,
     plain_text,
     text_of,
@@ -249,3 +250,30 @@ def test_plain_text_is_one_visible_line(value: str) -> None:
 def test_mapping(value: Any) -> None:
     assert mapping_of(value) == {}
     assert mapping_of({"rpm": value}) == {"rpm": value}
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        ("2026-09-15T15:15:50Z", datetime(2026, 9, 15, 15, 15, 50, tzinfo=UTC)),
+        ("2026-09-15T15:15Z", datetime(2026, 9, 15, 15, 15, tzinfo=UTC)),
+        ("2026-09-15 15:15:50", datetime(2026, 9, 15, 7, 15, 50, tzinfo=UTC)),
+        (" 2026-09-15\n", datetime(2026, 9, 14, 16, tzinfo=UTC)),
+        (1_788_328_800_000, datetime(2026, 9, 2, 6, tzinfo=UTC)),
+        ("1788328800000", datetime(2026, 9, 2, 6, tzinfo=UTC)),
+        (1_788_328_800, datetime(2026, 9, 2, 6, tzinfo=UTC)),
+        (0, None),
+        (-1, None),
+        (10**17, None),
+        ("9999-12-31 23:59:59", None),
+        ("1970-01-01T00:00:00Z", None),
+        ("0001-01-01T00:00:00", None),
+        ("tomorrow", None),
+        ("", None),
+        (True, None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_moments(value: Any, moment: datetime | None) -> None:
+    assert moment_of(value) == moment

@@ -54,53 +54,27 @@ def cash_coupons(account: Account, _: Mapping[str, str]) -> dict[str, Any]:
     """Return the `Data` of QueryCashCoupons."""
     if not account.has_assets:
         return {"CashCoupon": []}
-    common = {
-        "ApplicableScenarios": "阿里云按量付费账单",
-        "GrantedTime": _iso(account, -30),
-        "EffectiveTime": _iso(account, -30),
-    }
+    coupons = (
+        ("大模型服务平台百炼", "100.00", "60.50", 45, "Available"),
+        ("通用", "1,000.00", "1,000.00", 80, "Available"),
+        ("云服务器ECS", "500.00", "500.00", 40, "Available"),
+        ("通用", "20.00", "20.00", -1, "Expired"),
+    )
     return {
         "CashCoupon": [
-            common
-            | {
-                "CashCouponId": 34534253254325,
-                "CashCouponNo": "Q-b1485def8f04a",
-                "ApplicableProducts": "大模型服务平台百炼",
-                "NominalValue": "100.00",
-                "Balance": "60.50",
-                "ExpiryTime": _iso(account, 45),
-                "Status": "Available",
-            },
-            common
-            | {
-                "CashCouponId": 34534253254326,
-                "CashCouponNo": "Q-b1485def8f04b",
-                "ApplicableProducts": "通用",
-                "NominalValue": "1,000.00",
-                "Balance": "1,000.00",
-                "ExpiryTime": _iso(account, 80),
-                "Status": "Available",
-            },
-            common
-            | {
-                "CashCouponId": 34534253254327,
-                "CashCouponNo": "Q-b1485def8f04c",
-                "ApplicableProducts": "云服务器ECS",
-                "NominalValue": "500.00",
-                "Balance": "500.00",
-                "ExpiryTime": _iso(account, 40),
-                "Status": "Available",
-            },
-            common
-            | {
-                "CashCouponId": 34534253254328,
-                "CashCouponNo": "Q-b1485def8f04d",
-                "ApplicableProducts": "通用",
-                "NominalValue": "20.00",
-                "Balance": "20.00",
-                "ExpiryTime": _iso(account, -1),
-                "Status": "Expired",
-            },
+            {
+                "CashCouponId": 34534253254325 + number,
+                "CashCouponNo": f"Q-b1485def8f04{number}",
+                "ApplicableProducts": products,
+                "ApplicableScenarios": "阿里云按量付费账单",
+                "GrantedTime": _iso(account, -30),
+                "EffectiveTime": _iso(account, -30),
+                "ExpiryTime": _iso(account, expiry),
+                "NominalValue": value,
+                "Balance": balance,
+                "Status": status,
+            }
+            for number, (products, value, balance, expiry, status) in enumerate(coupons)
         ]
     }
 

@@ -66,6 +66,7 @@ async def test_revoked_access_key(
 @pytest.mark.logs(
     *(f"Error fetching Model Studio {s}" for s in ("spend", "balance", "history")),
     *(f"Error fetching Model Studio {s}" for s in ("rates", "totals")),
+    *(f"Error fetching Model Studio {s}" for s in ("assets", "token_plan")),
 )
 async def test_access_key_that_works_again_ends_the_reauth_flow(
     recorder_mock: Recorder,
@@ -80,6 +81,7 @@ async def test_access_key_that_works_again_ends_the_reauth_flow(
     assert failed_sources(hass).keys() == {
         *("spend", "balance", "history"),
         *("rates", "totals"),
+        *("assets", "token_plan"),
     }
     assert reauth_steps(hass) == ["reauth_access_key"]
     simulator.access_keys = keys

@@ -118,7 +118,9 @@ async def test_lasting_failure_is_an_issue(
     assert issues(hass) == set()
 
 
-@pytest.mark.logs(*["Error fetching Model Studio balance"] * 2)
+@pytest.mark.logs(
+    *["Error fetching Model Studio balance"] * 2, "Error fetching Model Studio assets"
+)
 async def test_wrong_site_is_asked_once(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:

@@ -92,6 +92,7 @@ async def test_paces(
         "/": 4,
         "totals": 2 * 4,
         rates: 2 * 60,
+        "/tokenplan/subscription/stats": 0,
     }
 
 
@@ -116,7 +117,8 @@ async def test_available_data(
 
 
 @pytest.mark.logs(
-    *(f"Error fetching Model Studio {source}" for source in ("spend", "balance"))
+    *(f"Error fetching Model Studio {s}" for s in ("spend", "balance")),
+    *(f"Error fetching Model Studio {s}" for s in ("assets", "token_plan")),
 )
 async def test_available_data_of_a_rejected_access_key(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll

@@ -19,6 +19,7 @@ from ..model_studio.models import (
     SpendReport,
     UsageTotals,
 )
+from ..model_studio.prepaid import Asset, TokenPlan
 from . import stored
 from .windows import Periods, Window, midnight
 
@@ -35,6 +36,8 @@ class Reports:
     balance: Balance | None = None
     rates: Mapping[str, ModelRate] | None = None
     totals: UsageTotals | None = None
+    assets: tuple[Asset, ...] | None = None
+    token_plan: TokenPlan | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

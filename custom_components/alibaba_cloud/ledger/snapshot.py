@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from ..model_studio.models import AccountSnapshot
+from .assets import with_assets
 from .forecast import DailySpend
 from .merge import Reports, ShownSpend, merge
 from .outlook import outlook
@@ -36,10 +37,23 @@ def build_snapshot(
         shown=shown,
         by_month=month is None or month.start.day == 1,
     )
+    if reports.assets is not None:
+        snapshot = with_assets(
+            snapshot, reports.assets, currency=_currency(reports), now=now
+        )
     return replace(
         snapshot,
+        token_plan=reports.token_plan or snapshot.token_plan,
         outlook=outlook(snapshot, budget=budget, daily=daily, periods=periods, now=now),
     )
+
+
+def _currency(reports: Reports) -> str | None:
+    """Return the currency that the account pays in, None if it is unknown."""
+    if reports.balance is not None:
+        return reports.balance.available.currency
+    spend = reports.spend and reports.spend.monthly
+    return spend.currency if spend else None
 
 
 def cycle_start(periods: Periods, today: date) -> datetime:

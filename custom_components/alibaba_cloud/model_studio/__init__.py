@@ -60,9 +60,9 @@ from .models import (
     UsageTotals,
 )
 from .openapi import is_refused
+from .prepaid import Asset, AssetKind, Quantity, Seats, TokenPlan
 from .price_list import Price, PriceKind, PriceList, PriceStep, PriceUnit
 from .prices import PricesClient
-from .prepaid import Asset, AssetKind, Quantity, Seats, TokenPlan
 from .quotas import parse_answer
 from .telemetry import TelemetryClient
 from .token_plan import TokenPlanClient

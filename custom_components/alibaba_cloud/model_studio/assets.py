@@ -22,6 +22,8 @@ from .values import amount_of, currency_of, mapping_of, moment_of, text_of
 _PAGE_SIZE = 20
 """The default of the service, which each operation accepts."""
 _MAX_PAGES = 50
+_MAX_UNIT_LENGTH = 32
+"""Characters. A longer text is no unit, and does not fit into every database."""
 _ACTIVE = ("available", "normal")
 _MODEL_STUDIO = re.compile(
     r"sfm|model\s*studio|bailian|dashscope|百[炼煉]|大模型服[务務]平[台臺]",
@@ -129,8 +131,11 @@ class AssetsClient:
 def rows_of(answer: Mapping[str, Any], path: Iterable[str]) -> list[Mapping[str, Any]]:
     """Return the rows of a list in an answer's `Data`, empty if it is left out.
 
-    Raises `InvalidAnswerError` if something else is in its place.
+    Raises `InvalidAnswerError` if something else is in its place, or the whole answer is
+    empty.
     """
+    if not answer:
+        raise InvalidAnswerError("The answer is empty")
     value: Any = answer
     for name in ("Data", *path):
         if value is None:
@@ -207,10 +212,11 @@ def _resource_package(row: Mapping[str, Any]) -> Asset | None:
     names = [text_of(name) for name in products] if isinstance(products, list) else []
     if not _is_for_model_studio(*names, text_of(row.get("CommodityCode"))):
         return None
+    unit = text_of(row.get("RemainingAmountUnit")) or ""
     return Asset(
         kind=AssetKind.RESOURCE_PACKAGE,
         amount=amount_of(row.get("RemainingAmount")),
-        unit=text_of(row.get("RemainingAmountUnit")),
+        unit=unit if 0 < len(unit) <= _MAX_UNIT_LENGTH else None,
         expires=moment_of(row.get("ExpiryTime")),
         is_active=_is_active(row),
     )

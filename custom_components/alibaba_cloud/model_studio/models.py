@@ -12,6 +12,8 @@ from math import isfinite
 import re
 from types import MappingProxyType
 
+from .prepaid import Asset, Quantity, TokenPlan
+
 _ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9._-]+")
 _SECRET = re.compile(r"[!-~]+")
 
@@ -275,6 +277,16 @@ class AccountSnapshot:
     other_models_monthly_spend: Money | None = None
     tokens_used: Number | None = None
     requests_used: Number | None = None
+    coupons_balance: Money | None = None
+    """What is left of all coupons, None if the service lists none, like the next ones."""
+    prepaid_cards_balance: Money | None = None
+    savings_plans_balance: Money | None = None
+    """In the current cycle."""
+    resource_packages_left: Quantity | None = None
+    """None also if the packages have several units."""
+    next_expiry: Asset | None = None
+    """The asset that expires first, of those with something left."""
+    token_plan: TokenPlan = field(default_factory=TokenPlan)
     rate_limit: RateLimit = RateLimit()
     billing_period: BillingPeriod = BillingPeriod()
     models: Mapping[str, ModelUsage] = field(

@@ -50,8 +50,10 @@ def parse_plan(answer: Mapping[str, Any]) -> TokenPlan:
     """Return the plan in an answer of `GetSubscriptionStats`.
 
     The service leaves `Data` out if there is no subscription. Raises
-    `InvalidAnswerError` if it is of another type.
+    `InvalidAnswerError` if it is of another type, or the whole answer is empty.
     """
+    if not answer:
+        raise InvalidAnswerError("The answer is empty")
     data = answer.get("Data")
     if data is None:
         return TokenPlan()

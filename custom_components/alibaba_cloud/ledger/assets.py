@@ -1,0 +1,67 @@
+"""What is left of an account's assets, and which of them expires first. No I/O."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from ..model_studio.models import AccountSnapshot, Money
+from ..model_studio.prepaid import Asset, AssetKind, Quantity
+
+
+def with_assets(
+    snapshot: AccountSnapshot,
+    assets: Iterable[Asset],
+    *,
+    currency: str | None,
+    now: datetime,
+) -> AccountSnapshot:
+    """Return the figures of an account with those of its assets.
+
+    `currency` is that of the account, None if it is unknown.
+    """
+    known = [
+        asset
+        if asset.unit or asset.kind is AssetKind.RESOURCE_PACKAGE
+        else replace(asset, unit=currency)
+        for asset in assets
+    ]
+
+    def money(kind: AssetKind) -> Money | None:
+        if (left := _left(known, kind, now)) is None:
+            return None
+        return Money(amount=left.amount, currency=left.unit)
+
+    return replace(
+        snapshot,
+        coupons_balance=money(AssetKind.COUPON),
+        prepaid_cards_balance=money(AssetKind.PREPAID_CARD),
+        savings_plans_balance=money(AssetKind.SAVINGS_PLAN),
+        resource_packages_left=_left(known, AssetKind.RESOURCE_PACKAGE, now),
+        next_expiry=_next_expiry(known, now),
+    )
+
+
+def _left(assets: Iterable[Asset], kind: AssetKind, now: datetime) -> Quantity | None:
+    """Return what is left of all assets of a kind, nothing of those that have expired.
+
+    None if none is listed, the amount of a usable one is unknown, or units differ.
+    """
+    listed = [asset for asset in assets if asset.kind is kind]
+    usable = [asset for asset in listed if asset.is_usable(now)]
+    units = {asset.unit for asset in usable or listed}
+    amounts = [asset.amount for asset in usable if asset.amount is not None]
+    unit = units.pop() if len(units) == 1 else None
+    if unit is None or len(amounts) < len(usable):
+        return None
+    return Quantity(amount=sum(amounts, Decimal()), unit=unit)
+
+
+def _next_expiry(assets: Iterable[Asset], now: datetime) -> Asset | None:
+    """Return the asset that expires first, None if no usable one expires."""
+    expiring = [
+        (asset.expires, asset)
+        for asset in assets
+        if asset.is_usable(now) and asset.expires and asset.amount != 0
+    ]
+    return min(expiring, key=lambda pair: pair[0])[1] if expiring else None

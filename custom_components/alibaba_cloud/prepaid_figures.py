@@ -1,0 +1,128 @@
+"""The figures of what is paid for in advance: assets and the Token Plan for teams."""
+
+from functools import partial
+from typing import Any
+
+from homeassistant.components.sensor import SensorDeviceClass, SensorStateClass
+from homeassistant.const import UnitOfRatio
+
+from .descriptions import FigureSensorDescription, total
+from .model_studio import AccountSnapshot, AssetKind, Money, Quantity
+from .sources import Source
+
+_MONEY_SOURCES = (Source.ASSETS, Source.BALANCE, Source.SPEND)
+"""Coupons and cards have no currency of their own: the balance or the bill names it."""
+
+
+def _has_something_left(left: Money | Quantity | None) -> bool:
+    """Return whether something is left.
+
+    The service also lists assets that expired years ago.
+    """
+    return left is not None and left.amount > 0
+
+
+def _next_expiry(snapshot: AccountSnapshot) -> dict[str, Any]:
+    """Return what expires next, and how much of it is left."""
+    asset = snapshot.next_expiry
+    if asset is None:
+        return dict.fromkeys(("kind", "amount", "currency", "unit"))
+    is_package = asset.kind is AssetKind.RESOURCE_PACKAGE
+    return {
+        "kind": asset.kind.value,
+        "amount": None if asset.amount is None else float(asset.amount),
+        "currency": None if is_package else asset.unit,
+        "unit": asset.unit if is_package else None,
+    }
+
+
+def _seats(snapshot: AccountSnapshot) -> dict[str, Any]:
+    """Return the assigned seats, and the figures of each type of seats."""
+
+    def number(value: Any) -> float | None:
+        return None if value is None else float(value)
+
+    return {
+        "assigned": number(snapshot.token_plan.assigned_seats),
+        "by_type": {
+            seats.type: {
+                "seats": number(seats.total),
+                "assigned": number(seats.assigned),
+                "credits": number(seats.credits),
+                "credits_left": number(seats.credits_left),
+            }
+            for seats in snapshot.token_plan.seats
+            if seats.type
+        },
+    }
+
+
+_plan = partial(FigureSensorDescription[AccountSnapshot], sources=(Source.TOKEN_PLAN,))
+_plan_number = partial(
+    _plan, state_class=SensorStateClass.MEASUREMENT, suggested_display_precision=0
+)
+
+PREPAID_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
+    total(
+        key="coupons_balance",
+        sources=_MONEY_SOURCES,
+        exists_fn=lambda snapshot: _has_something_left(snapshot.coupons_balance),
+        value_fn=lambda snapshot: snapshot.coupons_balance,
+    ),
+    total(
+        key="prepaid_cards_balance",
+        sources=_MONEY_SOURCES,
+        exists_fn=lambda snapshot: _has_something_left(snapshot.prepaid_cards_balance),
+        value_fn=lambda snapshot: snapshot.prepaid_cards_balance,
+    ),
+    total(
+        key="savings_plans_balance",
+        sources=(Source.ASSETS,),
+        exists_fn=lambda snapshot: _has_something_left(snapshot.savings_plans_balance),
+        value_fn=lambda snapshot: snapshot.savings_plans_balance,
+    ),
+    FigureSensorDescription(
+        key="resource_packages_left",
+        sources=(Source.ASSETS,),
+        state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=0,
+        exists_fn=lambda snapshot: _has_something_left(snapshot.resource_packages_left),
+        value_fn=lambda snapshot: snapshot.resource_packages_left,
+    ),
+    FigureSensorDescription(
+        key="next_expiry",
+        sources=(Source.ASSETS,),
+        device_class=SensorDeviceClass.TIMESTAMP,
+        value_fn=lambda snapshot: snapshot.next_expiry and snapshot.next_expiry.expires,
+        attributes_fn=_next_expiry,
+    ),
+    _plan_number(
+        key="plan_credits", value_fn=lambda snapshot: snapshot.token_plan.credits
+    ),
+    _plan_number(
+        key="plan_credits_left",
+        value_fn=lambda snapshot: snapshot.token_plan.credits_left,
+    ),
+    _plan(
+        key="plan_credits_used_pct",
+        native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=1,
+        value_fn=lambda snapshot: snapshot.token_plan.credits_used_pct,
+    ),
+    _plan(
+        key="plan_credits_refresh",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        value_fn=lambda snapshot: snapshot.token_plan.refresh,
+    ),
+    _plan(
+        key="plan_ends",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        value_fn=lambda snapshot: snapshot.token_plan.ends,
+    ),
+    _plan_number(
+        key="plan_seats",
+        value_fn=lambda snapshot: snapshot.token_plan.total_seats,
+        attributes_fn=_seats,
+    ),
+)
