@@ -384,8 +384,8 @@ def test_eight_weeks_of_looks() -> None:
         spent += number
         account.look(first + number * DAY, number, spent)
     oldest, last = first.date() + 12 * DAY, first.date() + 69 * DAY
-    assert sorted(account.days.looks) == [oldest + n * DAY for n in range(58)]
-    assert max(account.days.looks) == last
+    assert sorted(account.days.readings) == [oldest + n * DAY for n in range(58)]
+    assert max(account.days.readings) == last
     totals = account.days.totals(first + 70 * DAY)
     assert totals[last - 56 * DAY] == 13
 
@@ -414,7 +414,7 @@ def test_clock_that_is_ahead_once(ahead: str, daily: int) -> None:
         7 + daily,
         elapsed=seconds,
     )
-    assert account.days.looks.keys() == before.looks.keys()
+    assert account.days.readings.keys() == before.readings.keys()
     account.look("08-15 12:01", daily, 7 + daily, elapsed=seconds)
     assert account.days.billed == before.billed
     expected = {"08-12": "2", "08-13": "3", "08-14": "4"}
@@ -428,7 +428,7 @@ def test_clock_that_is_behind_after_a_restart() -> None:
     account = Account().look("08-14 23:30", 4, 7).look("08-15 12:00", 2, 9)
     account.look("08-01 00:00", 2, 9)
     account.look("08-15 12:10", 3, 10, elapsed=timedelta(minutes=1))
-    assert account.days.looks.keys() == {day("08-14"), day("08-15")}
+    assert account.days.readings.keys() == {day("08-14"), day("08-15")}
     assert account.totals("08-16 00:00") == {"08-14": "4"}
 
 
@@ -462,7 +462,7 @@ def test_figures_of_which_the_day_is_not_clear() -> None:
 def test_long_gap() -> None:
     """After months away, the first look leaves nothing else."""
     account = Account().look("01-15 23:30", 5, 50).look("08-15 23:30", 7, 70)
-    assert list(account.days.looks) == [day("08-15")]
+    assert list(account.days.readings) == [day("08-15")]
 
 
 STORED: dict[str, Any] = {

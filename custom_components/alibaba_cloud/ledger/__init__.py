@@ -1,7 +1,7 @@
 """Rules about money over time: periods, days, forecast and alerts.
 
-Pure functions of what the services answered and of the time, which is an argument. They
-do no I/O and import nothing of Home Assistant. `docs/periods.md` argues for them.
+All functions are pure: the services' answers and the time are arguments. They do no I/O
+and do not import Home Assistant. `docs/periods.md` explains the rules.
 """
 
 from .alerts import Alert, AlertKind, AlertOptions, AlertState, Observation

@@ -1,23 +1,23 @@
-"""Which kept figures no longer stand: those of a day or billing period that is over."""
+"""Drops kept figures whose day or billing period is over."""
 
 from calendar import monthrange
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from ..model_studio.models import AccountSnapshot, BillingPeriod
-from .windows import BILLING_TIME_ZONE
+from .windows import DAY, billing_day
 
 
 def without_past(
     account: AccountSnapshot, *, read: datetime | None, now: datetime
 ) -> AccountSnapshot:
-    """Return figures read earlier, without those that are of the past by now.
+    """Return figures that were read earlier, without those of the past.
 
-    With the day, its spend is over; with the billing period, its spend and counters.
-    `read` is when the figures were read; None stands for a time long ago.
+    A new day drops the daily spend. A new billing period also drops the monthly spend and
+    the counters. `read` is when the figures were read. None is a time long ago.
     """
-    today = now.astimezone(BILLING_TIME_ZONE).date()
-    day = read.astimezone(BILLING_TIME_ZONE).date() if read else date.min
+    today = billing_day(now)
+    day = date.min if read is None else billing_day(read)
     if today <= day:
         return account
     account = replace(account, daily_spend=None)
@@ -27,20 +27,21 @@ def without_past(
 
 
 def _next_period(period: BillingPeriod, day: date) -> date:
-    """Return the first day of the period after the one that a day is in.
+    """Return the first day of the period after the one that contains a day.
 
-    The service may report the last day of a period, or the first of the next one.
+    The service may report the last day of a period or the first day of the next one.
     """
     start, end = period.start, period.end
-    if end and end >= day:
-        is_next = start and start < end and start.day == end.day
-        return end if is_next else end + timedelta(days=1)
+    if end is not None and end >= day:
+        # A period that starts and ends on the same day of the month is whole months.
+        is_next = start is not None and start < end and start.day == end.day
+        return end if is_next else end + DAY
     if start is None or start > day or _month_after(start) <= day:
         start = day.replace(day=1)
     return _month_after(start)
 
 
 def _month_after(day: date) -> date:
-    """Return the same day of the next month, or that month's last day."""
+    """Return the same day of the next month, or the last day of a shorter month."""
     first = day.replace(day=1) + timedelta(days=monthrange(day.year, day.month)[1])
     return first.replace(day=min(day.day, monthrange(first.year, first.month)[1]))

@@ -1,8 +1,8 @@
-"""What an account is going to spend, from what it has spent on the days before.
+"""Forecasts spend from the spend of past days.
 
-A day is expected to cost what recent days did, with the pattern of the week and without
-bursts. Each constant is the simplest one that did well in `benchmarks/forecast.py`, which
-holds the method against cruder ones on made-up years.
+A day is expected to cost as much as recent days, adjusted for the weekday and without
+outliers. Each constant is the simplest one that did well in `benchmarks/forecast.py`, which
+compares the method with simpler ones on generated years.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,62 +14,61 @@ from math import sqrt
 from .windows import BILLING_TIME_ZONE
 
 type DailySpend = Mapping[date, Decimal]
-"""What was spent on billing days, all in one currency.
+"""The spend of billing days, all in one currency.
 
-A day that is missing is not known, which is not the same as one on which nothing was
-spent. Today's and later ones are not looked at.
+The spend of a missing day is unknown, not zero. Today and later days are ignored.
 """
 
 LEAST_DAYS = 3
-"""Days that must be known before anything is forecast."""
+"""The number of known days that a forecast needs."""
 WINDOW = timedelta(weeks=8)
-"""What is older says nothing of the days to come."""
+"""Older days are not used."""
 
 _HALF_LIFE = 4
-"""In so many days a day's say in the level is halved."""
+"""The days after which a day counts half as much."""
 _PER_BURST = 14
-"""In so many days, one is a burst, and another is one downwards, such as a refund."""
+"""Of this many days, the highest and the lowest are outliers: a burst, a refund."""
 _DRIFT = 0.05
-"""By what share of itself the level drifts in a day (standard deviation)."""
+"""The standard deviation of the level's change in a day, as a share of the level."""
 _WITHIN = 1.2816
-"""Standard deviations either side of the mean that hold 80 % of a normal distribution."""
+"""80 % of a normal distribution is within this many standard deviations."""
 _LONGEST = timedelta(days=366)
-"""How far ahead anything is told."""
+"""The longest forecast."""
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """What will have been spent by the end of a period, in the currency of its days."""
+    """The expected spend of a whole period, in the currency of its days."""
 
     projected: Decimal
     low: Decimal
-    """The truth is expected between this and `high` four times out of five."""
+    """Four times out of five, the spend is expected to be between `low` and `high`."""
     high: Decimal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Pace:
-    """What days are expected to cost."""
+    """The expected cost of a day."""
 
     weekdays: tuple[float, ...]
-    """By weekday, Monday first; none is negative."""
+    """By weekday, Monday first. None is negative."""
     deviation: float
-    """What a day is off that (standard deviation)."""
+    """The standard deviation of a day's spend from that."""
     days: float
-    """How many days, all with the same say, would tell the level as well."""
+    """The number of equally weighted days that would be as exact."""
 
 
 def forecast_period(
     daily: DailySpend, *, spent: Decimal, now: datetime, end: date
 ) -> Forecast | None:
-    """Return what a period that ends with a day will come to.
+    """Return the expected spend of a period whose last day is `end`.
 
-    `spent` is what it has come to by `now`; what is to come is told in whole cents. Of
-    today that is a part of an average such day, as large as what is left of the day,
-    whatever was spent so far. Refunds are not foreseen: nothing is below `spent`. None
-    while fewer than three days of the last eight weeks are known, and for an end more
-    than 366 days off. A period that is over comes to what was spent.
+    `spent` is its spend until `now`. The rest is rounded to cents. The rest of today is
+    a part of an average day of this weekday, whatever was spent today. Refunds are not
+    expected: no figure is below `spent`. A period that is over costs `spent`. None if
+    fewer than three of the last 56 days are known, or if `end` is more than 366 days
+    away.
     """
     now = now.astimezone(BILLING_TIME_ZONE)
     if end - now.date() > _LONGEST or (pace := _pace(daily, now.date())) is None:
@@ -78,8 +77,8 @@ def forecast_period(
     for start, share in _days(now, end):
         days += share
         expected += share * pace.weekdays[start.weekday()]
-    # Days are off each on its own; the level is off on all of them alike, and goes on
-    # like a random walk, of which the sum over n days varies with n³/3.
+    # The errors of days are independent. The error of the level is the same on all days.
+    # The level itself is a random walk: the variance of its sum over n days is n³/3.
     variance = pace.deviation**2 * (days + days**2 / pace.days)
     variance += (_DRIFT * expected) ** 2 * days / 3
     off = _WITHIN * sqrt(variance)
@@ -93,11 +92,11 @@ def forecast_period(
 def reached_at(
     daily: DailySpend, *, left: Decimal, now: datetime, end: date | None = None
 ) -> datetime | None:
-    """Return when `left` more will have been spent, in the billing time zone.
+    """Return when `left` more is expected to be spent, in the billing time zone.
 
-    That is what a limit leaves, or what a balance holds. None where that is not in
-    sight, within 366 days and by the end of the day given; where nothing is left, as it
-    has been then; and while fewer than three days of the last eight weeks are known.
+    `left` is the rest of a budget or a balance. None if that is not expected by the last
+    moment of `end` and within 366 days, if nothing is left, or if fewer than three of the
+    last 56 days are known.
     """
     now = now.astimezone(BILLING_TIME_ZONE)
     if left <= 0 or (pace := _pace(daily, now.date())) is None:
@@ -112,7 +111,7 @@ def reached_at(
 
 
 def _days(now: datetime, end: date) -> Iterator[tuple[datetime, float]]:
-    """Yield when each day from now to the last one starts, and how much of it is left."""
+    """Yield the start of each day until `end`, `now` for today, and the share that is left."""
     midnight = datetime.combine(now, time.min, now.tzinfo)
     start = now
     while start.date() <= end:
@@ -122,7 +121,7 @@ def _days(now: datetime, end: date) -> Iterator[tuple[datetime, float]]:
 
 
 def _pace(daily: DailySpend, today: date) -> _Pace | None:
-    """Return what days cost as of one, None while too few before it are known."""
+    """Return the expected cost of a day, None if too few days before `today` are known."""
     known = {
         day: float(daily[day])
         for age in range(1, WINDOW.days + 1)
@@ -132,15 +131,15 @@ def _pace(daily: DailySpend, today: date) -> _Pace | None:
         return None
     usual = _without_bursts(known)
     mean = sum(usual.values()) / len(usual)
-    # Each weekday has one average day more than it has days: few say little of it.
+    # One average day is added to each weekday, so that few days change it little.
     totals, counts = [mean] * 7, [1] * 7
     for day, amount in usual.items():
         totals[day.weekday()] += amount
         counts[day.weekday()] += 1
     pattern = [total / count for total, count in zip(totals, counts, strict=True)]
     weights = {day: 0.5 ** ((today - day).days / _HALF_LIFE) for day in usual}
-    # Not the mean of quotients: on a day that usually costs next to nothing, any amount
-    # is many times that.
+    # The mean of quotients would be wrong: any amount is many times the usual cost of a
+    # weekday that costs next to nothing.
     typical = sum(weight * pattern[day.weekday()] for day, weight in weights.items())
     level = sum(weight * usual[day] for day, weight in weights.items()) / (typical or 1)
     weekdays = tuple(level * part for part in pattern)
@@ -155,7 +154,7 @@ def _pace(daily: DailySpend, today: date) -> _Pace | None:
 
 
 def _without_bursts(known: Mapping[date, float]) -> dict[date, float]:
-    """Return days with the most extreme ones cut to the next, and none below zero."""
+    """Return the days with outliers limited to the next value, and none below zero."""
     ordered = sorted(known.values())
     bursts = max(1, len(ordered) // _PER_BURST)
     lowest, highest = max(0.0, ordered[bursts]), max(0.0, ordered[-1 - bursts])
@@ -163,4 +162,5 @@ def _without_bursts(known: Mapping[date, float]) -> dict[date, float]:
 
 
 def _cents(amount: float) -> Decimal:
+    """Return an amount rounded to cents."""
     return round(Decimal(amount), 2)

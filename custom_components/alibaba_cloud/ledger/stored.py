@@ -1,4 +1,4 @@
-"""Reads stored values. Each function raises `ValueError` for anything but what it wrote."""
+"""Reads stored values. Each function raises `ValueError` for any other value."""
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
@@ -7,17 +7,17 @@ from typing import Any
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Return an object."""
+    """Return a JSON object."""
     return _of_type(value, dict)
 
 
 def mapping_of[T](value: Any, read: Callable[[Any], T]) -> dict[str, T]:
-    """Return an object with each of its values read."""
+    """Return a JSON object whose values are read by a function."""
     return {key: read(item) for key, item in mapping(value).items()}
 
 
 def list_of[T](value: Any, read: Callable[[Any], T]) -> list[T]:
-    """Return a list with each of its values read."""
+    """Return a list whose items are read by a function."""
     items: list[Any] = _of_type(value, list)
     return [read(item) for item in items]
 
@@ -28,7 +28,7 @@ def text(value: Any) -> str:
 
 
 def flag(value: Any) -> bool:
-    """Return a truth value."""
+    """Return a Boolean."""
     return _of_type(value, bool)
 
 
@@ -40,7 +40,7 @@ def count(value: Any) -> int:
 
 
 def amount(value: Any) -> Decimal:
-    """Return a number that was written as a text."""
+    """Return a finite number that was stored as a text."""
     try:
         number = Decimal(text(value))
     except InvalidOperation as err:
@@ -56,20 +56,20 @@ def day(value: Any) -> date:
 
 
 def moment(value: Any) -> datetime:
-    """Return a time, which must come with its time zone."""
+    """Return a time. It must have a time zone."""
     when = datetime.fromisoformat(text(value))
     if when.tzinfo is None:
-        raise ValueError("A time without a time zone")
+        raise ValueError("No time zone")
     return when
 
 
 def optional[T](value: Any, read: Callable[[Any], T]) -> T | None:
-    """Return what is read, None for a value that is missing."""
+    """Return a value read by a function. None stays None."""
     return None if value is None else read(value)
 
 
 def _of_type[T](value: Any, kind: type[T]) -> T:
-    """Return a value of a type."""
+    """Return a value that must have a type."""
     if not isinstance(value, kind):
-        raise ValueError(f"Not a {kind.__name__}")  # noqa: TRY004 - one error for all
+        raise ValueError(f"Not a {kind.__name__}")  # noqa: TRY004 - all errors are alike
     return value
