@@ -1,6 +1,5 @@
 """Fixtures that every test can use: the simulator, an account, time, the log."""
 
-import asyncio.constants
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 import logging
@@ -10,7 +9,7 @@ from unittest.mock import patch
 
 from aiohttp import ClientSession
 from freezegun.api import FrozenDateTimeFactory
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
@@ -37,28 +36,27 @@ pytest.register_assert_rewrite("tests.common", "tests.flows")
 from .common import API_KEY, NOW, Poll, answer, give_access_key, register, setup  # noqa: E402
 from .simulator import DEFAULT_ACCESS_KEY_SECRET, Simulator  # noqa: E402
 
-# Home Assistant warns about every custom integration, and its HTTP server about missing
-# faster libraries and a frozen clock. Home Assistant and asyncio's debug mode also warn
-# about anything that a busy machine delays for half a second.
+# Home Assistant warns about every custom integration and about anything that a busy machine
+# delays for half a second, and its HTTP server about missing faster libraries and a frozen
+# clock.
 ALWAYS_LOGGED = re.compile(
-    r"We found a custom integration |Executing <|Updating state for .* took \d"
+    r"We found a custom integration |Updating state for .* took \d"
     "|zlib_ng and isal are not available|Error in logging$"
 )
 
-# asyncio's debug mode, which Home Assistant's test framework turns on, records where each
-# future was made. Ten stack frames per future take a large part of the run time.
-asyncio.constants.DEBUG_STACK_DEPTH = 1  # type: ignore[misc]
+# Home Assistant's test framework logs each statement of the recorder's database.
+logging.getLogger("sqlalchemy.engine").setLevel(logging.WARNING)
 
-settings.register_profile("dev", max_examples=200, deadline=None)
+# A busy machine makes no test fail.
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("dev", UNTIMED, max_examples=100)
 settings.register_profile(
-    "ci", max_examples=2_000, deadline=None, derandomize=True, print_blob=True
+    "ci", UNTIMED, max_examples=500, derandomize=True, print_blob=True
 )
-settings.register_profile(
-    "nightly", max_examples=100_000, deadline=None, print_blob=True
-)
+settings.register_profile("nightly", UNTIMED, max_examples=100_000, print_blob=True)
 # For scripts/mutate: the same examples for each mutant, and no example database.
 settings.register_profile(
-    "mutation", max_examples=25, deadline=None, derandomize=True, database=None
+    "mutation", UNTIMED, max_examples=25, derandomize=True, database=None
 )
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
@@ -97,6 +95,14 @@ def quiet_log(
         assert found is not None, f"Nothing like {pattern!r} was logged"
         lines.remove(found)
     assert lines == []
+
+
+@pytest.fixture(autouse=True)
+async def enable_event_loop_debug() -> None:
+    """Leave asyncio's debug mode off, as in production.
+
+    Home Assistant's test framework turns it on. It takes a large part of the run time.
+    """
 
 
 @pytest.fixture(autouse=True)

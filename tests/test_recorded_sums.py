@@ -24,7 +24,7 @@ from homeassistant.core import HomeAssistant
 from .common import Poll, attributes, entity_id, setup
 from .simulator import Fault, Simulator
 
-STEP = timedelta(minutes=15)
+STEP = timedelta(minutes=30)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
@@ -58,7 +58,7 @@ class Service:
 class World:
     """A spend process, the service that reports it, and Home Assistant.
 
-    Time goes in steps of a quarter of an hour.
+    Time goes in steps of half an hour.
     """
 
     hass: HomeAssistant
@@ -201,7 +201,7 @@ async def test_sum_is_what_was_spent(world: World) -> None:
     # A restart over midnight; the figure is lower afterwards.
     await world.stop()
     world.away("2026-09-02 00:30")
-    world.away("2026-09-02 01:15", "0.02")
+    world.away("2026-09-02 01:30", "0.02")
     await world.start()
     await world.live("2026-09-02 06:00", "0.01")
     await check()
@@ -254,7 +254,7 @@ async def test_sum_with_figures_that_start_at_times_of_their_own(
     await world.live(at(-2, "12:00"), "0.21")
     world.spend("-4.30")
     await world.live(at(-1, "22:30"), "0.13")
-    await world.live(at(0, "00:45"), "0.05")
+    await world.live(at(0, "01:00"), "0.05")
     await world.stop()
     await world.start()
     await world.live(at(0, "14:00"), "0.07")

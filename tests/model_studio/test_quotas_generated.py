@@ -1,6 +1,6 @@
 """Tests of `GET /quotas` with generated answers, valid and broken ones.
 
-`HYPOTHESIS_PROFILE` sets how many: `dev` (200 for each test), `ci` (2,000, always the
+`HYPOTHESIS_PROFILE` sets how many: `dev` (100 for each test), `ci` (500, always the
 same ones) or `nightly` (100,000).
 """
 
@@ -456,6 +456,9 @@ def check(figure: Any) -> None:
                 check(model)
                 check_count(model.usage_pct)
                 check_count(model.load_pct)
+        case tuple():
+            for item in figure:
+                check(item)
         case bool() | date():
             pass
         case _ if is_dataclass(figure):
