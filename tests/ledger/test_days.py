@@ -1,4 +1,4 @@
-"""What was spent on each of the last days."""
+"""The spend of each of the last days."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -25,27 +25,27 @@ def at(text: str) -> datetime:
 
 
 def day(text: str) -> date:
-    """Return a day of 2026."""
+    """Return a day of 2026, of the form `08-15`."""
     return date.fromisoformat(f"2026-{text}")
 
 
 def money(amount: Amount | Decimal, currency: str = "USD") -> Money:
-    """Return an amount."""
+    """Return an amount, in US dollars by default."""
     return Money(amount=Decimal(amount), currency=currency)
 
 
 def kept(days: SpendDays) -> SpendDays:
-    """Return days as they are after a restart."""
+    """Store and read days, as a restart does."""
     read = SpendDays.from_dict(json.loads(json.dumps(days.as_dict())))
     assert read == days
     return read
 
 
 class Account:
-    """An account whose spend is looked at, with a restart after each look."""
+    """An account whose figures are read, with a restart after each reading."""
 
     def __init__(self, period_start: str | None = None, currency: str = "USD") -> None:
-        """Begin with nothing known."""
+        """Start with nothing known."""
         self.period = BillingPeriod(start=day(period_start) if period_start else None)
         self.currency = currency
         self.periods = Periods()
@@ -59,7 +59,7 @@ class Account:
         *,
         elapsed: timedelta | None = None,
     ) -> Self:
-        """Look at the figures."""
+        """Read the figures of an answer."""
         self.periods = follow(
             self.periods,
             Answer(
@@ -80,7 +80,7 @@ class Account:
         when: str = "08-30 12:00",
         **days: Amount | Money,
     ) -> Self:
-        """Bill some days, each of the form `d08_15`."""
+        """Read a bill of some days, each of the form `d08_15`."""
         self.days = kept(
             self.days.bill(
                 {
@@ -96,14 +96,14 @@ class Account:
         return self
 
     def totals(self, when: str) -> dict[str, str]:
-        """Return what is known at a time."""
+        """Return the spend of each past day that is known at a time."""
         return {
             f"{day:%m-%d}": str(total)
             for day, total in sorted(self.days.totals(at(when)).items())
         }
 
 
-# As the figures showed it
+# Days from the account's figures
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ class Account:
     ],
 )
 def test_last_look_of_a_day(seen: str, known: bool) -> None:
-    """What is seen in its last hour is what was spent on it."""
+    """A figure that is read in the last hour of a day is the day's spend."""
     expected = {"08-15": "7.5"} if known else {}
     account = Account().look(seen, "7.5", "100")
     assert account.totals("08-16 00:00") == expected
@@ -124,14 +124,14 @@ def test_last_look_of_a_day(seen: str, known: bool) -> None:
 
 
 def test_today() -> None:
-    """It is not over."""
+    """The spend of a day is known only once the day is over."""
     account = Account().look("08-15 23:30", 7)
     assert account.totals("08-15 23:59:59.999999") == {}
     assert account.totals("08-16 00:00") == {"08-15": "7"}
 
 
 def test_last_look_counts() -> None:
-    """Of several on a day, it is the last."""
+    """The last reading of a day counts."""
     account = Account().look("08-15 23:10", 7).look("08-15 23:40", "7.20")
     assert account.totals("08-16 09:00") == {"08-15": "7.20"}
 
@@ -198,14 +198,18 @@ def test_outage_over_midnight(
     second: tuple[str, Amount, Amount],
     expected: dict[str, str],
 ) -> None:
-    """The month's spend on the next day still holds what was not seen."""
+    """The next day's monthly figure shows what a day cost until its end.
+
+    If the next day was missed, or either day has no monthly figure, only a reading of
+    the day's last hour counts.
+    """
     account = Account().look(*first).look(*second)
     assert account.totals("08-17 12:00") == expected
     assert account.totals("08-18 00:00") == expected
 
 
 def test_each_day_of_a_week() -> None:
-    """With a look at noon on each, all but the last are known."""
+    """One reading at noon of each day is enough to know the spend of the day before."""
     account = Account()
     monthly = 0
     for number in range(1, 8):
@@ -219,13 +223,13 @@ def test_each_day_of_a_week() -> None:
     ("seen", "expected"), [("08-31 22:00", {}), ("08-31 23:00", {"08-31": "5"})]
 )
 def test_end_of_a_month(seen: str, expected: dict[str, str]) -> None:
-    """The new month's spend says nothing of the old one's last day."""
+    """The new month's figure does not include the old month's last day."""
     account = Account().look(seen, 5, 105).look("09-01 09:00", 2, 2)
     assert account.totals("09-02 00:00") == expected
 
 
 def test_end_of_a_month_within_a_period() -> None:
-    """It is the end of the period that matters."""
+    """The monthly figure covers the billing period, also over the end of a month."""
     account = Account("08-15").look("08-31 12:00", 5, 105)
     account.look("09-01 09:00", 2, 110)
     assert account.totals("09-02 00:00") == {"08-31": "8"}
@@ -239,7 +243,7 @@ def test_end_of_a_period_within_a_month() -> None:
 
 
 def test_late_roll_over() -> None:
-    """While yesterday's spend is still shown, it is yesterday's."""
+    """Until the daily figure rolls over, it counts for the old day."""
     account = Account().look("08-15 23:30", 5).look("08-16 00:10", 6)
     assert account.totals("08-16 00:15") == {"08-15": "6"}
     account.look("08-16 00:20", 0)
@@ -249,7 +253,7 @@ def test_late_roll_over() -> None:
 
 
 def test_days_of_the_billing_zone() -> None:
-    """The day is over at 16:00 UTC, whatever the clock's zone."""
+    """A billing day ends at 16:00 UTC."""
     account = Account()
     account.look(datetime(2026, 8, 15, 15, 30, tzinfo=UTC), 5)
     account.look(datetime(2026, 8, 15, 16, 30, tzinfo=UTC), "0.5")
@@ -262,7 +266,7 @@ def test_days_of_the_billing_zone() -> None:
 
 @pytest.mark.parametrize("monthly", [None, 9])
 def test_spend_of_the_day_unknown(monthly: Amount | None) -> None:
-    """Without one, there is nothing to note."""
+    """An answer without a daily figure adds no reading."""
     days = Account().look("08-15 23:30", None, monthly).days
     assert days == SpendDays()
 
@@ -273,7 +277,7 @@ def test_nothing_seen_yet() -> None:
 
 
 def test_currency_changed() -> None:
-    """What was spent in another one is forgotten."""
+    """A new currency drops the readings and bills in the old one."""
     account = Account().look("08-14 23:30", 5).bill(d08_13=4)
     account.currency = "CNY"
     account.look("08-15 23:30", 30)
@@ -282,7 +286,7 @@ def test_currency_changed() -> None:
 
 
 def test_month_that_is_not_clear() -> None:
-    """It says nothing of the day before."""
+    """A held monthly figure is not used for the spend of the day before."""
     account = Account("08-01").look("08-31 23:30", 5, 105)
     account.look("09-01 00:00", 0, 105, elapsed=timedelta(minutes=30))
     account.look("09-01 00:01", None, 1, elapsed=timedelta(minutes=1))
@@ -290,7 +294,7 @@ def test_month_that_is_not_clear() -> None:
     assert account.totals("09-02 00:00") == {"08-31": "5"}
 
 
-# As billed
+# Billed days
 
 
 @pytest.mark.parametrize(
@@ -303,7 +307,10 @@ def test_month_that_is_not_clear() -> None:
     ],
 )
 def test_bill_of_yesterday(now: str, expected: str) -> None:
-    """It comes before what was seen, but not before noon: it may not be all of it."""
+    """A day's bill replaces its reading, but only from the next noon on.
+
+    Before noon, the bill may be incomplete.
+    """
     account = Account().look("08-15 23:30", 7).bill(when=now, d08_15="7.77")
     assert account.totals("08-30 00:00") == {"08-15": expected}
 
@@ -317,7 +324,7 @@ def test_noon_of_the_billing_zone() -> None:
 
 
 def test_bill_of_days_not_seen() -> None:
-    """What was seen fills what is not billed, and the other way round."""
+    """Each day is known from its bill or, without a bill, from its reading."""
     account = Account().bill(when="08-17 11:59", d08_12=2, d08_13=3, d08_16=6)
     account.look("08-13 23:30", 9, 90).look("08-14 23:30", 4, 94)
     account.look("08-15 23:30", 5, 99)
@@ -328,7 +335,7 @@ def test_bill_of_days_not_seen() -> None:
 
 
 def test_days_before_the_account_was_used() -> None:
-    """They say nothing of what a day costs; idle ones after that do."""
+    """Idle days count from the first spend on, or all of them if there is none."""
     account = Account().bill(d08_12=0, d08_13=0, d08_14=4, d08_15=0)
     assert account.totals("08-17 12:00") == {"08-14": "4", "08-15": "0"}
     unused = Account().bill(d08_12=0, d08_13=0)
@@ -336,7 +343,7 @@ def test_days_before_the_account_was_used() -> None:
 
 
 def test_bill_of_nothing_and_of_refunds() -> None:
-    """They are what was billed, too."""
+    """Bills of zero and of refunds count like any other."""
     account = Account().look("08-14 23:30", 9)
     account.bill(d08_13=3, d08_14=0, d08_15="-2.5")
     assert account.totals("08-17 00:00") == {
@@ -347,14 +354,14 @@ def test_bill_of_nothing_and_of_refunds() -> None:
 
 
 def test_bill_revised() -> None:
-    """The last one counts, and one of other days leaves it."""
+    """A new bill replaces the old bill of the same days and keeps other days."""
     account = Account().bill(d08_14=4, d08_15=5).bill(d08_15="5.10").bill(d08_16=6)
     expected = {"08-14": "4", "08-15": "5.10", "08-16": "6"}
     assert account.totals("08-17 12:00") == expected
 
 
 def test_bill_without_news() -> None:
-    """The days are the same ones, so that nothing has to be written."""
+    """A bill that changes nothing returns the same object, so nothing is written."""
     days = Account().bill(d08_14=4, d08_15=5).days
     now = at("08-30 12:00")
     assert days.bill({day("08-15"): money("5.00")}, "USD", now) is days
@@ -365,18 +372,18 @@ def test_bill_without_news() -> None:
 
 
 def test_bill_in_another_currency() -> None:
-    """Only what is in that of the account is taken up; a new one forgets the old."""
+    """Only amounts in the account's currency count. A new currency drops the old."""
     account = Account().look("08-13 23:30", 3).bill(d08_14=4)
     account.bill("CNY", d08_15=money(50, "CNY"), d08_16=6)
     assert account.days.currency == "CNY"
     assert account.totals("08-18 12:00") == {"08-15": "50"}
 
 
-# What is kept
+# Stored days
 
 
 def test_eight_weeks_of_looks() -> None:
-    """What no forecast looks at any more is not kept."""
+    """Readings are dropped once no forecast uses them."""
     account = Account("06-01")
     first = at("06-01 23:30")
     spent = 0
@@ -403,7 +410,7 @@ def test_eight_weeks_of_bills() -> None:
 @pytest.mark.parametrize("ahead", ["2026-09-30 12:00:30", "2099-08-15 12:00:30"])
 @pytest.mark.parametrize("daily", [2, 3])
 def test_clock_that_is_ahead_once(ahead: str, daily: int) -> None:
-    """It forgets no day."""
+    """One answer with a clock that is ahead drops no day."""
     account = Account().look("08-13 23:30", 3, 3).look("08-14 23:30", 4, 7)
     account.bill(when="08-15 12:00", d08_12=2).look("08-15 12:00", 2, 9)
     before = account.days
@@ -424,7 +431,7 @@ def test_clock_that_is_ahead_once(ahead: str, daily: int) -> None:
 
 
 def test_clock_that_is_behind_after_a_restart() -> None:
-    """It takes nothing from the days that were seen."""
+    """A restart with a clock that is behind neither drops nor adds days."""
     account = Account().look("08-14 23:30", 4, 7).look("08-15 12:00", 2, 9)
     account.look("08-01 00:00", 2, 9)
     account.look("08-15 12:10", 3, 10, elapsed=timedelta(minutes=1))
@@ -441,7 +448,7 @@ def test_clock_that_is_behind_after_a_restart() -> None:
     ],
 )
 def test_answer_that_lacks_a_figure(daily: int | None, monthly: int | None) -> None:
-    """It leaves what the period cost before the day."""
+    """A missing figure does not change the period's spend before the day."""
     account = Account().look("08-15 14:00", 5, 105)
     account.look("08-15 15:00", daily, monthly)
     account.look("08-16 09:00", 2, 111)
@@ -449,7 +456,7 @@ def test_answer_that_lacks_a_figure(daily: int | None, monthly: int | None) -> N
 
 
 def test_figures_of_which_the_day_is_not_clear() -> None:
-    """They are left out until one that tells."""
+    """A held daily figure adds no reading until an answer shows its day."""
     account = Account().look("08-15 23:30", 5, 105)
     before = account.days
     account.look("08-16 00:10", 1, None)
@@ -460,7 +467,7 @@ def test_figures_of_which_the_day_is_not_clear() -> None:
 
 
 def test_long_gap() -> None:
-    """After months away, the first look leaves nothing else."""
+    """The first reading after months drops all older ones."""
     account = Account().look("01-15 23:30", 5, 50).look("08-15 23:30", 7, 70)
     assert list(account.days.readings) == [day("08-15")]
 
@@ -486,7 +493,7 @@ STORED: dict[str, Any] = {
 
 
 def test_stored() -> None:
-    """What an earlier version stored is understood, to the letter."""
+    """The stored format stays the same, so data of earlier versions can be read."""
     account = Account().bill(d08_13="4.00").look("08-14 14:00", "5.10")
     account.look(datetime(2026, 8, 15, 15, 30, tzinfo=UTC), 2, "107.10")
     assert account.days.as_dict() == STORED
@@ -497,7 +504,7 @@ def test_stored() -> None:
 
 @given(value=damaged(STORED))
 def test_stored_and_damaged(value: Any) -> None:
-    """It is read as it was written, or not at all."""
+    """Damaged data raises `ValueError`, or is read as data that can be stored."""
     try:
         days = SpendDays.from_dict(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What an account is going to spend."""
+"""The forecast of an account's spend."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -17,10 +17,10 @@ from custom_components.alibaba_cloud.ledger.forecast import (
     reached_at,
 )
 
-# Hypothesis's own, of the generator it keeps.
+# Hypothesis warns about a random generator that it registers itself.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 
-# A forecast takes long to draw, and has no bodies of a stranger to withstand.
+# Each example takes long to generate, and the input of a forecast is trusted.
 FEWER = settings(max_examples=max(25, settings().max_examples // 10))
 
 TODAY = date(2026, 8, 13)
@@ -30,11 +30,11 @@ SECOND = timedelta(seconds=1)
 CENT = Decimal("0.01")
 
 type Amounts = Sequence[Decimal | int | None]
-"""Of the days up to yesterday, which comes last; None is not known."""
+"""The spend of consecutive days, yesterday last. None is unknown."""
 
 
 def before(today: date, amounts: Amounts) -> dict[date, Decimal]:
-    """Return what was spent on the days before one."""
+    """Return the spend of the days before `today`."""
     first = today - len(amounts) * DAY
     return {
         first + number * DAY: Decimal(amount)
@@ -55,7 +55,7 @@ def forecast(
     now: datetime | None = None,
     days: int = 19,
 ) -> Forecast:
-    """Return the forecast for some days from now on, of which today is the first."""
+    """Return the forecast of a period that lasts for some more days, today included."""
     now = now or at("00:00")
     made = forecast_period(
         before(now.date(), amounts),
@@ -73,7 +73,7 @@ def reached(
     now: datetime | None = None,
     days: int | None = None,
 ) -> datetime | None:
-    """Return when so much more will have been spent, within some days from now on."""
+    """Return when `left` more will be spent, within some days, today included."""
     now = now or at("00:00")
     return reached_at(
         before(now.date(), amounts),
@@ -84,12 +84,12 @@ def reached(
 
 
 def money(least: int, most: int) -> st.SearchStrategy[Decimal]:
-    """Return amounts in cents, between whole ones."""
+    """Return amounts with cents, between two whole amounts."""
     return st.integers(100 * least, 100 * most).map(lambda cents: cents * CENT)
 
 
 def known(amounts: st.SearchStrategy[Decimal]) -> st.SearchStrategy[list[Decimal]]:
-    """Return as many days in a row as can be made a forecast of."""
+    """Return the spend of enough consecutive days for a forecast."""
     return st.lists(amounts, min_size=LEAST_DAYS, max_size=WINDOW.days)
 
 
@@ -101,18 +101,18 @@ MOMENTS = st.timedeltas(timedelta(), timedelta(days=4000)).map(
 DAYS = st.integers(1, 40)
 
 
-# What a period will come to
+# The spend of a period
 
 
 def test_three_days() -> None:
-    """Where no more are known, it is the middle one that the next ones are like."""
+    """With three known days, a coming day is expected to cost the middle amount."""
     made = forecast([2, 400, 3], spent="1.234", now=at("12:00"), days=3)
     assert made.projected == Decimal("1.234") + Decimal("2.5") * 3
 
 
 def test_interval() -> None:
-    """Where days are all the same, there still is what the level may drift."""
-    # 1.2816 x 5 % of 30 x the root of a third of three days
+    """Even if all days cost the same, the interval allows for drift of the level."""
+    # 1.2816 x 5 % of 30 x the square root of 3 days / 3
     assert forecast([10] * 20, spent=5, days=3) == Forecast(
         projected=Decimal(35), low=Decimal("33.08"), high=Decimal("36.92")
     )
@@ -120,10 +120,11 @@ def test_interval() -> None:
 
 @pytest.mark.parametrize(("days", "off"), [(2, Decimal("2.57")), (3, Decimal("3.69"))])
 def test_interval_where_days_differ(days: int, off: Decimal) -> None:
-    """What one day is off another is in it."""
-    # Days are off by 1. Of weights 2^(-1/4), 2^(-2/4) and 2^(-3/4), the square of the sum
-    # is 2.942 times the sum of the squares: of 2 days, 1.2816 x the root of 2 + 2² / 2.942
-    # and, of what the level may drift, (5 % of 20)² x 2 / 3.
+    """The interval also covers the differences between days."""
+    # The standard deviation of a day is 1. The weights are 2^(-1/4), 2^(-2/4), 2^(-3/4).
+    # The square of their sum is 2.942 times the sum of their squares. For 2 days, the
+    # variance is 2 + 2² / 2.942, and (5 % of 20)² x 2 / 3 more for drift of the level.
+    # The interval ends 1.2816 x its square root above and below the projection.
     projected = Decimal(10 * days)
     assert forecast([9, 10, 11], days=days) == Forecast(
         projected=projected, low=projected - off, high=projected + off
@@ -131,7 +132,7 @@ def test_interval_where_days_differ(days: int, off: Decimal) -> None:
 
 
 def test_interval_widens() -> None:
-    """The further off the end, the less is known."""
+    """The interval is wider the further away the end is."""
     widths = [
         made.high - made.low
         for days in range(20)
@@ -142,7 +143,7 @@ def test_interval_widens() -> None:
 
 
 def test_weekdays() -> None:
-    """Each is as it used to be, but for an average day among its own."""
+    """A weekday costs its past average, which includes one average day."""
     week = [7, 7, 0, 0, 7, 7, 7]  # from Thursday on
     totals = [forecast(week * 8, days=days).projected for days in range(8)]
     costs = [float(totals[day + 1] - totals[day]) for day in range(7)]
@@ -156,7 +157,7 @@ def test_weekdays() -> None:
 
 
 def test_few_weeks() -> None:
-    """A day that was cheap once is expected to be half as cheap again."""
+    """A weekday that was idle once is expected to cost up to half of the others."""
     totals = [forecast([10] * 5 + [0] * 2, days=days).projected for days in range(8)]
     costs = [totals[day + 1] - totals[day] for day in range(7)]
     assert costs[5] == costs[6] > costs[0] / 3
@@ -172,24 +173,24 @@ def test_few_weeks() -> None:
     ],
 )
 def test_level(amounts: list[int], like: int) -> None:
-    """What was before two weeks of something else is all but forgotten."""
+    """After two weeks at another level, the level before hardly counts."""
     assert forecast(amounts, days=7).projected == pytest.approx(7 * like, abs=8)
 
 
 @pytest.mark.parametrize("day", [0, 10, 19])
 @pytest.mark.parametrize("amount", [1000, 10**15, -1000, -(10**15)])
 def test_one_burst(day: int, amount: int) -> None:
-    """It takes no part in what is expected, nor does a refund."""
+    """One burst or refund widens the interval without changing the forecast."""
     amounts = [10] * 20
     amounts[day] = amount
     made = forecast(amounts, spent=99)
     assert made.projected == 99 + 19 * 10
-    # Another may come.
+    # Another burst or refund may come.
     assert made.high > forecast([10] * 20, spent=99).high
 
 
 def test_bursts() -> None:
-    """There may be one in a fortnight."""
+    """One burst in two weeks hardly changes the forecast."""
     calm = [9, 10, 11, 10, 9, 11, 10] * 8
     stormy = [500 if day % 15 == 1 else amount for day, amount in enumerate(calm)]
     assert stormy.count(500) == 4
@@ -207,19 +208,19 @@ def test_bursts() -> None:
     ],
 )
 def test_last_day(now: str, spent: str, projected: str) -> None:
-    """As much of a usual day is to come as of the day is left."""
+    """The rest of today is expected to cost its share of a usual day."""
     made = forecast([10] * 10, spent=spent, now=at(now), days=1)
     assert made.projected == Decimal(projected)
 
 
 def test_past_the_end() -> None:
-    """Nothing is to come."""
+    """Once a period is over, the forecast equals the spend."""
     made = forecast([10, 20, 30], spent=7, days=0)
     assert made == Forecast(projected=Decimal(7), low=Decimal(7), high=Decimal(7))
 
 
 def test_beyond_sight() -> None:
-    """An end of another age is a placeholder."""
+    """An end more than 366 days away is a placeholder and gets no forecast."""
     daily = before(TODAY, [10] * 10)
     for end, seen in ((366, True), (367, False), (300_000, False)):
         made = forecast_period(
@@ -238,9 +239,9 @@ def test_beyond_sight() -> None:
     ],
 )
 def test_too_few_days(amounts: Amounts) -> None:
-    """Less than three days of the window are not enough, whatever was before it."""
+    """Two known days are not enough. Days before the window do not count."""
     daily = before(TODAY, amounts)
-    # Neither today nor what is to come counts.
+    # Neither today nor later days count.
     daily |= {TODAY + number * DAY: Decimal(10) for number in range(5)}
     for now in (at("00:00"), at("23:59")):
         assert forecast_period(daily, spent=Decimal(5), now=now, end=TODAY) is None
@@ -250,7 +251,7 @@ def test_too_few_days(amounts: Amounts) -> None:
 @FEWER
 @given(amounts=st.lists(st.none() | REFUNDED, max_size=80), now=MOMENTS)
 def test_three_day_rule(amounts: list[Decimal | None], now: datetime) -> None:
-    """There is a forecast with three days of the window, and else none."""
+    """There is a forecast exactly if three or more days of the window are known."""
     days = [amount for amount in amounts[-WINDOW.days :] if amount is not None]
     made = forecast_period(
         before(now.date(), amounts), spent=Decimal(), now=now, end=now.date()
@@ -263,7 +264,7 @@ def test_three_day_rule(amounts: list[Decimal | None], now: datetime) -> None:
 def test_order(
     amounts: list[Decimal], spent: Decimal, now: datetime, days: int
 ) -> None:
-    """What is spent stays spent, and the interval is around what is expected."""
+    """The projection is in the interval, which begins at the spend so far or above."""
     made = forecast(amounts, spent=spent, now=now, days=days)
     assert spent <= made.low <= made.projected <= made.high
 
@@ -273,7 +274,7 @@ def test_order(
 def test_spent_so_far(
     amounts: list[Decimal], spent: Decimal, more: Decimal, now: datetime, days: int
 ) -> None:
-    """It is what the rest comes on top of."""
+    """The spend so far is added to each figure of the forecast."""
     one = forecast(amounts, spent=spent, now=now, days=days)
     other = forecast(amounts, spent=spent + more, now=now, days=days)
     assert other == Forecast(
@@ -286,7 +287,7 @@ def test_spent_so_far(
 def test_less_to_come(
     amounts: list[Decimal], now: datetime, days: int, later: float
 ) -> None:
-    """Later on a day there is no more to come, and for a later end no less."""
+    """The forecast does not rise during a day, nor is it lower for a later end."""
     made = forecast(amounts, now=now, days=days)
     midnight = at("00:00", now.date() + DAY)
     then = now + later * (midnight - SECOND - now)
@@ -298,7 +299,7 @@ def test_less_to_come(
 @FEWER
 @given(amounts=known(SPENT), now=MOMENTS, days=DAYS)
 def test_bounded(amounts: list[Decimal], now: datetime, days: int) -> None:
-    """Whatever the pattern, no day is expected to cost nine times the dearest one."""
+    """No day is expected to cost over nine times as much as the most expensive one."""
     made = forecast(amounts, now=now, days=days)
     assert made.projected <= 9 * days * max(amounts) + CENT
 
@@ -306,7 +307,7 @@ def test_bounded(amounts: list[Decimal], now: datetime, days: int) -> None:
 @FEWER
 @given(amount=SPENT, days=DAYS, data=st.data())
 def test_same_each_day(amount: Decimal, days: int, data: st.DataObject) -> None:
-    """Whichever of them are known, it goes on like that."""
+    """If all known days cost the same, each coming day is expected to as well."""
     amounts = data.draw(
         st.lists(st.sampled_from([amount, None]), max_size=60).map(
             lambda some: [*some, amount, amount, amount]
@@ -319,7 +320,7 @@ def test_same_each_day(amount: Decimal, days: int, data: st.DataObject) -> None:
 @FEWER
 @given(amounts=known(REFUNDED), days=DAYS, power=st.integers(1, 6))
 def test_currency_of_other_size(amounts: list[Decimal], days: int, power: int) -> None:
-    """In a currency worth a thousandth, all is a thousand times as much."""
+    """If all amounts are multiplied by a factor, the forecast is as well."""
     one = forecast(amounts, days=days)
     factor = 10**power
     other = forecast([amount * factor for amount in amounts], days=days)
@@ -339,7 +340,7 @@ def test_currency_of_other_size(amounts: list[Decimal], days: int, power: int) -
 def test_size_of_a_burst(
     amounts: list[Decimal], number: int, days: int, above: Decimal
 ) -> None:
-    """However large the largest day is, it counts as the next largest."""
+    """The most expensive day counts as much as the next one, at any amount."""
     number %= len(amounts)
     others = amounts[:number] + amounts[number + 1 :]
     highest = max(others)
@@ -365,7 +366,7 @@ def test_what_does_not_matter(
     zone: tzinfo,
     data: st.DataObject,
 ) -> None:
-    """Neither do days out of the window, nor the order of days, nor the clock's zone."""
+    """Days outside the window, the order of days and the time zone change nothing."""
     today = now.date()
     daily = before(today, amounts)
     beside = {
@@ -391,14 +392,14 @@ def test_what_does_not_matter(
     now=MOMENTS,
 )
 def test_largest_figures(amounts: list[Decimal], now: datetime) -> None:
-    """What no figure of the service goes beyond does no harm."""
+    """The largest and smallest amounts of the service give a valid forecast."""
     made = forecast(amounts, spent="1e18", now=now, days=367)
     assert made.low <= made.projected <= made.high
     for left in ("1e-18", "1e18"):
         assert (reached(amounts, left, now) or now) >= now
 
 
-# When something is reached
+# When an amount is reached
 
 
 @pytest.mark.parametrize(
@@ -412,7 +413,7 @@ def test_largest_figures(amounts: list[Decimal], now: datetime) -> None:
     ],
 )
 def test_reached(left: str, now: str, expected: str) -> None:
-    """Each day costs 10, evenly."""
+    """Each day costs 10, spread evenly over its hours."""
     moment = reached([10] * 10, left, at(now))
     assert moment
     assert moment.utcoffset() == timedelta(hours=8)
@@ -420,7 +421,7 @@ def test_reached(left: str, now: str, expected: str) -> None:
 
 
 def test_reached_on_a_weekday() -> None:
-    """What would last until Sunday if days were alike, lasts over a cheap weekend."""
+    """An amount lasts longer over a cheap weekend: until Monday instead of Sunday."""
     week = [7, 7, 0, 0, 7, 7, 7]  # from Thursday on
     moment = reached(week * 8, 17)
     assert moment
@@ -429,18 +430,18 @@ def test_reached_on_a_weekday() -> None:
 
 @pytest.mark.parametrize("left", ["0", "-0.01", "-100"])
 def test_reached_already(left: str) -> None:
-    """When that was is not known."""
+    """There is no time if the amount is already spent."""
     assert reached([10] * 10, left) is None
 
 
 @pytest.mark.parametrize("amounts", [[0] * 20, [-10] * 20, [10] + [0] * 20])
 def test_never_reached(amounts: list[int]) -> None:
-    """It is not where nothing is spent."""
+    """An amount is never reached if no spend is expected."""
     assert reached(amounts, "0.01") is None
 
 
 def test_in_sight() -> None:
-    """A limit counts until the period ends; a balance may last for a year."""
+    """A limit counts until the period ends. A balance may last for up to 366 days."""
     assert reached([10] * 10, "29.99", days=3)
     assert reached([10] * 10, "30.01", days=3) is None
     assert reached([8] * 3, 24, days=3) == at("00:00", TODAY + 3 * DAY)
@@ -455,13 +456,13 @@ def test_in_sight() -> None:
 def test_both_agree(
     amounts: list[Decimal], left: Decimal, now: datetime, days: int
 ) -> None:
-    """A period comes to more than a limit where the limit is reached in it."""
+    """A limit is reached in a period exactly if the forecast is above the limit."""
     moment = reached(amounts, left, now, days)
     to_come = forecast(amounts, now=now, days=days).projected
     if moment:
         assert now <= moment <= at("00:00", now.date() + days * DAY)
         assert to_come >= left - CENT
-        # A forecast up to then, were a day to end there, comes to what was left.
+        # Up to the day before, the forecast does not exceed the amount.
         before_it = forecast(amounts, now=now, days=(moment.date() - now.date()).days)
         assert before_it.projected <= left + CENT
     elif left:
@@ -473,7 +474,7 @@ def test_both_agree(
 def test_more_lasts_longer(
     amounts: list[Decimal], left: Decimal, more: Decimal, now: datetime
 ) -> None:
-    """What holds more is never used up earlier."""
+    """A larger amount is never used up earlier."""
     late = reached(amounts, left + more, now)
     soon = reached(amounts, left, now)
     if late and left:
