@@ -1,4 +1,4 @@
-"""Stored values that a write cut short, or somebody edited."""
+"""Damaged stored values, as after an interrupted write or an edit by hand."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""What is left of an account's assets, and which of them expires first."""
+"""The remaining amounts of an account's assets, and the next expiry."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -86,7 +86,7 @@ def test_an_unknown_part_makes_the_sum_unknown() -> None:
 
 
 def test_different_units_have_no_sum() -> None:
-    """An expired package does not count."""
+    """A package that is no longer active is ignored."""
     calls = replace(PACKAGE, unit="calls")
     assert figures(PACKAGE, calls).resource_packages_left is None
     assert figures(replace(PACKAGE, unit=None)).resource_packages_left is None

@@ -1,4 +1,4 @@
-"""When an answer was given, also if the clock is wrong.
+"""The time of an answer, even if the machine's clock is wrong.
 
 The tables are explained in `tables.py`.
 """
@@ -68,7 +68,7 @@ def test_wrong_clocks(table: str) -> None:
 
 
 def test_midnight_while_the_clock_is_behind() -> None:
-    """The time at which the day began is unknown, but later than the day before."""
+    """While the clock is behind, a new day counts and does not begin in the future."""
     follower = Follower()
     for row in rows(
         """
@@ -92,7 +92,7 @@ def clock(
     doubted_since: str | None = None,
     settled: str = "08-15 12:00",
 ) -> tuple[Periods, Times]:
-    """Read the clock, where the last answer was read on August 15 at 12:00."""
+    """Read the clock. The last answer was read on August 15 at 12:00."""
     periods = Periods(
         time=at("08-15 12:00"),
         settled=at(settled),
@@ -123,7 +123,10 @@ def test_first_answer() -> None:
     ],
 )
 def test_trusted_clock(now: str, elapsed: timedelta | None, earliest: str) -> None:
-    """It is now. After a restart, the figures may have rolled over at any time since."""
+    """A clock that is off by at most a minute is trusted.
+
+    After a restart, the figures may have rolled over at any time since the last answer.
+    """
     periods, times = clock(now=now, elapsed=elapsed)
     assert periods.time == at(now)
     assert periods.doubted_since is None
@@ -149,7 +152,10 @@ def test_trusted_clock(now: str, elapsed: timedelta | None, earliest: str) -> No
 def test_doubted_clock(
     now: str, elapsed: timedelta | None, earliest: str, latest: str
 ) -> None:
-    """Both times are possible. If the clock is behind, it may also be up to a month later."""
+    """If the clock disagrees with the time passed, both times are possible.
+
+    If the clock is behind, the true time may also be up to 31 days later.
+    """
     periods, times = clock(now=now, elapsed=elapsed)
     assert periods.doubted_since == at("08-15 12:00") + (elapsed or timedelta())
     assert periods.time == periods.doubted_since
@@ -158,7 +164,7 @@ def test_doubted_clock(
 
 
 def test_clock_that_is_set_in_a_long_outage() -> None:
-    """It is doubted for a day from the first answer on."""
+    """The clock is doubted from the first answer after the outage on."""
     periods, times = clock(now="08-18 20:00", elapsed=timedelta(days=3))
     assert periods.doubted_since == at("08-18 12:00")
     assert (times.earliest, times.latest) == (at("08-18 12:00"), at("08-18 20:00"))
@@ -169,7 +175,7 @@ def test_clock_that_is_set_in_a_long_outage() -> None:
     [("08-14 12:01", "08-14 12:01"), ("08-14 12:00", None)],
 )
 def test_clock_is_doubted_for_a_day(doubted_since: str, expected: str | None) -> None:
-    """After that, it is right."""
+    """After a day of doubt, the clock is trusted."""
     now = "08-20 12:00"
     periods, times = clock(now=now, elapsed=MINUTE, doubted_since=doubted_since)
     assert periods.doubted_since == (at(expected) if expected else None)
@@ -190,5 +196,5 @@ def test_clock_is_doubted_for_a_day(doubted_since: str, expected: str | None) ->
     ],
 )
 def test_gap(now: str, elapsed: timedelta | None, settled: str, gap: bool) -> None:
-    """Any amount may be spent in an hour, or if the time that passed is unknown."""
+    """A gap is over an hour without clear figures, or a start with a clock behind."""
     assert clock(now=now, elapsed=elapsed, settled=settled)[1].gap is gap

@@ -1,4 +1,4 @@
-"""Which kept figures no longer stand."""
+"""Kept figures are dropped once their day or billing period is over."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -30,12 +30,12 @@ NEXT_PERIOD = replace(
 
 
 def at(text: str) -> datetime:
-    """Return a time in the billing zone, in UTC."""
+    """Return a time of the billing zone, converted to UTC."""
     return datetime.fromisoformat(f"{text}+08:00").astimezone(UTC)
 
 
 def day(text: str | None) -> date | None:
-    """Return a day, if there is one."""
+    """Return a day if there is one."""
     return date.fromisoformat(text) if text else None
 
 
@@ -48,23 +48,23 @@ def day(text: str | None) -> date | None:
         ("2026-08-31T23:59", "2026-09-01T00:00", NEXT_PERIOD),
         ("2026-08-15T00:00", "2027-08-15T00:00", NEXT_PERIOD),
         ("2026-12-31T23:59", "2027-01-01T00:00", NEXT_PERIOD),
-        # A clock that was ahead.
+        # The clock was ahead when the figures were read.
         ("2026-08-15T00:00", "2026-08-14T00:00", ACCOUNT),
     ],
 )
 def test_month_of_the_calendar(read: str, now: str, expected: AccountSnapshot) -> None:
-    """Days and months are those of UTC+8."""
+    """Without a reported period, figures expire with days and months in UTC+8."""
     assert without_past(ACCOUNT, read=at(read), now=at(now)) == expected
 
 
 def test_unknown_when_it_was_read() -> None:
-    """Then it may be of any day."""
+    """Figures that were read at an unknown time count as those of a past period."""
     now = at("2026-08-15T00:00")
     assert without_past(ACCOUNT, read=None, now=now) == NEXT_PERIOD
 
 
 def test_what_stands_is_the_same_object() -> None:
-    """It is compared a lot."""
+    """If no figure is dropped, the same object is returned: it is compared often."""
     now = at("2026-08-15T00:00")
     assert without_past(ACCOUNT, read=now, now=now) is ACCOUNT
 
@@ -80,7 +80,7 @@ def test_what_stands_is_the_same_object() -> None:
         pytest.param(None, "2026-09-09", "2026-09-10", id="end alone"),
         pytest.param("2026-08-16", None, "2026-09-16", id="start alone"),
         pytest.param("2026-08-01", None, "2026-09-01", id="start of the month alone"),
-        # The service was late to report the period that had begun.
+        # The reported period is over, is about to end, or has not begun yet.
         pytest.param("2026-07-01", "2026-07-31", "2026-09-01", id="period before"),
         pytest.param("2026-07-21", None, "2026-08-21", id="until today"),
         pytest.param("2026-07-20", None, "2026-09-01", id="start of the period before"),
@@ -88,7 +88,7 @@ def test_what_stands_is_the_same_object() -> None:
     ],
 )
 def test_reported_period(start: str | None, end: str | None, following: str) -> None:
-    """The spend is that of the period until the next one begins."""
+    """The monthly spend is kept until the next period begins."""
     period = BillingPeriod(start=day(start), end=day(end))
     account = replace(ACCOUNT, billing_period=period)
     read, begins = at("2026-08-20T12:00"), at(f"{following}T00:00")
@@ -107,7 +107,7 @@ def test_reported_period(start: str | None, end: str | None, following: str) -> 
     ],
 )
 def test_month_from_a_start(start: str, read: str, following: str) -> None:
-    """A shorter month has no such day: then the period lasts until its last one."""
+    """In a month that is too short, the next period begins on the month's last day."""
     account = replace(ACCOUNT, billing_period=BillingPeriod(start=day(start)))
     begins = at(f"{following}T00:00")
     made = without_past(account, read=at(f"{read}T12:00"), now=begins)

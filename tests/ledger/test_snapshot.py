@@ -1,4 +1,4 @@
-"""When the billing cycle begins that usage is counted from."""
+"""The start of the billing cycle, from which usage is counted."""
 
 from datetime import date
 from decimal import Decimal
@@ -13,7 +13,7 @@ TODAY = date(2026, 8, 15)
 
 
 def periods(start: date | None, end: date | None, month: date | None) -> Periods:
-    """Return what is known of a reported period and of the month's figure."""
+    """Return periods with a reported period and the first day of the month's figure."""
     window = (
         None
         if month is None
@@ -31,16 +31,16 @@ def periods(start: date | None, end: date | None, month: date | None) -> Periods
 @pytest.mark.parametrize(
     ("start", "end", "month", "expected"),
     [
-        # Without a figure or a reported period, it is the calendar's month.
+        # Without a figure or a reported period, the cycle is the calendar month.
         (None, None, None, date(2026, 8, 1)),
         (None, None, date(2026, 7, 27), date(2026, 8, 1)),
         (date(2026, 7, 27), date(2026, 8, 26), None, date(2026, 8, 1)),
         # The reported period is current.
         (date(2026, 7, 27), date(2026, 8, 26), date(2026, 7, 27), date(2026, 7, 27)),
         (date(2026, 7, 27), None, date(2026, 7, 27), date(2026, 7, 27)),
-        # Its last day is today.
+        # The last day of the period is today.
         (date(2026, 7, 16), date(2026, 8, 15), date(2026, 7, 16), date(2026, 7, 16)),
-        # It is over, and the service is late.
+        # The period is over, and the service is late.
         (date(2026, 7, 15), date(2026, 8, 14), date(2026, 7, 15), date(2026, 8, 15)),
         (date(2026, 7, 1), date(2026, 7, 31), date(2026, 7, 1), date(2026, 8, 1)),
     ],

@@ -1,4 +1,4 @@
-"""The data of the periods: the last day, and what is stored."""
+"""The data of the periods: the last day and the stored format."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -25,7 +25,7 @@ from .tables import Follower, check, rows
         (None, "08-15/09-14", "09-14"),
         (None, "08-15/09-15", "09-14"),
         (None, "08-15/08-15", "08-15"),
-        # Two consecutive periods show it.
+        # Two consecutive periods show whether the end is exclusive.
         ("08-03/08-09", "08-10/08-16", "08-16"),
         ("08-03/08-10", "08-10/08-17", "08-16"),
         ("07-01/07-31", "08-01/09-01", "09-01"),
