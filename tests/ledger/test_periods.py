@@ -39,7 +39,7 @@ def test_first_answer_without_a_daily_figure() -> None:
 
 
 def test_days_of_the_billing_zone() -> None:
-    """A day begins at 16:00 UTC, whatever the zone of the clock is."""
+    """A billing day begins at 16:00 UTC, also if the clock has another time zone."""
     periods = follow(
         Periods(),
         Answer(daily=Decimal(5), monthly=Decimal(9)),
@@ -105,7 +105,7 @@ def test_days_of_the_billing_zone() -> None:
     ],
 )
 def test_next_day(table: str) -> None:
-    """A day begins when its figure rolls over. The month goes on."""
+    """A day begins when the daily figure rolls over. The monthly figure goes on."""
     follower = check(table)
     *_, last = rows(table)
     assert last.answer.monthly == follower.total("monthly")
@@ -242,7 +242,7 @@ def test_idle_month(table: str) -> None:
     ],
 )
 def test_next_month(table: str, spent: str) -> None:
-    """A period begins when the monthly figure rolls over. The reported start names it."""
+    """A period begins when its figure rolls over, and is named by its reported start."""
     assert check(table).total("monthly") == Decimal(spent)
 
 
@@ -334,7 +334,7 @@ def test_period_from_the_27th_that_is_not_reported() -> None:
 
 
 def test_period_reported_later() -> None:
-    """The start was a guess until then. `last_reset` does not change."""
+    """A period that is reported later corrects the guessed start, not `last_reset`."""
     check(
         """
         08-26 12:00:00  4     104     -           | 08-26 08-01
@@ -344,7 +344,7 @@ def test_period_reported_later() -> None:
 
 
 def test_another_currency_starts_from_nothing() -> None:
-    """Amounts in different currencies can't be compared."""
+    """Windows in another currency are dropped, as amounts can't be compared."""
     time, elapsed = at("08-15 12:00"), timedelta(seconds=30)
     periods = follow(
         Periods(),
@@ -361,7 +361,7 @@ def test_another_currency_starts_from_nothing() -> None:
     assert changed.currency == "CNY"
 
 
-# What an answer leaves for the next ones
+# State for the next answers
 
 
 @pytest.mark.parametrize(
@@ -482,7 +482,11 @@ def test_spend_before_today(
     table: str,
     expected: tuple[Decimal | int | None, tuple[Decimal | int, ...], Decimal],
 ) -> None:
-    """The period's spend before today, the same when the day began, and yesterday's."""
+    """An answer updates three amounts that later answers are compared with.
+
+    They are the period's spend before today, its values when the day began, and the
+    spend of yesterday.
+    """
     periods = check(table).periods
     assert (periods.before_today, periods.before_day, periods.yesterday) == expected
 

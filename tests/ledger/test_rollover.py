@@ -228,7 +228,7 @@ def test_corrections(table: str) -> None:
     ],
 )
 def test_outages(table: str) -> None:
-    """After an outage, the windows are the true ones."""
+    """After an outage, both figures get the right day and period."""
     check(table)
 
 
@@ -292,7 +292,10 @@ def test_outages(table: str) -> None:
     ],
 )
 def test_missing_figures(table: str) -> None:
-    """A figure that falls is held until an answer has both figures."""
+    """A figure that falls is held until an answer has both figures.
+
+    If the service never reports one of them, the other one is not held.
+    """
     check(table)
 
 
@@ -352,7 +355,7 @@ def found(
     ],
 )
 def test_day(answer: str, expected: Rollovers) -> None:
-    """The spend before today is 100, or 105 after a rollover."""
+    """The spend before today is 100 on the same day, and 105 on a new day."""
     assert found(answer, time="08-16 00:00") == expected
 
 
@@ -369,7 +372,7 @@ def test_day_from_an_hour_before_midnight(time: str, expected: Rollovers) -> Non
 
 
 def test_earlier_day_that_was_corrected_today() -> None:
-    """The spend before today may also be the one when the day began."""
+    """A new day may also fit the spend before today as it was when the day began."""
     time = "08-16 00:00"
     assert found("3 105", time=time, before_day="97") == ONLY_DAY
     assert found("3 105", time=time) == NEITHER
@@ -398,7 +401,10 @@ def test_day_after_a_gap(answer: str, expected: Rollovers) -> None:
     [("5 111", NEITHER), ("5 110", ONLY_DAY), ("4 111", ONLY_DAY)],
 )
 def test_end_of_a_day_after_a_gap(answer: str, expected: Rollovers) -> None:
-    """Two days hardly cost the same, unless the month's figure shows it exactly."""
+    """Before midnight, an unchanged figure is a new day only if the month fits exactly.
+
+    Two days hardly cost the same amount.
+    """
     assert found(answer, time="08-15 23:30", gap=True) == expected
 
 
@@ -415,13 +421,13 @@ def test_end_of_a_day_after_a_gap(answer: str, expected: Rollovers) -> None:
     ],
 )
 def test_day_after_one_that_began_in_a_gap(answer: str, expected: Rollovers) -> None:
-    """The month's figure may already hold what was spent on the new day."""
+    """After a gap, the monthly figure may already include spend of the new day."""
     assert found(answer, time="08-16 02:00", before_day="94 100") == expected
 
 
 @pytest.mark.parametrize("last_day", [4, 6])
 def test_days_that_are_late_while_the_month_is_early(last_day: int) -> None:
-    """The next period starts while the figure of the last day but one is shown."""
+    """A new period starts while the daily figure is still of the last day but one."""
     check(
         f"""
         08-30 23:59:00  5     105     08-01/08-31 | 08-30 08-01
@@ -434,7 +440,10 @@ def test_days_that_are_late_while_the_month_is_early(last_day: int) -> None:
 
 
 def test_day_that_goes_on_while_the_month_is_late() -> None:
-    """The clock was behind at the start of an idle period."""
+    """Spend on the first day starts no new day while the monthly figure is late.
+
+    The clock was behind before, in an idle period.
+    """
     check(
         """
              08-31 16:00:00  0     0       08-01/08-31 | 08-31 08-01
@@ -447,7 +456,7 @@ def test_day_that_goes_on_while_the_month_is_late() -> None:
 
 
 def test_day_that_is_late_when_the_month_starts() -> None:
-    """Both start again, and the new day is the last one of the old period."""
+    """Both figures roll over while the daily one shows the old period's last day."""
     check(
         """
         08-30 12:00:00  4     104     08-01/08-31 | 08-30 08-01
@@ -459,7 +468,7 @@ def test_day_that_is_late_when_the_month_starts() -> None:
 
 
 def test_restart_with_a_clock_that_is_behind() -> None:
-    """It may be a month later, but nothing tells that a day is over."""
+    """An unchanged daily figure starts no new day while the true time is unknown."""
     check(
         """
              08-10 23:30:00  5     105     - | 08-10 08-01
@@ -505,7 +514,7 @@ def test_month(answer: str, expected: Rollovers) -> None:
     [("09-01 23:59:59", ONLY_DAY), ("09-02 00:00", BOTH)],
 )
 def test_overdue_month(time: str, expected: Rollovers) -> None:
-    """If no case is exact, a month ends a day after the reported start at the latest."""
+    """If no case is exact, a month ends at most a day after the next reported start."""
     answer, period = "3 110", "09-01/09-30"
     assert found(answer, time=time, period=period, start="08-31") == expected
 
@@ -524,7 +533,7 @@ def test_overdue_month(time: str, expected: Rollovers) -> None:
 def test_first_day_of_a_period(
     answer: str, time: str, period: str, expected: Rollovers
 ) -> None:
-    """Both figures fall to the same amount if it is the only day of its period."""
+    """Both figures may fall to the same amount once a period of one day is over."""
     periods = Periods(
         daily=window("5", "08-01"),
         monthly=window("5", "08-01"),
@@ -556,7 +565,11 @@ def test_first_day_of_a_period(
 def test_one_figure(
     answer: str, before_today: str, gap: bool, expected: Rollovers
 ) -> None:
-    """The smaller change is right. If the service reports both figures, it is held."""
+    """A figure alone has rolled over if a correction would be the larger change.
+
+    In a gap, a daily figure that falls has rolled over. A rollover is held if the
+    service usually reports both figures.
+    """
     result = found(
         answer, time="09-01 00:00", start="08-31", before_today=before_today, gap=gap
     )
@@ -594,7 +607,7 @@ def test_one_figure_that_is_overdue(
 def test_possible_starts(
     period: str, earliest: str, latest: str, expected: str
 ) -> None:
-    """While no period is reported or the reported one is over, any day is possible."""
+    """Any recent day is possible unless both dates of a current period are reported."""
     times = Times(
         earliest=at(earliest), latest=at(latest), likely=at(latest), gap=False
     )
