@@ -1,7 +1,7 @@
-"""Whatever happens: sums are what was spent, and each level is alerted once per period.
+"""In any history, sums are exact and each level is alerted once per period.
 
-A history is a model of the truth (`truth.py`). The rules see its answers and its clock,
-as the account does; what should have come out is worked out from the truth alone.
+A history comes from a model of the truth (`truth.py`). The rules see only its answers
+and its clock. The tests compute the expected results from the truth alone.
 """
 
 from collections.abc import Mapping
@@ -41,26 +41,26 @@ LEVELS = (Decimal(50), Decimal(80), Decimal(100))
 
 
 def usd(amount: Decimal | None) -> Money | None:
-    """Return an amount of money."""
+    """Return an amount in US dollars, or None if it is unknown."""
     return None if amount is None else Money(amount=amount, currency="USD")
 
 
 @dataclass(kw_only=True)
 class Account:
-    """What the integration does with each answer, and keeps across restarts."""
+    """Does with each answer the same as the integration, and keeps the same state."""
 
     periods: Periods = field(default_factory=Periods)
     shown: ShownSpend = field(default_factory=ShownSpend)
     alerts: AlertState = field(default_factory=AlertState)
     stored_alerts: AlertState = field(default_factory=AlertState)
-    """As written before the last poll."""
+    """The state of the alerts that was stored before the last poll."""
     trigger_levels: frozenset[Decimal] = frozenset()
     sent: list[Alert] = field(default_factory=list)
 
     def poll(self, poll: Poll, said: Said, limit: Decimal) -> AccountSnapshot:
-        """Take up an answer, and send what is due. Return the figures that are shown."""
+        """Follow an answer and send alerts that are due. Return the shown figures."""
         if poll.killed:
-            # The last alerts could not be written.
+            # The state after the last alerts was not stored.
             self.alerts = self.stored_alerts
         if poll.elapsed is None:
             self.periods = Periods.from_dict(self.periods.as_dict())
@@ -112,7 +112,7 @@ class Account:
 @MORE
 @given(history=histories())
 def test_sums_are_what_was_spent(history: History) -> None:
-    """To the cent, and `last_reset` never goes back nor into the future."""
+    """Sums are exact. `last_reset` never goes back and is never in the future."""
     account = Account()
     sums: dict[str, dict[datetime, Decimal]] = {"daily": {}, "monthly": {}}
     truth: dict[str, dict[date, Decimal]] = {"daily": {}, "monthly": {}}
@@ -151,9 +151,10 @@ def total[T](amounts: Mapping[T, Decimal]) -> Decimal:
 def test_each_level_is_alerted_once_per_period(
     history: History, limit: int, waver: int, asked: tuple[int, int]
 ) -> None:
-    """Within two answers of the first that shows it, and with the period's name.
+    """A level is alerted within two answers after the first one that shows it.
 
-    The limit wavers. From some poll on, an automation asks for a level of its own.
+    The alert names the right period. The spend limit varies. From some poll on, an
+    automation waits for a level of its own.
     """
     account = Account()
     budget = Decimal(limit) / 100
@@ -173,10 +174,10 @@ def test_each_level_is_alerted_once_per_period(
         account.poll(poll, said, limit_now)
         is_new = before.period is not None and level not in before.spend_levels
         if is_new and level in account.alerts.spend_levels:
-            # It was passed before anyone asked for it.
+            # The level was passed before the automation waited for it.
             if _is_reached(said, level, limit_now):
                 passed.add((said.month, level))
-        # A clock that is behind may hide figures until it is right.
+        # While the clock is doubted, figures may be hidden. Such answers do not count.
         behind = account.periods.doubted_since is not None
         number += not behind
         for alert in account.sent:

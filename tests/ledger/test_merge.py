@@ -1,4 +1,4 @@
-"""One account, made up of what several sources say."""
+"""The figures of one account, merged from several sources."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -30,7 +30,7 @@ from custom_components.alibaba_cloud.model_studio import (
 )
 from custom_components.alibaba_cloud.model_studio.models import ModelSpend, ModelTotals
 
-# Hypothesis's own, of the generator it keeps.
+# Hypothesis warns about a random generator that it registers itself.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 
 TODAY = date(2026, 8, 15)
@@ -40,12 +40,12 @@ FOLLOWED = ("qwen-max", "qwen-plus")
 
 
 def usd(amount: int) -> Money:
-    """Return an amount in the currency of the account answer."""
+    """Return an amount in the currency of `ACCOUNT`."""
     return Money(amount=Decimal(amount), currency="USD")
 
 
 def cny(amount: int) -> Money:
-    """Return an amount in another one."""
+    """Return an amount in another currency."""
     return Money(amount=Decimal(amount), currency="CNY")
 
 
@@ -100,7 +100,7 @@ LIMITS = AccountSnapshot(
 
 
 def spend(currency: str = "CNY", *, complete: bool = True) -> SpendReport:
-    """Return a bill in which one of the models that are followed has a part."""
+    """Return a bill that lists one of the followed models, and another model."""
 
     def money(amount: int) -> Money:
         return Money(amount=Decimal(amount), currency=currency)
@@ -119,7 +119,7 @@ def spend(currency: str = "CNY", *, complete: bool = True) -> SpendReport:
 
 
 def balance(currency: str = "CNY") -> Balance:
-    """Return what is left."""
+    """Return a balance."""
     return Balance(
         available=Money(amount=Decimal(70), currency=currency),
         credit=Money(amount=Decimal(80), currency=currency),
@@ -135,7 +135,7 @@ TOTALS = UsageTotals(
 
 
 def figures(account: AccountSnapshot) -> dict[str, Any]:
-    """Return the figures of an account that are money, or counters."""
+    """Return the balances, the spend and the counters of an account."""
     names = (
         "available_balance",
         "credit_balance",
@@ -154,7 +154,7 @@ def merge(
     followed: Collection[str] = FOLLOWED,
     by_month: bool = True,
 ) -> AccountSnapshot:
-    """Return the figures of an account that is looked at for the first time."""
+    """Merge reports while no spend was shown before."""
     return merge_reports(
         reports,
         followed=followed,
@@ -169,7 +169,7 @@ UNKNOWN = dict.fromkeys(OWN)
 
 
 def money_of(currency: str) -> dict[str, Any]:
-    """Return the money that the bill and the balance tell of."""
+    """Return the amounts of the bill and of the balance."""
     return {
         "available_balance": balance(currency).available,
         "credit_balance": balance(currency).credit,
@@ -181,10 +181,10 @@ def money_of(currency: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("account", "reports_usage", "currency", "expected"),
     [
-        # The account's own come first.
+        # The account's own figures come first.
         (ACCOUNT, True, "CNY", OWN),
         (ACCOUNT, True, "USD", OWN),
-        # While they are missing, those in the same currency step in; counters never.
+        # If they are missing, amounts in the same currency step in, but no counters.
         (None, True, "USD", UNKNOWN | money_of("USD")),
         (None, True, "CNY", UNKNOWN),
         (
@@ -194,7 +194,7 @@ def money_of(currency: str) -> dict[str, Any]:
             UNKNOWN | money_of("USD"),
         ),
         (AccountSnapshot(quotas_kind=QuotasKind.USAGE), True, "CNY", UNKNOWN),
-        # Where the account has none, all of it is of the others.
+        # If the account reports no usage, the other sources provide all figures.
         *(
             (
                 account,
@@ -213,7 +213,7 @@ def test_precedence(
     currency: str,
     expected: Mapping[str, Any],
 ) -> None:
-    """A figure is of one source as long as it can be, and keeps its currency."""
+    """Each figure comes from the first source that has it, and keeps its currency."""
     merged = merge(
         Reports(
             account=account,
@@ -228,7 +228,7 @@ def test_precedence(
     base = account or AccountSnapshot()
     for name in ("spend_limit", "rate_limit", "billing_period", "models_complete"):
         assert getattr(merged, name) == getattr(base, name)
-    # What is only in the bill is told in the bill's currency.
+    # Figures that only the bill has are in the bill's currency.
     rest = Money(amount=Decimal(4), currency=currency)
     assert merged.other_models_daily_spend == of_day(rest)
     assert merged.other_models_monthly_spend == of_month(
@@ -247,7 +247,7 @@ def test_precedence(
 def test_month_of_the_bill(
     reports_usage: bool, by_month: bool, monthly: Money | None
 ) -> None:
-    """It steps in for the account's own if that is of the calendar's month as well."""
+    """The bill's month does not step in for a period that is no calendar month."""
     merged = merge(
         Reports(spend=spend("USD")),
         reports_usage=reports_usage,
@@ -275,13 +275,13 @@ def test_month_of_the_bill(
     ],
 )
 def test_available_data(reports: Reports, available: str | None) -> None:
-    """It is what the sources report now."""
+    """The available data depends on the current reports."""
     merged = merge(reports)
     assert merged.available_data == available
 
 
 def test_one_figure_that_is_missing() -> None:
-    """The others do not step in together, but each for itself."""
+    """Each missing figure is replaced on its own, if the currency is the same."""
     merged = merge(
         Reports(
             account=replace(ACCOUNT, daily_spend=None, credit_balance=None),
@@ -297,7 +297,7 @@ def test_one_figure_that_is_missing() -> None:
 
 
 def test_models() -> None:
-    """Each has what every source says of it; those not followed are left alone."""
+    """A followed model gets the figures of all sources. Other models stay the same."""
     merged = merge(
         Reports(
             account=ACCOUNT, spend=spend(), rates=RATES, totals=TOTALS, balance=None
@@ -316,7 +316,7 @@ def test_models() -> None:
             daily_spend=of_day(cny(6)),
             monthly_spend=of_month(cny(60)),
         ),
-        # It stands in no answer; but the bill is complete.
+        # No source lists this model. As the bill is complete, it cost nothing.
         "qwen-plus": ModelUsage(
             name="qwen-plus",
             daily_spend=of_day(cny(0)),
@@ -333,7 +333,7 @@ def test_models() -> None:
 def test_unknown_stays_unknown(
     account: AccountSnapshot | None, reports_usage: bool
 ) -> None:
-    """Of what no source says, there is no figure, not even 0."""
+    """A figure that no source reports is unknown, not 0."""
     merged = merge(Reports(account=account), reports_usage=reports_usage)
     base = account or AccountSnapshot()
     assert figures(merged) == figures(base)
@@ -344,7 +344,7 @@ def test_unknown_stays_unknown(
 
 
 def test_model_in_an_incomplete_bill_is_unknown() -> None:
-    """It may be among those that are merged, which keep what it spent."""
+    """A model that an incomplete bill does not list may have cost something."""
     merged = merge(
         Reports(spend=spend(complete=False), totals=UsageTotals(models={})),
     )
@@ -354,7 +354,7 @@ def test_model_in_an_incomplete_bill_is_unknown() -> None:
 
 
 def test_day_without_a_bill() -> None:
-    """The month is known, and the day is not: neither of models nor of the rest."""
+    """If only the month is billed, the day is unknown for each model and the rest."""
     report = replace(
         spend(),
         daily=None,
@@ -391,7 +391,7 @@ def test_day_without_a_bill() -> None:
 def test_nearest_limit(
     limit: RateLimit, rate: ModelRate, load_pct: float | None
 ) -> None:
-    """Tokens or requests, whichever is used up first."""
+    """The load is the higher share of the limits for tokens and requests."""
     model = ModelUsage(name="qwen-max", rate_limit=limit)
     merged = merge(
         Reports(
@@ -427,7 +427,7 @@ def test_all_parts_add_up(
     reports_usage: bool,
     complete: bool,
 ) -> None:
-    """The models that are followed and the rest are the bill, to the cent."""
+    """The followed models and the rest add up to the exact amount of the bill."""
 
     def money(amount: Decimal) -> Money:
         return Money(amount=amount, currency="CNY")

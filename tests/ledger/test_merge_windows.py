@@ -1,4 +1,4 @@
-"""The day and period of a spend, if the account and the bill report it."""
+"""The day and the period of a spend that both the account and the bill report."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -68,7 +68,7 @@ class Display:
         billed: SpendReport | None = None,
         month: Spend | None = None,
     ) -> AccountSnapshot:
-        """Show what the sources report. `own` and `month` are the account's own spend."""
+        """Show the reported spend. `own` and `month` are the account's own figures."""
         account = merge(
             Reports(
                 account=AccountSnapshot(daily_spend=own, monthly_spend=month),
@@ -92,7 +92,7 @@ class Display:
 
 
 def restarted(shown: ShownSpend) -> ShownSpend:
-    """Return what was shown, after a restart."""
+    """Store and read the shown windows, as a restart does."""
 
     def read(part: Shown | None) -> Shown | None:
         return part and Shown.from_dict(json.loads(json.dumps(part.as_dict())))
@@ -106,7 +106,7 @@ def restarted(shown: ShownSpend) -> ShownSpend:
 
 
 def test_old_day_is_not_shown_again() -> None:
-    """Once the bill's new day is shown, the account's old day is passed over."""
+    """Once the bill's new day is shown, the account's old day is ignored."""
     display = Display()
     display.show("08-15 23:50", own=spend("12", "08-15"))
     # The API key fails; the bill steps in.
@@ -140,7 +140,7 @@ def test_old_month_is_not_shown_again() -> None:
 
 
 def test_late_bill_is_not_shown() -> None:
-    """Once today is shown, yesterday's bill is passed over."""
+    """Once today is shown, yesterday's bill is ignored."""
     display = Display()
     display.show("08-16 00:10", own=spend("0.10", "08-16"))
     shown = display.show("08-16 00:20", billed=bill("08-15", "12", "112"))
@@ -169,7 +169,7 @@ def test_account_keeps_the_day_that_is_shown() -> None:
 
 
 def test_figure_that_rolls_over_within_a_day() -> None:
-    """The first figure was yesterday's, which rolled over late."""
+    """A figure that rolls over late begins a second window on the same day."""
     display = Display()
     display.show("08-16 00:30", own=spend("12", "08-16"))
     shown = display.show("08-16 02:00", own=spend("0.10", "08-16", "08-16 02:00"))
@@ -178,7 +178,7 @@ def test_figure_that_rolls_over_within_a_day() -> None:
 
 
 def test_first_day_that_is_corrected() -> None:
-    """With the same `last_reset`, it is the same period."""
+    """A corrected first day with the same `last_reset` starts no new period."""
     display = Display()
     display.show("08-25 12:00", month=spend("9", "08-20", "08-01"))
     shown = display.show("08-25 12:01", month=spend("9.10", "08-19", "08-01"))
@@ -189,7 +189,7 @@ def test_first_day_that_is_corrected() -> None:
 
 
 def test_clock_that_is_behind_shows_no_earlier_day() -> None:
-    """The bill is then read for an earlier day than the one that was shown."""
+    """While the clock is behind, the bill of an earlier day is ignored."""
     display = Display()
     display.show("08-15 12:00", own=spend("3", "08-15"))
     shown = display.show("08-14 12:00", billed=bill("08-14", "9", "50"))
@@ -204,7 +204,7 @@ def test_clock_that_is_behind_shows_no_earlier_day() -> None:
 
 
 def test_spend_without_a_window_is_unknown() -> None:
-    """While the day is not certain, the bill steps in."""
+    """While the day of a spend is unknown, the bill steps in."""
     account = AccountSnapshot(daily_spend=usd("5"), monthly_spend=usd("50"))
     for billed, daily in ((None, None), (bill("08-15", "4", "9"), spend("4", "08-15"))):
         merged = merge(
@@ -272,7 +272,7 @@ MONTH = window("08-01")
     ],
 )
 def test_windows(periods: Periods, daily: Spend | None, monthly: Spend | None) -> None:
-    """A figure gets its day or period. While that is not certain, it is unknown."""
+    """A figure gets its day or period. A held figure is unknown."""
     placed = with_windows(ACCOUNT, periods)
     assert (placed.daily_spend, placed.monthly_spend) == (daily, monthly)
     assert placed.available_balance == ACCOUNT.available_balance

@@ -242,7 +242,7 @@ def test_idle_month(table: str) -> None:
     ],
 )
 def test_next_month(table: str, spent: str) -> None:
-    """A period begins when its figure rolls over, and is named by its reported start."""
+    """A period begins when its figure rolls over. Its name is the reported start."""
     assert check(table).total("monthly") == Decimal(spent)
 
 

@@ -1,8 +1,9 @@
-"""A model of the truth: what is spent, what the service says of it, and who looks when.
+"""A model of the truth: the spend, the answers of the service, and the polls.
 
-It knows nothing of the rules under test. A history has billing periods of any length, a
-service whose day, month and reported period each change at a time of their own, and a
-Home Assistant that polls, is down, restarts, and has a clock that may be wrong.
+The model does not know the rules under test. A history has billing periods of any
+length, and a service whose daily figure, monthly figure and reported period each change
+at a time of their own. Its Home Assistant polls, is down, restarts, and has a clock
+that may be wrong.
 """
 
 from bisect import bisect_right
@@ -16,16 +17,16 @@ from hypothesis import strategies as st
 ZONE = timezone(timedelta(hours=8))
 FIRST_DAY = date(2026, 8, 10)
 STEP = 30
-"""Minutes from one poll to the next."""
+"""Minutes between two polls."""
 DAY = 24 * 60
 FIRST_POLL = 7 * 60
 QUIET = 30 * 60
-"""Minutes at the end of a history in which nothing is spent, and the service catches up."""
+"""Minutes without spend at the end of a history, in which the service catches up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something spent, or given back, at a minute of the history."""
+    """Spend, or a refund, at a minute of the history."""
 
     at: int
     amount: Decimal
@@ -33,16 +34,19 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Delay:
-    """By how much a figure of the service changes late, in minutes (early: below 0)."""
+    """How late a figure of the service rolls over, in minutes. Negative if early."""
 
     minutes: int
     frozen: bool
-    """Whether the figure stands still meanwhile; else it goes on, and the rest is new."""
+    """Whether a late figure stops at midnight. The new figure has all later spend.
+
+    Otherwise, the old figure has the spend until the rollover.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What an answer says, and which day and period each figure is truly of."""
+    """An answer, and the true day and period of its figures."""
 
     daily: Decimal | None
     monthly: Decimal | None
@@ -54,51 +58,51 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Poll:
-    """One look at the service."""
+    """One poll of the service."""
 
     minute: int
     time: datetime
     clock: datetime
-    """What the machine's clock says."""
+    """The time by the machine's clock."""
     elapsed: timedelta | None
-    """Since the poll before that was answered, None after a restart."""
+    """The time since the last answered poll. None after a restart."""
     said: Said | None
-    """None while the service cannot be read."""
+    """None while the service can't be read."""
     killed: bool
-    """Whether Home Assistant was killed before this one."""
+    """Whether Home Assistant was killed since the poll before."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """All that happens."""
+    """Everything that happens in some days."""
 
     lengths: tuple[int, ...]
-    """Of the billing periods, in days."""
+    """The lengths of the billing periods, in days."""
     reported: bool
     """Whether the service reports billing periods at all."""
     exclusive: bool
-    """Whether a period's end is the first day of the next."""
+    """Whether a period's end is the first day of the next period."""
     day_delay: Delay
     month_delay: Delay
     period_delay: int
     days: int
     events: tuple[Event, ...]
     outages: tuple[tuple[int, int], ...] = ()
-    """Minutes from which to which nothing is answered."""
+    """The start and the end of each outage, in minutes."""
     restarts: tuple[int, ...] = ()
     kills: tuple[int, ...] = ()
     missing: frozenset[tuple[int, str]] = frozenset()
-    """Numbers of polls and the field that each lacks."""
+    """Numbers of polls, each with a field that the answer lacks."""
     wrong_clock: tuple[int, int, int] | None = None
-    """Minutes from which to which the clock is off, and by how many."""
+    """The start, the end and the error of a wrong clock, in minutes."""
     _starts: list[date] = field(default_factory=list, compare=False, repr=False)
     _placed: list[tuple[Event, date, date]] = field(
         default_factory=list, compare=False, repr=False
     )
-    """Each event with the day and the period whose figures it is in."""
+    """Each event, with the day and the period whose figures include the event."""
 
     def __post_init__(self) -> None:
-        """Lay out the periods, and place the events in them."""
+        """Compute the starts of the periods, and assign the events to figures."""
         start = FIRST_DAY
         for length in (*self.lengths, *[30] * 5):
             self._starts.append(start)
@@ -108,16 +112,16 @@ class History:
         )
 
     def period_of(self, day: date) -> date:
-        """Return the first day of the period that a day is in."""
+        """Return the first day of the period that contains a day."""
         return self._starts[bisect_right(self._starts, day) - 1]
 
     def _label(self, delay: int, minute: int) -> date:
-        """Return the day that the service reckons with, at a minute."""
+        """Return the current day of the service at a minute, with a delay."""
         return FIRST_DAY + timedelta(days=(minute - delay) // DAY)
 
     def say(self, minute: int, number: int) -> Said:
-        """Return the answer of a minute."""
-        # Before its first change, a figure is of the first day.
+        """Return the answer to a poll at a minute. `number` is that of the poll."""
+        # Before the first rollover, a figure belongs to the first day.
         day = max(FIRST_DAY, self._label(self.day_delay.minutes, minute))
         month = self.period_of(
             max(FIRST_DAY, self._label(self.month_delay.minutes, minute))
@@ -139,29 +143,29 @@ class History:
         )
 
     def day_of(self, event: Event) -> date:
-        """Return the day whose figure an event is in."""
+        """Return the day whose figure includes an event."""
         delay = self.day_delay
         minutes = 0 if delay.frozen and delay.minutes > 0 else delay.minutes
         return max(FIRST_DAY, self._label(minutes, event.at))
 
     def month_of(self, event: Event) -> date:
-        """Return the period whose figure an event is in."""
+        """Return the period whose figure includes an event."""
         delay = self.month_delay
         minutes = 0 if delay.frozen and delay.minutes > 0 else delay.minutes
         return self.period_of(max(FIRST_DAY, self._label(minutes, event.at)))
 
     @property
     def minutes(self) -> int:
-        """How long it lasts."""
+        """The length of the history, in minutes."""
         return self.days * DAY + QUIET
 
     def changes(self, *, months: bool = False) -> list[int]:
-        """Return the minutes at which the service starts a figure, or a month's, again."""
+        """Return the minutes at which figures roll over. `months` is only the monthly one."""
         found = []
         for number in range(1, self.days + 4):
             if not months:
                 found.append(number * DAY + self.day_delay.minutes)
-                # What is spent after midnight is not in the figure that stands still.
+                # A frozen figure does not include spend after midnight.
                 if self.day_delay.frozen and self.day_delay.minutes > 0:
                     found.append(number * DAY)
             if FIRST_DAY + timedelta(days=number) in self._starts:
@@ -196,11 +200,11 @@ class History:
                 before = minute
 
 
-# Histories at random
+# Random histories
 
 
 def _amount(cents: int, number: int) -> Decimal:
-    """Return an amount that no sum of others equals by chance."""
+    """Return an amount that no sum of other amounts equals by chance."""
     return Decimal(cents) / 100 + Decimal(1).scaleb(-3 - number)
 
 
@@ -216,18 +220,20 @@ def delays() -> st.SearchStrategy[Delay]:
 
 @st.composite
 def histories(draw: st.DrawFn) -> History:
-    """Return a history that can be told apart from every other one by its answers.
+    """Return a history whose rollovers the answers show.
 
-    Left out is what cannot be told:
-    - anything spent between two regular answers between which a figure started again
-      (half an hour here, 30 seconds in truth);
-    - refunds on the first day, in an outage that began on it or in which a figure started
-      again, and where no period of at least five days is reported (`test_periods.py` has
-      those that can);
-    - anything spent in an outage in which the month started again, in the same case;
-    - a start with a clock that is ahead;
-    - a period that costs nothing but on its last day, and one of less than five days that
-      is not reported.
+    Cases that the answers do not show are left out:
+    - spend between two regular answers between which a figure rolls over (half an hour
+      here, 30 seconds in reality);
+    - refunds on the first day, in an outage that begins on the first day, and in an
+      outage in which a figure rolls over;
+    - refunds, and spend in an outage in which the month rolls over, unless periods of
+      at least five days are reported;
+    - a restart with a clock that is ahead;
+    - a period that costs nothing before its last day;
+    - a period of less than five days that is not reported.
+
+    `test_rollover.py` tests the refunds of these cases that the rules do recognize.
     """
     days = draw(st.integers(1, 6))
     lengths = tuple(draw(st.lists(st.integers(1, 8) | st.integers(1, 45), max_size=7)))
@@ -306,7 +312,8 @@ def histories(draw: st.DrawFn) -> History:
     if draw(st.booleans()):
         at = draw(st.integers(12 * 60, last))
         if draw(st.booleans()):
-            # Ahead for a while; a start in it looks like one after a long time.
+            # The clock is ahead for a while. A restart in this time is left out, as it
+            # looks like one after a long outage.
             wrong = (
                 at,
                 at + draw(st.integers(STEP, 8 * 60)),
@@ -317,7 +324,7 @@ def histories(draw: st.DrawFn) -> History:
                 for times in (restarts, kills)
             )
         else:
-            # Behind, after a restart.
+            # The clock is behind after a restart.
             restarts = (*restarts, at)
             wrong = (
                 at,
@@ -342,7 +349,7 @@ def histories(draw: st.DrawFn) -> History:
 
 
 def _unclear(at: int, changes: list[int], outages: tuple[tuple[int, int], ...]) -> bool:
-    """Return whether a figure starts again between the answers around a minute."""
+    """Return whether a figure rolls over between the answers around a minute."""
     spans = [(at - STEP, at + STEP), *outages]
     return any(
         start - 2 * STEP <= change <= end + 2 * STEP
