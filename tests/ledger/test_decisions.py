@@ -1,4 +1,4 @@
-"""Which alerts are due: each once, in order, and again only where the rules say so."""
+"""Which alerts are due, and when they are re-armed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -47,19 +47,19 @@ type Levels = Sequence[Amount]
 
 @dataclass(frozen=True)
 class Look:
-    """What is seen, and what the user wants to be alerted of by then."""
+    """An observation, and the user's alert options at this time."""
 
     seen: Observation
     options: AlertOptions = USUAL
 
 
 def decimals(amounts: Levels) -> tuple[Decimal, ...]:
-    """Return exact numbers."""
+    """Return levels as exact numbers."""
     return tuple(map(Decimal, amounts))
 
 
 def money(amount: Amount | None, currency: str = "USD") -> Money | None:
-    """Return an amount, if there is one."""
+    """Return an amount if there is one."""
     return None if amount is None else Money(amount=Decimal(amount), currency=currency)
 
 
@@ -76,7 +76,7 @@ def spent(
     asked: Levels = (),
     forecast_alert: bool = True,
 ) -> Look:
-    """Return a look at a spend. Automations wait for the levels that are `asked`."""
+    """Return an observation of a spend. Automations wait for the `asked` levels."""
     amount = money(spend)
     if amount and since:
         first = start or since.date()
@@ -102,14 +102,14 @@ def spent(
 
 
 def forecast(spend: Amount, projected: Amount, **more: Any) -> Look:
-    """Return a look at a forecast, without levels of the spend."""
+    """Return an observation of a forecast. No spend levels are watched."""
     return spent(spend, projected=projected, levels=(), **more)
 
 
 def left(
     balance: Amount | None, threshold: Amount | None = 10, currency: str = "CNY"
 ) -> Look:
-    """Return a look at a balance."""
+    """Return an observation of a balance."""
     account = AccountSnapshot(available_balance=money(balance, currency))
     low = None if threshold is None else Decimal(threshold)
     seen = Observation(account_id="account", account=account)
@@ -123,7 +123,7 @@ def used(
     gone: Sequence[str] = (),
     **models: float | None,
 ) -> Look:
-    """Return a look at models, each with the % of its quota that is used."""
+    """Return an observation of models, each with its used quota in %."""
     seen = Observation(
         account_id="account",
         models=[ModelUsage(name=name, used=models[name], limit=100) for name in models],
@@ -134,37 +134,43 @@ def used(
 
 
 def polled(outcome: str) -> Look:
-    """Return a look after a poll: a failure or a dot; without a poll in lower case."""
+    """Return an observation after a poll that failed (a letter) or worked (a dot).
+
+    A lower-case letter or a comma is an observation without a poll.
+    """
     failure = FAILURES.get(outcome.upper())
     seen = Observation(account_id="account", polled=outcome in "RKU.", failure=failure)
     return Look(seen)
 
 
 class Account:
-    """An account that restarts after each look."""
+    """An account that restarts after each observation."""
 
     def __init__(self) -> None:
-        """Begin with nothing alerted."""
+        """Start with nothing alerted."""
         self.state = AlertState()
 
     def see(self, look: Look) -> list[Alert]:
-        """Return the alerts of a look: the same ones until the state is stored."""
+        """Return the alerts of an observation, and store the new state.
+
+        Before the state is stored, the same observation returns the same alerts.
+        """
         state, alerts = decide(self.state, look.seen, look.options)
         assert decide(self.state, look.seen, look.options) == (state, alerts)
         self.state = restarted(state)
         return alerts
 
     def see_one(self, look: Look) -> Alert:
-        """Return the only alert of a look."""
+        """Return the only alert of an observation."""
         (alert,) = self.see(look)
         return alert
 
     def levels(self, look: Look) -> list[Any]:
-        """Return the levels that a look alerts."""
+        """Return the levels that an observation alerts."""
         return [alert.level for alert in self.see(look)]
 
     def ignores(self, look: Look) -> bool:
-        """Return whether a look changes nothing."""
+        """Return whether an observation alerts nothing and keeps the state."""
         before = self.state
         return self.see(look) == [] and self.state == before
 
@@ -177,14 +183,14 @@ def restarted(state: AlertState) -> AlertState:
 
 
 def written(alert: Alert) -> str:
-    """Return what an alert says, without its id."""
+    """Return the kind and the content of an alert, without its ID."""
     content = {k: v for k, v in alert.as_dict().items() if v is not None}
     assert re.fullmatch("[0-9a-f]{32}", content.pop("alert_id"))
     return f"{alert.kind.value} {json.dumps(content)}"
 
 
 def test_spend_level() -> None:
-    """The alert says what was reached, of what, and in which period."""
+    """The alert has the level, the spend, the budget and the period."""
     assert written(Account().see_one(spent("80.29667", levels=(80,)))) == (
         'spend_level {"level": 80, "spend": 80.3, "budget": 100.0, "currency": "USD",'
         ' "usage_pct": 80.2967, "period": "2026-08-01"}'
@@ -204,7 +210,10 @@ def test_spend_level() -> None:
 def test_each_level_once(
     levels: list[Decimal], looks: list[tuple[Decimal, Decimal | None]]
 ) -> None:
-    """In ascending order, exactly when reached, whatever spend and limit do later."""
+    """Each level is alerted once, in ascending order, when the spend reaches it.
+
+    Later changes of the spend or of the limit do not repeat an alert.
+    """
     account = Account()
     alerted: set[Decimal] = set()
     for spend, limit in looks:
@@ -227,7 +236,7 @@ def test_new_period_arms_all_levels() -> None:
 
 
 def test_period_is_known_by_when_it_began() -> None:
-    """Its first day may be corrected."""
+    """A corrected first day does not start a new period. Another beginning does."""
     account = Account()
     assert account.levels(spent(60)) == [50]
     corrected = date(2026, 8, 2)
@@ -258,7 +267,7 @@ def test_period_before_changes_nothing() -> None:
     ],
 )
 def test_unknown_changes_nothing(unknown: Look) -> None:
-    """It neither alerts, nor arms what was alerted."""
+    """An unknown figure alerts nothing and re-arms nothing."""
     account = Account()
     for look in (spent(20, projected=30), left(100), used(m=40), polled(".")):
         assert account.see(look) == []
@@ -277,13 +286,13 @@ def test_unknown_changes_nothing(unknown: Look) -> None:
     ],
 )
 def test_level_of_automations(look: Look) -> None:
-    """It is no option, unless it is in the options as well."""
+    """A level that only automations wait for is not marked as an option."""
     assert [alert.is_option for alert in Account().see(look)] == [True, False]
 
 
 @pytest.mark.parametrize("name", ["levels", "asked"])
 def test_new_spend_level(name: str) -> None:
-    """It is alerted when it is reached, but not if it was passed already."""
+    """A new level is alerted when it is reached, unless it was passed already."""
     account = Account()
     assert account.levels(spent(60, levels=(30,), asked=(40,))) == [30, 40]
     given: dict[str, Any] = {"levels": (30,), "asked": (40,)}
@@ -295,7 +304,10 @@ def test_new_spend_level(name: str) -> None:
 
 
 def test_new_spend_level_that_is_passed_unseen() -> None:
-    """While the spend is unknown, or as the period begins: it was not waited for."""
+    """A new level is not alerted if it is passed at the first known spend.
+
+    This is also true if the first known spend is that of a new period.
+    """
     account = Account()
     account.see(spent(40))
     assert account.ignores(spent(None, asked=(60,)))
@@ -304,7 +316,7 @@ def test_new_spend_level_that_is_passed_unseen() -> None:
 
 
 def test_removed_spend_level() -> None:
-    """It is remembered for the rest of the period only."""
+    """A removed level is remembered only for the rest of the period."""
     account = Account()
     assert account.levels(spent(85)) == [50, 80]
     assert account.see(spent(85, levels=(50,))) == []
@@ -328,7 +340,7 @@ def test_removed_spend_level() -> None:
 def test_new_budget_of_the_user(
     looks: list[tuple[Amount | None, Amount | None, list[int]]],
 ) -> None:
-    """It arms the levels that are not reached under it."""
+    """A new budget in the options re-arms the levels that are not reached under it."""
     account = Account()
     assert account.levels(spent(60, budget=100)) == [50]
     for spend, budget, due in looks:
@@ -336,7 +348,7 @@ def test_new_budget_of_the_user(
 
 
 def test_budget_of_the_user_removed() -> None:
-    """It is replaced once the service's limit is known."""
+    """A removed budget re-arms levels once the spend limit of the service is known."""
     account = Account()
     assert account.levels(spent(60, budget=100)) == [50]
     assert account.ignores(spent(40, limit=None))
@@ -367,7 +379,7 @@ def test_reaches(look: Look, expected: bool) -> None:
 
 
 def test_forecast() -> None:
-    """The alert says what the period is going to come to."""
+    """The alert has the spend, the budget, the projected spend and the period."""
     assert written(Account().see_one(spent(20, projected="120.5"))) == (
         'forecast_over_budget {"spend": 20.0, "budget": 100.0, "projected": 120.5,'
         ' "currency": "USD", "period": "2026-08-01"}'
@@ -375,7 +387,7 @@ def test_forecast() -> None:
 
 
 def test_forecast_beyond_the_budget() -> None:
-    """It is alerted before the budget is spent."""
+    """A forecast over the budget is alerted only before the budget is spent."""
     account = Account()
     assert account.see(forecast(20, 100)) == []
     assert account.see(forecast(100, 120)) == []
@@ -383,7 +395,7 @@ def test_forecast_beyond_the_budget() -> None:
 
 
 def test_forecast_once_per_period() -> None:
-    """Whatever forecast and budget do later."""
+    """Later changes of the forecast or of the budget do not repeat the alert."""
     account = Account()
     first = account.see_one(forecast(20, 120))
     assert account.see(forecast(20, 90)) == []
@@ -401,7 +413,7 @@ def test_forecast_alert_switched_off() -> None:
 
 
 def test_balance() -> None:
-    """The alert says what is left."""
+    """The alert has the balance."""
     alert = Account().see_one(left(0))
     assert written(alert) == 'balance_low {"balance": 0.0, "currency": "CNY"}'
 
@@ -424,14 +436,14 @@ def test_balance() -> None:
 def test_balance_low(
     looks: list[tuple[Amount, Amount | None]], expected: list[int]
 ) -> None:
-    """It is low again only after it was a tenth above the threshold."""
+    """A low balance is re-armed once it is a tenth above the threshold."""
     account = Account()
     alerts = [account.see(left(*look)) for look in looks]
     assert [number for number, due in enumerate(alerts) if due] == expected
 
 
 def test_balance_in_another_currency() -> None:
-    """Each is low for itself."""
+    """The balance of each currency is alerted and re-armed on its own."""
     account = Account()
     assert account.see_one(left(9, currency="USD")).currency == "USD"
     assert account.ignores(left(300))
@@ -442,7 +454,7 @@ def test_balance_in_another_currency() -> None:
 
 
 def test_model_level() -> None:
-    """The alert says which model reached what."""
+    """The alert has the level, the model and its use."""
     alert = Account().see_one(used(m=85, levels=("80.5",)))
     expected = 'model_level {"level": 80.5, "model": "m", "usage_pct": 85.0}'
     assert written(alert) == expected
@@ -453,7 +465,7 @@ def test_model_level() -> None:
     [(5, 2.5), (15, 7.5), (20, 10), (21, 11), (80, 70), (100, 90), (250, 240)],
 )
 def test_model_level_is_armed_again(level: int, armed: float) -> None:
-    """10 points below it, or at half of a level below 20 %."""
+    """A level is re-armed 10 points below it, and a level below 20 % at half of it."""
     account = Account()
     looks = [level - 0.01, level, level + 1, armed + 0.01, level, armed, level]
     alerts = [account.see(used(m=usage, levels=(level,))) for usage in looks]
@@ -462,14 +474,14 @@ def test_model_level_is_armed_again(level: int, armed: float) -> None:
 
 @given(tenths=st.integers(1, 2000))
 def test_model_level_is_exact(tenths: int) -> None:
-    """A use that is shown as the level reaches it."""
+    """A use that is displayed like the level reaches the level."""
     level = Decimal(tenths) / 10
     assert Account().levels(used(m=tenths / 10, levels=(level,))) == [level]
 
 
 @given(usages=st.lists(st.integers(0, 120), max_size=8))
 def test_model_levels(usages: list[int]) -> None:
-    """Each is armed on its own; they are alerted in ascending order."""
+    """Each level is re-armed on its own. Alerts have ascending levels."""
     account = Account()
     armed = {80, 100, 90}
     for usage in usages:
@@ -481,7 +493,10 @@ def test_model_levels(usages: list[int]) -> None:
 
 @pytest.mark.parametrize("name", ["levels", "asked"])
 def test_new_model_level(name: str) -> None:
-    """It is alerted when it is reached; if it was passed already, once it is armed."""
+    """A new level is alerted when the use reaches it.
+
+    If the use has passed the level already, the level must be re-armed first.
+    """
     account = Account()
     assert account.levels(used(m=60, levels=(30,), asked=(40,))) == [30, 40]
     given: dict[str, Any] = {"levels": (30,), "asked": (40,)}
@@ -494,7 +509,7 @@ def test_new_model_level(name: str) -> None:
 
 @pytest.mark.parametrize(("lowest", "due"), [(71, []), (70, [80])])
 def test_removed_model_level(lowest: int, due: list[int]) -> None:
-    """It is remembered until the use has fallen well below it."""
+    """A removed level is remembered until the use has fallen well below it."""
     account = Account()
     assert account.levels(used(m=85)) == [80]
     assert account.see(used(m=lowest, levels=(100,))) == []
@@ -513,7 +528,10 @@ def test_models_apart() -> None:
 
 
 def test_models_that_are_gone_are_dropped() -> None:
-    """As are those with nothing alerted. A model that returns is a new one."""
+    """Models that are gone, or have nothing alerted, are not remembered.
+
+    A model that returns is alerted as a new one.
+    """
     account = Account()
     account.see(used(m=85, n=85, o=85))
     account.see(used(m=70, gone=["n"]))
@@ -541,7 +559,7 @@ def test_models_that_are_gone_are_dropped() -> None:
     ],
 )
 def test_failures(outcomes: str, expected: str) -> None:
-    """Two polls in a row have to fail, and one to work: it ends all that was alerted."""
+    """Two failed polls in a row raise an alert. One that works ends all failures."""
     account = Account()
     letters = {kind: letter for letter, kind in FAILURES.items()}
     due = ""
@@ -553,7 +571,7 @@ def test_failures(outcomes: str, expected: str) -> None:
 
 
 def test_failure_and_recovery() -> None:
-    """The alerts say what fails, and what does no more."""
+    """Each alerted failure has its own alert of the recovery."""
     account = Account()
     alerts = [alert for outcome in "RRKK." for alert in account.see(polled(outcome))]
     assert [written(alert) for alert in alerts] == [
@@ -566,7 +584,7 @@ def test_failure_and_recovery() -> None:
 
 
 def at_once(spend: Look, balance: Look, models: Look, poll: Look) -> Look:
-    """Return a look at all of it."""
+    """Return one observation of all figures."""
     left_over = balance.seen.account.available_balance
     account = replace(spend.seen.account, available_balance=left_over)
     return Look(replace(poll.seen, account=account, models=models.seen.models))
@@ -589,7 +607,7 @@ LOOKS = st.builds(
 
 @given(looks=st.lists(LOOKS, max_size=12))
 def test_ids_are_all_different(looks: list[Look]) -> None:
-    """Also from those of another account with the same figures."""
+    """Another account with the same figures has other IDs as well."""
     account, other = Account(), Account()
     alerts = [alert for look in looks for alert in account.see(look)]
     for look in looks:

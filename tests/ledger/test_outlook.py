@@ -1,4 +1,4 @@
-"""Where an account's spend stands against its budget, and where it is going."""
+"""The spend of an account compared with its budget, and the forecast."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -35,14 +35,14 @@ AUGUST = date(2026, 8, 1)
 
 
 def money(amount: str | int | None, currency: str = "USD") -> Money | None:
-    """Return an amount, if there is one."""
+    """Return an amount if there is one."""
     return None if amount is None else Money(amount=Decimal(amount), currency=currency)
 
 
 def followed(
     start: date, period: BillingPeriod | None = None, *, exclusive: bool | None = None
 ) -> Periods:
-    """Return what is known of a monthly spend that begins with a day."""
+    """Return the periods of a monthly spend that begins on a day."""
     return Periods(
         monthly=Window(
             amount=Decimal(),
@@ -68,7 +68,7 @@ def view(
     periods: Periods | None = None,
     now: datetime = NOW,
 ) -> Outlook:
-    """Return the outlook of an account that spent the same on each of some days."""
+    """Return the outlook of an account that spent `per_day` on the last days."""
     today = now.astimezone(BILLING_TIME_ZONE).date()
     if spend and start:
         spend = Spend(
@@ -89,7 +89,7 @@ def view(
 
 
 def days_left(start: str, now: str, periods: Periods | None = None) -> Decimal | None:
-    """Return how many more days the period lasts that began on a day."""
+    """Return how many more days a period lasts, from a forecast of 1 per day."""
     made = view(
         money(0),
         per_day=1,
@@ -104,7 +104,7 @@ def days_left(start: str, now: str, periods: Periods | None = None) -> Decimal |
 
 
 def test_all_of_it() -> None:
-    """Each figure, of an account that has them all."""
+    """An account with a budget, a balance and enough known days has all figures."""
     made = view(money(205), budget=250, limit=money(1000), balance=money(105))
     assert made == Outlook(
         budget=money(250),
@@ -149,7 +149,7 @@ def test_budget_is_in_the_currency_of_the_spend() -> None:
 
 @pytest.mark.parametrize("figure", ["daily_spend", "spend_limit", "available_balance"])
 def test_budget_while_the_spend_is_unknown(figure: str) -> None:
-    """It is in the currency of what is known. Without any, it is unknown."""
+    """The budget is in the currency of a known figure. Without one, it is unknown."""
 
     def made(**figures: Any) -> Outlook:
         return outlook(
@@ -165,7 +165,7 @@ def test_budget_while_the_spend_is_unknown(figure: str) -> None:
 
 
 def test_limit_in_another_currency() -> None:
-    """It is told, and nothing is held against it."""
+    """A limit in another currency is shown, but the spend is not compared with it."""
     made = view(money(5, "CNY"), limit=money(50, "USD"))
     assert made.budget == money(50, "USD")
     assert made.projected == money(110, "CNY")
@@ -174,7 +174,7 @@ def test_limit_in_another_currency() -> None:
 
 
 def test_spend_unknown() -> None:
-    """Nothing is known but the limit."""
+    """While the spend is unknown, only the limit is known."""
     assert view(None, limit=money(50), balance=money(5)) == Outlook(budget=money(50))
 
 
@@ -194,17 +194,17 @@ def test_share_of_the_budget(spend: str, budget: str, usage: float, left: str) -
     assert made == Outlook(budget=money(budget), usage_pct=usage, remaining=money(left))
 
 
-# What is to come
+# The forecast
 
 
 def test_period_unknown() -> None:
-    """Without a start there is no end to forecast."""
+    """While the start of the period is unknown, there is no forecast."""
     made = view(money(205), budget=250, balance=money(105), start=None)
     assert made == Outlook(budget=money(250), usage_pct=82, remaining=money(45))
 
 
 def test_three_days() -> None:
-    """With fewer, nothing is forecast, and not at the pace of the period either."""
+    """A forecast needs three known days. There is no fallback to an average."""
     made = view(money(205), budget=250, balance=money(105), days=2)
     assert made == Outlook(budget=money(250), usage_pct=82, remaining=money(45))
     made = view(money(205), budget=250, balance=money(105), days=3)
@@ -218,7 +218,7 @@ def test_projected_in_the_currency_of_the_spend() -> None:
 
 
 def test_interval() -> None:
-    """Both ends are what the forecast says."""
+    """Both ends of the interval are those of the forecast."""
     made = view(money(5), days=20, per_day=10, now=at("2026-08-29T00:00"))
     assert (made.projected, made.low, made.high) == (
         money(35),
@@ -241,7 +241,7 @@ def test_interval() -> None:
     ],
 )
 def test_limit_reached(spend: int, budget: int | str, expected: str | None) -> None:
-    """Each day costs 10."""
+    """At 10 per day, the budget is used up on the expected day, if in this period."""
     made = view(money(spend), budget=budget)
     assert made.budget_exhausted_on == (expected and date.fromisoformat(expected))
 
@@ -252,7 +252,7 @@ def test_limit_of_the_service_reached() -> None:
 
 
 def test_days_are_those_of_the_billing_zone() -> None:
-    """Four hours after midnight there, it is still the day before in UTC."""
+    """Dates are billing days, even if it is still the day before in UTC."""
     now = at("2026-08-21T04:00").astimezone(UTC)
     made = view(money(205), budget=206, balance=money(1), now=now, days=30)
     assert made.budget_exhausted_on == made.balance_lasts_until == date(2026, 8, 21)
@@ -272,14 +272,14 @@ def test_days_are_those_of_the_billing_zone() -> None:
     ],
 )
 def test_balance_runs_out(balance: Money | None, expected: str | None) -> None:
-    """Each day costs 10; neither a budget nor the period's end matters."""
+    """Each day costs 10. A budget and the end of the period do not matter."""
     for budget in (None, 100, 1000):
         made = view(money(205), budget=budget, balance=balance)
         assert made.balance_lasts_until == (expected and date.fromisoformat(expected))
 
 
 def test_nothing_is_spent() -> None:
-    """What is not spent from does not run out."""
+    """Without spend, neither the budget nor the balance runs out."""
     made = view(money(0), budget=1, balance=money(1), per_day=0)
     assert made.projected == money(0)
     assert made.budget_exhausted_on is made.balance_lasts_until is None
@@ -309,7 +309,7 @@ def test_nothing_is_spent() -> None:
     ],
 )
 def test_period_without_an_end(start: str, now: str, days: int | str) -> None:
-    """It is a month long; where the next one is late, nothing is to come."""
+    """A period without a reported end lasts a month. Once over, it costs no more."""
     assert days_left(start, now) == Decimal(days)
     period = BillingPeriod(start=date.fromisoformat(start))
     known = followed(date.fromisoformat(start), period)
@@ -323,18 +323,18 @@ def test_period_without_an_end(start: str, now: str, days: int | str) -> None:
         pytest.param("2026-08-01", "2026-09-04", None, 15, id="longer than a month"),
         pytest.param("2026-08-01", "2026-08-21", None, 1, id="ends today"),
         pytest.param("2026-08-01", "2026-08-20", None, 0, id="ended yesterday"),
-        # Whole months do not end on the day on which they begin.
+        # A period that starts and ends on the same day of the month is whole months.
         pytest.param("2026-08-01", "2026-08-31", None, 11, id="last of the month"),
         pytest.param("2026-08-01", "2026-09-01", None, 11, id="first of the next"),
         pytest.param("2026-08-15", "2026-09-14", None, 25, id="to the 14th"),
         pytest.param("2026-08-15", "2026-09-15", None, 25, id="15th to 15th"),
-        # What two periods have shown is better than that.
+        # Two consecutive periods have shown whether the end is exclusive.
         pytest.param("2026-08-01", "2026-09-01", False, 12, id="known as inclusive"),
         pytest.param("2026-08-18", "2026-08-25", True, 4, id="known as exclusive"),
     ],
 )
 def test_reported_end(start: str, end: str, exclusive: bool | None, days: int) -> None:
-    """It may be the last day of the period, or the first of the next one."""
+    """A reported end is the last day of the period or the first day of the next one."""
     first = date.fromisoformat(start)
     period = BillingPeriod(start=first, end=date.fromisoformat(end))
     known = followed(first, period, exclusive=exclusive)
@@ -350,7 +350,7 @@ def test_reported_end(start: str, end: str, exclusive: bool | None, days: int) -
     ],
 )
 def test_end_of_another_period(start: str | None, end: str, of: str) -> None:
-    """The end counts if it was reported for the period that the spend is of."""
+    """A reported end counts only if it belongs to the period of the spend."""
     period = BillingPeriod(
         start=date.fromisoformat(start) if start else None, end=date.fromisoformat(end)
     )
@@ -359,7 +359,7 @@ def test_end_of_another_period(start: str | None, end: str, of: str) -> None:
 
 
 def test_last_day_is_that_of_the_billing_zone() -> None:
-    """It is September there while it is August elsewhere: nothing is to come."""
+    """A period ends at midnight in the billing zone, not in UTC."""
     now = datetime(2026, 8, 31, 16, tzinfo=UTC)
     assert view(money(0), per_day=1, now=now).projected == money(0)
     assert view(money(0), per_day=1, now=now - timedelta(hours=12)).projected == money(

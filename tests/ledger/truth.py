@@ -160,7 +160,7 @@ class History:
         return self.days * DAY + QUIET
 
     def changes(self, *, months: bool = False) -> list[int]:
-        """Return the minutes at which figures roll over. `months` is only the monthly one."""
+        """Return the minutes of all rollovers, or of those of the monthly figure."""
         found = []
         for number in range(1, self.days + 4):
             if not months:
