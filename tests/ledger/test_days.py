@@ -229,7 +229,7 @@ def test_end_of_a_month(seen: str, expected: dict[str, str]) -> None:
 
 
 def test_end_of_a_month_within_a_period() -> None:
-    """The monthly figure covers the billing period, also over the end of a month."""
+    """The monthly figure covers the billing period, even across the end of a month."""
     account = Account("08-15").look("08-31 12:00", 5, 105)
     account.look("09-01 09:00", 2, 110)
     assert account.totals("09-02 00:00") == {"08-31": "8"}

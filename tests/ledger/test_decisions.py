@@ -236,7 +236,7 @@ def test_new_period_arms_all_levels() -> None:
 
 
 def test_period_is_known_by_when_it_began() -> None:
-    """A corrected first day does not start a new period. Another beginning does."""
+    """A corrected first day does not start a new period. Another start time does."""
     account = Account()
     assert account.levels(spent(60)) == [50]
     corrected = date(2026, 8, 2)

@@ -17,7 +17,7 @@ from custom_components.alibaba_cloud.ledger.forecast import (
     reached_at,
 )
 
-# Hypothesis warns about a random generator that it registers itself.
+# Hypothesis warns about its own random generator.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 
 # Each example takes long to generate, and the input of a forecast is trusted.
@@ -143,7 +143,7 @@ def test_interval_widens() -> None:
 
 
 def test_weekdays() -> None:
-    """A weekday costs its past average, which includes one average day."""
+    """A weekday is expected to cost its past average, with one average day added."""
     week = [7, 7, 0, 0, 7, 7, 7]  # from Thursday on
     totals = [forecast(week * 8, days=days).projected for days in range(8)]
     costs = [float(totals[day + 1] - totals[day]) for day in range(7)]
@@ -340,7 +340,7 @@ def test_currency_of_other_size(amounts: list[Decimal], days: int, power: int) -
 def test_size_of_a_burst(
     amounts: list[Decimal], number: int, days: int, above: Decimal
 ) -> None:
-    """The most expensive day counts as much as the next one, at any amount."""
+    """The most expensive day counts as much as the second most expensive one."""
     number %= len(amounts)
     others = amounts[:number] + amounts[number + 1 :]
     highest = max(others)

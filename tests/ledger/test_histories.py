@@ -47,7 +47,7 @@ def usd(amount: Decimal | None) -> Money | None:
 
 @dataclass(kw_only=True)
 class Account:
-    """Does with each answer the same as the integration, and keeps the same state."""
+    """Follows answers as the integration does, and keeps the same state."""
 
     periods: Periods = field(default_factory=Periods)
     shown: ShownSpend = field(default_factory=ShownSpend)

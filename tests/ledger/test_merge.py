@@ -30,7 +30,7 @@ from custom_components.alibaba_cloud.model_studio import (
 )
 from custom_components.alibaba_cloud.model_studio.models import ModelSpend, ModelTotals
 
-# Hypothesis warns about a random generator that it registers itself.
+# Hypothesis warns about its own random generator.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 
 TODAY = date(2026, 8, 15)
@@ -344,7 +344,7 @@ def test_unknown_stays_unknown(
 
 
 def test_model_in_an_incomplete_bill_is_unknown() -> None:
-    """A model that an incomplete bill does not list may have cost something."""
+    """A model that an incomplete bill does not list has an unknown spend, not 0."""
     merged = merge(
         Reports(spend=spend(complete=False), totals=UsageTotals(models={})),
     )

@@ -241,7 +241,7 @@ def test_interval() -> None:
     ],
 )
 def test_limit_reached(spend: int, budget: int | str, expected: str | None) -> None:
-    """At 10 per day, the budget is used up on the expected day, if in this period."""
+    """Each day costs 10. There is no date if it is past or after the period."""
     made = view(money(spend), budget=budget)
     assert made.budget_exhausted_on == (expected and date.fromisoformat(expected))
 

@@ -320,7 +320,7 @@ def test_lengths_of_periods(table: str) -> None:
 
 
 def test_period_from_the_27th_that_is_not_reported() -> None:
-    """If no period is reported, the figures show when it begins."""
+    """If no period is reported, the figures show when a period begins."""
     check(
         """
         08-26 23:59:30  4     104     -           | 08-26 08-01

@@ -313,7 +313,7 @@ def histories(draw: st.DrawFn) -> History:
         at = draw(st.integers(12 * 60, last))
         if draw(st.booleans()):
             # The clock is ahead for a while. A restart in this time is left out, as it
-            # looks like one after a long outage.
+            # resembles one after a long outage.
             wrong = (
                 at,
                 at + draw(st.integers(STEP, 8 * 60)),
