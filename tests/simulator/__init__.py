@@ -1,4 +1,4 @@
-"""A stand-in for Alibaba Cloud Model Studio that speaks over real sockets."""
+"""A simulator of Alibaba Cloud Model Studio that serves HTTP on real sockets."""
 
 from .account import Account, Model, QueryError
 from .faults import Fault

@@ -17,7 +17,7 @@ from .server import (
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the options of the command line; exits where they make no sense."""
+    """Return the command-line options; exit with an error if they are invalid."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.simulator", description=__doc__
     )
@@ -79,7 +79,7 @@ async def serve(options: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Return the exit status."""
+    """Run the simulator until it is stopped and return the exit status."""
     options = parse_arguments()
     try:
         asyncio.run(serve(options))

@@ -1,4 +1,4 @@
-"""The pretended account: what it has spent by when, and what it answers."""
+"""The simulated account: its spend over time and its answers to `GET /quotas`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,27 +22,27 @@ BILLING_ZONE = timezone(timedelta(hours=8))
 CENT = Decimal("0.01")
 DAY = timedelta(days=1)
 
-# How far back the bill goes where nothing else is said.
+# How far back the bill goes by default.
 HISTORY = timedelta(days=400)
 
-# Monday to Sunday; a business rests at the weekend.
+# Relative spend from Monday to Sunday; a business uses less at the weekend.
 WEEKDAYS = (1.1, 1.2, 1.15, 1.2, 1.1, 0.6, 0.55)
 
-# How far the rate of spending swings around its mean within a day. Below 1, so that
-# spend rises even in the dead of night.
+# Amplitude of the spending rate around its mean within a day. Below 1, so that the
+# spend rises at night too.
 SWING = 0.85
 
 TOKENS_PER_USD = 400_000
 REQUESTS_PER_USD = 180
 
-# USD of the credits that wait for bills not yet settled and are not to be spent.
+# Part of the credits in USD that is reserved for unsettled bills.
 HELD_BACK = Decimal(20)
 
 WORKSPACE_ID = "llm-8q2v5kx0r7t1m3zc"
 PAGE_SIZE = 20
 LARGEST_PAGE = 100
 
-# Stands in the rows of the limits answer beside the account's own models.
+# Models in the limits answer besides those of the account, by kind.
 FAMILIES = {
     "text": (
         "qwen-flash",
@@ -104,15 +104,16 @@ FAMILIES = {
 
 
 class QueryError(ValueError):
-    """The service refuses the query; the text is its message."""
+    """Raised if the service rejects the query; the text is the error message."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model the account uses.
+    """A model that the account uses.
 
-    limit: units (tokens) of a billing period; rpm, tpm: requests and tokens a minute;
-    weight: its part in what the account uses, where 1 is all of it.
+    limit: tokens per billing period.
+    rpm, tpm: requests and tokens per minute.
+    weight: the model's share of the account's use; 1 is all of it.
     """
 
     name: str
@@ -123,7 +124,7 @@ class Model:
 
 
 def _default_models() -> list[Model]:
-    """Return six models, of which `qwen-max` ends a month near its limit."""
+    """Return six models; `qwen-max` ends a month near its limit."""
     return [
         Model(name="qwen-max", limit=36_000_000, rpm=1200, tpm=1_000_000, weight=0.30),
         Model(
@@ -153,34 +154,35 @@ def _default_models() -> list[Model]:
 
 
 def _utc_now() -> datetime:
-    """Return the present; a function, so that a frozen clock in a test is heeded."""
+    """Return the current time; a function, so that tests can freeze the clock."""
     return datetime.now(UTC)
 
 
 @dataclass(kw_only=True)
 class Account:
-    """An account that spends as time goes by.
+    """An account whose spend grows with time.
 
-    All figures are a pure function of `seed`, the settings and the virtual time, so
-    the same moment always answers the same. Money is in USD, except in the bill and the
-    balance.
+    All figures are a pure function of `seed`, the settings and the virtual time. The
+    same moment always gives the same answer. Money is in USD, except in the bill and
+    the balance.
 
-    clock: tells an aware date and time; what `advance` adds comes on top.
-    answer: which of the two shapes of the service is spoken.
-    models_as: how `models` stands in the account answer.
-    credits: the balance a billing period starts with; topped up to it each time.
-    base_spend: what an average day costs.
-    catalogue_rows: rows of the limits answer beside those of the account's models.
-    priced_rows: rows of the price list beside its usual ones.
-    throttled: the part of the requests that is refused with HTTP 429.
-    currency: of the bill and the balance.
-    exchange_rate: what a USD costs in that currency, unless it is USD itself.
+    clock: returns an aware date and time; `advance` adds to it.
+    answer: which of the two shapes of answer the service uses.
+    models_as: whether `models` is a list or a map in the account answer.
+    credits: the balance at the start of each billing period.
+    base_spend: the cost of an average day.
+    catalogue_rows: rows of the limits answer besides those of the account's models.
+    priced_rows: rows of the price list besides the usual ones.
+    throttled: the share of the requests that is rejected with HTTP 429.
+    currency: the currency of the bill and the balance.
+    exchange_rate: the price of 1 USD in that currency; ignored for USD.
     history_start: the first day of the bill; None is `HISTORY` before the virtual day.
-    extra_models: how many models are billed for that stand in no other answer.
+    extra_models: the number of models that only the bill contains.
     null_share: whether a small part of the bill belongs to no model.
-    has_assets: whether it has coupons, a prepaid card, a savings plan and packages.
-    resource_packages: how many packages it has then.
-    has_token_plan: whether it has a Token Plan for teams.
+    has_assets: whether the account has coupons, a prepaid card, a savings plan and
+        resource packages.
+    resource_packages: the number of packages of an account with assets.
+    has_token_plan: whether the account has a Token Plan for teams.
     """
 
     clock: Callable[[], datetime] = _utc_now
@@ -213,29 +215,30 @@ class Account:
 
     @property
     def now(self) -> datetime:
-        """The virtual time, in the billing zone."""
+        """The virtual time in the billing time zone."""
         return self.clock().astimezone(BILLING_ZONE) + self._ahead
 
     @property
     def today(self) -> date:
-        """The virtual day, as the billing zone has it."""
+        """The virtual day in the billing time zone."""
         return self.now.date()
 
     def advance(self, by: timedelta) -> None:
-        """Shift the virtual time."""
+        """Move the virtual time by a duration."""
         self._ahead += by
 
     def roll_over(self, period: Period) -> None:
-        """Jump to one second into the next day or month of the billing zone."""
+        """Move the virtual time to one second into the next billing day or month."""
         then = self.today + DAY if period == "day" else _next_month(self.today)
         midnight = datetime.combine(then, time(), BILLING_ZONE)
         self.advance(midnight + timedelta(seconds=1) - self.now)
 
     @property
     def correction(self) -> Decimal:
-        """What today's bill was revised by; may be negative.
+        """The correction of today's bill in USD; may be negative.
 
-        It stays with its day: the month keeps it, tomorrow starts without.
+        A correction belongs to its day. It stays in the month's spend, and the next day
+        starts without one.
         """
         return self.correction_on(self.today)
 
@@ -244,14 +247,14 @@ class Account:
         self._corrections[self.today] = Decimal(str(amount)).quantize(CENT)
 
     def correction_on(self, day: date) -> Decimal:
-        """Return what the bill of a day was revised by, in cents."""
+        """Return the correction of a day's bill in USD, rounded to cents."""
         return self._corrections.get(day, Decimal(0))
 
     def adjust(self, day: date, model: str, amount: Decimal | float | str) -> None:
-        """Add to what is billed for a model on a day; a negative amount is a refund.
+        """Add an amount to the bill of a model on a day; a refund is negative.
 
-        It is in the currency of the bill, and shows in the bill and the balance alone.
-        Any model will do, also one that the account has no more.
+        The amount is in the currency of the bill. It changes the bill and the balance,
+        but not the answer to `GET /quotas`. The account need not have the model.
         """
         adjusted = self._adjustments.setdefault(day, {})
         adjusted[model] = adjusted.get(model, Decimal(0)) + Decimal(
@@ -259,12 +262,12 @@ class Account:
         ).quantize(CENT)
 
     def adjustments_on(self, day: date) -> Mapping[str, Decimal]:
-        """Return what was added for each model on a day."""
+        """Return the amounts that `adjust` added on a day, by model."""
         return self._adjustments.get(day, {})
 
     @property
     def rate(self) -> Decimal:
-        """What a USD is in the currency of the bill."""
+        """The price of 1 USD in the currency of the bill."""
         return Decimal(1) if self.currency == "USD" else self.exchange_rate
 
     @property
@@ -274,32 +277,32 @@ class Account:
 
     @property
     def daily_spend(self) -> Decimal:
-        """The spend since midnight, in cents."""
+        """The spend of the day in USD, rounded to cents."""
         return self.spend_on(self.today)
 
     @property
     def monthly_spend(self) -> Decimal:
-        """The spend since the first of the month, in cents."""
+        """The spend of the month in USD, rounded to cents."""
         return sum(map(self.spend_on, month_until(self.today)), Decimal(0))
 
     def spend_on(self, day: date) -> Decimal:
-        """Return what is billed for a day as of now, in cents, never negative."""
+        """Return the spend of a day so far in USD, rounded to cents; never negative."""
         return max(self.list_price(day) + self.correction_on(day), Decimal(0))
 
     def list_price(self, day: date) -> Decimal:
-        """Return what a day has used as of now, before corrections, in cents."""
+        """Return the list price of a day's use so far in USD, rounded to cents."""
         return Decimal(self._worth(day, self.now)).quantize(CENT)
 
     def month_worth(self, moment: datetime) -> float:
-        """Return the list price of what a month has used as of a moment, unrounded."""
+        """Return the list price of a month's use up to a moment, unrounded."""
         days = month_until(moment.astimezone(BILLING_ZONE).date())
         return sum(self._worth(day, moment) for day in days)
 
     def _worth(self, day: date, moment: datetime) -> float:
-        """Return the list price of what a day has used as of a moment, unrounded.
+        """Return the list price of a day's use up to a moment, unrounded.
 
-        Usage follows from this and not from the bill: a bill revised by cents takes no
-        tokens back.
+        Token counts derive from the list price, not from the bill: a correction of the
+        bill does not change them.
         """
         midnight = datetime.combine(day, time(), BILLING_ZONE)
         passed = min(max((moment - midnight) / DAY, 0.0), 1.0)
@@ -318,7 +321,7 @@ class Account:
         """Add a model.
 
         Raises:
-            ValueError: the account has it already.
+            ValueError: the account already has the model.
 
         """
         if name in self.model_names:
@@ -328,10 +331,10 @@ class Account:
         )
 
     def remove_model(self, name: str) -> None:
-        """Remove a model, in the limits answer all rows of that name.
+        """Remove a model, including all its rows in the limits answer.
 
         Raises:
-            ValueError: neither of the answers has it.
+            ValueError: neither answer contains the model.
 
         """
         if not self.has_model(name):
@@ -345,14 +348,14 @@ class Account:
         return [model.name for model in self.models]
 
     def has_model(self, name: str) -> bool:
-        """Tell whether a model stands in either of the answers."""
+        """Return whether either answer contains a model."""
         return any(row["model"] == name for row in self._quotas())
 
     def respond(self, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
-        """Return what the service answers to a query, JSON-able.
+        """Return the service's answer to a query as JSON data.
 
         Raises:
-            QueryError: the service refuses the query.
+            QueryError: the service rejects the query.
 
         """
         if self.answer == "limits":
@@ -399,9 +402,7 @@ class Account:
     def _limits(self, query: Mapping[str, str]) -> dict[str, Any]:
         """Return the `output` of the limits answer.
 
-        Raises:
-            QueryError: the page asked for cannot be.
-
+        Raises `QueryError` if the requested page is invalid.
         """
         page_no = positive(query, "page_no", 1)
         page_size = positive(query, "page_size", PAGE_SIZE)
@@ -422,7 +423,7 @@ class Account:
         }
 
     def _quotas(self) -> list[dict[str, Any]]:
-        """Return all rows of the limits answer: the account's models, then the rest."""
+        """Return all rows of the limits answer, those of the account's models first."""
         hidden = self._removed.union(self.model_names)
         return [
             _quota(model.name, _limit(model.rpm, usage=model.tpm))
@@ -435,30 +436,30 @@ class Account:
 
 
 def _diurnal(passed: float) -> float:
-    """Return the part of a day's spend that is spent once a part of it has passed.
+    """Return the share of a day's spend that is spent after a share of the day.
 
-    Both run from 0 to 1. The rate is least at four in the morning and greatest twelve
-    hours later.
+    Both shares run from 0 to 1. The rate of spending is lowest at 04:00 and highest at
+    16:00.
     """
     trough = 2 * pi / 6
     return passed - SWING / (2 * pi) * (sin(2 * pi * passed - trough) + sin(trough))
 
 
 def month_until(day: date) -> Iterator[date]:
-    """Yield the days of a month, the given one as the last."""
+    """Yield the days of a month from the first up to the given day."""
     return (day.replace(day=number) for number in range(1, day.day + 1))
 
 
 def _next_month(day: date) -> date:
-    """Return the first of the month after."""
+    """Return the first day of the next month."""
     return (day.replace(day=1) + 32 * DAY).replace(day=1)
 
 
 def positive(query: Mapping[str, str], name: str, default: int) -> int:
-    """Return a parameter that counts from 1.
+    """Return a query parameter as a positive integer.
 
     Raises:
-        QueryError: it does not.
+        QueryError: the parameter is not a positive integer.
 
     """
     text = query.get(name, str(default))
@@ -475,7 +476,7 @@ def _limit(
     queue: int | None = None,
     concurrency: int | None = None,
 ) -> dict[str, Any]:
-    """Return a limit of a quota row; the period is in seconds, the usage in tokens."""
+    """Return a limit of a quota row; `period` is in seconds, `usage` in tokens."""
     return {
         "request_limit": requests,
         "request_limit_period": period,
@@ -501,15 +502,15 @@ def _quota(
 
 @cache
 def _catalogue(seed: int, rows: int) -> tuple[dict[str, Any], ...]:
-    """Return rows of the limits answer; shared, not to be changed."""
+    """Return the catalogue rows of the limits answer; callers must not change them."""
     return tuple(islice(_endless_catalogue(seed), rows))
 
 
 def _endless_catalogue(seed: int) -> Iterator[dict[str, Any]]:
-    """Yield the families, their latest versions, then one dated version after another.
+    """Yield the families, their latest versions, then endless dated versions.
 
-    Among them are models with a row per period, of which now the one, now the other
-    is the tighter, and models a workspace has less of than the account.
+    Some models have a limit per minute and one per second, and either may be the
+    tighter one. Some models have a lower limit in the workspace than in the account.
     """
     for version in count():
         suffix = ("", "-latest")[version] if version < 2 else _snapshot(version)

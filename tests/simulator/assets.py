@@ -1,4 +1,4 @@
-"""What the account has paid for in advance: coupons, cards, plans and packages."""
+"""The prepaid assets of the account: coupons, cards, plans and packages."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
@@ -9,11 +9,11 @@ from .account import BILLING_ZONE, Account, QueryError
 STANDARD_SEATS = 6
 PRO_SEATS = 2
 CREDITS = {"standard": 150_000, "pro": 100_000}
-"""Of all seats of a type, in a cycle."""
+"""Credits per cycle of all seats of a type."""
 
 
 def _moment(account: Account, day: int) -> datetime:
-    """Return the start of a day, counted from the first of the month."""
+    """Return the start of a day; 0 is the first of the current month."""
     first = datetime.combine(account.today.replace(day=1), time(), BILLING_ZONE)
     return first + timedelta(days=day)
 
@@ -29,7 +29,7 @@ def _local(account: Account, day: int) -> str:
 
 
 def _milliseconds(account: Account, day: int) -> int:
-    """Return a timestamp."""
+    """Return a time as a timestamp in milliseconds."""
     return int(_moment(account, day).timestamp() * 1000)
 
 
@@ -38,9 +38,7 @@ def _page(
 ) -> tuple[int, int, list[dict[str, Any]]]:
     """Return the number, the size and the rows of a page.
 
-    Raises:
-        QueryError: one of the parameters is not valid.
-
+    Raises `QueryError` if one of the parameters is invalid.
     """
     number, size = query.get("PageNum", "1"), query.get("PageSize", "20")
     for name, text, largest in (("PageNum", number, 10**6), ("PageSize", size, 300)):
@@ -105,7 +103,7 @@ def savings_plans(account: Account, query: Mapping[str, str]) -> dict[str, Any]:
     """Return the `Data` of QuerySavingsPlansInstance.
 
     Raises:
-        QueryError: the service refuses the page.
+        QueryError: the service rejects the page.
 
     """
     plans = [
@@ -153,7 +151,7 @@ def resource_packages(account: Account, query: Mapping[str, str]) -> dict[str, A
     """Return the `Data` of QueryResourcePackageInstances.
 
     Raises:
-        QueryError: the service refuses the page or the product.
+        QueryError: the service rejects the page or the product.
 
     """
     if query.get("ProductCode") != "sfm":
@@ -189,7 +187,7 @@ def resource_packages(account: Account, query: Mapping[str, str]) -> dict[str, A
 
 
 def subscription(account: Account) -> dict[str, Any] | None:
-    """Return the `Data` of GetSubscriptionStats, None without a subscription."""
+    """Return the `Data` of GetSubscriptionStats; None without a subscription."""
     if not account.has_token_plan:
         return None
     refresh = _milliseconds(account, 42)

@@ -1,4 +1,4 @@
-"""The account's bill: who pays for what on which day, and what is left."""
+"""The account's bill by day and group, and its balance."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .account import CENT, DAY, WORKSPACE_ID, Account, QueryError, month_until
 NULL_GROUP = "DIMENSION_FILTER_NULL_VALUE"
 OTHERS_GROUP = "DIMENSION_GROUP_OTHERS_VALUE"
 
-# What a bill can be grouped and filtered by.
+# Dimensions by which a bill can be grouped and filtered.
 DIMENSIONS = (
     "BASE_MODEL",
     "MAAS_TYPE",
@@ -29,17 +29,17 @@ MOST_GROUPS = 20
 LONGEST_RANGE = 31
 MOST_MONTHS = 12
 
-# Parts of the bill, where the weights of the models add up to 1.
+# Weights in the bill; the weights of the default models add up to 1.
 NULL_WEIGHT = Decimal("0.01")
 EXTRA_WEIGHT = Decimal("0.002")
 
-# Each model is used with two API keys: id, workspace and part of the model's use.
+# Each model is used with two API keys: ID, workspace and share of the model's use.
 _API_KEYS = (
     ("1280413", WORKSPACE_ID, Decimal("0.7")),
     ("1280977", "llm-3c9d1yq6w4b8n2ja", Decimal("0.3")),
 )
 
-# What is shown instead of a key.
+# Names of the groups whose name differs from their key.
 _NAMES = {
     NULL_GROUP: "-",
     OTHERS_GROUP: "Others",
@@ -56,7 +56,8 @@ _PERIODS = {"DAY": "%Y%m%d", "MONTH": "%Y%m"}
 class _Item:
     """A line of the bill.
 
-    keys: what it stands under, by dimension; amount: in the bill's currency.
+    keys: the value of each dimension.
+    amount: in the currency of the bill.
     """
 
     keys: Mapping[str, str]
@@ -65,20 +66,20 @@ class _Item:
 
 @dataclass(frozen=True, kw_only=True)
 class _Filter:
-    """Which values of a dimension are looked at, or are not."""
+    """A filter that includes or excludes the lines with some values of a dimension."""
 
     code: str
     values: frozenset[str]
     wanted: bool
 
     def lets_through(self, item: _Item) -> bool:
-        """Tell whether a line is looked at."""
+        """Return whether the filter accepts a line."""
         return (item.keys[self.code] in self.values) is self.wanted
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Query:
-    """What is asked of the bill."""
+    """A parsed query of the bill."""
 
     granularity: str
     start: date
@@ -90,9 +91,9 @@ class _Query:
 
 
 def split(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
-    """Return the parts of an amount by weight, in cents that add up to it.
+    """Split an amount by weight into whole cents that add up to it.
 
-    The cents left over go to those who lost most by rounding down.
+    The remaining cents go to the parts that lost most by rounding down.
     """
     cents = int(amount / CENT)
     total = sum(weights)
@@ -105,15 +106,15 @@ def split(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
 
 
 def total_on(account: Account, day: date) -> Decimal:
-    """Return what is billed for a day, less than nothing where refunds exceed it."""
+    """Return the bill of a day; negative if refunds exceed it."""
     return sum((item.amount for item in _items(account, day)), Decimal(0))
 
 
 def trend(account: Account, query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the `data` of GetBillingTrend, JSON-able.
+    """Return the `data` of GetBillingTrend as JSON data.
 
     Raises:
-        QueryError: the service refuses the query.
+        QueryError: the service rejects the query.
 
     """
     asked = _parse(query)
@@ -129,7 +130,7 @@ def trend(account: Account, query: Mapping[str, str]) -> dict[str, Any]:
     top = ranked[: asked.top]
 
     def shown(groups: Mapping[str, Decimal]) -> Iterator[tuple[str, Decimal]]:
-        """Yield the groups that have a row."""
+        """Yield the groups that get a row: the largest ones and the others' sum."""
         rows = {key: groups[key] for key in top if key in groups}
         if ranked[asked.top :]:
             rows[OTHERS_GROUP] = sum(
@@ -141,7 +142,7 @@ def trend(account: Account, query: Mapping[str, str]) -> dict[str, Any]:
                 yield key, amount
 
     def total(groups: Mapping[str, Decimal]) -> dict[str, str]:
-        """Return what all groups come to."""
+        """Return the total of all groups."""
         amount = sum(groups.values(), Decimal(0))
         return {**_money(amount), "currency": account.currency}
 
@@ -173,7 +174,7 @@ def trend(account: Account, query: Mapping[str, str]) -> dict[str, Any]:
 def balance(account: Account) -> dict[str, str]:
     """Return the `Data` of QueryAccountBalance.
 
-    It is topped up to the credits each month; a bill beyond them is owed.
+    Each month starts with the full credits; a larger bill makes the balance negative.
     """
     billed = sum(
         (
@@ -196,7 +197,7 @@ def balance(account: Account) -> dict[str, str]:
 
 
 def _sums(account: Account, asked: _Query) -> dict[str, dict[str, Decimal]]:
-    """Return by period, then by group, what was billed; only periods there are."""
+    """Return the billed amounts by period and group; skip days outside the bill."""
     periods: dict[str, dict[str, Decimal]] = {}
     day = max(asked.start, account.first_day)
     while day <= min(asked.end, account.today):
@@ -209,7 +210,7 @@ def _sums(account: Account, asked: _Query) -> dict[str, dict[str, Decimal]]:
 
 
 def _items(account: Account, day: date) -> list[_Item]:
-    """Return the lines of a day's bill as of now, some of them of nothing."""
+    """Return the lines of a day's bill so far; an amount may be 0."""
     lines = _lines(account)
     spent = (account.list_price(day) * account.rate).quantize(CENT)
     parts = split(spent, [weight for _, weight in lines])
@@ -228,7 +229,7 @@ def _items(account: Account, day: date) -> list[_Item]:
 
 
 def _lines(account: Account) -> list[tuple[dict[str, str], Decimal]]:
-    """Return what is paid for, and its part of the bill; at least one line."""
+    """Return the keys of each line of the bill and its weight; at least one line."""
     weights = {model.name: Decimal(str(model.weight)) for model in account.models}
     for number in range(1, account.extra_models + 1):
         weights[f"billed-model-{number:02}"] = EXTRA_WEIGHT + EXTRA_WEIGHT / number
@@ -248,7 +249,7 @@ def _keys(
     api_key: str = NULL_GROUP,
     workspace: str = NULL_GROUP,
 ) -> dict[str, str]:
-    """Return what a line stands under; what belongs to no model is subscribed to."""
+    """Return the keys of a line; a line without a model is a subscription."""
     subscribed = model == NULL_GROUP
     domestic = account.currency == "CNY"
     return {
@@ -265,13 +266,13 @@ def _keys(
 
 
 def _add(sums: dict[str, Decimal], more: Mapping[str, Decimal]) -> None:
-    """Add amounts to those of the same key."""
+    """Add amounts to the sums of the same keys."""
     for key, amount in more.items():
         sums[key] = sums.get(key, Decimal(0)) + amount
 
 
 def _money(amount: Decimal) -> dict[str, str]:
-    """Return an amount, which bears no tax."""
+    """Return an amount without tax as the fields of an answer."""
     return {
         "amount": f"{amount:.2f}",
         "pretaxAmount": f"{amount:.2f}",
@@ -280,17 +281,12 @@ def _money(amount: Decimal) -> dict[str, str]:
 
 
 def _ratio(amount: Decimal, total: Decimal | int) -> str:
-    """Return what part of a total an amount is; of nothing it is none."""
+    """Return the share of an amount in a total; 0 if the total is 0."""
     return f"{amount / total:.4f}" if total else "0.0000"
 
 
 def _parse(query: Mapping[str, str]) -> _Query:
-    """Return what is asked.
-
-    Raises:
-        QueryError: the service refuses the query.
-
-    """
+    """Return the parsed query; raises `QueryError` if the service rejects it."""
     granularity = query.get("granularity", "")
     if granularity not in _PERIODS:
         raise QueryError("granularity must be DAY or MONTH")
@@ -311,7 +307,7 @@ def _parse(query: Mapping[str, str]) -> _Query:
     top = query.get("topNum", str(MOST_GROUPS))
     if top not in map(str, range(1, MOST_GROUPS + 1)):
         raise QueryError(f"topNum must be 1 to {MOST_GROUPS}")
-    # The vendor's own client writes True and False.
+    # The vendor's SDK sends True and False.
     zero_filter = query.get("zeroFilter", "true").lower()
     if zero_filter not in {"true", "false"}:
         raise QueryError("zeroFilter must be true or false")
@@ -327,12 +323,7 @@ def _parse(query: Mapping[str, str]) -> _Query:
 
 
 def _filters(query: Mapping[str, str]) -> list[_Filter]:
-    """Return which lines are looked at: those that all filters let through.
-
-    Raises:
-        QueryError: the service refuses the filter.
-
-    """
+    """Return the filters of a query; raises `QueryError` if one is invalid."""
     if "filter" not in query:
         return []
     dimensions = _object(query, "filter").get("dimensions")
@@ -356,11 +347,9 @@ def _filters(query: Mapping[str, str]) -> list[_Filter]:
 
 
 def _dimension(value: Any) -> str:
-    """Return the code that an element names.
+    """Return the dimension that an element names.
 
-    Raises:
-        QueryError: it names none that there is.
-
+    Raises `QueryError` if there is no such dimension.
     """
     code = value.get("code") if isinstance(value, dict) else None
     if not isinstance(code, str) or code not in DIMENSIONS:
@@ -369,12 +358,7 @@ def _dimension(value: Any) -> str:
 
 
 def _day(period: Mapping[str, Any], name: str) -> date:
-    """Return a day of the range.
-
-    Raises:
-        QueryError: it is none, or is not written as it should be.
-
-    """
+    """Return a day of the range; raises `QueryError` unless it is an ISO date."""
     text = period.get(name)
     try:
         day = date.fromisoformat(text) if isinstance(text, str) else None
@@ -386,12 +370,7 @@ def _day(period: Mapping[str, Any], name: str) -> date:
 
 
 def _object(query: Mapping[str, str], name: str) -> dict[str, Any]:
-    """Return a parameter that is an object.
-
-    Raises:
-        QueryError: it is not.
-
-    """
+    """Return a parameter as an object; raises `QueryError` if it is not one."""
     value = _json(query, name)
     if not isinstance(value, dict):
         raise QueryError(f"{name} must be an object")
@@ -399,12 +378,7 @@ def _object(query: Mapping[str, str], name: str) -> dict[str, Any]:
 
 
 def _json(query: Mapping[str, str], name: str) -> Any:
-    """Return a parameter that is JSON.
-
-    Raises:
-        QueryError: it is missing, or is something else.
-
-    """
+    """Return the JSON of a parameter; raises `QueryError` if it is not valid JSON."""
     try:
         return json.loads(query.get(name, ""))
     except ValueError:
