@@ -1,4 +1,4 @@
-"""The ways in which the service, or the road to it, can fail."""
+"""The faults of the service and of the connection to it."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -19,14 +19,14 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-# Seconds between two bytes of a trickle: short of any time-out between two reads.
+# Seconds between two bytes of a trickle: shorter than any read timeout.
 TRICKLE_PAUSE = 0.05
 
 HUGE_SIZE = 200 * 1024 * 1024
 
 
 class Fault(StrEnum):
-    """What goes wrong with a request."""
+    """A fault that a request can meet."""
 
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
@@ -64,7 +64,7 @@ class Fault(StrEnum):
     NO_MODELS = "no_models"
 
 
-# Answers that name their reason: status, code, message.
+# Answers with an error code: status, code, message.
 _ERRORS = {
     Fault.UNAUTHORIZED: (401, "InvalidApiKey", "Invalid API-key provided."),
     Fault.FORBIDDEN: (403, "AccessDenied", "Access denied."),
@@ -131,7 +131,7 @@ _ERRORS = {
     ),
 }
 
-# Answers that mean nothing: status, content type, body.
+# Answers without an error code: status, content type, body.
 _BODIES = {
     Fault.BAD_GATEWAY: (
         502,
@@ -156,7 +156,7 @@ _BODIES = {
     Fault.GARBAGE: (200, "application/json", Random(0).randbytes(512)),
 }
 
-# Of the two shapes an answer has one.
+# Wrong values for both shapes of the answer: account (`data`) and limits (`output`).
 _WRONG_TYPES: dict[str, Any] = {
     "request_id": 17,
     "data": {
@@ -198,7 +198,7 @@ _WRONG_TYPES: dict[str, Any] = {
 
 
 class Refusal(Exception):
-    """A service refuses a request; details are further fields of what it answers."""
+    """Raised if a service rejects a request; `details` are extra answer fields."""
 
     def __init__(
         self,
@@ -207,7 +207,7 @@ class Refusal(Exception):
         message: str,
         details: Mapping[str, Any] | None = None,
     ) -> None:
-        """Keep what is answered."""
+        """Store the parts of the error answer."""
         super().__init__(message)
         self.status = status
         self.code = code
@@ -220,14 +220,14 @@ type ErrorForm = Callable[[Refusal, str, Mapping[str, str] | None], web.Response
 
 @dataclass(frozen=True, kw_only=True)
 class Manners:
-    """How a service puts things.
+    """The answer format of a service.
 
-    error: makes an answer of a refusal, the id of the request, and headers.
-    wrong_types: stand for fields of a good answer, where it has them.
-    clear_models: takes all models out of a good answer.
-    errors: the faults that this service has names of its own for.
-    retry_after: the header that says how long to wait.
-    numbers: what is a number, though it is written as text.
+    error: returns the answer for a refusal, a request ID and headers.
+    wrong_types: values that replace those of a good answer, by top-level field.
+    clear_models: removes all models from a good answer.
+    errors: status, code and message of the faults that this service names differently.
+    retry_after: the header with the time to wait.
+    numbers: matches texts of the answer that are numbers.
     """
 
     error: ErrorForm
@@ -240,10 +240,11 @@ class Manners:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A fault, and how it differs from its usual form; None is as usual.
+    """A fault with its options; None is the default of the fault.
 
-    retry_after: the header, seconds or an HTTP date, on an answer that has a status.
-    location: where a redirect leads.
+    retry_after: the header with the time to wait, in seconds or as an HTTP date. Faults
+        that reset, cut or delay the answer ignore it.
+    location: the target of a redirect.
     times: how many more requests fail; None is all of them.
     """
 
@@ -256,7 +257,7 @@ class Failure:
     times: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be answered.
+        """Validate the options.
 
         Raises:
             ValueError: the status or the number of times is out of range.
@@ -285,10 +286,10 @@ class Failure:
         healthy: dict[str, Any],
         redirect_target: str,
     ) -> web.StreamResponse:
-        """Answer a request so.
+        """Answer a request with the fault.
 
-        healthy: what a service in good health would answer; some faults spoil it.
-        redirect_target: where a redirect leads that has no `location`.
+        healthy: the good answer of the service; some faults modify it.
+        redirect_target: the target of a redirect without a `location`.
         """
         headers = {}
         if self.retry_after is not None:
@@ -341,7 +342,7 @@ class Failure:
     def _error(
         self, manners: Manners, request_id: str, headers: Mapping[str, str]
     ) -> web.Response:
-        """Answer with a code and a message, as the vendor does."""
+        """Return an error answer with a code and a message in the service's format."""
         status, code, message = manners.errors.get(self.fault, _ERRORS[self.fault])
         status = self.status or status
         code = code if self.code is None else self.code
@@ -372,7 +373,7 @@ class Failure:
         return manners.error(Refusal(status, code, message), request_id, headers)
 
 
-# The options of a failure and what they may be.
+# The options of a failure and their types.
 OPTIONS: dict[str, type | tuple[type, ...]] = {
     "retry_after": (int, str),
     "code": str,
@@ -384,23 +385,23 @@ OPTIONS: dict[str, type | tuple[type, ...]] = {
 
 
 def json_bytes(value: object) -> bytes:
-    """Return a value as the service writes it."""
+    """Return a value as JSON in UTF-8."""
     return json.dumps(value, ensure_ascii=False).encode()
 
 
 def _half(body: bytes) -> bytes:
-    """Return what comes through before it breaks off."""
+    """Return the first half of a body."""
     return body[: len(body) // 2]
 
 
 async def _hang() -> Never:
-    """Wait for the connection to be lost, which cancels whoever handles it."""
+    """Wait until the client disconnects, which cancels the handler."""
     future: asyncio.Future[Never] = asyncio.get_running_loop().create_future()
     await future
 
 
 async def _reset(request: web.BaseRequest) -> Never:
-    """Have the kernel answer with a RST, which is what closing without linger does."""
+    """Reset the connection: closing with a linger time of 0 sends a TCP RST."""
     if request.transport:
         request.transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
@@ -410,7 +411,7 @@ async def _reset(request: web.BaseRequest) -> Never:
 
 
 async def _answer_half(request: web.BaseRequest, body: bytes) -> None:
-    """Send the headers of an answer and half of the body they promise."""
+    """Send the headers of an answer and half of its body."""
     response = web.StreamResponse()
     response.content_type = "application/json"
     response.content_length = len(body)
@@ -419,7 +420,7 @@ async def _answer_half(request: web.BaseRequest, body: bytes) -> None:
 
 
 async def _trickle(request: web.BaseRequest, body: bytes) -> web.StreamResponse:
-    """Send an answer a byte at a time, and blanks ever after."""
+    """Send an answer byte by byte, then spaces without end."""
     response = web.StreamResponse()
     response.content_type = "application/json"
     response.enable_chunked_encoding()
@@ -432,7 +433,7 @@ async def _trickle(request: web.BaseRequest, body: bytes) -> web.StreamResponse:
 
 @cache
 def _huge() -> bytes:
-    """Return a small gzip body that unpacks to a valid answer of HUGE_SIZE bytes."""
+    """Return a small gzip body that decompresses to `HUGE_SIZE` bytes of valid JSON."""
     return gzip.compress(
         b'{"code": "Success", "data": {}}'.ljust(HUGE_SIZE), compresslevel=1
     )
@@ -441,12 +442,12 @@ def _huge() -> bytes:
 def _of_wrong_types(
     healthy: Mapping[str, Any], wrong: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return an answer of the same shape that has no field of the right type."""
+    """Return an answer whose fields have wrong types, as far as `wrong` names them."""
     return {key: wrong.get(key, value) for key, value in healthy.items()}
 
 
 def _not_finite(healthy: Mapping[str, Any], text: re.Pattern[str]) -> dict[str, Any]:
-    """Return an answer in which no number is finite, be it written as text."""
+    """Return an answer without a finite number; `text` matches numbers in strings."""
     numbers = cycle((nan, inf, -inf))
 
     def spoil(value: Any) -> Any:
@@ -466,7 +467,7 @@ def _not_finite(healthy: Mapping[str, Any], text: re.Pattern[str]) -> dict[str, 
 def _quotas_error(
     refusal: Refusal, request_id: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return an error in the form of Model Studio."""
+    """Return an error in the format of Model Studio."""
     return web.json_response(
         {
             "code": refusal.code,
@@ -480,7 +481,7 @@ def _quotas_error(
 
 
 def _clear_quotas(answer: dict[str, Any]) -> None:
-    """Take all models out of an answer of either shape."""
+    """Remove all models from an answer of either shape."""
     if "data" in answer:
         answer["data"]["models"].clear()
     else:

@@ -1,4 +1,4 @@
-"""The vendor's OpenAPI: who signed a request, and the form of what is answered."""
+"""The vendor's OpenAPI: checks signatures and formats answers."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ _AUTHORIZATION = re.compile(
 )
 _DATE = "%Y-%m-%dT%H:%M:%SZ"
 
-# Headers that must be there, and be signed.
+# Headers that a request must have and sign.
 _REQUIRED = {
     "host",
     "x-acs-action",
@@ -37,7 +37,7 @@ _REQUIRED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """Something that can be asked for, and what a user needs to be granted for it."""
+    """An API operation and the permission that it needs."""
 
     action: str
     version: str
@@ -83,10 +83,10 @@ ASSET_OPERATIONS = {
 
 
 class Gate:
-    """Lets in who signed, each signature once."""
+    """Accepts signed requests, each nonce once."""
 
     def __init__(self) -> None:
-        """Begin with no nonce seen."""
+        """Start without used nonces."""
         self._nonces: set[str] = set()
 
     def admit(
@@ -100,10 +100,10 @@ class Gate:
         denied: Collection[str],
         now: datetime,
     ) -> None:
-        """Let a request through.
+        """Accept a request.
 
         Raises:
-            Refusal: it is not signed as it must be, or not by one who may do this.
+            Refusal: the signature is invalid, or the user lacks the permission.
 
         """
         headers = request.headers
@@ -143,11 +143,9 @@ class Gate:
 
 
 def _check_date(text: str, now: datetime) -> None:
-    """Refuse a signature that is not of now.
+    """Check the date of a signature.
 
-    Raises:
-        Refusal: its date is none, or is too far off.
-
+    Raises `Refusal` if the date is invalid or too far from `now`.
     """
     try:
         date = datetime.strptime(text, _DATE).replace(tzinfo=UTC)
@@ -172,13 +170,12 @@ def _check_signature(
     access_key_id: str,
     access_keys: Mapping[str, str],
 ) -> None:
-    """Refuse a signature that is not of this request and this secret.
+    """Check the signature of a request.
 
-    Raises:
-        Refusal: it is not, or does not cover what it must.
-
+    Raises `Refusal` if the signature does not match the request and the secret, or if a
+    required header is not signed.
     """
-    # Imported once it is needed: it takes longer than most tests, which sign nothing.
+    # Imported only when needed: the import is slow, and most tests sign nothing.
     from alibabacloud_tea_openapi.utils import Utils  # type: ignore[import-untyped]
 
     signed = CIMultiDict(
@@ -202,7 +199,7 @@ def _check_signature(
     )
     if (
         not must <= names
-        # A name that comes twice would be signed once.
+        # The signature would cover only one value of a repeated parameter.
         or len(request.query) != len(set(request.query))
         or digest != sha256(body).hexdigest()
         or not hmac.compare_digest(
@@ -217,11 +214,9 @@ def _check_signature(
 
 
 def _check_operation(request: web.BaseRequest, operation: Operation) -> None:
-    """Refuse what is signed for something else than the path is for.
+    """Check that the signed operation is the one of the path.
 
-    Raises:
-        Refusal: it is.
-
+    Raises `Refusal` if the method, the action or the version differs.
     """
     asked = (
         request.method,
@@ -237,7 +232,7 @@ def _check_operation(request: web.BaseRequest, operation: Operation) -> None:
 
 
 def _not_permitted(operation: Operation) -> Refusal:
-    """Return what a user is told that lacks a permission."""
+    """Return the refusal of a user without the permission."""
     if operation.style == "RPC":
         return Refusal(
             403,
@@ -261,7 +256,7 @@ def _not_permitted(operation: Operation) -> Refusal:
 
 
 def roa_answer(data: Any, request_id: str) -> dict[str, Any]:
-    """Return an answer of an operation that has a path of its own."""
+    """Return the answer of an operation with its own path."""
     return {
         "requestId": request_id,
         "code": "200",
@@ -272,7 +267,7 @@ def roa_answer(data: Any, request_id: str) -> dict[str, Any]:
 
 
 def rpc_answer(data: Any, request_id: str) -> dict[str, Any]:
-    """Return an answer of an operation that is named in a header."""
+    """Return the answer of an operation that a header names."""
     return {
         "Code": "200",
         "Message": "Successful!",
@@ -283,19 +278,19 @@ def rpc_answer(data: Any, request_id: str) -> dict[str, Any]:
 
 
 def stats_answer(data: Any, request_id: str) -> dict[str, Any]:
-    """Return an answer of GetSubscriptionStats, whose fields are in upper case.
+    """Return the answer of GetSubscriptionStats, whose field names are capitalized.
 
-    Without a subscription, there is no `Data`.
+    Without a subscription, the answer has no `Data`.
     """
     answer = {"Code": "Success", "Success": True, "RequestId": request_id}
     return answer if data is None else answer | {"Data": data}
 
 
 def _roa_error(refusal: Refusal, request_id: str) -> dict[str, Any]:
-    """Return an error of an operation that has a path of its own.
+    """Return the error of an operation with its own path.
 
-    The gateway writes its fields otherwise than what stands behind it, which alone
-    answers an error as if it were none.
+    The gateway capitalizes the field names. The service behind the gateway does not, and
+    only that service returns errors with HTTP 200.
     """
     if refusal.status == 200:
         return {
@@ -313,7 +308,7 @@ def _roa_error(refusal: Refusal, request_id: str) -> dict[str, Any]:
 
 
 def _rpc_error(refusal: Refusal, request_id: str) -> dict[str, Any]:
-    """Return an error of an operation that is named in a header."""
+    """Return the error of an operation that a header names."""
     return {
         "Code": refusal.code,
         "Message": refusal.message,
@@ -324,7 +319,7 @@ def _rpc_error(refusal: Refusal, request_id: str) -> dict[str, Any]:
 
 
 def _form(body: Callable[[Refusal, str], dict[str, Any]]) -> ErrorForm:
-    """Return what makes an answer of a refusal, given what makes its body."""
+    """Return a function that answers a refusal with the body that `body` returns."""
 
     def error(
         refusal: Refusal, request_id: str, headers: Mapping[str, str] | None = None
@@ -337,7 +332,7 @@ def _form(body: Callable[[Refusal, str], dict[str, Any]]) -> ErrorForm:
 
 
 def _clear_trend(answer: dict[str, Any]) -> None:
-    """Take all groups out of a bill, and leave what they came to."""
+    """Remove all groups from a bill but keep the totals."""
     answer["data"]["groupByTotal"].clear()
     for period in answer["data"]["resultByTime"]:
         period["periodDetails"].clear()
@@ -409,7 +404,7 @@ BALANCE_MANNERS = Manners(
             "Currency": 156,
         },
     },
-    # A balance has none.
+    # A balance names no models.
     clear_models=lambda _: None,
 )
 ASSETS_MANNERS = replace(
@@ -433,6 +428,6 @@ TOKEN_PLAN_MANNERS = replace(
             "Items": {"standard": 2},
         }
     },
-    # It names none.
+    # A Token Plan names no models.
     clear_models=lambda _: None,
 )

@@ -1,4 +1,4 @@
-"""What the models cost: the list prices that an API key reads."""
+"""The list prices of the models, which an API key may read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class _Price:
 def _text(
     put_in: str, put_out: str, *, cached: str | None = None, thinking: str | None = None
 ) -> list[_Price]:
-    """Return the prices of a text model for a million tokens."""
+    """Return the prices of a text model per million tokens."""
     prices = [
         _Price(type="input_token", price=put_in, name="Input"),
         _Price(type="output_token", price=put_out, name="Output"),
@@ -64,7 +64,7 @@ def _text(
     return prices
 
 
-# The prices of each model by range of input lengths, None for all lengths.
+# The prices of each model by range of input lengths; None is all lengths.
 PRICES: dict[str, dict[str | None, list[_Price]]] = {
     "qwen-max": {None: _text("1.6", "6.4", cached="0.64")},
     "qwen-plus": {
@@ -119,10 +119,10 @@ PRICES: dict[str, dict[str | None, list[_Price]]] = {
 
 
 def page(account: Account, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
-    """Return the answer for a page of the prices, JSON-able.
+    """Return the answer for a page of the prices as JSON data.
 
     Raises:
-        QueryError: the page or the language asked for cannot be.
+        QueryError: the requested page or language is invalid.
 
     """
     language = query.get("language")
@@ -152,7 +152,7 @@ def page(account: Account, query: Mapping[str, str], request_id: str) -> dict[st
 
 
 def _row(model: str, language: str) -> dict[str, Any]:
-    """Return the row of a model."""
+    """Return the row of a model in a language."""
 
     def told(text: str) -> str:
         return text if language == "en" else _CHINESE[text]
@@ -179,14 +179,14 @@ def _row(model: str, language: str) -> dict[str, Any]:
 
 
 def price_of(model: str, kind: str) -> Decimal:
-    """Return what a token of a type costs in the lowest step, in USD."""
+    """Return the price of a token of a type in the shortest range, in USD."""
     prices = next(iter(PRICES[model].values()))
     [price] = [price for price in prices if price.type == kind]
     return Decimal(price.price) / (1_000_000 if price.unit == MILLION else 1_000)
 
 
 def _clear(answer: dict[str, Any]) -> None:
-    """Take all models out of an answer."""
+    """Remove all models from an answer."""
     answer["output"]["models"].clear()
     answer["output"]["total"] = 0
 

@@ -1,4 +1,4 @@
-"""The server: listens, checks the key, answers or fails, and can be steered."""
+"""The server: checks credentials, answers or fails, and offers a control API."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -48,7 +48,7 @@ DEFAULT_ACCESS_KEY_SECRET = "secret-of-the-simulator"
 
 SERVICES: tuple[Service, ...] = get_args(Service.__value__)
 CURRENCIES = ("CNY", "USD", "JPY")
-# What a user can lack the permission for.
+# Permissions that a user can lack.
 GRANTS = (
     GET_BILLING_TREND.action,
     QUERY_ACCOUNT_BALANCE.action,
@@ -84,7 +84,7 @@ _ASSETS: dict[str, Callable[[Account, Mapping[str, str]], dict[str, Any]]] = {
 LONGEST_ADVANCE = 366 * 24 * 60 * 60
 LARGEST_NUMBER = 1_000_000_000
 
-# What a control request may hold.
+# Keys of a control request.
 _WISHES = {
     "fault",
     "at",
@@ -105,7 +105,7 @@ _WISHES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request as it came; header names in lower case."""
+    """A received request; header names are in lower case."""
 
     method: str
     path: str
@@ -114,20 +114,20 @@ class Request:
 
 
 class WishError(ValueError):
-    """A control request makes no sense; the text says why."""
+    """Raised if a control request is invalid; the text is the reason."""
 
 
 class _Listener:
-    """A port of the loopback that is served, and can be dropped and taken again."""
+    """A server on a loopback port that can be closed and opened again."""
 
     def __init__(self, handler: Handler, port: int = 0) -> None:
-        """Remember what answers; port 0 becomes a free one at the first `open`."""
+        """Store the handler; for port 0, the first `open` chooses a free port."""
         self.port = port
         self._handler = handler
         self._open: tuple[asyncio.Server, web.Server] | None = None
 
     async def open(self) -> None:
-        """Listen.
+        """Start to listen.
 
         Raises:
             OSError: the port is taken.
@@ -135,7 +135,7 @@ class _Listener:
         """
         if self._open:
             return
-        # Cancellation frees what hangs as soon as its connection is lost.
+        # Cancellation ends a hanging handler as soon as its connection is lost.
         server = web.Server(self._handler, handler_cancellation=True, access_log=None)
         listener = await asyncio.get_running_loop().create_server(
             server, HOST, self.port
@@ -144,52 +144,52 @@ class _Listener:
         self.port = listener.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Drop the port and all connections at once, and leave no task behind."""
+        """Close the port and all connections and wait for their tasks to end."""
         if not self._open:
             return
         listener, server = self._open
         self._open = None
-        # What is accepted and not yet connected would be lost halfway: accept no more,
-        # and let it get there before it is dropped.
+        # A connection that is accepted but not set up yet would not be closed. Stop
+        # accepting, and let pending connections be set up first.
         asyncio.get_running_loop().remove_reader(listener.sockets[0])
         await asyncio.sleep(0)
         listener.close()
         listener.abort_clients()
         await listener.wait_closed()
-        # A connection stands here until the task that served it has ended; all of them
-        # are cancelled by now.
-        while server.connections:  # noqa: ASYNC110 - no event tells of it
+        # A connection is listed until its task has ended; all tasks are cancelled by now.
+        while server.connections:  # noqa: ASYNC110 - there is no event for this
             await asyncio.sleep(0)
 
 
 class Simulator:
-    """The services, at a port of 127.0.0.1, as an asynchronous context manager.
+    """All services on one port of 127.0.0.1, as an asynchronous context manager.
 
-    account: what is answered from.
-    api_keys: the keys that are let in to the quotas and the prices.
-    body: answered verbatim to a good key instead of the account's answer: bytes and str
-        as they are, anything else as JSON; None is the account's answer. A function is
-        given the query, and returns one of these.
+    account: the account that the answers are about.
+    api_keys: the API keys that the quotas and the prices accept.
+    body: the answer of the quotas to a valid key. None is the account's answer. Bytes
+        and str are sent unchanged, other values as JSON. A function gets the query and
+        returns the answer.
     prices_body, trend_body, balance_body, telemetry_body: the same for the prices, the
         bill, the balance and Prometheus.
-    assets_bodies: the same for each operation that lists assets, by its name.
+    assets_bodies: the same for the operations that list assets, by operation.
     token_plan_body: the same for the Token Plan.
-    requests: what came to the quotas, in order.
-    price_requests: what came to the prices, in order.
-    signed_requests: what came to the other services, in order.
-    access_keys: the AccessKeys that are let in to these, id to secret.
-    inactive_access_keys: the ids of those that are disabled.
-    denied: what the user of all AccessKeys is not permitted, of `GRANTS`.
-    clock_offset: how far the clock that dates of signatures are held against is off.
-        It is the real one, not that of the account.
-    balance_applicable: whether the account is of the site that is asked for a balance.
-    not_applicable: the operations that list assets but are not for this account.
-    redirect_target_hits: how many requests followed a redirect that was told no other
-        location; they must be none where the key is to stay with one host.
+    requests: the requests to the quotas, in order.
+    price_requests: the requests to the prices, in order.
+    signed_requests: the requests to the other services, in order.
+    access_keys: the AccessKeys that the other services accept, secret by ID.
+    inactive_access_keys: the IDs of the disabled AccessKeys.
+    denied: the permissions of `GRANTS` that the user of the AccessKeys lacks.
+    clock_offset: the error of the clock that checks the dates of signatures. That clock
+        is the real one, not the one of the account.
+    balance_applicable: False if the account belongs to the vendor's other site; the
+        balance and the assets then answer `NotApplicable`.
+    not_applicable: further operations that answer `NotApplicable`.
+    redirect_target_hits: the number of requests that followed a redirect without a
+        `location`. It must stay 0 where a key must not reach another host.
     """
 
     def __init__(self, *, port: int = 0, account: Account | None = None) -> None:
-        """Prepare to serve a port; 0 takes a free one."""
+        """Prepare to serve on a port; 0 chooses a free one."""
         self.account = account or Account()
         self.api_keys = {DEFAULT_KEY}
         self.access_keys = {DEFAULT_ACCESS_KEY_ID: DEFAULT_ACCESS_KEY_SECRET}
@@ -216,36 +216,36 @@ class Simulator:
         self._redirect_target = _Listener(self._handle_redirected)
 
     async def __aenter__(self) -> Self:
-        """Start."""
+        """Start to serve."""
         await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop."""
+        """Stop serving."""
         await self.stop()
 
     @property
     def base_url(self) -> str:
-        """What the service's paths are appended to; known once started."""
+        """The base URL of the quotas and the prices; valid after `start`."""
         return f"{self.openapi_url}{BASE_PATH}"
 
     @property
     def openapi_url(self) -> str:
-        """Where the bill and the balance are asked for; known once started."""
+        """The URL of the OpenAPI services; valid after `start`."""
         return f"http://{HOST}:{self._listener.port}"
 
     @property
     def prometheus_url(self) -> str:
-        """What Prometheus' paths are appended to; known once started."""
+        """The base URL of Prometheus; valid after `start`."""
         return f"{self.openapi_url}{PROMETHEUS_PATH}"
 
     @property
     def control_url(self) -> str:
-        """Where the simulator is steered over HTTP; known once started."""
+        """The URL of the control API; valid after `start`."""
         return f"{self.openapi_url}{CONTROL_PATH}"
 
     async def start(self) -> None:
-        """Serve, on the same port as before.
+        """Start to serve; a restart uses the same port.
 
         Raises:
             OSError: the port is taken.
@@ -255,7 +255,7 @@ class Simulator:
         await self._redirect_target.open()
 
     async def stop(self) -> None:
-        """Drop the port and whoever is connected at once; all state is kept."""
+        """Close the port and all connections at once; keep all other state."""
         await self._listener.close()
         await self._redirect_target.close()
 
@@ -271,10 +271,10 @@ class Simulator:
         times: int | None = None,
         at: Service = "quotas",
     ) -> None:
-        """Fail all requests to a service from now on, or as many as `times` says.
+        """Fail the next `times` requests to a service, or all from now on.
 
-        A fault comes before all else, the key included. The options are those of
-        `Failure`.
+        The fault takes precedence over all checks, including that of the key. The
+        options are those of `Failure`.
 
         Raises:
             ValueError: an option is out of range.
@@ -291,31 +291,26 @@ class Simulator:
         )
 
     def recover(self, *, at: Service | None = None) -> None:
-        """Fail no more, one service or all; what hangs already goes on hanging."""
+        """End the failure of one service or all; requests that hang keep hanging."""
         for service in SERVICES if at is None else (at,):
             self._failures.pop(service, None)
 
     def forget(self) -> None:
-        """Forget all requests that came, and with them the nonces they used."""
+        """Clear the recorded requests and the used nonces."""
         self.requests.clear()
         self.price_requests.clear()
         self.signed_requests.clear()
         self._gate = Gate()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer whatever comes, if somebody is still there."""
+        """Answer a request; ignore a lost connection."""
         try:
             return await self._answer(request)
         except ConnectionError:
             return web.Response()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer whatever comes.
-
-        Raises:
-            ConnectionError: nobody is there any more.
-
-        """
+        """Answer a request; raises `ConnectionError` if the client disconnects."""
         if request.path == CONTROL_PATH:
             return await self._control(request)
         request_id = self._request_id()
@@ -326,20 +321,20 @@ class Simulator:
         return await self._serve(service, request, request_id)
 
     async def _handle_redirected(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer whoever followed a redirect as if all were well."""
+        """Answer a request that followed a redirect with a good answer."""
         self.redirect_target_hits += 1
         service = _service(request) or "quotas"
         action = _action(request)
         return web.json_response(self._healthy(service, self._request_id(), action))
 
     def _request_id(self) -> str:
-        """Return an id no other answer has."""
+        """Return an ID that no other answer has."""
         return str(uuid5(NAMESPACE_URL, str(next(self._answered))))
 
     async def _serve(
         self, service: Service, request: web.BaseRequest, request_id: str
     ) -> web.StreamResponse:
-        """Answer a request for one of the services."""
+        """Record a request to a service and answer it."""
         self._came(service).append(
             Request(
                 method=request.method,
@@ -369,7 +364,7 @@ class Simulator:
         return web.Response(body=body, content_type="application/json")
 
     def _came(self, service: Service) -> list[Request]:
-        """Return where the requests for a service are kept."""
+        """Return the list that records the requests to a service."""
         match service:
             case "quotas":
                 return self.requests
@@ -378,11 +373,9 @@ class Simulator:
         return self.signed_requests
 
     async def _admit(self, service: Service, request: web.BaseRequest) -> None:
-        """Let in who may ask a service.
+        """Check the method, the credentials and the permission of a request.
 
-        Raises:
-            Refusal: who asks may not, or not so.
-
+        Raises `Refusal` if one of them is invalid.
         """
         match service:
             case "quotas" | "prices":
@@ -414,12 +407,7 @@ class Simulator:
     async def _admit_signed(
         self, request: web.BaseRequest, operation: Operation
     ) -> None:
-        """Let in who signed.
-
-        Raises:
-            Refusal: who asks may not, or not so.
-
-        """
+        """Check the signature of a request; raises `Refusal` if it is not accepted."""
         self._gate.admit(
             request,
             await request.read(),
@@ -431,11 +419,9 @@ class Simulator:
         )
 
     def _body(self, service: Service, request: web.BaseRequest, request_id: str) -> Any:
-        """Return what a service answers to who was let in.
+        """Return the answer to an accepted request.
 
-        Raises:
-            Refusal: it refuses the query.
-
+        Raises `Refusal` if the service rejects the query.
         """
         action = _action(request)
         body = {
@@ -454,7 +440,7 @@ class Simulator:
         if action in self.not_applicable or (
             service in ("balance", "assets") and not self.balance_applicable
         ):
-            # It is told as if it were a success.
+            # The service returns this error with HTTP 200.
             raise Refusal(
                 200, "NotApplicable", "This API is not applicable for caller."
             )
@@ -467,11 +453,9 @@ class Simulator:
     def _answer_of(
         self, service: Service, query: Mapping[str, str], request_id: str, action: str
     ) -> dict[str, Any]:
-        """Return what a service answers from the account.
+        """Return a service's answer from the account.
 
-        Raises:
-            QueryError: it refuses the query.
-
+        Raises `QueryError` if the service rejects the query.
         """
         match service:
             case "quotas":
@@ -493,7 +477,7 @@ class Simulator:
     def _healthy(
         self, service: Service, request_id: str, action: str
     ) -> dict[str, Any]:
-        """Return a good answer of a service, whatever it was asked."""
+        """Return a good answer of a service to a fixed query."""
         today = self.account.today.isoformat()
         query = {
             "quotas": {},
@@ -511,7 +495,7 @@ class Simulator:
         return self._answer_of(service, query, request_id, action)
 
     def _next_failure(self, service: Service) -> Failure | None:
-        """Return how the request at hand fails, if it does, and count it."""
+        """Return the failure of the current request, if any, and count it."""
         failure = self._failures.get(service)
         if failure and failure.times:
             if failure.times > 1:
@@ -521,10 +505,10 @@ class Simulator:
         return failure
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
-        """Tell the state, or change it first."""
+        """Answer with the state, after changing it if the request is a POST."""
         if request.method == "POST":
             try:
-                # Nothing is changed before all of it is known to make sense.
+                # Validate all changes before making any.
                 for change in list(self._changes(json.loads(await request.read()))):
                     change()
             except ValueError as err:
@@ -534,7 +518,7 @@ class Simulator:
         return web.json_response(self._state())
 
     def _state(self) -> dict[str, Any]:
-        """Return what there is to know, JSON-able."""
+        """Return the state as JSON data."""
         return {
             **_told(self._failures.get("quotas")),
             "faults": {
@@ -555,11 +539,9 @@ class Simulator:
         }
 
     def _changes(self, wishes: Any) -> Iterator[Callable[[], object]]:
-        """Yield what is to be done to fulfil the wishes of a control request.
+        """Yield the changes that a control request asks for, as functions to call.
 
-        Raises:
-            WishError: a key or value is not known, or makes no sense now.
-
+        Raises `WishError` if a key or a value is unknown or invalid.
         """
         if not isinstance(wishes, dict):
             raise WishError("an object is wanted")
@@ -570,7 +552,7 @@ class Simulator:
         if "at" in wishes and "fault" not in wishes:
             raise WishError("at needs a fault")
         account = self.account
-        # The order is fixed: what is said of today is said of the day rolled over to.
+        # The time changes first, so that a correction is of the new day.
         if "roll_over" in wishes:
             period = _one_of("roll_over", wishes["roll_over"], PERIODS)
             yield partial(account.roll_over, period)
@@ -623,7 +605,7 @@ class Simulator:
                 yield self.recover
 
     def _set_failure(self, service: Service, failure: Failure | None) -> None:
-        """Have a service fail so; None is no more."""
+        """Set the failure of a service; None ends it."""
         if failure:
             self._failures[service] = failure
         else:
@@ -631,14 +613,14 @@ class Simulator:
 
 
 def _action(request: web.BaseRequest) -> str:
-    """Return the operation that a request names, empty without one."""
+    """Return the operation that a request names, or an empty string."""
     return request.headers.get("x-acs-action", "")
 
 
 def _service(request: web.BaseRequest) -> Service | None:
-    """Return the service that a request is for, None if there is no such path.
+    """Return the service of a request; None if there is no such path.
 
-    Operations of the billing service share a path.
+    The balance and the assets share a path; their operations differ.
     """
     service = _PATHS.get(request.path)
     if service == "balance" and _action(request) in ASSET_OPERATIONS:
@@ -647,18 +629,13 @@ def _service(request: web.BaseRequest) -> Service | None:
 
 
 def _require_get(request: web.BaseRequest) -> None:
-    """Refuse any other method.
-
-    Raises:
-        Refusal: it is another.
-
-    """
+    """Raise `Refusal` if the method of a request is not GET."""
     if request.method != "GET":
         raise Refusal(405, "MethodNotAllowed", "Only GET is allowed.")
 
 
 def _told(failure: Failure | None) -> dict[str, Any]:
-    """Return a failure, JSON-able."""
+    """Return a failure as JSON data."""
     return {
         "fault": failure and failure.fault,
         "options": failure.options if failure else {},
@@ -666,11 +643,9 @@ def _told(failure: Failure | None) -> dict[str, Any]:
 
 
 def _failure(name: Any, options: Any) -> Failure | None:
-    """Return the failure a control request wants; None is none.
+    """Return the failure that a control request names; None ends the failure.
 
-    Raises:
-        WishError: the fault or an option is not known.
-
+    Raises `WishError` if the fault or an option is unknown or invalid.
     """
     if name is None:
         return None
@@ -688,12 +663,7 @@ def _failure(name: Any, options: Any) -> Failure | None:
 
 
 def _one_of[T: str](key: str, value: Any, known: tuple[T, ...]) -> T:
-    """Return a value as the one of the known that it is.
-
-    Raises:
-        WishError: it is none of them.
-
-    """
+    """Return the known value that equals a value; raises `WishError` without one."""
     for item in known:
         if item == value:
             return item
@@ -701,12 +671,7 @@ def _one_of[T: str](key: str, value: Any, known: tuple[T, ...]) -> T:
 
 
 def _number(key: str, value: Any) -> float:
-    """Return a value that is a finite number.
-
-    Raises:
-        WishError: it is not.
-
-    """
+    """Return a value; raises `WishError` unless it is a finite number in range."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise WishError(f"{key} must be a number")
     if not abs(value) <= LARGEST_NUMBER:
@@ -715,11 +680,9 @@ def _number(key: str, value: Any) -> float:
 
 
 def _names(key: str, value: Any) -> list[str]:
-    """Return a value that is a list of names, each of them once.
+    """Return a list of names without duplicates.
 
-    Raises:
-        WishError: it is not.
-
+    Raises `WishError` if the value is not a list of names.
     """
     if not isinstance(value, list) or not all(
         isinstance(name, str) and name for name in value
@@ -729,12 +692,7 @@ def _names(key: str, value: Any) -> list[str]:
 
 
 def _secrets(key: str, value: Any) -> dict[str, str]:
-    """Return a value that is an object of secrets by id.
-
-    Raises:
-        WishError: it is not.
-
-    """
+    """Return a value; raises `WishError` unless it is an object of secrets by ID."""
     if not isinstance(value, dict) or not all(
         isinstance(secret, str) and access_key_id and secret
         for access_key_id, secret in value.items()

@@ -1,4 +1,4 @@
-"""What the account's Prometheus tells of its use."""
+"""The account's Prometheus: tokens and requests by model."""
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -20,26 +20,26 @@ from .faults import Manners, Refusal
 
 MINUTE = timedelta(minutes=1)
 
-# What is used for a USD, by the series that counts it.
+# Units per USD of each series.
 _SERIES = {"model_usage": TOKENS_PER_USD, "model_call_count": REQUESTS_PER_USD}
 
 type _Part = tuple[dict[str, str], int]
-"""A part of an amount, with its labels."""
+"""Labels and the part of an amount that belongs to them."""
 type _Value = Callable[[Account, Model, int, datetime], int]
 
 _SUBQUERY = re.compile(r"\[[^\]]*:[^\]]*\]")
 
 
 def instant(account: Account, query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the `data` of an instant query, JSON-able.
+    """Return the `data` of an instant query as JSON data.
 
-    PromQL is not evaluated. The series is the one the query names, by model, and by
-    status where the query names that. With a subquery it is what the billing period has
-    used as of the virtual time; without one what was used in the last full minute before
-    `time`.
+    PromQL is not evaluated. The samples belong to the series that the query names. They
+    are grouped by model, and by status code if the query contains `status_code`. A query
+    with a subquery returns the use of the billing period up to the virtual time. Other
+    queries return the use of the last full minute before `time`.
 
     Raises:
-        QueryError: there is no query, or its time is none.
+        QueryError: the query is missing, or its time is invalid.
 
     """
     text = query.get("query")
@@ -74,12 +74,12 @@ def _vector(
 
 
 def _by_nothing(_: Account, amount: int) -> list[_Part]:
-    """Return an amount as a whole."""
+    """Return an amount as a single part without labels."""
     return [({}, amount)]
 
 
 def _by_status(account: Account, amount: int) -> list[_Part]:
-    """Return the parts of a number of requests."""
+    """Return the numbers of successful and throttled requests."""
     throttled = int(amount * account.throttled)
     return [
         ({"status_code": "200"}, amount - throttled),
@@ -88,18 +88,18 @@ def _by_status(account: Account, amount: int) -> list[_Part]:
 
 
 def _of_month(account: Account, model: Model, per_usd: int, _: datetime) -> int:
-    """Return what a model has used in the billing period."""
+    """Return the use of a model in the billing period."""
     return _used(account, model, per_usd, account.now)
 
 
 def _of_minute(account: Account, model: Model, per_usd: int, moment: datetime) -> int:
-    """Return what a model has used in the last full minute, in whole units.
+    """Return the use of a model in the last full minute, in whole units.
 
     The minutes of a month add up to the month.
     """
     end = moment.astimezone(BILLING_ZONE).replace(second=0, microsecond=0)
     start = end - MINUTE
-    # The first of the month at midnight ends the last minute of the month before.
+    # Midnight on the first of a month ends the last minute of the previous month.
     before = _used(account, model, per_usd, start)
     if start.month == end.month:
         return _used(account, model, per_usd, end) - before
@@ -107,16 +107,14 @@ def _of_minute(account: Account, model: Model, per_usd: int, moment: datetime) -
 
 
 def _used(account: Account, model: Model, per_usd: int, moment: datetime) -> int:
-    """Return what a model has used in its month as of a moment."""
+    """Return the use of a model in a month up to a moment."""
     return int(account.month_worth(moment) * per_usd * model.weight)
 
 
 def _moment(text: str) -> datetime:
-    """Return a point in time, written as seconds of the epoch or as a date.
+    """Return a time given as a Unix timestamp or in ISO format.
 
-    Raises:
-        QueryError: it is neither.
-
+    Raises `QueryError` if the text is neither, or has no time zone.
     """
     try:
         return datetime.fromtimestamp(float(text), UTC)
@@ -134,10 +132,10 @@ def _moment(text: str) -> datetime:
 
 
 def admit(request: web.BaseRequest, access_keys: Mapping[str, str]) -> None:
-    """Let in who has an AccessKey.
+    """Accept a request with a valid AccessKey.
 
     Raises:
-        Refusal: who asks has none.
+        Refusal: the request has no valid AccessKey.
 
     """
     good = {
@@ -151,7 +149,7 @@ def admit(request: web.BaseRequest, access_keys: Mapping[str, str]) -> None:
 def _error(
     refusal: Refusal, _: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return an error in the form of Prometheus, or of what stands before it."""
+    """Return an error in the format of Prometheus, or of its gateway (401, 403)."""
     if refusal.status in {401, 403}:
         return web.Response(
             text=f"{refusal.message}\n", status=refusal.status, headers=headers
@@ -164,7 +162,7 @@ def _error(
 
 
 def _clear(answer: dict[str, Any]) -> None:
-    """Take all samples out of an answer."""
+    """Remove all samples from an answer."""
     answer["data"]["result"].clear()
 
 
