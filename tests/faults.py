@@ -1,4 +1,4 @@
-"""The fault matrix as data: each fault, and what an account and its forms show for it."""
+"""The fault matrix as data: the expected results of each fault."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,7 +55,7 @@ HUGE: Final = int("9" * 400)
 
 
 class Column(StrEnum):
-    """When a fault can happen."""
+    """A situation in which a fault can happen."""
 
     FIRST = "Start"
     RUNNING = "Running"
@@ -66,7 +66,7 @@ class Column(StrEnum):
 
 
 class Way(StrEnum):
-    """What can break between Home Assistant and the service."""
+    """A failure of the connection between Home Assistant and the service."""
 
     PORT = "nobody listens"
     NAME = "the host's name is not found"
@@ -75,18 +75,18 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A fault, and what an account and the forms show for it.
+    """A fault with the expected results for an account and its forms.
 
-    fault, options: how the simulator fails. Instead, `body` is what it answers, or
-        `way` is what breaks before the simulator.
+    fault, options: the fault of the simulator. Rows without a fault set either `body`,
+        the answer of the simulator, or `way`, a failure of the connection.
     error: the error of a form, "" if the answer is accepted. The status follows from it.
-    words: a part of the message.
-    issue: the translation key of the issue.
+    words: a part of the error message.
+    issue: the translation key of the repair issue.
     figures: the figures of an account that had all of them before; None means those
         that follow from the status.
-    models, partial: the models in the answer, and whether it may lack others.
-    chosen: whether only one model is followed, as devices for all take too long.
-    flat: whether the answer must need little memory.
+    models, partial: the models in the answer, and whether the answer may be incomplete.
+    chosen: whether only `CHOSEN` is selected; devices for all models take too long.
+    flat: whether processing the answer must need little memory.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Row:
 
     @property
     def status(self) -> str:
-        """What the status shows."""
+        """The expected state of the status sensor."""
         return STATUSES[self.error]
 
     @property

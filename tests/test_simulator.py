@@ -1,4 +1,4 @@
-"""The stand-in service: what other tests rely on, checked with the vendor's SDK."""
+"""Tests of the simulator, with the vendor's SDK as a reference."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -36,7 +36,7 @@ from tests.vendor import client
 
 pytestmark = [
     pytest.mark.usefixtures("socket_enabled"),
-    # Of the vendor's clients.
+    # Raised by the vendor's SDK.
     pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
 ]
 
@@ -55,12 +55,12 @@ QUERY = {
     "groupBy": '[{"code":"BASE_MODEL"}]',
     "timePeriod": '{"start":"2026-08-01","end":"2026-08-31"}',
 }
-"""Asks for the bill of the month by model."""
+"""A query for the bill of the month by model."""
 
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
-    """Serve an account whose clock stands still."""
+    """Serve an account with a fixed clock."""
     account = Account(clock=lambda: NOON, has_assets=True, has_token_plan=True)
     async with Simulator(account=account) as simulator:
         yield simulator
@@ -68,13 +68,13 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a client."""
+    """Open a client session."""
     async with aiohttp.ClientSession() as session:
         yield session
 
 
 def request(simulator: Simulator, service: Service) -> dict[str, Any]:
-    """Return a good request for a service, as aiohttp's `request` takes it."""
+    """Return a good request for a service as arguments of aiohttp's `request`."""
     match service:
         case "quotas":
             url = f"{simulator.base_url}/quotas"
@@ -110,7 +110,7 @@ async def ask(
     service: Service = "quotas",
     **changes: Any,
 ) -> tuple[int, bytes]:
-    """Return status and body of a good request for a service, or a changed one."""
+    """Send a good request with `changes`; return the status and the body."""
     asked = request(simulator, service) | {"allow_redirects": False} | changes
     async with session.request(**asked) as response:
         return response.status, await response.read()
@@ -119,7 +119,7 @@ async def ask(
 async def touch(
     session: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None
 ) -> None:
-    """Post something: unlike a GET, it is sent once, whatever becomes of it."""
+    """Send a POST; unlike a GET, aiohttp never repeats it."""
     async with session.post(url, headers=headers):
         pass
 
@@ -139,7 +139,8 @@ def signed(
 ) -> dict[str, str]:
     """Return the headers of a request, signed by the vendor's SDK.
 
-    unsigned: a header that is not signed; changed: other headers, with _ for -.
+    unsigned: a header to leave out of the signature.
+    changed: further or changed headers, with _ for -.
     """
     headers = {
         "host": simulator.openapi_url.removeprefix("http://"),
@@ -165,12 +166,12 @@ def signed(
 
 
 def now_text(**ahead: float) -> str:
-    """Return the time as a signature has it, or one that is off."""
+    """Return the current time plus an offset in the format of a signature."""
     return f"{datetime.now(UTC) + timedelta(**ahead):%Y-%m-%dT%H:%M:%SZ}"
 
 
 async def vendor_trend(simulator: Simulator, **settings: str) -> Any:
-    """Return the bill of the month that the vendor's client reads."""
+    """Return the bill of the month as read by the vendor's SDK."""
     request = vendor.GetBillingTrendRequest(
         granularity="DAY",
         group_by=[vendor.GetBillingTrendRequestGroupBy(code="BASE_MODEL")],
@@ -183,13 +184,13 @@ async def vendor_trend(simulator: Simulator, **settings: str) -> Any:
 
 
 async def vendor_balance(simulator: Simulator, **settings: str) -> Any:
-    """Return the balance that the vendor's client reads."""
+    """Return the balance as read by the vendor's SDK."""
     balances = client(BalanceClient, simulator, **settings)
     return (await balances.query_account_balance_async()).body
 
 
 async def vendor_plan(simulator: Simulator, **settings: str) -> Any:
-    """Return the Token Plan that the vendor's client reads."""
+    """Return the Token Plan as read by the vendor's SDK."""
     plans = client(BillingClient, simulator, **settings)
     request = vendor.GetSubscriptionStatsRequest()
     return (await plans.get_subscription_stats_async(request)).body
@@ -202,14 +203,14 @@ def figures(account: Account) -> dict[str, Any]:
 
 
 def total(bill: dict[str, Any]) -> Decimal:
-    """Return what a bill comes to."""
+    """Return the total of a bill."""
     return Decimal(bill["costTotals"]["amount"])
 
 
 async def test_account_answer(
     simulator: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """The account answer follows from the time alone, but for its request id."""
+    """The account answer depends only on the time, except for the request ID."""
     answers = [json.loads((await ask(session, simulator))[1]) for _ in range(2)]
     assert answers[0].pop("request_id") != answers[1].pop("request_id")
     assert answers[0] == answers[1]
@@ -223,7 +224,7 @@ async def test_account_answer(
 
 
 def test_days_and_months() -> None:
-    """A new day starts at nothing, a new month too; corrections stay with their day."""
+    """Spend starts at 0 each day and month; a correction belongs to its day."""
     account = Account(clock=lambda: NOON)
     before = figures(account)
     account.advance(timedelta(seconds=30))
@@ -245,7 +246,7 @@ def test_days_and_months() -> None:
 async def test_limits_pages_cover_all(
     simulator: Simulator, session: aiohttp.ClientSession, size: int
 ) -> None:
-    """The pages hold each row once, and the one after the last holds none."""
+    """The pages contain each row once; the page after the last one is empty."""
     simulator.account.answer = "limits"
     rows: list[str] = []
     for page in range(1, 480 // size + 3):
@@ -265,7 +266,7 @@ async def test_limits_pages_cover_all(
 async def test_key_is_checked(
     simulator: Simulator, session: aiohttp.ClientSession, key: str
 ) -> None:
-    """Without a good key there is no answer, whatever the answer would be."""
+    """A request without a valid API key is rejected, even if `body` is set."""
     simulator.body = {}
     headers = {"Authorization": key}
     status, body = await ask(session, simulator, headers=headers)
@@ -274,7 +275,7 @@ async def test_key_is_checked(
 
 
 async def test_vendor_reads_the_bill(simulator: Simulator) -> None:
-    """The vendor's client gets all of it, to the cent."""
+    """The vendor's SDK reads days and groups that add up to the total of the bill."""
     simulator.account.extra_models = 30
     body = await vendor_trend(simulator)
 
@@ -293,7 +294,7 @@ async def test_vendor_reads_the_bill(simulator: Simulator) -> None:
 
 
 async def test_vendor_reads_the_balance(simulator: Simulator) -> None:
-    """The vendor's client gets all of it; it follows the bill."""
+    """The vendor's SDK reads the balance: the credits minus the bill."""
     body = await vendor_balance(simulator)
     assert (body.code, body.success) == ("200", True)
     assert body.data.to_map() == balance(simulator.account)
@@ -319,7 +320,7 @@ async def test_vendor_is_refused(
     status: int,
     code: str,
 ) -> None:
-    """Without a good AccessKey there is no answer, whatever the answer would be."""
+    """A request without a valid AccessKey is rejected, even if a body is set."""
     simulator.access_keys["LTAI5tOld"] = DEFAULT_ACCESS_KEY_SECRET
     simulator.inactive_access_keys = {"LTAI5tOld"}
     simulator.trend_body = simulator.balance_body = {}
@@ -329,7 +330,7 @@ async def test_vendor_is_refused(
 
 
 async def test_vendor_is_denied(simulator: Simulator) -> None:
-    """A permission that is missing is that of one operation."""
+    """A missing permission rejects one operation; others still succeed."""
     for grant, read, code, other in (
         ("GetBillingTrend", vendor_trend, "NoPermission", vendor_balance),
         ("QueryAccountBalance", vendor_balance, "NotAuthorized", vendor_trend),
@@ -343,7 +344,7 @@ async def test_vendor_is_denied(simulator: Simulator) -> None:
 
 
 async def test_vendor_asks_the_wrong_site_or_too_often(simulator: Simulator) -> None:
-    """The other site answers with 200; a throttled client reads how long to wait."""
+    """The wrong site answers with HTTP 200; throttling includes the time to wait."""
     simulator.balance_applicable = False
     body = await vendor_balance(simulator)
     assert (body.code, body.success, body.data) == ("NotApplicable", False, None)
@@ -360,7 +361,7 @@ async def test_vendor_asks_the_wrong_site_or_too_often(simulator: Simulator) -> 
 async def test_header_is_missing(
     simulator: Simulator, session: aiohttp.ClientSession, name: str
 ) -> None:
-    """Each of the vendor's headers is needed, and needs to be signed."""
+    """Each of the vendor's headers is required and must be signed."""
     headers = signed(simulator, QUERY, unsigned=f"x-acs-{name}")
     status, body = await ask(session, simulator, "billing", headers=headers)
     assert (status, json.loads(body)["Code"]) == (400, "SignatureDoesNotMatch")
@@ -372,7 +373,7 @@ async def test_header_is_missing(
 async def test_signature_covers_all(
     simulator: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """Whatever is not as it was signed is refused; other headers need no signature."""
+    """A request that differs from its signature is rejected; other headers are free."""
     for query, headers in (
         (QUERY | {"granularity": "MONTH"}, signed(simulator, QUERY)),
         ([*QUERY.items(), ("topNum", "1")], signed(simulator, QUERY)),
@@ -394,7 +395,7 @@ async def test_signature_covers_all(
 async def test_signature_is_good_once_and_now(
     simulator: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """A nonce that was seen is refused, and so is a clock a quarter of an hour off."""
+    """A used nonce and a date 16 minutes off are rejected."""
     headers = signed(simulator, QUERY)
     late = signed(simulator, QUERY, x_acs_date=now_text(minutes=16))
     for sent, expected in (
@@ -409,7 +410,7 @@ async def test_signature_is_good_once_and_now(
 
 
 def test_bill_is_of_the_account() -> None:
-    """The bill is what the account spends, with refunds; it begins and ends with it."""
+    """The bill is the account's spend plus adjustments, from its first day to today."""
     account = Account(clock=lambda: NOON, currency="USD")
     before = trend(account, QUERY)
     assert total(before) == account.monthly_spend
@@ -424,7 +425,7 @@ def test_bill_is_of_the_account() -> None:
 
 
 async def test_prometheus(simulator: Simulator, session: aiohttp.ClientSession) -> None:
-    """A subquery returns what the account answer says of the period."""
+    """A subquery returns the use of each model in the account answer."""
     _, body = await ask(session, simulator, "prometheus")
     answer = json.loads(body)
     assert (answer["status"], answer["data"]["resultType"]) == ("success", "vector")
@@ -469,7 +470,7 @@ async def test_whole_answers(
     status: int,
     start: bytes,
 ) -> None:
-    """A fault answers as its name says, and says how long to wait."""
+    """A fault has its status and body, and the header with the time to wait."""
     simulator.fail(fault, retry_after=60)
     async with session.get(
         f"{simulator.base_url}/quotas", allow_redirects=False
@@ -486,7 +487,7 @@ async def test_whole_answers(
 async def test_broken_connections(
     simulator: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """A connection is reset, cut, or hangs at once or amid the answer."""
+    """Faults reset, cut or hang a connection before or within the answer."""
     url = f"{simulator.base_url}/quotas"
     simulator.fail(Fault.RESET)
     with pytest.raises(aiohttp.ClientOSError):
@@ -503,7 +504,7 @@ async def test_broken_connections(
     simulator.fail(Fault.HANG)
     number = len(simulator.requests)
     hanging = asyncio.ensure_future(touch(session, url))
-    while len(simulator.requests) == number:  # noqa: ASYNC110 - no event tells of it
+    while len(simulator.requests) == number:  # noqa: ASYNC110 - no event for this
         await asyncio.sleep(0)
     assert not hanging.done()
     await simulator.stop()
@@ -514,7 +515,7 @@ async def test_broken_connections(
 async def test_redirect_and_huge_answer(
     simulator: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """It is known who followed a redirect; a small answer unpacks to a great one."""
+    """Followed redirects are counted; a small answer decompresses to a huge one."""
     simulator.fail(Fault.REDIRECT)
     assert simulator.redirect_target_hits == 0
     assert (await ask(session, simulator, allow_redirects=True))[0] == HTTPStatus.OK
@@ -533,7 +534,7 @@ async def test_redirect_and_huge_answer(
 async def test_spoilt_answers(
     simulator: Simulator, session: aiohttp.ClientSession, service: Service
 ) -> None:
-    """Figures may be of the wrong type, not finite, or of no model."""
+    """Faults make figures of wrong types or not finite, or remove all models."""
     answers = {}
     for fault in (None, Fault.WRONG_TYPES, Fault.NOT_FINITE, Fault.NO_MODELS):
         if fault:
@@ -551,7 +552,7 @@ async def test_spoilt_answers(
 
 
 def leaves(value: Any, path: str = "") -> dict[str, str]:
-    """Return the single values of an answer, by where they stand."""
+    """Return the scalar values of an answer by their path."""
     if not isinstance(value, (dict, list)):
         return {path: repr(value)}
     items = value.items() if isinstance(value, dict) else enumerate(value)
@@ -570,14 +571,14 @@ async def test_each_fault_at_each_service(
     service: Service,
     fault: Fault,
 ) -> None:
-    """Each fault may last a number of requests, is at one service, and leaves no trace."""
+    """A fault affects one service and ends after `times` requests or `recover`."""
     seen = {"quotas": simulator.requests, "prices": simulator.price_requests}.get(
         service, simulator.signed_requests
     )
     simulator.fail(fault, times=1, at=service)
     asked = request(simulator, service)
     failed = asyncio.ensure_future(touch(session, asked["url"], asked["headers"]))
-    while not seen:  # noqa: ASYNC110 - no event tells of it
+    while not seen:  # noqa: ASYNC110 - no event for this
         await asyncio.sleep(0)
     for each in SERVICES:
         assert (await ask(session, simulator, each))[0] == HTTPStatus.OK
@@ -594,7 +595,7 @@ async def test_each_fault_at_each_service(
 
 
 async def test_control(simulator: Simulator, session: aiohttp.ClientSession) -> None:
-    """Another process can steer it; what makes no sense changes nothing."""
+    """The control API changes the simulator; an invalid request changes nothing."""
     wishes: dict[str, Any] = {
         "fault": "server_error",
         "options": {"status": 507},

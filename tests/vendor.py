@@ -1,4 +1,4 @@
-"""The vendor's own clients, which check the simulator and the integration's clients."""
+"""The vendor's SDK as a reference for the simulator and the integration's clients."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from .simulator import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET, Simulat
 
 
 def client[T](kind: Callable[[Any], T], simulator: Simulator, **settings: str) -> T:
-    """Return a client of the vendor's SDK that asks the simulator."""
+    """Return a client of the vendor's SDK that connects to the simulator."""
     defaults = {
         "access_key_id": DEFAULT_ACCESS_KEY_ID,
         "access_key_secret": DEFAULT_ACCESS_KEY_SECRET,
