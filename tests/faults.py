@@ -134,7 +134,7 @@ class Row:
 
     @property
     def cells(self) -> dict[Column, str]:
-        """The expected cell of each column; columns that are not tested are left out."""
+        """The expected cell of each column, without the columns that are not tested."""
         asked = form_cell(self.error)
         cells = {
             Column.FIRST: account_cell(self.status, self.first, self.issue),

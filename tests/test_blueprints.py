@@ -1,4 +1,4 @@
-"""The blueprints, as automations made from them, and what they tell."""
+"""The blueprints: the automations made from them, and their notifications."""
 
 from collections.abc import Awaitable, Callable
 import json
@@ -47,7 +47,7 @@ type Automate = Callable[..., Awaitable[list[ServiceCall]]]
 
 @pytest.fixture
 def automate(hass: HomeAssistant, tmp_path: Path) -> Automate:
-    """Return a function that makes an automation; it returns the notifications."""
+    """Return a function that adds an automation and returns its notifications."""
 
     async def automate(name: str, **inputs: Any) -> list[ServiceCall]:
         hass.config.config_dir = str(tmp_path)
@@ -70,7 +70,7 @@ def automate(hass: HomeAssistant, tmp_path: Path) -> Automate:
 
 
 def device_id(hass: HomeAssistant, entry: MockConfigEntry) -> str:
-    """Return the device of an account."""
+    """Return the device ID of an account."""
     device = dr.async_get(hass).async_get_device_by_identifier(
         (DOMAIN, entry.entry_id), config_entry_id=entry.entry_id
     )
@@ -79,7 +79,7 @@ def device_id(hass: HomeAssistant, entry: MockConfigEntry) -> str:
 
 
 def told(notifications: list[ServiceCall]) -> list[tuple[str, str]]:
-    """Return title and message of each notification; none comes twice, or not at all."""
+    """Return the title and message of each notification; their IDs must differ."""
     ids = [call.data["notification_id"] for call in notifications]
     assert len(set(ids)) == len(ids)
     return [(call.data["title"], call.data["message"]) for call in notifications]
@@ -103,7 +103,7 @@ def test_can_be_imported(path: Path) -> None:
 
 @pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
 def test_works_in_every_home(path: Path) -> None:
-    """No entity or device is named, and what every home has is the default."""
+    """A blueprint names no entity; every input except the account has a default."""
     text = path.read_text()
     assert "sensor." not in text
     assert "entity_id" not in text
@@ -118,7 +118,7 @@ def test_works_in_every_home(path: Path) -> None:
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("name", ["spend_level", "throttled", "account_problem"])
 async def test_run_by_hand(hass: HomeAssistant, automate: Automate, name: str) -> None:
-    """It shows that and how one is told, and does nothing else."""
+    """A manual run sends a test notification and runs no other action."""
     events = async_capture_events(hass, "switched_off")
     inputs = (
         {"actions": [{"event": "switched_off"}], "actions_level": 1}
@@ -167,7 +167,7 @@ async def test_spend_level_does_more(
     automate: Automate,
     poll: Poll,
 ) -> None:
-    """Also where no notification is due, or it fails."""
+    """Actions run from their own level on, even if no notification is due."""
     switched_off = async_mock_service(hass, "homeassistant", "turn_off")
     notifications = await automate(
         "spend_level",
@@ -219,7 +219,7 @@ async def test_throttled(
     await poll(121)
     simulator.recover()
     await poll(1000)
-    # Another failure is not this one's to tell.
+    # This blueprint does not notify about other failures.
     simulator.fail(Fault.SERVER_ERROR)
     for _ in range(2):
         await poll()
@@ -283,10 +283,10 @@ async def test_account_problem(
 async def digest(
     hass: HomeAssistant, notifications: list[ServiceCall], poll: Poll
 ) -> tuple[str, list[str]]:
-    """Let it be the time of the digest; return its title and the lines of its message."""
+    """Advance to the time of the digest; return its title and its lines."""
     assert not notifications
     await poll(60)
-    # It waits for tomorrow.
+    # Stop the automation, which now waits for the next day.
     await hass.services.async_call(
         "automation", "turn_off", {"entity_id": "all"}, blocking=True
     )
@@ -326,7 +326,7 @@ async def test_daily_digest_of_models_with_a_load(
     automate: Automate,
     poll: Poll,
 ) -> None:
-    """Where the API key does not report what is used, it is the load of the last minute."""
+    """Without reported usage, the digest contains the load of the last minute."""
     freezer.move_to(NOW)
     for row in simulator.body["data"]["models"][1:]:
         del row["used"]
@@ -363,7 +363,7 @@ async def test_daily_digest_shows_names_as_they_are(
     automate: Automate,
     poll: Poll,
 ) -> None:
-    """A name is neither a link nor a picture, whatever is in it."""
+    """A model's name is plain text in the digest, without links, images or HTML."""
     await hass.config.async_set_time_zone("UTC")
     name = r"![a](https://a.example/a.png) <b> \ www.a.example a@a.example"
     simulator.body["data"]["models"] = [{"model": name, "used": 1, "limit": 2}]
@@ -450,7 +450,7 @@ async def test_daily_digest_leaves_out_what_is_not_known(
     automate: Automate,
     poll: Poll,
 ) -> None:
-    """A key that reads limits only has no money and no use of the models."""
+    """The digest of a key that reads limits only has no amounts and no usage."""
     freezer.move_to("2026-08-15 12:00:00+00:00")
     await hass.config.async_set_time_zone("UTC")
     simulator.body = None

@@ -1,4 +1,4 @@
-"""What the documents tell people to paste works, and what they name exists."""
+"""The documents: their examples work, and the things that they name exist."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import csv
@@ -78,7 +78,7 @@ type Told = Callable[[str], list[tuple[str, str]]]
 
 
 def section(document: str, title: str) -> str:
-    """Return a section of a document, up to the next heading of its level or above."""
+    """Return a section of a document up to the next heading of its level or higher."""
     text = DOCUMENTS[document]
     found = re.search(rf"^(#+) {re.escape(title)}\n", text, re.MULTILINE)
     assert found, f"{document} has no section {title}"
@@ -100,12 +100,12 @@ def rows(document: str, title: str) -> list[list[str]]:
 
 
 def names(cells: Iterable[str]) -> list[str]:
-    """Return the names in code in cells."""
+    """Return the names in code spans of cells."""
     return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
 
 
 def pasted(text: str) -> list[Any]:
-    """Return the YAML that a text tells people to paste."""
+    """Return the YAML examples of a text."""
     return [
         yaml.safe_load(block)
         for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
@@ -113,9 +113,9 @@ def pasted(text: str) -> list[Any]:
 
 
 def fields(file: str) -> dict[str, Any]:
-    """Return what a YAML file of the integration offers in the editor, by name.
+    """Return the descriptions in a YAML file of the integration by name.
 
-    A name that begins with a dot is an anchor.
+    Names with a leading dot are YAML anchors and left out.
     """
     offered = yaml.safe_load((INTEGRATION / file).read_text())
     return {name: it for name, it in offered.items() if not name.startswith(".")}
@@ -125,7 +125,7 @@ def fields(file: str) -> dict[str, Any]:
 
 
 def without_target(automation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an automation that watches all accounts: examples name made-up devices."""
+    """Return an automation without targets, since examples name made-up devices."""
     return {
         **automation,
         "triggers": [
@@ -148,7 +148,7 @@ async def automated(
     freezer: FrozenDateTimeFactory,
     simulator: Simulator,
 ) -> None:
-    """Set up an account of the examples' name, and the automations."""
+    """Set up an account with the name from the examples, and the automations."""
     freezer.move_to(NOW)
     entry = MockConfigEntry(
         domain=DOMAIN,
@@ -166,7 +166,7 @@ async def automated(
 
 @pytest.fixture
 def told(automated: None, hass: HomeAssistant) -> Told:
-    """Return a function that returns what the automation of this name told so far.
+    """Return a function that returns the notifications of an automation so far.
 
     Each notification is a title and a message.
     """
@@ -197,7 +197,7 @@ async def test_spend_automation(simulator: Simulator, poll: Poll, told: Told) ->
 async def test_example_of_the_readme(
     simulator: Simulator, poll: Poll, told: Told, document: str
 ) -> None:
-    """It sends what the README says it does."""
+    """The automation sends the message that the README quotes."""
     data = simulator.body["data"]
     for data["monthly_spend"] in (200, 243.5, 259):
         data["spend_limit"] = 260
@@ -239,7 +239,7 @@ async def test_rejected_key_automation(
 async def test_automation_on_a_figure(
     simulator: Simulator, poll: Poll, told: Told
 ) -> None:
-    """It does what is said of it: it fires again after an outage."""
+    """An automation on a figure fires again after an outage, as documented."""
     simulator.body["data"]["monthly_spend"] = 400
     await poll()
     assert told("Model Studio spend above 80%") == []
@@ -265,7 +265,7 @@ async def test_automations_name_entities_that_exist(hass: HomeAssistant) -> None
 
 
 def examples_of(kind: str) -> Iterator[dict[str, Any]]:
-    """Yield all triggers or conditions of the integration that are to be pasted."""
+    """Yield all triggers or conditions of the integration in the documents."""
     for text in DOCUMENTS.values():
         for block in pasted(text):
             if isinstance(block, dict):
@@ -324,7 +324,7 @@ def test_triggers_and_conditions_are_in_their_tables(kind: str, title: str) -> N
 
 
 def test_all_of_the_alerts_is_in_the_tables() -> None:
-    """And nothing that there is not."""
+    """The tables list exactly the kinds and the attributes of alerts."""
     attributes = Alert(kind=AlertKind.RECOVERED, alert_id="").as_dict()
     assert sorted(
         names(cells[0] for cells in rows("docs/automations.md", "Alerts"))
@@ -332,7 +332,7 @@ def test_all_of_the_alerts_is_in_the_tables() -> None:
 
 
 def kind_of(figure: Described) -> str:
-    """Return the kind of a figure, as the tables have it."""
+    """Return the kind of a figure as written in the tables."""
     unit = state_class = None
     if isinstance(figure, SensorEntityDescription):
         unit, state_class = figure.native_unit_of_measurement, figure.state_class
@@ -341,7 +341,7 @@ def kind_of(figure: Described) -> str:
 
 
 def read_by(figure: Described) -> str:
-    """Return what reports a figure, as the tables have it."""
+    """Return the sources of a figure as written in the tables."""
     return ", ".join(dict.fromkeys(READ_BY[source] for source in figure.sources))
 
 
@@ -436,7 +436,7 @@ def test_options_are_in_the_tables() -> None:
 
 
 def test_fields_of_the_set_up_are_in_the_table() -> None:
-    """Each field of each form by its English name."""
+    """The table lists each field of each form by its English name."""
     table = section("docs/options.md", "Fields of the set-up")
     for step in ("api_key", "workspace", "url", "access_key"):
         form = TEXTS["config"]["step"][step]
@@ -466,7 +466,7 @@ async def test_csv_script(
     entry: MockConfigEntry,
     simulator: Simulator,
 ) -> None:
-    """The script sends a row for each day and model, which add up to the spend."""
+    """The script sends rows by day and model that add up to the spend."""
     freezer.move_to(NOW)
     give_access_key(hass, entry, simulator)
     await setup(hass, entry)
@@ -510,13 +510,13 @@ def test_readmes_name_what_exists(document: str) -> None:
 
 
 def test_issues_are_in_the_table() -> None:
-    """By their titles, several in a row if the same is to be done."""
+    """The table lists issues by title; issues with the same fix share a row."""
     titles = [
         it["title"].removeprefix("{account}: ") for it in TEXTS["issues"].values()
     ]
     table = [cells[0] for cells in rows("README.md", "Troubleshooting")]
     issues = [title for cell in table for title in re.split(r", (?=[A-Z])", cell)]
-    # The statuses come first.
+    # The first rows are the statuses.
     assert sorted(map(str.lower, issues[len(Status) :])) == sorted(
         map(str.lower, titles)
     )
@@ -524,7 +524,7 @@ def test_issues_are_in_the_table() -> None:
 
 @pytest.mark.parametrize("document", READMES)
 def test_dashboard(document: str) -> None:
-    """What is pasted for the dashboard names what the module is and defines."""
+    """The examples for the dashboard name the module and its options."""
     own_view, resource_list, *_ = pasted(DOCUMENTS[document])
     [view] = own_view["views"]
     module = MODULE.read_text(encoding="utf-8")
@@ -537,7 +537,7 @@ def test_dashboard(document: str) -> None:
 
 
 def test_both_readmes_have_the_same_content() -> None:
-    """The same sections, tables, pictures, links and things to paste."""
+    """Both READMEs have the same sections, tables, pictures, links and examples."""
     english, chinese = (DOCUMENTS[name] for name in READMES)
     for pattern in (
         r"^#+ ",
@@ -553,7 +553,7 @@ def test_both_readmes_have_the_same_content() -> None:
 
 
 def test_architecture_names_every_module() -> None:
-    """And no file that does not exist."""
+    """The document names every module, and no file that does not exist."""
     text = DOCUMENTS["docs/architecture.md"]
     modules = {path.name for path in INTEGRATION.glob("*.py")}
     table = names(cells[1] for cells in rows("docs/architecture.md", "Where is what"))
@@ -567,7 +567,7 @@ def test_architecture_names_every_module() -> None:
 
 
 def anchors(document: str) -> set[str]:
-    """Return the anchors that a document's headings have on GitHub."""
+    """Return the anchors of a document's headings on GitHub."""
     return {
         re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
         for heading in re.findall(r"^#+ (.+)$", DOCUMENTS[document], re.MULTILINE)

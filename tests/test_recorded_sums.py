@@ -1,4 +1,4 @@
-"""Long-term sums of the spend sensors in the recorder: nothing lost, nothing twice."""
+"""Long-term sums of the spend sensors: nothing is lost or counted twice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,14 +36,14 @@ def database_before_anything_else(recorder_mock: Recorder) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """When the service resets its figures and reports the new period."""
+    """The times at which the service resets its figures and reports a new period."""
 
     day: timedelta = timedelta()
-    """The delay after midnight with which the daily figure resets."""
+    """The delay of the daily figure's reset after midnight."""
     month: timedelta = timedelta()
-    """The delay after a period's first midnight with which the monthly figure resets."""
+    """The delay of the monthly figure's reset after a period's first midnight."""
     period: timedelta | None = timedelta()
-    """The delay with which the service reports the new period; None is never."""
+    """The delay of the report of the new period; None is never."""
     first_day: int = 1
     """The day of the month on which a period begins."""
 
@@ -58,7 +58,7 @@ class Service:
 class World:
     """A spend process, the service that reports it, and Home Assistant.
 
-    Time goes in steps of half an hour.
+    Time passes in steps of 30 minutes.
     """
 
     hass: HomeAssistant
@@ -79,7 +79,7 @@ class World:
         self.publish()
 
     def publish(self) -> None:
-        """Let the service report the current figures."""
+        """Make the service report the current figures."""
         data = self.simulator.body["data"]
         data |= {"daily_spend": str(self.daily), "monthly_spend": str(self.monthly)}
         data["billing_period"] = None
@@ -115,7 +115,7 @@ class World:
             await self.compile()
 
     async def compile(self) -> None:
-        """Compile the statistics of the five minutes that begin here."""
+        """Compile the statistics of the five minutes that begin now."""
         await self.hass.async_block_till_done(wait_background_tasks=True)
         await async_wait_recording_done(self.hass)
         do_adhoc_statistics(self.hass, start=self.now.replace(second=0).astimezone(UTC))
@@ -133,7 +133,7 @@ class World:
         await self.compile()
 
     async def check(self) -> None:
-        """Check that the sums of both spend sensors are what was spent."""
+        """Check that the sums of both spend sensors equal the spent amount."""
         assert await self.sums() == {
             "daily_spend": self.spent,
             "monthly_spend": self.spent,
@@ -175,7 +175,7 @@ class World:
     ],
 )
 async def test_sum_is_what_was_spent(world: World) -> None:
-    """The sums are exact over midnights, a month's end, corrections and restarts."""
+    """Sums are exact across midnights, the month's end, corrections and restarts."""
     simulator = world.simulator
     check = world.check
     world.publish()
@@ -192,13 +192,13 @@ async def test_sum_is_what_was_spent(world: World) -> None:
     await world.live("2026-08-31 18:00", "0.02")
     await check()
 
-    # The month's end, with a correction of a cent right after it.
+    # The end of the month, and a correction by a cent three hours later.
     await world.live("2026-09-01 03:00", "0.05")
     world.spend("-0.01")
     await world.live("2026-09-01 22:00", "0.01")
     await check()
 
-    # A restart over midnight; the figure is lower afterwards.
+    # A restart across midnight, after which the daily figure is lower.
     await world.stop()
     world.away("2026-09-02 00:30")
     world.away("2026-09-02 01:30", "0.02")
@@ -206,7 +206,7 @@ async def test_sum_is_what_was_spent(world: World) -> None:
     await world.live("2026-09-02 06:00", "0.01")
     await check()
 
-    # A restart over midnight; the figure is higher afterwards.
+    # A restart across midnight, after which the daily figure is higher.
     await world.stop()
     world.away("2026-09-03 00:30")
     world.away("2026-09-03 09:00", "0.40")
@@ -214,7 +214,7 @@ async def test_sum_is_what_was_spent(world: World) -> None:
     await world.live("2026-09-03 12:00", "0.10")
     await check()
 
-    # An outage over midnight.
+    # An outage across midnight.
     simulator.fail(Fault.SERVER_ERROR)
     await world.live("2026-09-04 00:30")
     await world.live("2026-09-04 03:00", "0.30")
@@ -273,7 +273,7 @@ def world(
     simulator: Simulator,
     service: Service,
 ) -> World:
-    """Return a world before its first step."""
+    """Return the world before its first step."""
     return World(
         hass=hass, freezer=freezer, entry=entry, simulator=simulator, service=service
     )

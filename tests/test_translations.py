@@ -1,4 +1,4 @@
-"""The translations: complete, and with all the texts that the code asks for."""
+"""The translations: complete in all languages, with exactly the texts that are used."""
 
 from collections.abc import Iterator
 import json
@@ -52,7 +52,7 @@ CODE = re.compile(r"`[^`]*`")
 MARKUP = re.compile(r"\*\*|\n+")
 HALF_WIDTH_BRACKET = re.compile(r"(?<!\])\(")
 
-# The texts that read the same in English. The keys are the languages there must be.
+# The texts that are the same as in English, by language. All languages are listed.
 SAME_AS_ENGLISH: dict[str, set[str]] = {
     "de": {
         "AccessKey",
@@ -118,7 +118,7 @@ SERVICES: dict[str, vol.Schema] = {
     SERVICE_GET_PRICES: GET_PRICES_SCHEMA,
 }
 
-# What an issue's texts can be filled with, besides its account.
+# The placeholders of each issue's description.
 ISSUES: dict[str, set[str]] = {
     "account_unavailable": {"error"},
     "arrearage": {"error"},
@@ -154,22 +154,22 @@ def texts(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def placeholders(text: str) -> list[str]:
-    """Return the names of a text's placeholders, sorted: languages differ in order."""
+    """Return the placeholders of a text, sorted, as languages differ in order."""
     return sorted(name for _, name, _, _ in Formatter().parse(text) if name is not None)
 
 
 def links(text: str) -> list[str]:
-    """Return where the Markdown links of a text lead, in its order."""
+    """Return the targets of the Markdown links of a text in order."""
     return LINK.findall(text)
 
 
 def code(text: str) -> list[str]:
-    """Return what a text shows as code, in its order."""
+    """Return the code spans of a text in order."""
     return CODE.findall(text)
 
 
 def markup(text: str) -> list[str]:
-    """Return the bold marks and the line breaks of a text, in its order."""
+    """Return the bold marks and the line breaks of a text in order."""
     return MARKUP.findall(text)
 
 
@@ -195,7 +195,7 @@ def test_language(language: str, english: Any) -> None:
         assert links(text) == links(original[path]), path
         assert code(text) == code(original[path]), path
         assert markup(text) == markup(original[path]), path
-        # To the frontend, an apostrophe there makes the placeholder plain text.
+        # The frontend shows a placeholder as plain text after an apostrophe.
         assert "'{" not in text, path
     same = {text for path, text in translated.items() if text == original[path]}
     assert same == SAME_AS_ENGLISH[language]
@@ -258,7 +258,7 @@ def test_alerts(english: Any) -> None:
 
 
 def test_activity(english: Any) -> None:
-    """Each alert is a sentence, filled with what applies to it."""
+    """Each alert has a sentence for the activity log, from its own attributes."""
     said = {
         key: text for key, text in english["common"].items() if key.startswith("alert_")
     }
@@ -274,7 +274,7 @@ def test_groups_without_a_key(english: Any) -> None:
 
 
 def test_statistics(english: Any) -> None:
-    """Their names are never those of a sensor, which begin with the account."""
+    """The names of statistics contain the account, and the model if there is one."""
     named = {
         key: placeholders(text)
         for key, text in english["common"].items()
@@ -309,7 +309,7 @@ def test_exceptions(english: Any) -> None:
 
 
 def test_every_field_is_explained(english: Any) -> None:
-    """Also those of the sections of a form."""
+    """Each field has a label and a description, also in the sections of a form."""
 
     def forms(node: Any) -> Iterator[dict[str, Any]]:
         if isinstance(node, dict):
@@ -345,7 +345,7 @@ def test_form_errors(english: Any) -> None:
 
 @pytest.mark.parametrize("language", ["en", *SAME_AS_ENGLISH])
 def test_access_key(language: str) -> None:
-    """The forms differ in what they are for; errors name their fields."""
+    """The AccessKey forms differ only in their purpose; errors name their fields."""
     config = read(TRANSLATIONS / f"{language}.json")["config"]
     first = config["step"]["access_key"]
     for step in ("reconfigure_access_key", "reauth_access_key"):
@@ -427,7 +427,7 @@ def test_issues(english: Any) -> None:
 
 @pytest.mark.parametrize("language", ["en", *SAME_AS_ENGLISH])
 def test_issues_of_a_missing_permission(language: str) -> None:
-    """Each names its permission once, and no other one."""
+    """Each description has one placeholder for a permission and names no other."""
     texts_of = read(TRANSLATIONS / f"{language}.json")["issues"]
     for key in SOURCE_ISSUES.keys() - {STATISTICS_NOT_WRITTEN}:
         assert code(texts_of[key]["description"]) == ["`{permission}`"]
@@ -471,7 +471,7 @@ def test_triggers_and_conditions(
     kind: str, parts: dict[str, type[Any]], english: Any
 ) -> None:
     named = english[f"{kind}s"]
-    # Keys with a dot are only referred to.
+    # Keys with a leading dot are YAML anchors.
     described = {
         key: description
         for key, description in load_yaml_dict(
@@ -484,7 +484,7 @@ def test_triggers_and_conditions(
     assert [key for key in icons if not icons[key].get(kind)] == []
     for key, part in parts.items():
         assert issubclass(part, AlertTrigger | AccountCondition)
-        # What is searched for in the dialog: names and descriptions.
+        # The search in the dialog matches names and descriptions.
         assert "Alibaba Cloud Model Studio" in named[key]["description"]
         fields = named[key].get("fields", {})
         assert fields.keys() == described[key].get("fields", {}).keys()

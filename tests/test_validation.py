@@ -1,4 +1,4 @@
-"""The validation of the flows' input: generated and by example."""
+"""The validation of the flows' input, with generated input and examples."""
 
 from collections.abc import Callable
 from string import ascii_lowercase, digits
@@ -31,7 +31,7 @@ WORKSPACES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True
 
 
 def errors_of(validate: Callable[..., object], *args: object) -> dict[str, str]:
-    """Return the errors of an input, empty if it is valid."""
+    """Return the errors of an input; empty if the input is valid."""
     try:
         validate(*args)
     except InvalidInput as err:
@@ -43,7 +43,7 @@ def errors_of(validate: Callable[..., object], *args: object) -> dict[str, str]:
 @example(text="https://[::1")
 @example(text="https://127.0.0.1:99999")
 def test_url_is_usable_or_refused(text: str) -> None:
-    """Any accepted URL uses https or is on the local network."""
+    """An accepted URL uses HTTPS or has a local or numeric host."""
     if errors := errors_of(validate_url, text):
         assert errors == {"url": "invalid_url"}
         return
@@ -72,7 +72,7 @@ def test_url(host: str, path: str, blanks: str) -> None:
     workspace_id=WORKSPACES, region=st.sampled_from(WORKSPACE_REGIONS), blanks=BLANKS
 )
 def test_workspace(workspace_id: str, region: str, blanks: str) -> None:
-    """The form of an account that has one shows what was entered."""
+    """A workspace URL yields the workspace ID and the region that were entered."""
     url = validate_workspace(f"{blanks}{workspace_id.upper()}{blanks}", region)
     assert place_of(url) == (
         "workspace",
@@ -101,7 +101,7 @@ def test_region(region: str, url: str) -> None:
 
 @given(host=HOSTS, key=KEYS, other=KEYS)
 def test_same_account(host: str, key: str, other: str) -> None:
-    """Accounts are the same if host and key are the same, in any spelling."""
+    """Two accounts are the same if the key and the host match, in any spelling."""
     one = {"base_url": f"https://{host}/api/v1", "api_key": key}
     for again in (host.upper(), f"{host}.", f"{host}:443"):
         assert is_same_account(one, {**one, "base_url": f"https://{again}/api/v2"})
@@ -163,7 +163,7 @@ def test_access_key(key_id: str, secret: str, blanks: str) -> None:
 def test_models(
     all_models: bool, models: list[str], current: list[str], followed: list[str]
 ) -> None:
-    """The user's change to the selection is applied."""
+    """A change of the switch or of the selection is applied."""
     typed = {"all_models": all_models, "models": models}
     assert validate_models(typed, current) == followed
 
@@ -191,7 +191,7 @@ def test_alerts(level: float, amount: int) -> None:
 
 @given(entered=st.recursive(st.none() | st.floats() | st.text(), st.lists))
 def test_alerts_with_anything(entered: Any) -> None:
-    """Any input is a number or an error at its field."""
+    """Any input is accepted, or is an error at its field."""
     fields = ("monthly_budget", "low_balance", "spend_levels", "model_levels")
     typed = dict.fromkeys(fields, entered)
     if errors := errors_of(validate_alerts, typed):

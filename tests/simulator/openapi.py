@@ -289,8 +289,8 @@ def stats_answer(data: Any, request_id: str) -> dict[str, Any]:
 def _roa_error(refusal: Refusal, request_id: str) -> dict[str, Any]:
     """Return the error of an operation with its own path.
 
-    The gateway capitalizes the field names. The service behind the gateway does not, and
-    only that service returns errors with HTTP 200.
+    The gateway capitalizes the field names. The service behind the gateway does not,
+    and only that service returns errors with HTTP 200.
     """
     if refusal.status == 200:
         return {

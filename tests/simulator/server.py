@@ -156,7 +156,7 @@ class _Listener:
         listener.close()
         listener.abort_clients()
         await listener.wait_closed()
-        # A connection is listed until its task has ended; all tasks are cancelled by now.
+        # A connection is listed until its task ends; all tasks are cancelled by now.
         while server.connections:  # noqa: ASYNC110 - no event for this
             await asyncio.sleep(0)
 

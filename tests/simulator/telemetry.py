@@ -34,9 +34,9 @@ def instant(account: Account, query: Mapping[str, str]) -> dict[str, Any]:
     """Return the `data` of an instant query as JSON data.
 
     PromQL is not evaluated. The samples belong to the series that the query names. They
-    are grouped by model, and by status code if the query contains `status_code`. A query
-    with a subquery returns the use of the billing period up to the virtual time. Other
-    queries return the use of the last full minute before `time`.
+    are grouped by model, and by status code if the query contains `status_code`. A
+    query with a subquery returns the use of the billing period up to the virtual time.
+    Other queries return the use of the last full minute before `time`.
 
     Raises:
         QueryError: the query is missing, or its time is invalid.

@@ -38,7 +38,7 @@ type Billed = Mapping[str, Mapping[str | None, str]]
 
 DAY = timedelta(days=1)
 FIRST = date(2026, 6, 17)
-"""The day of the first bill, unless a test says otherwise."""
+"""The day of the first bill by default."""
 YESTERDAY = date(2026, 8, 14)
 MODELS = ("qwen-max", "qwen-plus")
 ADD = "custom_components.alibaba_cloud.statistics.async_add_external_statistics"
@@ -113,7 +113,7 @@ class World:
                 day += DAY
 
     async def check(self, currency: str = "CNY") -> None:
-        """Check that each statistic has a row per day, exact to the cent, with the sum."""
+        """Check that each statistic has exact amounts and sums for each day."""
         for model, amounts in self.amounts.items():
             statistic = statistic_id(self.entry_id, currency, model)
             assert await rows_of(self.hass, statistic) == summed(amounts)
@@ -235,7 +235,7 @@ async def delete(hass: HomeAssistant, statistic: str) -> None:
 
 
 def refuse_before(first: str, refusal: Refusal) -> Callable[[Mapping[str, str]], None]:
-    """Return a body that refuses queries for days before this one."""
+    """Return a body that rejects queries for days before this one."""
 
     def body(query: Mapping[str, str]) -> None:
         if json.loads(query["timePeriod"])["start"] < first:

@@ -1,4 +1,4 @@
-"""Databases, and an account whose past spend is imported."""
+"""Fixtures: databases, and an account whose past spend is imported."""
 
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -36,7 +36,7 @@ from .common import FIRST, MODELS, World
 
 
 def _postgres_binaries() -> Path | None:
-    """Return the folder with the programs of the newest PostgreSQL, None without one."""
+    """Return the program folder of the newest PostgreSQL; None without one."""
     known = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if found := shutil.which("initdb"):
         known.append(Path(found).parent)
@@ -52,7 +52,7 @@ def postgresql() -> Iterator[Callable[[str], str]]:
     pytest.importorskip("psycopg2", reason="There is no driver for PostgreSQL")
     if (binaries := _postgres_binaries()) is None:
         pytest.skip("There is no PostgreSQL server on this machine")
-    # It does not run as root, and its socket's path must be short.
+    # PostgreSQL does not run as root, and the path of its socket must be short.
     user: dict[str, Any] = {}
     directory = Path(tempfile.mkdtemp(prefix="postgresql-"))
     if os.geteuid() == 0:
@@ -98,7 +98,7 @@ def postgresql() -> Iterator[Callable[[str], str]]:
 def recorder_db_url(
     request: pytest.FixtureRequest, hass_fixture_setup: list[bool]
 ) -> Iterator[str]:
-    """Return an empty database: in memory, or on a server."""
+    """Create an empty database in memory or on a server; return its URL."""
     assert not hass_fixture_setup
     if getattr(request, "param", "sqlite") == "sqlite":
         yield "sqlite://"

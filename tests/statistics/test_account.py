@@ -1,4 +1,4 @@
-"""The import in a running Home Assistant: daily, after a restart, after the removal."""
+"""The import in a running Home Assistant: daily, after a restart, at the removal."""
 
 from datetime import timedelta
 from typing import Any
@@ -29,7 +29,7 @@ from .common import MODELS, ON_BOTH, World, execute, rows_of
 async def test_import_at_setup_and_daily(
     hass: HomeAssistant, world: World, entry: MockConfigEntry
 ) -> None:
-    """The past is imported at set-up, and then once a day."""
+    """Past spend is imported at set-up and then once a day."""
     simulator = world.simulator
     await setup(hass, entry)
     world.bill(*MODELS)
@@ -50,7 +50,7 @@ async def test_import_at_setup_and_daily(
     await world.check()
     assert months_asked() == asked + 2
 
-    # After a restart, the past is not read again.
+    # After a restart, past spend is not read again.
     await hass.config_entries.async_unload(entry.entry_id)
     await setup(hass, entry)
     assert months_asked() == asked + 3
@@ -96,7 +96,7 @@ async def test_start_without_the_models(
     usage: bool,
     partial_answer: bool,
 ) -> None:
-    """If the models are unknown after a start, their past is not read again."""
+    """If the models are unknown after a start, their past spend is not read again."""
     simulator = world.simulator
     body = answer("account")
     if usage:

@@ -1,4 +1,4 @@
-"""A recorder that fails or hangs."""
+"""Past spend with a recorder that fails or hangs."""
 
 import asyncio
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from .common import ADD, DATABASE_FAILS, MODELS, World, execute, until
 
 @pytest.mark.parametrize(
     "table",
-    # The import reads and writes the first; at first it only writes the second.
+    # Imports read and write statistics_meta; the first one only writes statistics.
     ["statistics_meta", "statistics"],
 )
 @pytest.mark.logs(DATABASE_FAILS)
@@ -34,7 +34,7 @@ from .common import ADD, DATABASE_FAILS, MODELS, World, execute, until
 async def test_database_fails(
     hass: HomeAssistant, world: World, entry: MockConfigEntry, table: str
 ) -> None:
-    """The import shows as a failed source and an issue, and is tried every hour."""
+    """A failed import is a failed source with an issue, and is retried hourly."""
     await execute(hass, f"ALTER TABLE {table} RENAME TO away")
     await setup(hass, entry)
     for _ in range(2):
@@ -68,12 +68,12 @@ async def test_database_fails(
 
 @dataclass(slots=True)
 class Hold(RecorderTask):
-    """Blocks the recorder."""
+    """A task that blocks the recorder."""
 
     event: Event
 
     def run(self, instance: Recorder) -> None:
-        """Wait."""
+        """Wait for the event, at most 10 seconds."""
         self.event.wait(10)
 
 
@@ -81,7 +81,7 @@ class Hold(RecorderTask):
 async def test_recorder_that_hangs(
     hass: HomeAssistant, world: World, entry: MockConfigEntry
 ) -> None:
-    """Polls and other sources continue, and the import is tried again."""
+    """If the recorder hangs, polls continue and the import is retried."""
     release = Event()
     try:
         get_instance(hass).queue_task(Hold(release))

@@ -1,4 +1,4 @@
-"""Months and days that the service refuses, fails on or leaves out."""
+"""Months and days that the service rejects, fails on or omits."""
 
 from datetime import date
 from decimal import Decimal
@@ -22,7 +22,7 @@ from .common import MODELS, REFUSALS, World, canned, dump, nothing_before, refus
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=["gateway", "service", "number"])
 async def test_old_months_are_refused(world: World, refusal: Refusal) -> None:
-    """Months that the service refuses are left out, also after a long absence."""
+    """Months that the service rejects are skipped, also after a long absence."""
     world.simulator.trend_body = refuse_before("2026-07-01", refusal)
     await world.run(*MODELS)
     world.bill(*MODELS, first=date(2026, 7, 1))
@@ -129,7 +129,7 @@ async def test_days_and_models_left_out_stay(world: World) -> None:
     expect(*unchanged, ("33.00", "25.00", "6.00"), ("7.00", "0", "0"))
     await world.check()
 
-    # Once the service reports them again, the rows follow.
+    # Once the service reports them again, the rows change.
     world.away(1)
     billed["2026-08-13"] = {None: "20.00", "a": "20.00"}
     billed["2026-08-15"] = {None: "7.00", "b": "7.00"}

@@ -44,7 +44,7 @@ from .common import (
 
 @ON_BOTH
 async def test_all_of_the_past(hass: HomeAssistant, world: World) -> None:
-    """The import reads month by month; another import writes nothing."""
+    """The first import reads all months; a second import writes nothing."""
     first = world.account.history_start = date(2025, 6, 17)
     requests = await world.run(*MODELS)
     # The last weeks, the months before them, and the empty months that end the import.
@@ -83,7 +83,7 @@ async def test_all_of_the_past(hass: HomeAssistant, world: World) -> None:
 
 @ON_BOTH
 async def test_names_in_another_language(hass: HomeAssistant, world: World) -> None:
-    """The names are in Home Assistant's language."""
+    """The names of the statistics are in Home Assistant's language."""
     hass.config.language = "de"
     await world.run("qwen-max")
     await async_wait_recording_done(hass)
@@ -105,7 +105,7 @@ async def test_import_fails_between_statistics(
     if known:
         await world.run(*rare)
         world.away(60)
-        # A bill for a model that was not used, older than what is read each day.
+        # The model's first bill since then, too old for the daily import.
         world.account.adjust(date(2026, 8, 20), "rare", "7.00")
     with cut_after(written):
         if written < 3:
@@ -144,7 +144,7 @@ async def test_import_is_canceled_between_two_models(
 
 
 async def test_import_fails_between_two_currencies(world: World) -> None:
-    """The next import writes what one currency lacks, however old it is."""
+    """After a failure between two currencies, the next import writes the rest."""
     days = [date(2026, 6, 1) + number * DAY for number in range(200)]
     billed: Billed = {str(day): {None: "1.50"} for day in days}
 
@@ -194,7 +194,7 @@ async def test_last_weeks_without_bills(world: World, models: tuple[str, ...]) -
     billed: Billed = {str(day): {None: "1.50", "qwen-max": "1.50"} for day in days}
     world.simulator.trend_body = partial(canned, billed)
     if models:
-        # As if the database was lost after an import.
+        # Simulate a database that was lost after an import.
         world.imported = models
     await world.run(*models)
     for day in (days[0] + number * DAY for number in range(87)):
@@ -247,7 +247,7 @@ async def test_service_with_endless_bills(
     assert rows[0][0] == date(2025, 1, 1)
     assert rows[-1][2] == 20
 
-    # It also stops if the service returns the same days for every query.
+    # The import also stops if the service returns the same days for every query.
     world.entry_id, world.spend_import = "other", None
     world.simulator.trend_body = lambda query: canned(
         {"2026-08-14": {None: "1.00"}},

@@ -16,7 +16,7 @@ from .common import DAY, MODELS, World
 
 @pytest.mark.parametrize("allowed", [1, 2, 5])
 async def test_throttled_import_continues(world: World, allowed: int) -> None:
-    """The next attempt continues with the refused request, and repeats no other."""
+    """The next attempt continues with the rejected request and repeats no other."""
     world.account.history_start = first = date(2025, 6, 17)
     left = 0
 
@@ -41,7 +41,7 @@ async def test_throttled_import_continues(world: World, allowed: int) -> None:
     assert len(world.simulator.signed_requests) == needed + attempts
     world.bill(*MODELS, first=first)
     await world.check()
-    # Nothing is kept in memory once everything is written: the bills are read again.
+    # Once everything is written, no bill stays in memory; recent ones are read again.
     left = 100
     assert await world.run(*MODELS) == 2
 
@@ -76,7 +76,7 @@ async def test_throttled_import_while_bills_change(world: World, seed: int) -> N
             assert world.spend_import is not None
             assert len(world.spend_import._past._months) < 30
         left = 100
-        # What was read on one day is read again on the next.
+        # Bills that were read on one day are read again on the next day.
         world.away(1)
         await world.run(*MODELS)
         world.bill(*MODELS, first=first)
