@@ -30,18 +30,18 @@ READY_INTERVAL = 0.05
 STOP_WITHIN = 30.0
 
 MINUTE = 60
-"""Seconds, as are all times that are numbers."""
+"""Seconds per minute; all times that are numbers are in seconds."""
 
 BILLING_ZONE = timezone(timedelta(hours=8))
 BUSY_HOURS = range(9, 19)
-"""In which most calls are made; in the billing time zone."""
+"""The hours with the most calls, in the billing time zone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """The sums of a metric, by the time at which their minute ends.
+    """The sums of a metric per minute, by the end of the minute.
 
-    There is none of an idle minute, and None is a sample that is not a number.
+    An idle minute has no entry. None is a sample that is not a number.
     """
 
     metric: str
@@ -50,18 +50,18 @@ class Series:
 
     @property
     def model(self) -> str:
-        """The model's name."""
+        """The name of the model."""
         return self.labels["model"]
 
     @property
     def counts(self) -> bool:
-        """Whether it is of what is counted: all requests, but not all kinds of usage."""
+        """Whether totals include the series: all requests, and the total tokens."""
         return self.labels.get("usage_type", "total_tokens") == "total_tokens"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Series as they are sampled, every `interval` seconds up to the end of a minute."""
+    """Series with samples every `interval` seconds up to the end of each minute."""
 
     series: tuple[Series, ...]
     interval: int = MINUTE
@@ -77,9 +77,10 @@ class Usage:
         return "\n".join([*lines, "# EOF", ""])
 
     def totals(self, metric: str, start: datetime, end: datetime) -> dict[str, int]:
-        """Return by model what was used in the minutes of a time, the exact sums.
+        """Return the exact use of each model between two times.
 
-        The minute that ends at the start is not one of them; the one at the end is.
+        The minute that ends at `start` is excluded; the one that ends at `end` is
+        included.
         """
         first, last = (int(time.timestamp()) // MINUTE for time in (start, end))
         minutes = range((first + 1) * MINUTE, (last + 1) * MINUTE, MINUTE)
@@ -92,7 +93,7 @@ class Usage:
         return totals
 
     def _samples(self, series: Series) -> Iterator[str]:
-        """Yield the lines of a series: the sum of a minute is sampled all through it."""
+        """Yield the lines of a series; each sample has the sum of its minute."""
         labels = ",".join(f'{name}="{text}"' for name, text in series.labels.items())
         for minute, amount in sorted(series.minutes.items()):
             value = "NaN" if amount is None else amount
@@ -104,8 +105,9 @@ class Usage:
 class Caller:
     """An API key in a workspace that calls a model.
 
-    rate: the most calls in a minute; tokens: the most in a call, 0 for a model that has
-    none; since: the part of the time in which it does not call yet.
+    rate: the maximum of calls per minute.
+    tokens: the maximum of tokens per call; 0 for a model without tokens.
+    since: the share of the time that passes before the first call.
     """
 
     model: str
@@ -143,7 +145,7 @@ def generate_usage(
     seed: int = 0,
     callers: Sequence[Caller] = CALLERS,
 ) -> Usage:
-    """Return what may have been used from a start to an end; the same for the same.
+    """Generate usage between two times; equal arguments give equal usage.
 
     interval: seconds between samples, a divisor of 60.
     """
@@ -159,7 +161,7 @@ def generate_usage(
 def _caller_series(
     caller: Caller, minutes: Iterable[int], random: Random
 ) -> Iterator[Series]:
-    """Yield the series of a caller, of which those of one minute go together."""
+    """Yield the series of a caller; their values of the same minute are consistent."""
     labels = {
         "model": caller.model,
         "workspace_id": caller.workspace,
@@ -169,7 +171,7 @@ def _caller_series(
     calls: dict[str, dict[int, int | None]] = {}
     busy = False
     for minute in minutes:
-        # Calls come in runs of minutes, with some or many between them.
+        # Busy runs of minutes alternate with idle ones; by day, idle runs are shorter.
         by_day = datetime.fromtimestamp(minute, BILLING_ZONE).hour in BUSY_HOURS
         if random.random() < (0.1 if busy else 0.05 if by_day else 0.02):
             busy = not busy
@@ -201,23 +203,23 @@ def _caller_series(
 
 
 class PrometheusError(Exception):
-    """There is no server; the text says why."""
+    """Raised if no server can be started; the text is the reason."""
 
 
 class Prometheus:
-    """A server at a port of 127.0.0.1; as a context manager it ends with the block.
+    """A Prometheus server on a port of 127.0.0.1, as an asynchronous context manager.
 
-    It scrapes nothing: what it serves is what it was started with.
+    The server scrapes nothing. It serves the samples that it was started with.
     """
 
     def __init__(self, port: int, process: asyncio.subprocess.Process) -> None:
-        """Take over a process; `start` is how to get one."""
+        """Store a running process; use `start` to create an instance."""
         self.url = f"http://{HOST}:{port}"
         self._process = process
 
     @staticmethod
     def is_available() -> bool:
-        """Whether there is a server on this machine."""
+        """Return whether Prometheus is installed on this machine."""
         return all(_program(name) for name in PROGRAMS)
 
     @classmethod
@@ -229,14 +231,15 @@ class Prometheus:
         password: str = "prometheus",
         port: int = 0,
     ) -> Self:
-        """Return a server that is ready, with its data in a directory.
+        """Start a server with its data in a directory and wait until it is ready.
 
-        openmetrics: samples of any age that it gets on top of the data it has.
-        username, password: are asked for in each request.
-        port: 0 takes a free one.
+        openmetrics: samples of any age, which are added to the existing data.
+        username, password: the credentials that each request needs.
+        port: 0 chooses a free one.
 
         Raises:
-            PrometheusError: there is none, it refuses the samples, or does not start.
+            PrometheusError: Prometheus is not installed, rejects the samples or does
+                not start.
 
         """
         _write_configuration(directory, username, password)
@@ -250,9 +253,9 @@ class Prometheus:
             f"--web.config.file={directory / WEB_CONFIGURATION}",
             f"--web.listen-address={HOST}:{port}",
             f"--storage.tsdb.path={directory / DATA}",
-            # Samples may be older than what a server keeps by default.
+            # Samples may be older than the default retention time.
             "--storage.tsdb.retention.time=10y",
-            # What little is said fits into the pipe that nobody reads while it runs.
+            # Nobody reads the output while the server runs. Errors fit the pipe.
             "--log.level=error",
         )
         server = cls(port, process)
@@ -264,10 +267,10 @@ class Prometheus:
         return server
 
     async def stop(self) -> None:
-        """End it in good order; does nothing where it has ended.
+        """Stop the server cleanly; do nothing if it has ended.
 
         Raises:
-            TimeoutError: it had to be killed.
+            TimeoutError: the server did not stop in time and was killed.
 
         """
         with suppress(ProcessLookupError):
@@ -281,19 +284,17 @@ class Prometheus:
             await self._process.wait()
 
     async def __aenter__(self) -> Self:
-        """Use it."""
+        """Return the running server."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop."""
+        """Stop the server."""
         await self.stop()
 
     async def _wait_until_ready(self, username: str, password: str) -> None:
-        """Return once it answers queries.
+        """Wait until the server answers queries.
 
-        Raises:
-            PrometheusError: it ends, or takes too long.
-
+        Raises `PrometheusError` if the server ends or takes too long.
         """
         credentials = b64encode(f"{username}:{password}".encode()).decode()
         headers = {"Authorization": f"Basic {credentials}"}
@@ -311,17 +312,12 @@ class Prometheus:
 
 
 def _program(name: str) -> str | None:
-    """Return where a program is: unpacked by `scripts/setup`, or the machine's own."""
+    """Return the path of a program, unpacked by `scripts/setup` or installed."""
     return shutil.which(name, path=ROOT / ".prometheus") or shutil.which(name)
 
 
 async def _run(name: str, *arguments: str) -> asyncio.subprocess.Process:
-    """Start a program.
-
-    Raises:
-        PrometheusError: it is nowhere.
-
-    """
+    """Start a program; raises `PrometheusError` if it is not installed."""
     if (path := _program(name)) is None:
         raise PrometheusError(f"There is no {name}: scripts/setup prometheus")
     return await asyncio.create_subprocess_exec(
@@ -330,13 +326,13 @@ async def _run(name: str, *arguments: str) -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        # A Ctrl-C at the terminal is for this process alone.
+        # A new session does not receive the Ctrl-C of the terminal.
         start_new_session=True,
     )
 
 
 def _write_configuration(directory: Path, username: str, password: str) -> None:
-    """Write what the server reads at its start."""
+    """Write the configuration files of the server."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / CONFIGURATION).write_text("{}")
     hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=4)).decode()
@@ -348,9 +344,7 @@ def _write_configuration(directory: Path, username: str, password: str) -> None:
 async def _import(openmetrics: str, directory: Path) -> None:
     """Write samples into blocks of the server's data.
 
-    Raises:
-        PrometheusError: they are refused.
-
+    Raises `PrometheusError` if Prometheus rejects the samples.
     """
     with NamedTemporaryFile("w", dir=directory, suffix=".txt") as samples:
         samples.write(openmetrics)
@@ -358,8 +352,8 @@ async def _import(openmetrics: str, directory: Path) -> None:
         process = await _run(
             "promtool",
             *("tsdb", "create-blocks-from", "openmetrics", "--quiet"),
-            # All samples are read again for each block. Of a month that is one or two,
-            # where else there were hundreds, at a tenth of a second each.
+            # Each block takes 0.1 s, as promtool reads all samples again. A month makes
+            # one or two blocks of this size, but hundreds of the default size.
             "--max-block-duration=1488h",
             samples.name,
             str(directory / DATA),

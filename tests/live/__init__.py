@@ -1,1 +1,1 @@
-"""Tests of the integration in a whole Home Assistant, and what runs one."""
+"""Tests of the integration in a complete Home Assistant, and tools to run one."""

@@ -1,4 +1,4 @@
-"""An account whose API key reads limits only, with the AccessKey that reads the rest."""
+"""An account whose API key reads limits only, with an AccessKey for the rest."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -14,31 +14,31 @@ from .account import DOMAIN, WITHIN, LiveAccount, enter_account
 from .instance import HomeAssistant, eventually
 
 HOST = "localhost"
-"""Another name of the simulator's host: after it, entry and entities are named."""
+"""Another name of the simulator's host, which becomes part of the entry's name."""
 MODELS = ("qwen-max", "qwen-plus", "qwen3-coder-plus", "qwen-vl-max")
-"""Those that are chosen."""
+"""The selected models."""
 
 LEAST, MOST = 0.04, 0.8
-"""The parts of its limit in tokens that a model uses in a minute."""
+"""The lowest and highest share of its token limit that a model uses per minute."""
 STEP = 0.03
-"""By how much they change from one minute to the next."""
+"""The maximum change of that share from one minute to the next."""
 
 
 def busy_account() -> Account:
-    """Return an account that pays for what `usage_of` has it use."""
+    """Return an account whose spend fits the usage of `usage_of`."""
     return Account(answer="limits", base_spend=120, credits=6000)
 
 
 def usage_of(models: Iterable[Model], now: datetime, *, ahead: timedelta) -> Usage:
-    """Return what models use from before the month until some time ahead.
+    """Return the usage of models from a day before the month until `ahead` of now.
 
-    It is well within their limits, the same for the same minute of a month, and no two
-    minutes in a row are alike.
+    The usage stays below the limits. The same minute of a month always has the same
+    usage, and two consecutive minutes differ.
     """
     month = now.astimezone(BILLING_ZONE).replace(
         day=1, hour=0, minute=0, second=0, microsecond=0
     )
-    # Some of the month before, which does not count.
+    # A day of the previous month, which totals of this month must not include.
     start = month - DAY
     minutes = range(int(start.timestamp()), int((now + ahead).timestamp()) + 1, MINUTE)
     series: list[Series] = []
@@ -50,7 +50,7 @@ def usage_of(models: Iterable[Model], now: datetime, *, ahead: timedelta) -> Usa
         for minute in minutes:
             used = min(max(used + random.uniform(-STEP, STEP), LEAST), MOST)
             tokens[minute] = int(used * model.tpm * random.uniform(0.95, 1))
-            # Fewer of their limit, so that it is the tokens that bind.
+            # Calls use less of their limit than tokens, so the load follows the tokens.
             calls[minute] = int(used * model.rpm * random.uniform(0.3, 0.7))
         labels = {
             "model": model.name,
@@ -75,10 +75,10 @@ def usage_of(models: Iterable[Model], now: datetime, *, ahead: timedelta) -> Usa
 async def serve_usage(
     usage: Usage, simulator: Simulator, directory: Path, *, port: int = 0
 ) -> Prometheus:
-    """Return a Prometheus of the account, which its AccessKey opens.
+    """Start a Prometheus that serves usage and accepts the account's AccessKey.
 
     Raises:
-        PrometheusError: there is none, or it does not start.
+        PrometheusError: Prometheus is not installed or does not start.
 
     """
     [(key_id, secret)] = simulator.access_keys.items()
@@ -88,14 +88,14 @@ async def serve_usage(
 
 
 def base_url_of(simulator: Simulator) -> str:
-    """Return the base URL under which the account is set up."""
+    """Return the base URL to set up the account with."""
     return simulator.base_url.replace("127.0.0.1", HOST)
 
 
 def form_of(
     simulator: Simulator, prometheus_url: str, **changes: str
 ) -> dict[str, Any]:
-    """Return the form in which the AccessKey is entered, filled in."""
+    """Return the input for the AccessKey form."""
     [(key_id, secret)] = simulator.access_keys.items()
     return {
         "access_key_id": key_id,
@@ -113,7 +113,7 @@ def form_of(
 async def set_up(
     home_assistant: HomeAssistant, simulator: Simulator, prometheus_url: str
 ) -> LiveAccount:
-    """Set the account up, with the chosen models."""
+    """Set up the account with the selected models."""
     [api_key] = simulator.api_keys
     step = await enter_account(
         home_assistant, api_key=api_key, base_url=base_url_of(simulator)
@@ -128,12 +128,12 @@ async def set_up(
 
 
 async def past_spend(account: LiveAccount) -> dict[str, str]:
-    """Wait until the past is imported; return the ids of its statistics by model.
+    """Wait until past spend is imported; return the statistic IDs by model.
 
-    Under an empty name is that of the account.
+    The empty name is the account.
 
     Raises:
-        TimeoutError: it is not.
+        TimeoutError: the import takes too long.
 
     """
     total = f"{DOMAIN}:{account.entry_id.lower()}_cny_spend"

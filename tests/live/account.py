@@ -1,4 +1,4 @@
-"""An account in a running Home Assistant, as its user sees it."""
+"""An account in a running Home Assistant, seen through its APIs."""
 
 from math import isclose
 from typing import Any, Self
@@ -7,18 +7,18 @@ from .instance import HomeAssistant, States, eventually
 
 DOMAIN = "alibaba_cloud"
 
-# Long enough for the poll that is due by itself, and one that is held back.
+# Long enough for the next regular poll and one that is delayed.
 WITHIN = 75.0
 
 
 class LiveAccount:
-    """A config entry and its entities, known by the keys of their unique ids.
+    """A config entry and its entities by key.
 
-    The key of a model's entity is of the form `model_NAME_used`.
+    A key is the unique ID without the entry ID, such as `model_NAME_used` for a model.
     """
 
     def __init__(self, home_assistant: HomeAssistant, entry_id: str) -> None:
-        """Look at an entry that exists."""
+        """Store an existing entry."""
         self.home_assistant = home_assistant
         self.entry_id = entry_id
 
@@ -26,20 +26,20 @@ class LiveAccount:
     async def set_up(
         cls, home_assistant: HomeAssistant, *, api_key: str, base_url: str
     ) -> Self:
-        """Set up an account with a key that is good."""
+        """Set up an account with a valid API key."""
         step = await enter_account(home_assistant, api_key=api_key, base_url=base_url)
         assert step["type"] == "create_entry", step
         return cls(home_assistant, step["result"]["entry_id"])
 
     async def entry(self) -> dict[str, Any]:
-        """Return the entry, as the frontend has it."""
+        """Return the config entry as the frontend receives it."""
         for entry in await self.home_assistant.entries(DOMAIN):
             if entry["entry_id"] == self.entry_id:
                 return entry
         raise LookupError(self.entry_id)
 
     async def reload(self) -> None:
-        """Set it up again, which reads everything at once."""
+        """Reload the entry, which polls all sources at once."""
         await self.home_assistant.request(
             "POST", f"/api/config/config_entries/entry/{self.entry_id}/reload"
         )
@@ -53,7 +53,7 @@ class LiveAccount:
         }
 
     async def entity_ids(self) -> dict[str, str]:
-        """Return the entity ids by key."""
+        """Return the entity IDs by key."""
         return {
             key: entity["entity_id"] for key, entity in (await self.entities()).items()
         }
@@ -76,10 +76,10 @@ class LiveAccount:
         }
 
     async def has(self, *keys: str) -> States:
-        """Wait until there are states of these keys; return all states by key.
+        """Wait until these keys have states; return all states by key.
 
         Raises:
-            AssertionError: there are none.
+            AssertionError: a key has no state in time.
 
         """
 
@@ -94,12 +94,12 @@ class LiveAccount:
             raise AssertionError(f"there is no {missing}") from None
 
     async def shows(self, **wanted: str | float) -> States:
-        """Wait until the states are as wanted; return all states by key.
+        """Wait for expected states; return all states by key.
 
-        wanted: states by key, those of numbers as numbers.
+        wanted: the expected states by key; numeric states are numbers.
 
         Raises:
-            AssertionError: they do not become so.
+            AssertionError: the states differ until the timeout.
 
         """
 
@@ -123,14 +123,14 @@ class LiveAccount:
         return await self.states()
 
     async def refresh(self) -> None:
-        """Have Home Assistant poll now, as a user can."""
+        """Poll the account now with the action `homeassistant.update_entity`."""
         entity_ids = await self.entity_ids()
         await self.home_assistant.call_action(
             "homeassistant.update_entity", entity_id=entity_ids["status"]
         )
 
     async def reauth_flow(self) -> dict[str, Any] | None:
-        """Return the flow that asks for another key, None without one."""
+        """Return the reauth flow of the account; None without one."""
         flows = [
             flow
             for flow in await self.home_assistant.flows(DOMAIN, "reauth")
@@ -143,7 +143,7 @@ class LiveAccount:
 async def enter_account(
     home_assistant: HomeAssistant, *, api_key: str, base_url: str
 ) -> dict[str, Any]:
-    """Start to set up an account with its own URL; return the step that follows."""
+    """Start to set up an account with a URL; return the step after the URL."""
     step = await home_assistant.start_flow(DOMAIN)
     for answer in ({"api_key": api_key, "base_url": "url"}, {"url": base_url}):
         step = await home_assistant.continue_flow(step["flow_id"], **answer)
@@ -151,7 +151,7 @@ async def enter_account(
 
 
 def is_state(shown: str | None, wanted: str | float) -> bool:
-    """Tell whether a state is the wanted one; numbers need only be close."""
+    """Return whether a state is the expected one; numbers need only be close."""
     if isinstance(wanted, str) or shown in {None, "unavailable", "unknown"}:
         return shown == wanted
     return isclose(float(shown), wanted, abs_tol=1e-4)

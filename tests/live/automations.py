@@ -1,4 +1,4 @@
-"""The automations of a running Home Assistant, and what they send."""
+"""The automations of a running Home Assistant and their notifications."""
 
 from itertools import count
 from typing import Any
@@ -8,18 +8,18 @@ from .instance import ROOT, HomeAssistant, eventually
 
 BLUEPRINTS = ROOT / "blueprints" / "automation"
 IDS = count(1)
-"""Of automations: a new one of an id that was used before would begin as that one was."""
+"""IDs for automations; a reused ID would restore the state of the old automation."""
 
 
 class Automations:
-    """The automations of a Home Assistant, and the notifications they send."""
+    """The automations of a Home Assistant and their notifications."""
 
     def __init__(self, home_assistant: HomeAssistant) -> None:
-        """Look at those of a Home Assistant."""
+        """Store the Home Assistant."""
         self.home_assistant = home_assistant
 
     async def ids(self) -> dict[str, str]:
-        """Return the ids of the automations by that of their entity."""
+        """Return the IDs of the automations by entity ID."""
         return {
             entity_id: state["attributes"]["id"]
             for entity_id, state in (await self.home_assistant.states()).items()
@@ -27,7 +27,7 @@ class Automations:
         }
 
     async def add(self, **config: Any) -> str:
-        """Add an automation; return the id of its entity."""
+        """Add an automation; return its entity ID."""
         wanted = str(next(IDS))
         await self.home_assistant.request(
             "POST", f"/api/config/automation/config/{wanted}", config
@@ -44,7 +44,7 @@ class Automations:
         return entity_id
 
     async def add_blueprint(self, name: str, **inputs: Any) -> str:
-        """Import a blueprint, and add an automation of it."""
+        """Import a blueprint and add an automation with it; return its entity ID."""
         path = f"{DOMAIN}/{name}.yaml"
         await self.home_assistant.command(
             "blueprint/save",
@@ -56,7 +56,7 @@ class Automations:
         return await self.add(alias=name, use_blueprint={"path": path, "input": inputs})
 
     async def state(self, entity_id: str) -> str:
-        """Return whether an automation is `on`."""
+        """Return the state of an automation, `on` or `off`."""
         state: str = (await self.home_assistant.states())[entity_id]["state"]
         return state
 
@@ -69,7 +69,7 @@ class Automations:
         await self.home_assistant.call_action("persistent_notification.dismiss_all")
 
     async def notifications(self) -> list[tuple[str | None, str]]:
-        """Return title and message of the notifications since the start, in order."""
+        """Return the title and message of all notifications, oldest first."""
         told = await self.home_assistant.command("persistent_notification/get")
         return [
             (it["title"], it["message"])
@@ -81,10 +81,10 @@ class Automations:
         return sorted(message for _, message in await self.notifications())
 
     async def tell(self, number: int) -> list[tuple[str | None, str]]:
-        """Wait until there are so many notifications; return all of them.
+        """Wait for a number of notifications; return all of them.
 
         Raises:
-            AssertionError: there are not.
+            AssertionError: there are fewer until the timeout.
 
         """
 

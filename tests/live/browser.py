@@ -1,4 +1,4 @@
-"""Chromium, logged in to a Home Assistant."""
+"""A Chromium that is logged in to a Home Assistant."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,14 +22,14 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 EXPECT_WITHIN = 30_000
-"""Milliseconds in which a page is to show what is expected, on a machine with a lot to do."""
+"""Milliseconds to wait for an expected element, even on a busy machine."""
 ENDPOINTS = {
     "billing_endpoint": "Model Studio OpenAPI",
     "balance_endpoint": "Billing OpenAPI",
     "prometheus_url": "Prometheus",
 }
-"""What the fields of the form are called."""
-# What the frontend has for its user, besides the language.
+"""Labels of the fields for endpoints in the AccessKey form."""
+# Settings of the frontend besides the language.
 SETTINGS = {
     "dockedSidebar": "docked",
     "selectedTheme": {"dark": False},
@@ -37,10 +37,10 @@ SETTINGS = {
 
 
 def install() -> str:
-    """Return the path of Chromium, installed with apt where there is none.
+    """Return the path of Chromium; install it with apt if it is missing.
 
     Raises:
-        RuntimeError: there is none, and no way to install it.
+        RuntimeError: Chromium is missing and can't be installed.
 
     """
     if path := shutil.which("chromium"):
@@ -69,10 +69,10 @@ async def open_page(
     scale: float = 1,
     language: str = "en",
 ) -> AsyncIterator[Page]:
-    """Open a page of a logged in browser; a path of Home Assistant can be gone to.
+    """Open a page of a logged-in browser with Home Assistant's URL as the base URL.
 
     scale: pixels of a picture per pixel of the page.
-    language: what the frontend speaks, such as `zh-Hans`.
+    language: the language of the frontend, such as `zh-Hans`.
     """
     expect.set_options(timeout=EXPECT_WITHIN)
     async with async_playwright() as playwright:
@@ -95,9 +95,9 @@ async def open_page(
 async def fill_in_account(
     page: Page, *, api_key: str, base_url: str | None = None
 ) -> None:
-    """Fill in the form of an account, and submit it.
+    """Fill in and submit the form of an account.
 
-    base_url: None if it was filled in before.
+    base_url: None if the form already contains it.
     """
     await page.get_by_role("textbox", name="API key").fill(api_key)
     submit = page.get_by_role("button", name="Submit")
@@ -110,7 +110,7 @@ async def fill_in_account(
 
 
 async def fill_in_access_key(page: Page, form: Mapping[str, Any]) -> None:
-    """Fill in the form of an AccessKey, whose endpoints must be closed; submit it."""
+    """Fill in and submit the AccessKey form, whose endpoints must be collapsed."""
     await page.get_by_role("textbox", name="AccessKey ID").fill(form["access_key_id"])
     await page.get_by_role("textbox", name="AccessKey secret").fill(
         form["access_key_secret"]
@@ -122,7 +122,7 @@ async def fill_in_access_key(page: Page, form: Mapping[str, Any]) -> None:
 
 
 def _local_storage(home_assistant: HomeAssistant, language: str) -> str:
-    """Return a script that logs in the frontend, the way it remembers its user."""
+    """Return a script that logs in the frontend through its local storage."""
     tokens: dict[str, Any] = {
         "hassUrl": home_assistant.url,
         "clientId": home_assistant.client_id,
@@ -130,7 +130,7 @@ def _local_storage(home_assistant: HomeAssistant, language: str) -> str:
         "refresh_token": home_assistant.refresh_token,
         "token_type": "Bearer",
         "expires_in": 1800,
-        # Milliseconds; far away, as the token outlives the page anyway.
+        # In milliseconds; the far future, as the token outlives the page anyway.
         "expires": 4102444800000,
     }
     items = {"hassTokens": tokens, "selectedLanguage": language, **SETTINGS}

@@ -1,4 +1,4 @@
-"""What the tests share: one Home Assistant, and for each test an account of its own."""
+"""Fixtures: one Home Assistant for all tests, and an account for each test."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -16,41 +16,41 @@ from .instance import HomeAssistant, LogEntry
 
 API_KEY = "sk-simulator"
 SECRETS = ("sk-", DEFAULT_ACCESS_KEY_SECRET)
-"""What is in each API key and secret of an AccessKey, right or wrong."""
+"""Parts of each valid or invalid API key and AccessKey secret."""
 
 NOTICES = {
-    # Of every custom integration.
+    # Logged for every custom integration.
     "homeassistant.loader": "We found a custom integration alibaba_cloud ",
-    # Of what a busy machine interrupts for half a second.
+    # Logged on a busy machine for every update that takes half a second.
     "homeassistant.helpers.entity": r"Updating state for .* took \d",
-    # A new test's account is at an earlier hour than the last one's of the same name.
+    # The next test's account has the same entity IDs and may be at an earlier time.
     "homeassistant.components.sensor.recorder": "(?s).*not strictly increasing",
-    # A page that the browser closes while Home Assistant answers it.
+    # The browser closed a page while Home Assistant answered.
     "homeassistant": r"(?s)(?!.*custom_components).*Cannot write to closing transport",
 }
-"""What Home Assistant logs, by logger, whatever the integration does."""
+"""Log entries that are not caused by the integration, by logger."""
 
 
 class ExpectedLog:
-    """What a test leads Home Assistant to complain about."""
+    """The warnings and errors that a test expects."""
 
     def __init__(self) -> None:
-        """Expect nothing."""
+        """Start without expected entries."""
         self.expected = Counter[str]()
 
     def expect(self, logger: str, entries: int = 1) -> None:
-        """Expect so many warnings or errors of a logger; a traceback is never right."""
+        """Expect a number of warnings or errors of a logger; tracebacks always fail."""
         self.expected[logger] += entries
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the pictures that the tests take be kept."""
+    """Add the option that keeps the tests' screenshots."""
     parser.addoption("--screenshots", type=Path, help="folder for pictures of pages")
 
 
 @pytest.fixture
 def screenshots(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Return the folder for pictures of pages."""
+    """Return the folder for screenshots."""
     folder: Path = request.config.getoption("--screenshots") or tmp_path
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -60,14 +60,14 @@ def screenshots(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 async def instance(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[HomeAssistant]:
-    """Run a Home Assistant."""
+    """Run one Home Assistant for all tests."""
     async with HomeAssistant(tmp_path_factory.mktemp("home_assistant")) as instance:
         yield instance
 
 
 @pytest.fixture
 async def home_assistant(instance: HomeAssistant) -> HomeAssistant:
-    """Have Home Assistant run, whatever an earlier test did to it."""
+    """Return the running Home Assistant; start it if an earlier test stopped it."""
     if not instance.is_alive:
         await instance.start()
     return instance
@@ -75,7 +75,7 @@ async def home_assistant(instance: HomeAssistant) -> HomeAssistant:
 
 @pytest.fixture
 def log(home_assistant: HomeAssistant) -> Iterator[ExpectedLog]:
-    """Fail a test that has Home Assistant log anything unexpected."""
+    """Fail a test if Home Assistant logs unexpected problems or a secret."""
     before = len(home_assistant.log())
     expected = ExpectedLog()
     yield expected
@@ -92,9 +92,9 @@ def log(home_assistant: HomeAssistant) -> Iterator[ExpectedLog]:
 async def simulator(
     home_assistant: HomeAssistant, log: ExpectedLog
 ) -> AsyncIterator[Simulator]:
-    """Serve an account whose figures stand still until it is advanced.
+    """Serve an account whose time only moves with `advance`.
 
-    Whatever was set up at it is removed before it stops.
+    All config entries of the integration are removed after the test.
     """
     now = datetime.now(UTC)
     async with Simulator(account=Account(clock=lambda: now)) as simulator:
@@ -108,7 +108,7 @@ async def simulator(
 
 @pytest.fixture
 async def account(home_assistant: HomeAssistant, simulator: Simulator) -> LiveAccount:
-    """Have the account set up."""
+    """Set up the account."""
     return await LiveAccount.set_up(
         home_assistant, api_key=API_KEY, base_url=simulator.base_url
     )
@@ -116,7 +116,7 @@ async def account(home_assistant: HomeAssistant, simulator: Simulator) -> LiveAc
 
 @pytest.fixture
 async def automations(home_assistant: HomeAssistant) -> AsyncIterator[Automations]:
-    """Have no automation before the test, and none after it."""
+    """Return the automations; remove all of them after the test."""
     automations = Automations(home_assistant)
     yield automations
     if home_assistant.is_alive:
@@ -124,7 +124,7 @@ async def automations(home_assistant: HomeAssistant) -> AsyncIterator[Automation
 
 
 def _notice(entry: LogEntry) -> bool:
-    """Tell whether it says nothing of the integration."""
+    """Return whether a log entry is not caused by the integration."""
     return any(
         entry.logger == logger and re.match(text, entry.text)
         for logger, text in NOTICES.items()

@@ -1,11 +1,11 @@
-"""Run a whole Home Assistant with an account set up, to try the integration by hand.
+"""Run Home Assistant with an account that is set up, to try the integration by hand.
 
-The account is the one of the API key in the environment variable ALIBABA_CLOUD_API_KEY,
-at the base URL in ALIBABA_CLOUD_BASE_URL if there is one. Without a key there are two of
-simulators: one whose key reads money and usage, and one whose key reads limits only, with
-an AccessKey, a bill of more than a year, and a Prometheus that has its use of this month
-and of a day to come. Everything is kept for the next start, which is to use the same
-ports.
+The account belongs to the API key in the environment variable ALIBABA_CLOUD_API_KEY.
+ALIBABA_CLOUD_BASE_URL may contain its base URL. Without a key, two simulated accounts
+are set up. The API key of the first one reads money and usage. The API key of the
+second one reads limits only; this account has an AccessKey, bills of more than a year,
+and a Prometheus with its usage of this month and the next day. All data is kept for the
+next start, which needs the same ports.
 """
 
 import argparse
@@ -42,7 +42,7 @@ DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
 SIMULATOR_KEY = "sk-simulator"
 
 AHEAD = timedelta(days=1)
-"""How long there is something to see of what is used, without another start."""
+"""How far ahead Prometheus has usage; then a new start is needed."""
 
 CONFIGURATION = """\
 logger:
@@ -53,11 +53,11 @@ logger:
 
 
 class DevelopError(Exception):
-    """There is nothing to develop with; the text says why."""
+    """Raised if nothing can be started; the text is the reason."""
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the options of the command line; exits where they make no sense."""
+    """Return the command-line options; exit with an error if they are invalid."""
     parser = argparse.ArgumentParser(
         prog="scripts/develop",
         description=__doc__,
@@ -87,10 +87,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def port_number(text: str) -> int:
-    """Return a port.
+    """Return the port number that a text contains.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a port number.
 
     """
     number = int(text)
@@ -100,10 +100,10 @@ def port_number(text: str) -> int:
 
 
 async def develop(options: argparse.Namespace) -> None:
-    """Run until Home Assistant ends by itself.
+    """Run Home Assistant until it ends or the task is cancelled.
 
     Raises:
-        DevelopError: it can't start, the key is refused, or it ends.
+        DevelopError: the start fails, the key is rejected, or Home Assistant ends.
 
     """
     require_free(options.port, "--port")
@@ -144,9 +144,9 @@ class Simulators:
     """The services of both simulated accounts, as an asynchronous context manager."""
 
     def __init__(self, port: int, directory: Path) -> None:
-        """Prepare to serve this port and the next two.
+        """Prepare to serve on this port and the next two.
 
-        directory: where Prometheus keeps its data; emptied at each start.
+        directory: the data folder of Prometheus, which is deleted at each start.
         """
         self.plain = Simulator(port=port)
         self.with_access_key = Simulator(
@@ -158,7 +158,7 @@ class Simulators:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Start.
+        """Start all services.
 
         Raises:
             DevelopError: a port is taken, or Prometheus does not start.
@@ -179,11 +179,11 @@ class Simulators:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop."""
+        """Stop all services."""
         await self._stack.aclose()
 
     def told(self) -> str:
-        """Return where everything is, and what can be done with it."""
+        """Return a text with the URLs of all services and examples to control them."""
         plain, with_access_key = (
             self.plain.control_url,
             self.with_access_key.control_url,
@@ -201,11 +201,9 @@ class Simulators:
         )
 
     async def _start_prometheus(self) -> Prometheus:
-        """Return a Prometheus of this month and of some time to come.
+        """Start a Prometheus with the usage of this month and the time ahead.
 
-        Raises:
-            DevelopError: it does not start.
-
+        Raises `DevelopError` if Prometheus does not start.
         """
         shutil.rmtree(self._directory, ignore_errors=True)
         usage = access_key.usage_of(
@@ -220,10 +218,10 @@ class Simulators:
 
 
 async def set_up(home_assistant: HomeAssistant, simulators: Simulators | None) -> None:
-    """Set up the simulated accounts, else that of the key in the environment.
+    """Set up the simulated accounts or, without simulators, that of the environment.
 
     Raises:
-        DevelopError: the key is refused.
+        DevelopError: the account can't be set up.
 
     """
     if simulators:
@@ -244,8 +242,8 @@ async def set_up(home_assistant: HomeAssistant, simulators: Simulators | None) -
         ):
             step = await home_assistant.continue_flow(step["flow_id"], **answer)
     if step.get("step_id") == "access_key":
-        # A key that reads limits only: an AccessKey can be added, and models chosen,
-        # in the frontend.
+        # The key reads limits only. The developer can add an AccessKey and select
+        # models in the frontend.
         step = await home_assistant.continue_flow(step["flow_id"])
         step = await home_assistant.continue_flow(step["flow_id"], all_models=True)
     if step["type"] == "create_entry":
@@ -265,10 +263,10 @@ async def set_up(home_assistant: HomeAssistant, simulators: Simulators | None) -
 
 
 def require_free(port: int, option: str) -> None:
-    """Make sure that nobody listens on a port.
+    """Check that a port is free; `option` is the one that changes it.
 
     Raises:
-        DevelopError: somebody does.
+        DevelopError: the port is in use.
 
     """
     try:
@@ -281,16 +279,16 @@ def require_free(port: int, option: str) -> None:
 
 
 def say(text: str) -> None:
-    """Tell the developer."""
+    """Print a text for the developer."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 async def run(options: argparse.Namespace) -> None:
-    """Run until Ctrl-C or SIGTERM; a second one no longer waits for a clean end.
+    """Run until Ctrl-C or a signal; a second signal skips the clean shutdown.
 
     Raises:
-        DevelopError: there is no running.
+        DevelopError: nothing can be started, or Home Assistant ends.
         StartError: Home Assistant does not start.
 
     """
@@ -302,7 +300,7 @@ async def run(options: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Return the exit status."""
+    """Run the script and return the exit status."""
     try:
         asyncio.run(run(parse_arguments()))
     except (DevelopError, StartError) as err:

@@ -1,4 +1,4 @@
-"""A whole Home Assistant in a process of its own, driven from outside like any other."""
+"""A complete Home Assistant in its own process, controlled through its APIs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,7 +23,7 @@ USER = "developer"
 PASSWORD = "developer"
 
 RESTART_EXIT_CODE = 100
-"""How Home Assistant ends where it is to be started again."""
+"""The exit status with which Home Assistant requests a restart."""
 
 START_WITHIN = 120.0
 STOP_WITHIN = 60.0
@@ -44,7 +44,7 @@ my:
 energy:
 """
 
-# Whatever would lead Home Assistant astray, bring an account into it, or slow it down.
+# Variables that would mislead Home Assistant, give it an account or slow it down.
 NOT_INHERITED = {
     "ALIBABA_CLOUD_API_KEY",
     "DASHSCOPE_API_KEY",
@@ -70,16 +70,16 @@ type States = dict[str, State]
 
 
 class StartError(Exception):
-    """Home Assistant did not start; the text says why."""
+    """Raised if Home Assistant does not start; the text is the reason."""
 
 
 class CommandError(Exception):
-    """Home Assistant refuses a request or command; the text says why."""
+    """Raised if Home Assistant rejects a request or command; the text is the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogEntry:
-    """What was logged at once; the text may have many lines."""
+    """A log entry; the text may have several lines."""
 
     level: str
     logger: str
@@ -87,7 +87,7 @@ class LogEntry:
 
     @property
     def is_problem(self) -> bool:
-        """Whether it is worth a look."""
+        """Whether the entry is a warning, an error or a traceback."""
         return self.level in PROBLEM_LEVELS or "Traceback" in self.text
 
 
@@ -95,7 +95,7 @@ class Connection:
     """An authenticated WebSocket connection."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Use a socket that is past its authentication."""
+        """Store a socket that is already authenticated."""
         self._socket = socket
         self._ids = count(1)
         self._events: list[Any] = []
@@ -104,7 +104,7 @@ class Connection:
         """Return the result of a command.
 
         Raises:
-            CommandError: Home Assistant refuses it.
+            CommandError: Home Assistant rejects the command.
 
         """
         number = next(self._ids)
@@ -120,7 +120,7 @@ class Connection:
         return message["result"]
 
     async def event(self) -> Any:
-        """Return the next event of what was subscribed to."""
+        """Wait for the next event of a subscription and return it."""
         if self._events:
             return self._events.pop(0)
         while (message := await self._socket.receive_json())["type"] != "event":
@@ -129,12 +129,12 @@ class Connection:
 
 
 class HomeAssistant:
-    """A Home Assistant with its configuration in a directory, which outlives it.
+    """A Home Assistant whose configuration directory is kept after the end.
 
-    As an asynchronous context manager it runs until the end of the block. Its owner is
-    the user `developer` with the password `developer`.
+    As an asynchronous context manager, Home Assistant runs until the end of the block.
+    The owner is the user `developer` with the password `developer`.
 
-    environment: variables that the process has on top of those of this one.
+    environment: additional environment variables of the process.
     """
 
     def __init__(
@@ -148,9 +148,9 @@ class HomeAssistant:
     ) -> None:
         """Prepare to run in a directory, which need not exist.
 
-        port: None takes a free one.
-        configuration: is appended to the `configuration.yaml`.
-        quiet: keeps what the process prints from the terminal.
+        port: None chooses a free one.
+        configuration: text to append to `configuration.yaml`.
+        quiet: whether the output goes to a file instead of the terminal.
         """
         self.directory = directory
         self.port = port or free_port()
@@ -164,12 +164,12 @@ class HomeAssistant:
 
     @property
     def url(self) -> str:
-        """Where a browser finds it."""
+        """The URL of the frontend."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def client_id(self) -> str:
-        """What its own frontend is known as."""
+        """The client ID of the frontend."""
         return f"{self.url}/"
 
     @property
@@ -178,19 +178,19 @@ class HomeAssistant:
         return self._process is not None and self._process.returncode is None
 
     async def __aenter__(self) -> Self:
-        """Start."""
+        """Start Home Assistant."""
         await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop."""
+        """Stop Home Assistant."""
         await self.stop()
 
     async def start(self) -> None:
-        """Run, and return once all integrations are set up.
+        """Start the process and wait until all integrations are set up.
 
         Raises:
-            StartError: it takes too long, or ends.
+            StartError: the start takes too long, or the process ends.
 
         """
         self._prepare()
@@ -198,7 +198,7 @@ class HomeAssistant:
         console = self._console.open("ab") if self._quiet else None
         try:
             self._process = await asyncio.create_subprocess_exec(
-                # Safe of the modules beside the launcher.
+                # With -P, no module beside the launcher shadows another one.
                 sys.executable,
                 "-P",
                 str(LAUNCHER),
@@ -208,7 +208,7 @@ class HomeAssistant:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
-                # A Ctrl-C at the terminal is for this process alone.
+                # A new session does not receive the Ctrl-C of the terminal.
                 start_new_session=True,
             )
         finally:
@@ -227,10 +227,10 @@ class HomeAssistant:
             raise
 
     async def stop(self) -> None:
-        """End it in good order; does nothing where it has ended.
+        """Stop Home Assistant cleanly; do nothing if it has ended.
 
         Raises:
-            TimeoutError: it had to be killed.
+            TimeoutError: the process did not stop in time and was killed.
 
         """
         if self._process:
@@ -243,7 +243,7 @@ class HomeAssistant:
                 await self.kill()
 
     async def kill(self) -> None:
-        """End it at once; does nothing where it has ended."""
+        """Kill the process; do nothing if it has ended."""
         if self._process:
             with suppress(ProcessLookupError):
                 self._process.kill()
@@ -254,12 +254,12 @@ class HomeAssistant:
         self._session = None
 
     async def restart(self) -> None:
-        """Stop and start."""
+        """Stop Home Assistant and start it again."""
         await self.stop()
         await self.start()
 
     async def wait(self) -> int:
-        """Return the exit status of a process that ends by itself."""
+        """Wait until the process ends by itself; return its exit status."""
         assert self._process
         return await self._process.wait()
 
@@ -269,7 +269,7 @@ class HomeAssistant:
         """Return the answer to a request of the REST API.
 
         Raises:
-            CommandError: Home Assistant refuses it.
+            CommandError: Home Assistant rejects the request.
 
         """
         assert self._session
@@ -305,7 +305,7 @@ class HomeAssistant:
         """Return the result of a single WebSocket command.
 
         Raises:
-            CommandError: Home Assistant refuses it.
+            CommandError: Home Assistant rejects the command.
 
         """
         async with self.connection() as connection:
@@ -319,16 +319,16 @@ class HomeAssistant:
         )
 
     async def states(self) -> States:
-        """Return all states by entity id."""
+        """Return all states by entity ID."""
         return _by_entity_id(await self.command("get_states"))
 
     async def states_once(
         self, condition: Callable[[States], bool], *, within: float
     ) -> States:
-        """Return all states as soon as they meet a condition.
+        """Wait until the states meet a condition; return all states.
 
         Raises:
-            TimeoutError: they do not.
+            TimeoutError: the states do not meet the condition in time.
 
         """
         async with asyncio.timeout(within), self.connection() as connection:
@@ -363,7 +363,7 @@ class HomeAssistant:
         return entries
 
     async def start_flow(self, domain: str) -> dict[str, Any]:
-        """Start to set up an integration; return its first step."""
+        """Start a config flow; return its first step."""
         step: dict[str, Any] = await self.request(
             "POST",
             "/api/config/config_entries/flow",
@@ -372,14 +372,14 @@ class HomeAssistant:
         return step
 
     async def continue_flow(self, flow_id: str, **data: Any) -> dict[str, Any]:
-        """Fill in the form of a flow, or choose from its menu; return what follows."""
+        """Submit the form or menu of a flow; return the next step."""
         step: dict[str, Any] = await self.request(
             "POST", f"/api/config/config_entries/flow/{flow_id}", data
         )
         return step
 
     async def flows(self, domain: str, source: str) -> list[dict[str, Any]]:
-        """Return the flows of an integration that wait for the user."""
+        """Return the flows in progress of an integration and a source."""
         return [
             flow
             for flow in await self.command("config_entries/flow/progress")
@@ -387,10 +387,10 @@ class HomeAssistant:
         ]
 
     def log(self) -> list[LogEntry]:
-        """Return all that was logged in this directory, across all starts.
+        """Return all log entries of this directory, across all starts.
 
-        Read from what the process printed, which `home-assistant.log` is part of: that
-        one begins anew at each start.
+        They are read from the output of the process, as each start overwrites
+        `home-assistant.log`.
         """
         entries: list[LogEntry] = []
         for line in self._console.read_text(errors="replace").splitlines():
@@ -411,25 +411,25 @@ class HomeAssistant:
 
     @property
     def _console(self) -> Path:
-        """What the process printed, across all starts."""
+        """The file with the output of the process, across all starts."""
         return self.directory / "console.log"
 
     @property
     def storage(self) -> Path:
-        """Where Home Assistant keeps what is not in its `configuration.yaml`."""
+        """The folder with Home Assistant's stored data."""
         return self.directory / ".storage"
 
     def _prepare(self) -> None:
-        """Write the configuration."""
+        """Write the configuration files."""
         self.storage.mkdir(parents=True, exist_ok=True)
         (self.directory / "configuration.yaml").write_text(self._configuration)
-        # Where the automation editor keeps what it makes.
+        # The automation editor stores automations in this file.
         (self.directory / "automations.yaml").touch()
         components = self.directory / "custom_components"
         if not components.is_symlink():
             components.symlink_to(ROOT / "custom_components")
-        # Settings that are confirmed already: those in the `configuration.yaml` are a
-        # trial, with a dialog over every page until they are.
+        # Store confirmed HTTP settings. Settings in `configuration.yaml` show a dialog
+        # on every page until the user confirms them.
         self._store(
             "http",
             3,
@@ -451,12 +451,12 @@ class HomeAssistant:
             },
         )
         if not (self.storage / "onboarding").exists():
-            # Without a user, which is left to do.
+            # The step that creates the user is done by `_onboard`.
             done = ["core_config", "analytics", "integration"]
             self._store("onboarding", 4, {"done": done})
 
     def _store(self, key: str, version: int, data: Mapping[str, Any]) -> None:
-        """Write what Home Assistant would have stored."""
+        """Write a file of Home Assistant's stored data."""
         (self.storage / key).write_text(
             json.dumps(
                 {"version": version, "minor_version": 1, "key": key, "data": data}
@@ -473,11 +473,9 @@ class HomeAssistant:
         return inherited | self.environment
 
     async def _log_in(self) -> bool | None:
-        """Get fresh tokens; return True, or None while they are not to be had.
+        """Get new tokens; return True, or None while the login is not possible yet.
 
-        Raises:
-            StartError: the process has ended.
-
+        Raises `StartError` if the process has ended.
         """
         assert self._process
         assert self._session
@@ -505,7 +503,7 @@ class HomeAssistant:
         return True
 
     async def _onboard(self) -> str | None:
-        """Create the user where there is none; return an authorization code."""
+        """Create the user and return an authorization code; None if there is a user."""
         if (self.storage / "auth_provider.homeassistant").exists():
             return None
         answer = await self.request(
@@ -540,15 +538,15 @@ class HomeAssistant:
         return code
 
     async def _is_running(self) -> bool | None:
-        """Return True once everything is set up, None before."""
+        """Return True once all integrations are set up, None before."""
         config = await self.command("get_config")
         if config["country"] is None:
-            # Otherwise it is a repair that waits for the user.
+            # Without a country, Home Assistant creates a repair issue.
             await self.command("config/core/update", country="US", currency="USD")
         return config["state"] == "RUNNING" or None
 
     def _last_words(self) -> str:
-        """Return the end of what the process printed."""
+        """Return the last lines of the output of the process."""
         if not self._quiet:
             return "see above"
         return "\n".join(self._console.read_text(errors="replace").splitlines()[-20:])
@@ -557,10 +555,10 @@ class HomeAssistant:
 async def eventually[T](
     attempt: Callable[[], Awaitable[T | None]], *, within: float
 ) -> T:
-    """Repeat an attempt until it returns something.
+    """Repeat an attempt until it returns a result other than None.
 
     Raises:
-        TimeoutError: it does not.
+        TimeoutError: there is no result in time.
 
     """
     async with asyncio.timeout(within):
@@ -570,14 +568,14 @@ async def eventually[T](
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server((HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
 
 
 def free_ports(number: int) -> range:
-    """Return ports in a row that nobody listens on."""
+    """Return consecutive free ports."""
     while True:
         ports = range(first := free_port(), first + number)
         with suppress(OSError, OverflowError):
@@ -587,5 +585,5 @@ def free_ports(number: int) -> range:
 
 
 def _by_entity_id(states: list[State]) -> States:
-    """Return states by entity id."""
+    """Return a list of states by entity ID."""
     return {state["entity_id"]: state for state in states}

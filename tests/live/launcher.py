@@ -1,9 +1,9 @@
-"""Start Home Assistant as `python -m homeassistant` does, with two differences.
+"""Start Home Assistant like `python -m homeassistant`, with two differences.
 
-It ends with the process that started it, whatever becomes of that one. And it does
-without voice and cameras, which Home Assistant sets up unasked and which want FFmpeg,
-libturbojpeg and a compiler: they are left out, and what they import has stand-ins, as
-the frontend has them imported all the same.
+On Linux, Home Assistant ends when the process that started it ends. The default
+integrations for voice and cameras are left out, since they need FFmpeg, libturbojpeg
+and a compiler. The frontend still imports them, so their missing packages have
+stand-ins.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ STAND_INS = {
 
 
 def main() -> int:
-    """Return the exit status."""
+    """Run Home Assistant and return the exit status."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     for name, attribute in STAND_INS.items():

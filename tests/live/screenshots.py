@@ -1,8 +1,8 @@
-"""Take the pictures of the documentation in the frontend of a whole Home Assistant.
+"""Take the pictures of the documentation in the frontend of a complete Home Assistant.
 
-The account is a simulated one, late in a month, and Home Assistant is given the
-statistics that it would have by then. The account with an AccessKey is another one, late
-on the present day; it brings a past of its own.
+The simulated account is late in a month, and its statistics of the last weeks are
+imported. The account with an AccessKey is a second one, late on the current day. The
+integration imports its past spend.
 """
 
 import argparse
@@ -36,14 +36,14 @@ DAY_OF_MONTH = 24
 TIME_OF_DAY = timedelta(hours=16, minutes=30)
 
 STILL = 5
-"""How many times in a row a page must look the same."""
+"""The number of equal pictures in a row after which a page is still."""
 STILL_WITHIN = 30.0
 MARGIN = 16
-"""Pixels around an element."""
+"""The margin around an element in pixels."""
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the options of the command line; exits where they make no sense."""
+    """Return the command-line options; exit with an error if they are invalid."""
     parser = argparse.ArgumentParser(prog="scripts/screenshots", description=__doc__)
     parser.add_argument(
         "folder",
@@ -56,7 +56,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 async def take(folder: Path) -> None:
-    """Take all pictures, into a folder that exists."""
+    """Take all pictures and write them to an existing folder."""
     await take_account(folder)
     await take_access_key(folder)
 
@@ -150,20 +150,20 @@ async def take_access_key(folder: Path) -> None:
             await call_by_name(live)
             await access_key.past_spend(live)
             await show_dashboard(home_assistant, page, height=1290)
-            # Spend by day, by month, and by model and day.
+            # The graphs show the spend per day, per month, and per model and day.
             await expect(page.locator("canvas")).to_have_count(3)
             await picture(page, folder / "spend.png")
 
 
 def spend_and_load_of_models() -> Iterator[str]:
-    """Yield the keys of what is read of the models, some later than the rest."""
+    """Yield the keys of the models' spend and load; some are read later than others."""
     for model in access_key.MODELS:
         yield f"model_{model}_monthly_spend"
         yield f"model_{model}_load_pct"
 
 
 async def add_integration(page: Page) -> None:
-    """Begin to set an account up."""
+    """Start to set up an account."""
     await page.goto("/config/integrations/dashboard")
     await page.get_by_role("button", name="Add integration").click()
     await page.get_by_placeholder("Search for a brand name").fill("Alibaba")
@@ -173,7 +173,7 @@ async def add_integration(page: Page) -> None:
 async def show_dashboard(
     home_assistant: HomeAssistant, page: Page, *, height: int
 ) -> None:
-    """Add the dashboard, and go there with a window of this height."""
+    """Add the dashboard and open it in a window of this height."""
     await page.set_viewport_size({"width": 1280, "height": height})
     await home_assistant.command(
         "lovelace/dashboards/create",
@@ -190,7 +190,7 @@ async def show_dashboard(
 
 
 def ahead(now: datetime) -> timedelta:
-    """Return how long it is to the time at which the account is shown."""
+    """Return the time until the account reaches the time of the pictures."""
     then = now.replace(day=DAY_OF_MONTH, hour=0, minute=0, second=0) + TIME_OF_DAY
     if then < now:
         then = (then + timedelta(days=31)).replace(day=DAY_OF_MONTH)
@@ -198,9 +198,9 @@ def ahead(now: datetime) -> timedelta:
 
 
 async def call_by_name(account: LiveAccount) -> str:
-    """Name the account and its device as a user would; return the device's id.
+    """Rename the account and its device; return the device ID.
 
-    They are named after the host otherwise, which is that of the simulator.
+    Their default names contain the host of the simulator.
     """
     home_assistant = account.home_assistant
     title = (await account.entry())["title"]
@@ -215,9 +215,9 @@ async def call_by_name(account: LiveAccount) -> str:
 
 
 async def give_history(account: LiveAccount, now: datetime, offset: timedelta) -> None:
-    """Give Home Assistant the statistics of what was spent in the last weeks.
+    """Import statistics of the spend of the last weeks.
 
-    offset: by how much the account is ahead of the clock.
+    offset: the time by which the account is ahead of the clock.
     """
     sensor = (await account.states())["monthly_spend"]
     first = (now - HISTORY).replace(minute=0, second=0, microsecond=0)
@@ -242,7 +242,7 @@ async def give_history(account: LiveAccount, now: datetime, offset: timedelta) -
 
 
 def spend_at(moment: datetime) -> float:
-    """Return what the account has spent in its month at a moment."""
+    """Return the monthly spend of the account at a moment."""
     spend: float = Account(clock=lambda: moment).respond({}, "")["data"][
         "monthly_spend"
     ]
@@ -250,9 +250,9 @@ def spend_at(moment: datetime) -> float:
 
 
 async def picture(page: Page, path: Path, *, of: str | None = None) -> None:
-    """Take a picture of a page once nothing moves on it any more.
+    """Take a picture of a page once its content no longer changes.
 
-    of: the element it is cut out around.
+    of: the selector of the element to show; None is the whole page.
     """
     pictures: list[bytes] = []
 
@@ -275,7 +275,7 @@ async def picture(page: Page, path: Path, *, of: str | None = None) -> None:
 
 
 def main() -> None:
-    """Take what the command line asks for."""
+    """Take all pictures into the folder from the command line."""
     folder: Path = parse_arguments().folder
     folder.mkdir(parents=True, exist_ok=True)
     asyncio.run(take(folder))

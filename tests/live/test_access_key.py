@@ -1,4 +1,4 @@
-"""An account whose AccessKey reads money and usage, in a whole Home Assistant."""
+"""An account whose AccessKey reads money and usage, in a complete Home Assistant."""
 
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -26,7 +26,7 @@ RATES = {
 }
 TOTALS = {"tokens_used": "model_usage", "requests_used": "model_call_count"}
 MODEL_TOTALS = {"tokens_used": "tokens", "requests_used": "requests"}
-"""The same of a model."""
+"""Keys of an account's totals with the keys of a model's totals."""
 USE = (
     *TOTALS,
     *(
@@ -35,12 +35,12 @@ USE = (
         for key in ("load_pct", *MODEL_TOTALS.values())
     ),
 )
-"""The keys of all that Prometheus tells."""
+"""The keys of all figures from Prometheus."""
 
 
 @pytest.fixture(scope="module")
 def usage() -> Usage:
-    """Return what the account's models use, also while the tests run."""
+    """Return the usage of the models, also for the time of the tests."""
     return access_key.usage_of(
         Account().models, datetime.now(UTC), ahead=timedelta(hours=2)
     )
@@ -50,7 +50,7 @@ def usage() -> Usage:
 async def prometheus(
     tmp_path_factory: pytest.TempPathFactory, usage: Usage
 ) -> AsyncIterator[Prometheus | None]:
-    """Serve what is used; there is no server where none can be had."""
+    """Serve the usage; None if Prometheus is not installed."""
     if not Prometheus.is_available():
         yield None
         return
@@ -61,15 +61,15 @@ async def prometheus(
 
 @pytest.fixture
 def prometheus_url(simulator: Simulator, prometheus: Prometheus | None) -> str:
-    """Return where use is read: the simulator stands in for a server."""
+    """Return the URL of Prometheus; without a server, that of the simulator."""
     return prometheus.url if prometheus else simulator.prometheus_url
 
 
 @pytest.fixture
 def simulator(simulator: Simulator) -> Simulator:
-    """Have the API key read limits only, and a bill of more models than are told apart.
+    """Serve an API key that reads limits only, and a bill with a refund.
 
-    Some of it was paid back.
+    The bill has more models than one answer can name.
     """
     account = simulator.account
     account.answer = "limits"
@@ -82,7 +82,7 @@ def simulator(simulator: Simulator) -> Simulator:
 async def account(
     home_assistant: HomeAssistant, simulator: Simulator, prometheus_url: str
 ) -> LiveAccount:
-    """Have the account set up, and all of it read."""
+    """Set up the account and wait until all sources are read."""
     account = await access_key.set_up(home_assistant, simulator, prometheus_url)
     await account.shows(**figures(simulator.account))
     await access_key.past_spend(account)
@@ -92,7 +92,7 @@ async def account(
 def billed(
     account: Account, start: date, end: date, model: str | None = None
 ) -> Decimal:
-    """Return the bill of days of a month, or what of it is a model's."""
+    """Return the bill of some days of a month, of the account or of a model."""
     query = {
         "granularity": "MONTH",
         "timePeriod": json.dumps({"start": start.isoformat(), "end": end.isoformat()}),
@@ -105,7 +105,7 @@ def billed(
 
 
 def spend(account: Account) -> dict[str, Decimal]:
-    """Return the spend by the key of its entity, as the simulator bills it."""
+    """Return the billed spend by the key of its entity."""
     today = account.today
     amounts: dict[str, Decimal] = {}
     for key, start in (
@@ -123,7 +123,7 @@ def spend(account: Account) -> dict[str, Decimal]:
 
 
 def balances(account: Account) -> dict[str, Decimal]:
-    """Return what is left by the key of its entity."""
+    """Return the balances by the key of their entity."""
     told = balance(account)
     return {
         "available_balance": Decimal(told["AvailableAmount"].replace(",", "")),
@@ -132,7 +132,7 @@ def balances(account: Account) -> dict[str, Decimal]:
 
 
 def figures(account: Account) -> dict[str, str | float]:
-    """Return the states of all that stands still, by key."""
+    """Return the states that do not change with time, by key."""
     money = {**spend(account), **balances(account)}
     states: dict[str, str | float] = {key: float(it) for key, it in money.items()}
     for model in account.models:
@@ -143,7 +143,7 @@ def figures(account: Account) -> dict[str, str | float]:
 
 
 def minutes(start: datetime, end: datetime) -> Iterable[datetime]:
-    """Yield the whole minutes between two times, and the last one before them."""
+    """Yield the full minutes between two times and the last one before them."""
     for minute in range(
         int(start.timestamp()) // MINUTE, int(end.timestamp()) // MINUTE + 1
     ):
@@ -151,7 +151,7 @@ def minutes(start: datetime, end: datetime) -> Iterable[datetime]:
 
 
 def totals_of(states: States, key: str) -> dict[str, int]:
-    """Return what states say of use in this month, by model; under "" of the account."""
+    """Return the use of this month from states by model; "" is the account."""
     return {
         "": int(states[key]["state"]),
         **{
@@ -164,9 +164,9 @@ def totals_of(states: States, key: str) -> dict[str, int]:
 def check_load(
     states: States, usage: Usage, account: Account, earliest: datetime, latest: datetime
 ) -> None:
-    """Check that the load is that of one complete minute, the same for all models.
+    """Check that the load of all models is that of the same complete minute.
 
-    earliest, latest: between which it was read.
+    earliest, latest: the period in which the load was read.
     """
     shown = {
         model: float(states[f"model_{model}_load_pct"]["state"]) for model in MODELS
@@ -200,9 +200,9 @@ def check_load(
 
 
 async def imported(account: LiveAccount) -> dict[str, dict[date, Decimal]]:
-    """Return the past spend by model and day, as a statistics graph has it.
+    """Return the imported past spend by model and day; "" is the account.
 
-    Under an empty name is that of the account.
+    The amounts are those that a statistics graph shows.
     """
     config = await account.home_assistant.command("get_config")
     assert config["time_zone"] == "UTC"
@@ -226,7 +226,7 @@ async def imported(account: LiveAccount) -> dict[str, dict[date, Decimal]]:
 
 
 def past(account: Account) -> dict[str, dict[date, Decimal]]:
-    """Return what the simulator bills for all days before today, in the same way."""
+    """Return the billed past spend by model and day; "" is the account."""
     days = [account.today - number * DAY for number in range(HISTORY.days, 0, -1)]
     return {"": {day: total_on(account, day) for day in days}} | {
         model: {day: billed(account, day, day, model) for day in days}
@@ -246,7 +246,7 @@ async def test_set_up(
     prometheus_url: str,
     usage: Usage,
 ) -> None:
-    """From the API key to all figures, which are those that are billed and counted."""
+    """The set-up accepts both keys, and all figures match the bill and the usage."""
     form = await enter_account(
         home_assistant, api_key=API_KEY, base_url=base_url_of(simulator)
     )
@@ -266,7 +266,7 @@ async def test_set_up(
     assert form["step_id"] == "access_key"
     assert form["errors"] == {"base": "invalid_access_key"}
     assert "SignatureDoesNotMatch" in form["description_placeholders"]["error"]
-    # What was typed in can be corrected.
+    # The form keeps the input, so that the user can correct it.
     secret = form["data_schema"][1]
     assert secret["description"] == {"suggested_value": wrong}
 
@@ -322,7 +322,7 @@ async def test_permission_missing(
     simulator: Simulator,
     prometheus_url: str,
 ) -> None:
-    """It is named, the rest is used, and what lacked it joins."""
+    """A missing permission is named; the source works once it is granted."""
     simulator.denied = {"QueryAccountBalance"}
     log.expect(LOGGER)
     form = await enter_account(
@@ -393,7 +393,7 @@ async def test_live_use_moves_by_itself(
 
 
 async def test_past_spend(account: LiveAccount, simulator: Simulator) -> None:
-    """All there is is imported, stands through a restart, and follows revised bills."""
+    """All past spend is imported; after a restart, revised bills are applied."""
     wanted = past(simulator.account)
     assert len(wanted[""]) == HISTORY.days > 365
 
@@ -419,7 +419,7 @@ async def test_access_key_revoked(
     prometheus: Prometheus | None,
     prometheus_url: str,
 ) -> None:
-    """What the API key reads stands; another AccessKey is asked for, once."""
+    """A revoked AccessKey starts one reauth flow and leaves the API key's figures."""
     home_assistant = account.home_assistant
     good = simulator.access_keys
     form = form_of(simulator, prometheus_url)
@@ -431,7 +431,7 @@ async def test_access_key_revoked(
 
     failed = {"spend", "balance", "history"}
     if prometheus is None:
-        # The simulator stands in for it.
+        # The simulator serves the metrics and rejects the AccessKey, too.
         failed |= {"rates", "totals"}
 
     async def all_failed() -> bool | None:

@@ -1,4 +1,4 @@
-"""An account in a whole Home Assistant, through good and bad times."""
+"""An account in a complete Home Assistant: set-up, restarts and failures."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -61,7 +61,7 @@ def figures(account: Account) -> dict[str, str | float]:
 
 
 def no_figures(account: Account) -> dict[str, str | float]:
-    """Return the states of the same figures when none is to be had, by key."""
+    """Return the same figures as unavailable, by key."""
     return dict.fromkeys(figures(account), "unavailable")
 
 
@@ -142,7 +142,7 @@ async def test_restart(
     after = await account.shows(**wanted)
     assert attributes(after) == attributes(before)
 
-    # What the database says after that.
+    # The recorder warns about the unclean shutdown of its database.
     log.expect("homeassistant.components.recorder.util", 2)
     await account.home_assistant.kill()
     await account.home_assistant.start()
@@ -255,7 +255,7 @@ async def test_models_come_and_go(account: LiveAccount, simulator: Simulator) ->
 async def with_key_in_environment(
     home_assistant: HomeAssistant,
 ) -> AsyncIterator[HomeAssistant]:
-    """Have the key in the environment of Home Assistant."""
+    """Run Home Assistant with the key in its environment."""
     home_assistant.environment["ALIBABA_CLOUD_API_KEY"] = "sk-of-the-environment"
     await home_assistant.restart()
     yield home_assistant

@@ -1,4 +1,4 @@
-"""Alerts in a whole Home Assistant: each once, and none lost."""
+"""Alerts in a complete Home Assistant: none is repeated, and none is lost."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,9 +23,10 @@ TEXT = "{{ trigger.account }}: {{ trigger.level }} %"
 
 @pytest.fixture
 def simulator(simulator: Simulator) -> Simulator:
-    """Have next to nothing be spent, so that any level is yet to be reached.
+    """Serve an account with hardly any spend, so that no level is reached yet.
 
-    It is last month there: a billing period that begins in the future is not believed.
+    The account is in the last month, since the integration ignores billing periods that
+    begin in the future.
     """
     simulator.account.base_spend = 1
     simulator.account.advance(-timedelta(days=simulator.account.today.day))
@@ -55,14 +56,14 @@ async def reload(account: LiveAccount) -> None:
 
 
 async def device_id(account: LiveAccount) -> str:
-    """Return the account's device."""
+    """Return the device ID of the account."""
     title = (await account.entry())["title"]
     device: str = (await account.devices())[title]["id"]
     return device
 
 
 async def edit_automation(page: Page, *, account: str, screenshots: Path) -> None:
-    """Make an automation in the editor, of a spend of 80 % of the budget of an account."""
+    """Create an automation in the editor that fires at 80 % of an account's budget."""
     await page.goto("/config/automation/dashboard")
     await page.get_by_role("button", name="Create automation").click()
     await page.get_by_text("Create new automation").click()
@@ -159,7 +160,7 @@ async def test_spend_level(
     await automations.tell(3)
     assert await automations.messages() == ["50 %", "80 %", f"{name}: 80 %"]
 
-    # Of a device, Home Assistant writes the id some ten seconds after it has made it.
+    # Home Assistant stores a new device about ten seconds after it is created.
     device = await device_id(account)
     registry = home_assistant.storage / "core.device_registry"
 
@@ -167,7 +168,7 @@ async def test_spend_level(
         return (registry.exists() and device in registry.read_text()) or None
 
     await eventually(written, within=WITHIN)
-    # Killed at the end of the poll. What the database says after that.
+    # After a kill, the recorder warns about the unclean shutdown of its database.
     log.expect("homeassistant.components.recorder.util", 2)
     await home_assistant.kill()
     await home_assistant.start()
@@ -185,7 +186,7 @@ async def test_spend_level(
     await simulator.start()
     await account.refresh()
     await account.shows(status="ok", budget_usage_pct=91)
-    # A level of an automation alone, crossed in the outage.
+    # A level that only an automation uses was crossed in the outage.
     await automations.tell(1)
     assert await automations.messages() == ["nearly: 90 %"]
     await home_assistant.call_action("persistent_notification.dismiss_all")
@@ -218,7 +219,7 @@ async def test_spend_level(
     assert alert["period"] == period.isoformat()
     assert (alert["level"], alert["spend"], alert["budget"]) == (50, 250, 500)
 
-    # Crossed while Home Assistant is down, after a kill.
+    # Levels are crossed while Home Assistant is down after a kill.
     log.expect("homeassistant.components.recorder.util", 2)
     await home_assistant.kill()
     spend(simulator.account, 1.2)
@@ -230,7 +231,7 @@ async def test_spend_level(
     alert = (await account.states())["alerts"]["attributes"]
     assert alert["level"] == 100
 
-    # Without the account, they stay as they are.
+    # Without the account, the automations stay on.
     await home_assistant.request(
         "DELETE", f"/api/config/config_entries/entry/{account.entry_id}"
     )
@@ -327,7 +328,7 @@ async def test_digest_blueprint(
     assert title == (await account.entry())["title"]
     assert "- Spent in this billing period: 125.00 USD\n" in message
     assert "- Budget left: 375.00 USD\n" in message
-    # Nothing is projected of a single day.
+    # A single day gives no forecast.
     assert "Forecast" not in message
     assert message.endswith("% of its limit")
 

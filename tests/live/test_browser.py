@@ -1,4 +1,4 @@
-"""The integration as its user meets it, in the frontend of a whole Home Assistant."""
+"""The integration in the frontend of a complete Home Assistant."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +38,7 @@ async def test_set_up(
         account = LiveAccount(home_assistant, entry["entry_id"])
         entities = await account.entities()
         await page.goto(f"/config/integrations/integration/{DOMAIN}")
-        # The first of the name is the entry, the second its device.
+        # The first element with this name is the entry, the second one its device.
         await page.get_by_text(entry["title"]).nth(1).click()
         await expect_figures(
             page,
@@ -65,7 +65,7 @@ async def test_access_key(
     screenshots: Path,
     log: ExpectedLog,
 ) -> None:
-    """It is asked for after an API key that reads limits only, and can be changed."""
+    """An AccessKey can be entered, corrected, changed and replaced in the frontend."""
     simulator.account.answer = "limits"
     form = form_of(simulator, simulator.prometheus_url)
     wrong = f"{form['access_key_secret']}-of-yesterday"
@@ -91,7 +91,7 @@ async def test_access_key(
         await expect(key_id).to_have_value(form["access_key_id"])
         await expect(secret).to_have_value(wrong)
 
-        # The endpoints are still there.
+        # The endpoints are still filled in.
         await secret.fill(form["access_key_secret"])
         await expect(secret).to_have_attribute("type", "password")
         await submit.click()
@@ -131,7 +131,7 @@ async def test_access_key(
             ).to_have_value(url)
         await page.screenshot(path=screenshots / "reconfigure.png")
 
-        # What is wrong in the section is said at the section, which stays open.
+        # The section shows the error of its field and stays expanded.
         prometheus = page.get_by_role("textbox", name=ENDPOINTS["prometheus_url"])
         await prometheus.fill("ftp://elsewhere.example")
         await submit.click()
@@ -143,7 +143,7 @@ async def test_access_key(
         await submit.click()
         await expect(page.get_by_text("Reconfiguration was successful")).to_be_visible()
 
-        # Another one is asked for with what is wrong with it.
+        # The reauth form shows why the AccessKey is rejected.
         simulator.access_keys.clear()
         log.expect("custom_components.alibaba_cloud", 5)
         await account.reload()
@@ -159,7 +159,7 @@ async def test_access_key(
 async def expect_figures(
     page: Page, entities: Mapping[str, dict[str, Any]], figures: Mapping[str, str]
 ) -> None:
-    """Expect the page of a device to show figures, by the key of their entity."""
+    """Expect figures on the page of a device, by the key of their entity."""
     rows = page.locator("hui-sensor-entity-row, hui-simple-entity-row")
     for key, figure in figures.items():
         name = page.get_by_text(entities[key]["original_name"], exact=True)

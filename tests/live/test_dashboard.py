@@ -1,4 +1,4 @@
-"""The dashboard that builds itself, in the frontend of a whole Home Assistant."""
+"""The generated dashboard in the frontend of a complete Home Assistant."""
 
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,13 @@ ANOTHER_KEY = "sk-another"
 HEADINGS = "hui-heading-card .title"
 GAUGES = "hui-gauge-card"
 PROBLEMS = "hui-error-card, hui-warning"
-"""What stands in the place of a card that can't be drawn."""
+"""The elements that replace a card that can't be shown."""
 
 
 async def test_dashboard(
     account: LiveAccount, simulator: Simulator, screenshots: Path, log: ExpectedLog
 ) -> None:
-    """It is there after two clicks, and shows what there is of each account."""
+    """The dashboard is added with two clicks and shows the figures of all accounts."""
     home_assistant = account.home_assistant
     models = len(simulator.account.models)
     async with open_page(home_assistant) as page:
@@ -44,7 +44,7 @@ async def test_dashboard(
         await expect(page.locator(PROBLEMS)).to_have_count(0)
         await page.screenshot(path=screenshots / "dashboard.png")
 
-        # Without a figure there is no gauge, and no warning in its place.
+        # Without a figure, there is neither a gauge nor a warning.
         log.expect(LOGGER)
         simulator.fail(Fault.SERVER_ERROR)
         await account.refresh()
@@ -73,7 +73,7 @@ async def test_dashboard(
         await expect(page.get_by_text((await another.entry())["title"])).to_be_visible()
         await expect(page.locator(GAUGES)).to_have_count(1 + 2 * models)
 
-        # As a view of a dashboard of one's own, of one account and model.
+        # A view in the user's own dashboard, limited to one account and one model.
         view = {
             "type": STRATEGY,
             "accounts": [another.entry_id],
@@ -87,12 +87,12 @@ async def test_dashboard(
 async def test_limits_only(
     home_assistant: HomeAssistant, simulator: Simulator, screenshots: Path
 ) -> None:
-    """An account without money and usage has its limits, and how to get more."""
+    """An account that reads limits only shows them and suggests an AccessKey."""
     simulator.account.answer = "limits"
     step = await enter_account(
         home_assistant, api_key=API_KEY, base_url=access_key.base_url_of(simulator)
     )
-    # Without an AccessKey.
+    # Skip the AccessKey.
     for answer in ({}, {"models": ["qwen-max"]}):
         step = await home_assistant.continue_flow(step["flow_id"], **answer)
     assert step["type"] == "create_entry"
@@ -107,7 +107,7 @@ async def test_limits_only(
 async def test_spend_of_models(
     home_assistant: HomeAssistant, simulator: Simulator, screenshots: Path
 ) -> None:
-    """An account with an AccessKey has a graph of what its models spent."""
+    """An account with an AccessKey has a graph of the spend by model."""
     simulator.account.answer = "limits"
     account = await access_key.set_up(
         home_assistant, simulator, simulator.prometheus_url
@@ -121,7 +121,7 @@ async def test_spend_of_models(
 
 
 async def test_update_and_removal(account: LiveAccount) -> None:
-    """A browser that has an earlier module loads the new one, and none at the end."""
+    """A browser loads the new module after an update; a removal deletes it."""
     home_assistant = account.home_assistant
     [resource] = await resources(home_assistant)
     async with open_page(home_assistant) as page:
@@ -140,7 +140,7 @@ async def test_update_and_removal(account: LiveAccount) -> None:
 
         await account.reload()
         assert await resources(home_assistant) == [resource]
-        # One that a user listed by hand stays, which loads the module twice.
+        # A resource that the user added stays, so the browser loads two modules.
         await home_assistant.command(
             "lovelace/resources/create", res_type="module", url=earlier
         )
@@ -163,7 +163,7 @@ async def test_update_and_removal(account: LiveAccount) -> None:
 async def show_views(
     home_assistant: HomeAssistant, page: Page, views: list[dict[str, Any]]
 ) -> None:
-    """Show views in a dashboard of their own."""
+    """Open a dashboard with these views."""
     path = "a-dashboard"
     dashboards = await home_assistant.command("lovelace/dashboards/list")
     if path not in {dashboard["url_path"] for dashboard in dashboards}:

@@ -1,4 +1,4 @@
-"""`scripts/develop`, as a developer runs it."""
+"""The script `scripts/develop`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -28,7 +28,7 @@ from .instance import HOST, LOG_ENTRY, NOT_INHERITED, ROOT, free_port, free_port
 
 READY = "Ctrl-C ends it."
 SOURCES = ("spend", "balance", "rates", "totals", "history")
-"""What an AccessKey reads, as the log calls it."""
+"""The sources of an AccessKey by their names in the log."""
 WITHIN = 180.0
 
 
@@ -38,7 +38,7 @@ async def develop(
     *arguments: str,
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run the script; what it prints comes from its `stdout`."""
+    """Run the script; the `stdout` of the process contains all its output."""
     inherited = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
     process = await asyncio.create_subprocess_exec(
         str(ROOT / "scripts/develop"),
@@ -51,7 +51,7 @@ async def develop(
     try:
         yield process
     finally:
-        # In good order, so that nothing outlives it.
+        # A clean stop also ends the processes that the script started.
         with suppress(ProcessLookupError):
             process.terminate()
         try:
@@ -63,7 +63,7 @@ async def develop(
 
 
 async def output_until(process: asyncio.subprocess.Process, *texts: str) -> str:
-    """Return what a process prints until all texts are there, or until its end."""
+    """Return the output of a process until it contains all texts, or until its end."""
     assert process.stdout
     output = ""
     async with asyncio.timeout(WITHIN):
@@ -75,7 +75,7 @@ async def output_until(process: asyncio.subprocess.Process, *texts: str) -> str:
 
 
 async def ended(process: asyncio.subprocess.Process) -> int:
-    """Return the exit status of a process once it has ended."""
+    """Wait until a process ends; return its exit status."""
     async with asyncio.timeout(WITHIN):
         return await process.wait()
 
@@ -91,7 +91,7 @@ def entries(directory: Path) -> dict[str, dict[str, Any]]:
 
 
 async def told(url: str, **query: str) -> dict[str, Any]:
-    """Return what a simulator or Prometheus tells."""
+    """Return the answer of a simulator or Prometheus."""
     login = aiohttp.encode_basic_auth(DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET)
     async with (
         aiohttp.ClientSession(headers={"Authorization": login}) as session,
@@ -110,7 +110,7 @@ async def test_simulated_accounts(tmp_path: Path) -> None:
         prometheus = f"http://{HOST}:{ports[1]}/prometheus"
 
     async def check(process: asyncio.subprocess.Process) -> str:
-        """Wait until all that the AccessKey reads was read; return what was printed."""
+        """Wait until all sources of the AccessKey are read; return the output."""
         output = await output_until(
             process, READY, prometheus, *(f" {it} data in" for it in SOURCES)
         )
@@ -155,7 +155,7 @@ async def test_simulated_accounts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", range(2 + Prometheus.is_available()))
 async def test_port_taken(tmp_path: Path, number: int) -> None:
-    """It is told before anything starts."""
+    """The script reports a port that is in use before anything starts."""
     ports = free_ports(3)
     with socket.create_server((HOST, ports[number])):
         async with develop(

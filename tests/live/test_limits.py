@@ -1,4 +1,4 @@
-"""An account whose key reads limits only, in a whole Home Assistant."""
+"""An account whose API key reads limits only, in a complete Home Assistant."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ ROWS = 480
 
 @pytest.fixture
 def limits(simulator: Simulator) -> Account:
-    """Have the account report its limits and nothing else."""
+    """Serve an account that reports limits only."""
     simulator.account.answer = "limits"
     assert simulator.account.respond({}, "")["output"]["total"] == ROWS
     return simulator.account
 
 
 def per_minute(row: dict[str, Any], name: str) -> float:
-    """Return the least that a row allows in a minute, by hand."""
+    """Return the lowest limit of a row per minute."""
     allowed = []
     for kind in ("model_limit", "workspace_limit"):
         limit = row[kind] or {}
@@ -34,11 +34,11 @@ def per_minute(row: dict[str, Any], name: str) -> float:
 async def test_ten_models_of_hundreds(
     home_assistant: HomeAssistant, simulator: Simulator, limits: Account
 ) -> None:
-    """The flow asks which; those have their limits, and a poll is one small request."""
+    """The selected models have their limits, and a poll is one small request."""
     form = await enter_account(
         home_assistant, api_key=API_KEY, base_url=simulator.base_url
     )
-    # Without an AccessKey.
+    # Skip the AccessKey.
     assert form["step_id"] == "access_key"
     form = await home_assistant.continue_flow(form["flow_id"])
     assert form["step_id"] == "models"

@@ -1,7 +1,7 @@
-"""What a new user does without documentation, from an API key to a notification.
+"""The steps of a new user from an API key to a notification, without documentation.
 
 Each step is a picture in the folder of `--screenshots`. The environment variable `WALKS`
-names the walks to do, by width in pixels and language:
+lists the walks by window width in pixels and language:
 
     WALKS="1280-en 400-en 1280-zh-Hans" scripts/test --live tests/live/test_walk.py \
         --screenshots /tmp/walk
@@ -28,14 +28,14 @@ from .instance import ROOT, HomeAssistant
 
 WALKS = os.environ.get("WALKS", "1280-en").split()
 WIDE = 871
-"""Pixels from which on Home Assistant always shows its sidebar."""
+"""The window width in pixels from which Home Assistant always shows its sidebar."""
 LOADED_WITHIN = 5_000
-"""Milliseconds in which a page shows whether it has a button for the sidebar."""
+"""Milliseconds to wait for the sidebar's button before going back a page."""
 BUDGET = 200
 LEVEL = 80
 MESSAGE = "{{ trigger.account }}: {{ trigger.level }}%"
 
-# What Home Assistant calls what the user selects.
+# Home Assistant's labels of the elements that the user selects.
 LABELS = {
     "en": {
         "settings": "Settings",
@@ -86,10 +86,10 @@ class Walk:
     """A walk through the frontend, with a picture of each step."""
 
     def __init__(self, page: Page, width: int, language: str, folder: Path) -> None:
-        """Begin at a page.
+        """Start a walk at a page.
 
-        width: that of the window, in pixels.
-        folder: where the pictures go.
+        width: the width of the window in pixels.
+        folder: the folder for the pictures.
         """
         self.page = page
         self.width = width
@@ -105,49 +105,49 @@ class Walk:
         self._start = time.monotonic()
 
     def report(self) -> None:
-        """Write beside the pictures how many steps it took, and how long."""
+        """Write the number of steps and the duration to a file beside the pictures."""
         seconds = time.monotonic() - self._start
         (self._folder / "walk.txt").write_text(
             f"{self.steps} steps in {seconds:.0f} seconds\n"
         )
 
     async def see(self, name: str, locator: Locator) -> None:
-        """Wait for what the user looks for, and take a picture.
+        """Wait for an element and take a picture.
 
         Raises:
-            AssertionError: it is not there.
+            AssertionError: the element does not appear.
 
         """
         await expect(locator).to_be_visible()
         await self.picture(name)
 
     async def picture(self, name: str) -> None:
-        """Take a picture of what the user sees."""
+        """Take a picture of the page."""
         self._pictures += 1
         await self.page.screenshot(
             path=self._folder / f"{self._pictures:02}_{name}.png"
         )
 
     async def select(self, locator: Locator) -> None:
-        """Click."""
+        """Click an element and count the step."""
         self.steps += 1
         await locator.click()
 
     async def enter(self, locator: Locator, text: str) -> None:
-        """Type into a field."""
+        """Enter text in a field and count the step."""
         self.steps += 1
         await locator.fill(text)
 
     def button(self, label: str) -> Locator:
-        """Return a button by what Home Assistant calls it."""
+        """Return a button by the key of its label."""
         return self.page.get_by_role("button", name=self.labels[label], exact=True)
 
     def field(self, name: str) -> Locator:
-        """Return a text field by its name."""
+        """Return a text field by its label."""
         return self.page.get_by_role("textbox", name=name)
 
     async def open_settings(self, area: str) -> None:
-        """Go from anywhere to a part of the settings."""
+        """Open an area of the settings from any page."""
         await self.select_in_sidebar(self.labels["settings"])
         await self.select(self.page.get_by_role("link", name=self.labels[area]))
 
@@ -155,13 +155,13 @@ class Walk:
         """Select an item of the sidebar, which a narrow window hides."""
         if self.width < WIDE:
             await self.select(await self._button_of_sidebar())
-        # The second one is the tooltip.
+        # The second element is the tooltip.
         await self.select(
             self.page.locator("ha-sidebar").get_by_text(name, exact=True).first
         )
 
     async def _button_of_sidebar(self) -> Locator:
-        """Go back to where the sidebar can be opened; return the button for it."""
+        """Go back to a page with a button for the sidebar; return the button."""
         button = self.button("sidebar").first
         while True:
             try:
@@ -176,7 +176,7 @@ class Walk:
 async def walk(
     request: pytest.FixtureRequest, home_assistant: HomeAssistant, screenshots: Path
 ) -> AsyncIterator[Walk]:
-    """Begin a walk at the first page, in the language of the user and of Home Assistant."""
+    """Start a walk at the first page; user and Home Assistant have one language."""
     width, language = request.param.split("-", 1)
     folder = screenshots / request.param
     folder.mkdir(exist_ok=True)
@@ -198,7 +198,7 @@ async def walk(
 
 
 async def test_walk(walk: Walk, automations: Automations, simulator: Simulator) -> None:
-    # A quarter of the budget.
+    # Spend a quarter of the budget.
     simulator.account.base_spend = 1
     simulator.account.correction += BUDGET // 4 - simulator.account.monthly_spend
     account = await add_account(walk, automations.home_assistant, simulator)
@@ -220,7 +220,7 @@ async def test_walk(walk: Walk, automations: Automations, simulator: Simulator) 
 async def add_account(
     walk: Walk, home_assistant: HomeAssistant, simulator: Simulator
 ) -> LiveAccount:
-    """Add the account; return it."""
+    """Add the account and return it."""
     page = walk.page
     form = walk.texts["config"]["step"]["api_key"]
     await walk.picture("start")
@@ -232,7 +232,7 @@ async def add_account(
     await walk.select(brand)
     await walk.enter(walk.field(form["data"]["api_key"]), API_KEY)
     await walk.picture("api_key")
-    # The simulator is in no region.
+    # The simulator belongs to no region.
     region = page.get_by_role("button", name=form["data"]["base_url"]).first
     await walk.select(region)
     url = walk.texts["selector"]["base_url"]["options"]["url"]
@@ -248,9 +248,9 @@ async def add_account(
 
 
 async def add_dashboard(walk: Walk) -> None:
-    """Add the dashboard, and look at it."""
+    """Add the dashboard and open it."""
     page = walk.page
-    # The frontend reads once which dashboards there are. The last dialog says so.
+    # The last dialog asks the user to reload the page first.
     walk.steps += 1
     await page.reload()
     await walk.open_settings("dashboards")
@@ -289,10 +289,10 @@ async def set_budget(walk: Walk, account: LiveAccount) -> None:
 
 
 async def add_automation(walk: Walk, account: LiveAccount) -> None:
-    """Make an automation from the page of the account's device."""
+    """Create an automation from the page of the account's device."""
     page = walk.page
     title = (await account.entry())["title"]
-    # The first of the name is the entry, the second its device.
+    # The first element with this name is the entry, the second one its device.
     await walk.select(page.get_by_text(title, exact=True).nth(1))
     await walk.see("device", walk.button("add_to"))
     await walk.select(walk.button("add_to"))
