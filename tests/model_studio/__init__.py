@@ -1,1 +1,1 @@
-"""Tests of the client library, which knows nothing of Home Assistant."""
+"""Tests of the client library, which is independent of Home Assistant."""

@@ -36,7 +36,7 @@ KEY: Final = AccessKey(id="LTAI5tSimulator", secret=SECRET)
 
 
 class Missing(Enum):
-    """Stands for a field that an answer leaves out."""
+    """The type of `MISSING`, which marks a field that an answer lacks."""
 
     MISSING = "missing"
 
@@ -85,7 +85,7 @@ def january(minutes: float) -> datetime:
 
 
 def days(first: date, last: date) -> list[date]:
-    """Return the days from one to another (inclusive)."""
+    """Return the days from one to another, both included."""
     return [first + number * DAY for number in range((last - first).days + 1)]
 
 

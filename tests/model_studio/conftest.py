@@ -20,7 +20,7 @@ from .common import KEY, NOW, Serve
 
 @pytest.fixture
 def simulator(simulator: Simulator) -> Simulator:
-    """Return the simulator with a clock that stands still, and with `KEY`."""
+    """Return the simulator with a fixed clock that accepts `KEY`."""
     simulator.account = Account(clock=lambda: NOW)
     simulator.access_keys = {KEY.id: KEY.secret}
     return simulator

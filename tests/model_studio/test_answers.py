@@ -1,4 +1,4 @@
-"""Tests of what the answers of all services have in common."""
+"""Tests of the parts that the answers of all services share."""
 
 import json
 from math import inf, isfinite
@@ -93,7 +93,7 @@ def test_invalid_body(body: bytes) -> None:
     ids=short,
 )
 def test_lenient_json(body: bytes, value: Any) -> None:
-    """A number that is not valid JSON becomes null, and the rest is kept."""
+    """Invalid or huge numbers become null; the rest of the answer is kept."""
     assert decode_answer(body) == value
 
 
@@ -227,14 +227,14 @@ def test_common_error(
 def test_exhausted_budget(
     message: str | None, kind: type[ModelStudioError], code: str
 ) -> None:
-    """The code is not documented, so the message decides."""
+    """The message identifies an exhausted budget, as no code for it is documented."""
     err = common_error(429, code, message)
     assert type(err) is kind
     assert err.message == message
 
 
 def wait(retry_after: str) -> float | None:
-    """Return how long a Retry-After header asks to wait."""
+    """Return the time to wait of a Retry-After header, in seconds."""
     return seconds_to_wait({"Retry-After": retry_after}, NOW)
 
 
@@ -276,7 +276,7 @@ def wait(retry_after: str) -> float | None:
     ids=short,
 )
 def test_retry_after(retry_after: str, seconds: float | None) -> None:
-    """A date without a time zone is in UTC."""
+    """Seconds and dates are accepted; a date without a time zone is in UTC."""
     found = wait(retry_after)
     assert found == seconds
     assert type(found) is type(seconds)
@@ -296,7 +296,7 @@ def test_retry_after(retry_after: str, seconds: float | None) -> None:
 def test_retry_after_in_milliseconds(
     headers: dict[str, str], seconds: float | None
 ) -> None:
-    """The vendor's own clients take this header for milliseconds."""
+    """The vendor's header is in milliseconds and precedes Retry-After."""
     assert seconds_to_wait(headers, NOW) == seconds
 
 

@@ -37,7 +37,7 @@ from .common import KEY, NOW
 pytestmark = [
     pytest.mark.usefixtures("socket_enabled"),
     pytest.mark.filterwarnings("ignore:It looks like `register_random`"),
-    # Of the vendor's client.
+    # Raised by the vendor's SDK.
     pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
 ]
 
@@ -47,7 +47,7 @@ FIELDS = (
     *("EndTimestamp", "ExpiryTime", "RemainingAmount", "RemainingAmountUnit"),
     *("RestPoolValue", "Status"),
 )
-"""The fields that are read."""
+"""The fields that the client reads."""
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -56,14 +56,14 @@ ANYTHING = st.recursive(
 
 @pytest.fixture
 def simulator(simulator: Simulator) -> Simulator:
-    """Return the service with an account that has assets, whose clock stands still."""
+    """Return the service with an account that has assets and a fixed clock."""
     simulator.account.has_assets = True
     return simulator
 
 
 @pytest.fixture
 def refused() -> set[tuple[str, str]]:
-    """Return the operations that are not applicable, empty at first."""
+    """Return the set of rejected operations, empty at first."""
     return set()
 
 
@@ -71,7 +71,7 @@ def refused() -> set[tuple[str, str]]:
 def assets(
     session: aiohttp.ClientSession, simulator: Simulator, refused: set[tuple[str, str]]
 ) -> AssetsClient:
-    """Return a client that asks the simulator."""
+    """Return a client of the simulator."""
     return AssetsClient(
         session,
         endpoints=[simulator.openapi_url],
@@ -81,7 +81,7 @@ def assets(
 
 
 def actions(simulator: Simulator) -> list[str]:
-    """Return the operations that were requested, and forget the requests."""
+    """Return the requested operations, and clear the requests."""
     found = [request.headers["x-acs-action"] for request in simulator.signed_requests]
     simulator.signed_requests.clear()
     return found
@@ -93,7 +93,7 @@ def day(month: int, number: int, *, year: int = 2026) -> datetime:
 
 
 async def test_assets(simulator: Simulator, assets: AssetsClient) -> None:
-    """Assets for other products are left out."""
+    """Assets for Model Studio are returned; those for other products are not."""
     found = await assets.get_assets()
     assert [
         (asset.kind, asset.amount, asset.unit, asset.expires, asset.is_active)
@@ -136,7 +136,7 @@ async def test_pages(
 
 
 async def test_pages_that_repeat(simulator: Simulator, assets: AssetsClient) -> None:
-    """A service that ignores the page number is asked twice."""
+    """Paging ends after the second request if the service repeats a page."""
     simulator.account.resource_packages = 50
     page = resource_packages(simulator.account, {"ProductCode": "sfm"})
     simulator.assets_bodies["QueryResourcePackageInstances"] = rpc_answer(page, "id")
@@ -158,7 +158,7 @@ async def test_pages_that_never_end(simulator: Simulator, assets: AssetsClient) 
 async def test_operation_that_is_not_applicable_is_asked_once(
     simulator: Simulator, assets: AssetsClient, action: str
 ) -> None:
-    """The others are still read."""
+    """An operation that is not applicable is requested once; others are still read."""
     everything = await assets.get_assets()
     simulator.not_applicable = {action}
     some = await assets.get_assets()
@@ -173,7 +173,7 @@ async def test_site_of_the_balance_is_asked(
     simulator: Simulator,
     refused: set[tuple[str, str]],
 ) -> None:
-    """Both clients share the endpoints, and the balance finds out the right one."""
+    """Assets use the site that the balance found among the shared endpoints."""
     async with Simulator(account=Account(clock=lambda: NOW)) as other:
         other.access_keys = simulator.access_keys
         other.balance_applicable = False
@@ -182,7 +182,7 @@ async def test_site_of_the_balance_is_asked(
         assets = AssetsClient(
             session, endpoints=endpoints, refused=refused, access_key=KEY
         )
-        # Before the site is known, each operation is asked once at the wrong one.
+        # Before the site is known, each operation is requested once at the wrong one.
         for _ in range(2):
             assert await assets.get_assets() == ()
         assert actions(other) == [*ASSET_OPERATIONS]
@@ -210,7 +210,7 @@ async def test_missing_permission(
 async def test_failure(
     simulator: Simulator, assets: AssetsClient, refused: set[tuple[str, str]]
 ) -> None:
-    """An error of one operation is an error of all, and it is asked again."""
+    """If one operation fails, no assets are returned; the next poll repeats it."""
     simulator.fail(Fault.SERVER_ERROR, at="assets", times=1)
     with pytest.raises(AccountError, match="InternalError"):
         await assets.get_assets()
@@ -300,7 +300,7 @@ def test_status(status: str | None, is_active: bool) -> None:
 
 
 def test_unknown_figures() -> None:
-    """A field that is missing or of another type is unknown."""
+    """A field that is missing or of the wrong type is unknown."""
     for operation in _OPERATIONS:
         odd: Any
         for odd in (None, [], {}, True):
@@ -353,7 +353,7 @@ def test_answer_without_a_list(data: Any) -> None:
 
 
 def test_empty_answer() -> None:
-    """It does not show that there are no assets."""
+    """An answer without data is an error and does not mean that there are no assets."""
     with pytest.raises(InvalidAnswerError):
         rows_of({}, ("Items",))
 
@@ -378,7 +378,7 @@ def test_empty_answer() -> None:
 async def test_vendor_reads_the_simulator(
     simulator: Simulator, operation: str, request_: Any, expected: Callable[..., Any]
 ) -> None:
-    """The vendor's client signs, asks and reads as this integration does."""
+    """The vendor's SDK signs, requests and reads assets like this integration."""
     simulator.account.resource_packages = 30
     read = getattr(
         client(Client, simulator, access_key_secret=KEY.secret), f"{operation}_async"
@@ -405,7 +405,7 @@ async def test_vendor_reads_the_simulator(
 async def test_vendor_is_refused(
     simulator: Simulator, operation: str, request_: Any
 ) -> None:
-    """The simulator refuses a product or a page that is not valid."""
+    """The simulator rejects an invalid product or page."""
     with pytest.raises(AlibabaCloudException) as raised:
         await getattr(
             client(Client, simulator, access_key_secret=KEY.secret),

@@ -53,7 +53,7 @@ async def test_balance(
 def test_balance_equals_the_vendors(
     data: dict[str, Any], expected: tuple[str, str | None, str]
 ) -> None:
-    """The vendor's own library reads the same figures."""
+    """The vendor's SDK reads the same balance."""
     answer = {"Code": "200", "Success": True, "Data": data}
     found = parse_balance(answer)
     available, credit, currency = expected
@@ -77,7 +77,7 @@ def test_balance_equals_the_vendors(
     ],
 )
 def test_answer_without_balance(data: Any) -> None:
-    """It doesn't mean a balance of 0."""
+    """An answer without a balance is an error and does not mean a balance of 0."""
     with pytest.raises(InvalidAnswerError, match=r"\AThe answer holds no balance\Z"):
         parse_balance({"Data": data})
 
@@ -85,7 +85,7 @@ def test_answer_without_balance(data: Any) -> None:
 async def test_other_site_is_remembered(
     session: aiohttp.ClientSession, simulator: Simulator
 ) -> None:
-    """An account belongs to one site. The other one is asked once."""
+    """A client finds the account's site and requests the other site only once."""
     simulator.balance_applicable = False
     async with Simulator(account=Account(clock=lambda: NOW)) as other:
         other.access_keys = simulator.access_keys
@@ -103,7 +103,7 @@ async def test_other_site_is_remembered(
         for _ in range(3):
             with pytest.raises(AccountError, match="NotApplicable"):
                 await client.get_balance()
-        # The service blocks users who ask the wrong site repeatedly.
+        # The service blocks users that request the wrong site repeatedly.
         asked = [len(site.signed_requests) for site in (simulator, other)]
         assert asked == [1, 3]
 
@@ -111,7 +111,7 @@ async def test_other_site_is_remembered(
 async def test_other_site_is_not_asked_for_another_error(
     session: aiohttp.ClientSession, simulator: Simulator
 ) -> None:
-    """Only `NotApplicable` means that the site is wrong."""
+    """Only `NotApplicable` makes the client request the other site."""
     client = BalanceClient(
         session, endpoints=[simulator.openapi_url] * 2, access_key=KEY
     )

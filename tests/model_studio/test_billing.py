@@ -47,7 +47,7 @@ def ranges(simulator: Simulator) -> list[tuple[str, str]]:
 
 
 async def test_query(simulator: Simulator, billing: BillingClient) -> None:
-    """Objects are compact JSON, and 20 groups are the maximum."""
+    """A query has compact JSON objects and the maximum of 20 groups."""
     await billing.get_trend(AUGUST, TODAY)
     [request] = simulator.signed_requests
     assert (request.method, request.path) == ("GET", "/modelstudio/billing/trend")
@@ -86,7 +86,7 @@ async def test_trend_by_day(
 async def test_one_request_for_each_month(
     simulator: Simulator, billing: BillingClient
 ) -> None:
-    """Longer ranges are not documented."""
+    """The client splits a range into months, as longer ranges are not documented."""
     first = date(2025, 12, 31)
     trend = await billing.get_trend(first, date(2026, 3, 1))
 
@@ -109,7 +109,7 @@ async def test_one_request_for_each_month(
 async def test_range_up_to_the_last_date(
     simulator: Simulator, billing: BillingClient, granularity: str, first: date
 ) -> None:
-    """Python has no later date."""
+    """A range may end on the last date that Python supports."""
     trend = await billing.get_trend(
         first, date.max, granularity=Granularity(granularity)
     )
@@ -122,7 +122,7 @@ async def test_range_up_to_the_last_date(
 
 
 async def test_trend_by_month(simulator: Simulator, billing: BillingClient) -> None:
-    """One request for each year. The first month is complete."""
+    """A trend by month takes one request per year; its first month is complete."""
     trend = await billing.get_trend(
         date(2025, 11, 20), TODAY, granularity=Granularity.MONTH
     )
@@ -147,14 +147,15 @@ async def test_trend_by_month(simulator: Simulator, billing: BillingClient) -> N
 async def test_all_groups_are_found(
     simulator: Simulator, billing: BillingClient, extra: int, requests: int
 ) -> None:
-    """An answer has at most 20 groups. There are 6 models, the extra ones, and two more."""
+    """More requests find the groups that the first answer merges into others."""
     simulator.account.extra_models = extra
     simulator.account.adjust(date(2026, 8, 2), "refunded", "-7.77")
     simulator.account.adjust(date(2026, 8, 3), "refunded", "7.76")
     trend = await billing.get_trend(AUGUST, TODAY)
     report = month_report(trend, TODAY)
 
-    # The group with a refund is the last one, because its spend is negative.
+    # The bill has the 6 models, the extra ones, the null group and the refund. The
+    # refund comes last, because its spend is negative.
     assert len(trend.names) == 6 + extra + 2
     assert {NULL_GROUP, "qwen-max", "refunded"} <= set(trend.names)
     assert OTHERS not in trend.names
@@ -167,7 +168,7 @@ async def test_all_groups_are_found(
 
 
 async def test_nothing_billed(simulator: Simulator, billing: BillingClient) -> None:
-    """Before the account existed, and in an empty range."""
+    """Days before the account existed have no periods; an empty range has no total."""
     simulator.account.history_start = AUGUST
     trend = await billing.get_trend(date(2026, 7, 1), date(2026, 7, 31))
     assert trend == SpendTrend(total=cny("0"), periods=(), names={})
@@ -186,7 +187,7 @@ def excluded(query: Mapping[str, str]) -> list[str]:
 
 
 def refusing(refusal: Refusal) -> Callable[[Mapping[str, str]], Any]:
-    """Return the answers of a service that refuses to exclude groups."""
+    """Return a body for a service that rejects queries with excluded groups."""
 
     def body(query: Mapping[str, str]) -> Any:
         if excluded(query):
@@ -259,7 +260,7 @@ async def test_groups_that_stay_merged(
 async def test_day_without_merged_groups(
     simulator: Simulator, billing: BillingClient
 ) -> None:
-    """The day is incomplete, although only other days have `OTHERS`."""
+    """A day without `OTHERS` is incomplete if another day has `OTHERS`."""
     answers = [
         bill(
             period("20260814", "15.00", a="10.00", **{OTHERS: "5.00"}),
@@ -293,7 +294,7 @@ async def test_failure_of_a_later_request(
     refusal: Refusal,
     error: type[ModelStudioError],
 ) -> None:
-    """Part of the groups is not returned as a whole."""
+    """If a later request fails, the client returns an error instead of some groups."""
     simulator.trend_body = refusing(refusal)
     with pytest.raises(error):
         await billing.get_trend(AUGUST, TODAY)
@@ -302,7 +303,7 @@ async def test_failure_of_a_later_request(
 async def test_currency_that_changes(
     simulator: Simulator, billing: BillingClient
 ) -> None:
-    """There is no total. Each day keeps its currency."""
+    """A range in two currencies has no total; each day keeps its currency."""
     simulator.trend_body = lambda query: (
         bill(period("20260731", "7.00", "USD", a="7.00"), total="7", currency="USD")
         if "2026-07-01" in query["timePeriod"]
@@ -316,7 +317,7 @@ async def test_currency_that_changes(
 async def test_month_without_a_total(
     simulator: Simulator, billing: BillingClient
 ) -> None:
-    """The trend has no total either."""
+    """If a month has no total, the whole range has none."""
     simulator.trend_body = lambda query: (
         bill(period("20260731", "7.00", a="7.00"), total=None)
         if "2026-07-01" in query["timePeriod"]
@@ -331,7 +332,7 @@ async def test_month_without_a_total(
 async def test_days_outside_the_range_are_dropped(
     simulator: Simulator, billing: BillingClient, granularity: Granularity
 ) -> None:
-    """Else a day would count in two months."""
+    """Days outside the range are dropped, so that no day counts in two months."""
     simulator.trend_body = bill(
         *(
             period(start, "10.00", a="10.00")
@@ -345,7 +346,7 @@ async def test_days_outside_the_range_are_dropped(
 
 
 async def test_month(simulator: Simulator, billing: BillingClient) -> None:
-    """The range starts on the first day of the month."""
+    """The monthly report covers the first of the month up to the given day."""
     report = await billing.get_month(TODAY)
     assert report.daily == Money(
         amount=total_on(simulator.account, TODAY), currency="CNY"

@@ -52,7 +52,7 @@ CALLS = pytest.mark.parametrize(
 async def test_request(
     client: ModelStudioClient, simulator: Simulator, call: Call
 ) -> None:
-    """One GET without a query. Only one header contains the API key."""
+    """A call sends one GET without a query; only one header contains the API key."""
     await call(client)
     (request,) = simulator.requests
     assert (request.method, request.path) == ("GET", "/api/v1/quotas")
@@ -67,7 +67,7 @@ async def test_request(
 
 
 async def test_account(client: ModelStudioClient, simulator: Simulator) -> None:
-    """Each call reads the figures again."""
+    """Each call requests the figures again."""
     account = await client.get_account()
     assert account == parse_answer(encoded(answer("account")))
     assert client.listing is None
@@ -235,7 +235,7 @@ async def test_failure(
 async def test_usable_answer(
     client: ModelStudioClient, simulator: Simulator, fault: Fault, models: int | None
 ) -> None:
-    """Invalid figures are unknown, and the poll succeeds."""
+    """Faults that leave a valid answer make figures unknown; the poll succeeds."""
     simulator.fail(fault)
     account = await client.get_account()
     assert account.models_complete is (models is not None)
@@ -251,7 +251,7 @@ async def test_usable_answer(
 async def test_trying_a_key_is_one_request(
     client: ModelStudioClient, simulator: Simulator, fault: Fault, short_timeout: None
 ) -> None:
-    """There is no retry."""
+    """A request that tries a key is not retried."""
     simulator.fail(fault)
     assert type(await failure(client.try_key())) is ConnectionFailedError
     assert len(simulator.requests) == 1
@@ -277,7 +277,7 @@ async def test_retry(
 async def test_retry_that_fails(
     client: ModelStudioClient, simulator: Simulator
 ) -> None:
-    """The error is that of the second request."""
+    """If the retry fails, the call raises the error of the second request."""
     simulator.body = "<html></html>"
     simulator.fail(Fault.RESET, times=1)
     assert type(await failure(client.get_account())) is InvalidAnswerError
@@ -339,7 +339,7 @@ async def test_service_that_restarts(
 async def test_repeated_key_is_not_a_name(
     session: aiohttp.ClientSession, simulator: Simulator, spelled: str
 ) -> None:
-    """Neither the figures nor the kept body contain an API key that the service repeats."""
+    """An API key that the service repeats is in neither figures nor kept body."""
     body = json.dumps(answer("account")).replace("qwen-max", f"of {spelled}")
     simulator.body = body.replace(r"\\u", r"\u")
     simulator.api_keys = {SECRET}
@@ -403,7 +403,7 @@ async def test_key_that_only_the_message_shows_is_redacted(
 async def test_truncated_key_is_redacted(
     session: aiohttp.ClientSession, serve: Serve, before: int
 ) -> None:
-    """The message is truncated within the key, and no part of the key is left."""
+    """No part of the key remains if the message is truncated within the key."""
     message = "m" * before + SECRET + "m" * 50
     base_url = await serve(raw_json(401, {"message": message}))
     client = ModelStudioClient(session, base_url=base_url, api_key=SECRET)
@@ -436,7 +436,7 @@ async def test_long_code_and_message_are_truncated(
 async def test_broken_http_does_not_show_the_key(
     session: aiohttp.ClientSession, serve: Serve, raw: bytes, call: Call
 ) -> None:
-    """A traceback with all causes of the error does not show it either."""
+    """Neither an error nor the traceback of its causes contains the API key."""
     client = ModelStudioClient(session, base_url=await serve(raw), api_key=SECRET)
     err = await failure(call(client))
     assert type(err) is ConnectionFailedError

@@ -56,7 +56,7 @@ def number_of(query: Mapping[str, str]) -> int:
 
 
 def pages_requested(simulator: Simulator) -> list[tuple[str, ...]]:
-    """Return page and size of the requests since the previous call."""
+    """Return the page and size of the requests since the previous call."""
     pages = [tuple(request.query.values()) for request in simulator.requests]
     assert all(
         request.query.keys() in (set(), {"page_no", "page_size"})
@@ -72,7 +72,7 @@ ONE_ROW = [("1", "1")]
 
 
 async def test_listing(client: ModelStudioClient, simulator: Simulator) -> None:
-    """The account has the limits of all pages."""
+    """The account contains the limits of all pages."""
     simulator.body = partial(limits_page, ROWS)
     account = await client.get_account()
     assert pages_requested(simulator) == [(), *LISTING]
@@ -97,7 +97,7 @@ async def test_listing(client: ModelStudioClient, simulator: Simulator) -> None:
 async def test_listing_of_the_catalog(
     client: ModelStudioClient, simulator: Simulator
 ) -> None:
-    """The simulator answers as the vendor documents it."""
+    """The client lists all models of the simulator's catalog."""
     simulator.body = None
     simulator.account.answer = "limits"
     account = await client.get_account()
@@ -111,7 +111,7 @@ async def test_listing_of_the_catalog(
 async def test_listing_is_kept_for_a_while(
     client: ModelStudioClient, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Polls in between ask for one row."""
+    """Polls between two listings request a single row."""
     simulator.body = partial(limits_page, ROWS)
     account = await client.get_account()
     pages_requested(simulator)
@@ -226,7 +226,7 @@ async def test_invalid_listing(
     simulator: Simulator,
     broken: Callable[[Mapping[str, str]], Any],
 ) -> None:
-    """Part of a list is an error, and no list is read forever."""
+    """An incomplete or endless list is an error."""
     simulator.body = broken
     err = await failure(client.get_account())
     assert type(err) is InvalidAnswerError
@@ -298,7 +298,7 @@ async def test_failure_during_a_listing(
 
     def pages(query: Mapping[str, str]) -> Any:
         if number_of(query) == 2:
-            # The next request.
+            # The fault affects the next request.
             simulator.fail(fault, times=1)
         return limits_page(ROWS[:-1], query)
 
@@ -315,7 +315,7 @@ async def test_failure_during_a_listing(
 async def test_listing_that_repeats_its_last_page(
     client: ModelStudioClient, simulator: Simulator, total: int | None
 ) -> None:
-    """Without a total, the list is complete then."""
+    """A repeated page ends a listing without a total."""
 
     def pages(query: Mapping[str, str]) -> Any:
         number = min(number_of(query), 3)
@@ -333,12 +333,12 @@ async def test_listing_that_repeats_its_last_page(
 async def test_one_retry_per_listing(
     client: ModelStudioClient, simulator: Simulator, page: int, fault: Fault
 ) -> None:
-    """A second failure on any page is an error."""
+    """A listing retries one request; a second failure on any page is an error."""
     faults = {page}
 
     def pages(query: Mapping[str, str]) -> Any:
         if len(simulator.requests) in faults:
-            # The next request.
+            # The fault affects the next request.
             simulator.fail(fault, times=1)
         return limits_page(ROWS, query)
 
@@ -374,7 +374,7 @@ async def test_failure_keeps_the_listing(
 async def test_account_that_starts_to_report_usage(
     client: ModelStudioClient, simulator: Simulator
 ) -> None:
-    """And back again. The next poll follows each change."""
+    """The next poll detects a change from limits to usage and back."""
     simulator.body = partial(limits_page, ROWS)
     assert (await client.get_account()).quotas_kind is QuotasKind.LIMITS
     pages_requested(simulator)

@@ -32,7 +32,7 @@ from .common import REDACTED, SECRET, texts
 def test_text(
     kind: type[Any], message: str | None, code: str | None, text: str
 ) -> None:
-    """Code and message are one line. Other secrets change nothing."""
+    """An error's text is `code: message`, also after redacting other secrets."""
     err = kind(message, code=code)
     assert err.args == (message, code)
     for secret in ("", SECRET):

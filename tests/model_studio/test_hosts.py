@@ -85,7 +85,7 @@ from .common import short
     ],
 )
 def test_base_url(text: str, base_url: str | None) -> None:
-    """A normalized URL stays the same."""
+    """Valid URLs are normalized; a normalized URL does not change again."""
     expected = text if base_url is None else base_url
     assert normalize_base_url(text) == expected
     assert normalize_base_url(expected) == expected
@@ -173,7 +173,7 @@ def test_base_url(text: str, base_url: str | None) -> None:
     ids=short,
 )
 def test_invalid_base_url(text: str) -> None:
-    """An API key is never sent unencrypted over a public network."""
+    """Invalid URLs are rejected, as are unencrypted ones in a public network."""
     with pytest.raises(InvalidURLError, match=r"\ANot a (base )?URL\Z"):
         normalize_base_url(text)
 
@@ -231,7 +231,7 @@ def test_workspace_base_url(workspace_id: str, label: str, region: str) -> None:
     ids=short,
 )
 def test_invalid_workspace(workspace_id: str) -> None:
-    """No input can send the API key to another host."""
+    """Input that could redirect the API key to another host is rejected."""
     with pytest.raises(InvalidWorkspaceError, match=r"\ANot a workspace ID\Z"):
         workspace_base_url(workspace_id, DEFAULT_REGION)
 

@@ -122,7 +122,7 @@ class Wire:
     """Faults of the next requests: the number of bytes to read (None for all) and to
     send, and whether to reset the connection. None is no fault."""
     heads: list[bytes] = field(default_factory=list)
-    """What was read of each request."""
+    """The bytes that were read of each request."""
 
     async def handle(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -188,7 +188,7 @@ def signatures(heads: list[bytes]) -> list[bytes]:
 async def test_connection_that_breaks_at_any_byte(
     session: ClientSession, service: Service, reset: bool
 ) -> None:
-    """There is one retry with a new signature."""
+    """A connection that breaks is retried once with a new signature."""
     async with wire(service.body) as served:
         await service.call(session, served.url)
         longest = len(served.heads[0])
@@ -196,7 +196,7 @@ async def test_connection_that_breaks_at_any_byte(
             *((read, 0, reset) for read in range(1, longest)),
             *((None, sent, reset) for sent in range(len(served.raw))),
         ]
-        # All of them at night, else about as many as Hypothesis takes examples.
+        # The nightly profile tests all faults, other profiles a sample of them.
         step = max(1, len(faults) * 4 // settings().max_examples)
         for fault in faults[::step]:
             served.heads.clear()
@@ -267,7 +267,7 @@ async def test_no_cookies(
         for each in (shared, session):
             monkeypatch.setattr(each, "_connector", connector)
         url = served.url.replace("127.0.0.1", "service.test")
-        # Home Assistant's own session stores it.
+        # Home Assistant's shared session stores the cookie.
         await (await shared.get(url)).read()
         [cookie] = shared.cookie_jar
         assert cookie.key == "session"
@@ -306,7 +306,7 @@ async def test_connection_is_reused(session: ClientSession, service: Service) ->
 
 
 def test_timeout() -> None:
-    """Seconds for a whole request."""
+    """A request may take 10 seconds in total."""
     assert TIMEOUT == 10
 
 
@@ -315,7 +315,7 @@ def test_timeout() -> None:
 async def test_redirect_is_not_followed(
     client: ModelStudioClient, simulator: Simulator, status: int, to: str
 ) -> None:
-    """Another host never gets the API key."""
+    """A redirect is not followed, so no other host gets the API key."""
     location = f"{simulator.base_url}/quotas" if to == "itself" else None
     simulator.fail(Fault.REDIRECT, status=status, location=location)
     err = await failure(client.get_account())
@@ -352,7 +352,7 @@ async def test_compressed_bomb_is_not_kept_in_memory(
 async def test_largest_body(
     client: ModelStudioClient, simulator: Simulator, excess: int
 ) -> None:
-    """The limit is 8 MiB."""
+    """A body of 8 MiB is read; a larger one is an error."""
     simulator.body = b'{"data": {"tokens_used": 7}}'.ljust(8 * 1024 * 1024 + excess)
     if excess:
         err = await failure(client.get_account())
@@ -367,7 +367,7 @@ async def test_largest_body(
 async def test_largest_body_of_an_error(
     session: ClientSession, serve: Serve, excess: int, size: int
 ) -> None:
-    """A larger body than 64 KiB counts as empty: the status says enough."""
+    """The body of an error is ignored if it is larger than 64 KiB."""
     origin = await serve(raw_json(500, b"m" * (64 * 1024 + excess)))
     status, headers, body = await http.request(
         session, "GET", URL(origin), headers={}, secrets=(SECRET,)
@@ -391,7 +391,7 @@ async def test_unreadable_body_of_an_error(
     status: int,
     hang: bool,
 ) -> None:
-    """The status still counts."""
+    """An error whose body can't be read is reported with its status."""
     raw = raw_answer(f"{status} X", *headers, body=b'{"code": "InvalidApi')
     origin = await serve(raw, hang=hang)
     found, _, body = await http.request(
@@ -407,7 +407,7 @@ async def test_nonce_is_used_once(
     monkeypatch: pytest.MonkeyPatch,
     fault: Fault,
 ) -> None:
-    """Like the gateway, the simulator refuses a nonce that was used before."""
+    """The simulator rejects a used nonce, like the gateway."""
     monkeypatch.setattr(http, "TIMEOUT", 0.3)
     simulator.fail(fault, at="billing", times=1)
     assert (await billing.get_month(TODAY)).monthly
@@ -426,7 +426,7 @@ CHARACTERS: Final = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
     ways=st.lists(st.sampled_from("pjJxXde"), min_size=40, max_size=40),
 )
 def test_secret_is_redacted_in_every_spelling(secret: str, ways: list[str]) -> None:
-    """JSON, XML and URLs can escape each character in several ways."""
+    """A secret is redacted even if its characters are escaped for JSON, XML or URLs."""
     spelled = "".join(
         {
             "p": json.dumps(character)[1:-1],
@@ -451,7 +451,7 @@ def test_body_without_the_secret_is_unchanged(body: bytes) -> None:
     ("secret", "expected"), [("s3cr3t!", "s3cr3t!"), ("s3cr3t!!", REDACTED)]
 )
 def test_short_secret_is_not_redacted(secret: str, expected: str) -> None:
-    """Fewer than 8 characters can appear in an answer by chance."""
+    """Secrets shorter than 8 characters are kept, as they may appear by chance."""
     assert http._redacted(secret.encode(), secret) == expected.encode()
 
 

@@ -72,7 +72,7 @@ def answers() -> Iterator[AccountSnapshot]:
 def test_usage_pct(
     used: Number | None, limit: Number | None, percentage: float | None
 ) -> None:
-    """Without a limit, there is no percentage."""
+    """The percentage is unknown without usage or a limit above 0."""
     assert usage(used, limit).usage_pct == percentage
 
 
@@ -88,7 +88,7 @@ def test_usage_pct_is_finite(limit: float) -> None:
 def test_level_pct(
     used: Number | None, tokens: Number | None, level: float | None
 ) -> None:
-    """Alerts use the quota, or else the load."""
+    """The level for alerts is the share of the quota or, without one, the load."""
     model = replace(
         usage(used, 1000), rate_limit=RateLimit(tpm=1000), tokens_per_minute=tokens
     )
@@ -112,7 +112,7 @@ def test_level_pct(
     ],
 )
 def test_available_data(account: AccountSnapshot, available: str | None) -> None:
-    """A figure of 0 counts as reported."""
+    """The available data depend on the reported figures; 0 counts as reported."""
     assert account.available_data == available
 
 
@@ -202,7 +202,7 @@ def test_equal_bodies_make_equal_snapshots(
 
 
 def imports() -> Iterator[tuple[str, str]]:
-    """Yield file and module of each absolute import in the library."""
+    """Yield the file and the module of each absolute import in the library."""
     for path in PACKAGE.glob("**/*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):

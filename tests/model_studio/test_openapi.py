@@ -78,7 +78,7 @@ def error_of(status: int, body: Any) -> ModelStudioError:
 def test_error_codes(
     form: tuple[str, str], status: int, code: str, error: type[ModelStudioError]
 ) -> None:
-    """The gateway and the services behind it spell the fields differently."""
+    """The code or the status decides the error, in both spellings of the fields."""
     body = {form[0]: code, form[1]: "Why", "Success": False}
     err = error_of(status, body)
     assert type(err) is error
@@ -113,7 +113,7 @@ def test_error_codes(
 def test_errors_without_a_valid_code(
     status: int, body: Any, error: type[ModelStudioError], text: str
 ) -> None:
-    """The status takes the place of the code."""
+    """Without a valid code, the status replaces the code."""
     err = error_of(status, body)
     assert (type(err), str(err)) == (error, text)
 
@@ -133,7 +133,7 @@ def test_errors_without_a_valid_code(
     ],
 )
 def test_success(body: Any) -> None:
-    """Success has many spellings. Missing figures are found later."""
+    """All spellings of success are accepted; missing figures are no error here."""
     answer = Answer(200, {}, json.dumps(body).encode())
     assert parse_openapi(answer) == (body or {})
 
@@ -231,7 +231,7 @@ async def test_faults(
     error: type[ModelStudioError],
     requests: int,
 ) -> None:
-    """Only a failed connection is retried. Each request has a new nonce."""
+    """Only a failed connection is retried; each request has a new nonce."""
     simulator.fail(fault, at="billing")
     with pytest.raises(error) as spend:
         await billing.get_month(TODAY)
@@ -247,7 +247,7 @@ async def test_faults(
 async def test_retry(
     simulator: Simulator, billing: BillingClient, balance: BalanceClient
 ) -> None:
-    """The retry has a new signature."""
+    """The retry of a broken connection has a new nonce."""
     simulator.fail(Fault.RESET, at="billing", times=1)
     simulator.fail(Fault.RESET, at="balance", times=1)
     await billing.get_month(TODAY)
@@ -275,7 +275,7 @@ def test_refused_parameters(status: int, code: str | None, refused: bool) -> Non
 
 
 async def test_retry_after(simulator: Simulator, billing: BillingClient) -> None:
-    """The gateway's header is in milliseconds."""
+    """The time to wait is read from the gateway's header in milliseconds."""
     simulator.fail(Fault.THROTTLED, at="billing", retry_after=2500)
     err = await failure(billing.get_month(TODAY))
     assert isinstance(err, RateLimitError)
@@ -344,7 +344,7 @@ async def test_repeated_secret_is_redacted(
     secret: str,
     status: int,
 ) -> None:
-    """Neither errors nor logs show it."""
+    """A secret that the service repeats is in neither errors nor logs."""
     caplog.set_level(logging.DEBUG)
     escaped = secret.replace("c", "\\u0063")
 

@@ -1,4 +1,4 @@
-"""The list prices: what is asked for them, and what is made of the answers."""
+"""Tests of the list prices: requests and answers."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -47,19 +47,19 @@ def client(session: ClientSession, simulator: Simulator) -> PricesClient:
 
 
 def tokens(amount: str, kind: PriceKind, name: str, *, per: int = MILLION) -> Price:
-    """Return a price of tokens."""
+    """Return an expected price for tokens."""
     return Price(
         amount=Decimal(amount), per=per, unit=PriceUnit.TOKEN, kind=kind, name=name
     )
 
 
 def row(*prices: Any, model: str = "qwen-max", step: Any = None) -> dict[str, Any]:
-    """Return a row of the answer with one step."""
+    """Return a row of an answer with one step."""
     return {"model": model, "prices": [{"range_name": step, "prices": list(prices)}]}
 
 
 def listed(*rows: Any, total: Any = None) -> dict[str, Any]:
-    """Return an answer with all of its rows."""
+    """Return an answer with these rows on one page."""
     return {
         "success": True,
         "output": {"total": len(rows) if total is None else total, "models": rows},
@@ -67,7 +67,7 @@ def listed(*rows: Any, total: Any = None) -> dict[str, Any]:
 
 
 def price(amount: Any = "1.6", **changes: Any) -> dict[str, Any]:
-    """Return a price of the answer."""
+    """Return a price of an answer."""
     return {
         "type": "input_token",
         "price": amount,
@@ -77,14 +77,14 @@ def price(amount: Any = "1.6", **changes: Any) -> dict[str, Any]:
 
 
 async def test_prices(client: PricesClient, simulator: Simulator) -> None:
-    """One request lists all prices, which keep their steps in order."""
+    """One request reads all prices; steps keep their order."""
     prices = await client.get_prices()
     (request,) = simulator.price_requests
     assert request.path == "/api/v1/models"
     assert request.query == {"page_no": "1", "page_size": "100", "language": "en"}
     assert request.headers["authorization"] == f"Bearer {API_KEY}"
     assert prices.currency == "USD"
-    # The price per GPU is not understood.
+    # The unit of the price per GPU is unknown.
     assert prices.models.keys() == PRICES.keys() - {"model-unit"}
     assert prices.models["qwen-plus"] == (
         PriceStep(
@@ -210,7 +210,7 @@ def test_unknown_units(text: str) -> None:
         ("thinking_input_token", "Input", PriceKind.INPUT),
         ("input_token_cache", "Cached input", PriceKind.CACHED_INPUT),
         ("", "输入（缓存命中）", PriceKind.CACHED_INPUT),
-        # The type counts before the name.
+        # The type takes precedence over the name.
         ("output_token", "Output for text input", PriceKind.OUTPUT),
         ("", "Output for text input", None),
         ("input_token_cache_creation", "Input", None),
@@ -226,7 +226,7 @@ def test_kinds(type_text: str, name: str, kind: PriceKind | None) -> None:
 async def test_price_that_is_not_understood_is_logged_once(
     client: PricesClient, simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is skipped, and the others of its model are kept."""
+    """An unknown price is skipped and logged once; other prices of the model stay."""
     caplog.set_level(logging.DEBUG, "custom_components.alibaba_cloud")
 
     def logged() -> list[str]:
@@ -274,7 +274,7 @@ async def test_price_that_is_not_understood_is_logged_once(
 async def test_step_that_is_not_understood_keeps_its_place(
     client: PricesClient, simulator: Simulator
 ) -> None:
-    """The next step is not the price of the shortest input."""
+    """A step without known prices stays, so that the next step keeps its position."""
     simulator.prices_body = listed(
         {
             "model": "qwen-max",
@@ -338,7 +338,7 @@ async def test_incomplete_pages_are_no_prices(
 async def test_pages_end(
     client: PricesClient, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A list that never ends is no list, after so many pages."""
+    """A list with more than the maximum of pages is an error."""
     monkeypatch.setattr(paging, "MAX_PAGES", 3)
     simulator.prices_body = lambda query: listed(
         row(price(query["page_no"])), total=1_000
@@ -349,7 +349,7 @@ async def test_pages_end(
 
 
 async def test_host_without_prices(client: PricesClient, simulator: Simulator) -> None:
-    """Where the path does not exist, there are no prices, and nothing failed."""
+    """A host without the path for prices has no prices, which is no error."""
     simulator.fail(Fault.NOT_FOUND, at="prices")
     prices = await client.get_prices()
     assert prices.models == {}
@@ -449,7 +449,7 @@ async def test_one_retry_for_all_pages(
 
 
 async def test_key_is_in_no_error(session: ClientSession, simulator: Simulator) -> None:
-    """Not even if the service repeats it."""
+    """No error contains the API key, even if the service repeats the key."""
     simulator.api_keys = {SECRET}
     client = PricesClient(session, base_url=simulator.base_url, api_key=SECRET)
     simulator.prices_body = {"code": "Denied", "message": f"{SECRET} may not"}
@@ -472,7 +472,7 @@ async def test_impossible_key_is_not_sent(
 
 
 def test_currencies() -> None:
-    """Prices are in the currency of the site, to which Hong Kong does not belong."""
+    """Prices in Beijing are in CNY; those in all other regions are in USD."""
     assert {
         region: price_currency(base_url) for region, base_url in REGIONS.items()
     } == {
@@ -491,7 +491,7 @@ def test_currencies() -> None:
 
 
 def test_simulator_wants_a_language() -> None:
-    """Like the service, it refuses a request without one, and pages that are too large."""
+    """The simulator rejects requests without a language and too large pages."""
     for query in ({}, {"language": "fr"}, {"language": "en", "page_size": "101"}):
         with pytest.raises(ValueError, match=r"language|page_size"):
             page(Account(), query, "1")

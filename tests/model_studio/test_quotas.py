@@ -69,7 +69,7 @@ ACCOUNT = AccountSnapshot(
 """The figures in all fixtures of an account."""
 NO_FIGURES = AccountSnapshot(quotas_kind=QuotasKind.USAGE)
 
-# Path of each figure in the answer with models as a map, and in the snapshot.
+# The path of each figure in the answer with models as a map, and in the snapshot.
 MONEY = {
     "credits": "credit_balance",
     "available": "available_balance",
@@ -143,14 +143,14 @@ def test_list_and_map_of_models_are_equal() -> None:
     ids=short,
 )
 def test_invalid_figure_is_unknown(value: Any) -> None:
-    """The other figures are not affected."""
+    """An invalid figure is unknown; other figures do not change."""
     for path, figure in FIGURES.items():
         assert account_with(path, value) == changed(ACCOUNT, figure, None), path
 
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "1e999", "9" * 400, "9" * 5000])
 def test_invalid_number_is_unknown(literal: str) -> None:
-    """The other figures are not affected, although this may not be valid JSON."""
+    """A number out of range is unknown, even if it is not valid JSON."""
     for path, figure in {**MONEY, **NUMBERS}.items():
         body = body_with(path, "@").replace(b'"@"', literal.encode())
         assert account_of(body) == changed(ACCOUNT, figure, None), path
@@ -164,7 +164,7 @@ def test_number(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [0, -3.21, " -3.21\r\n", "-3.21", 3.21])
 def test_amount(value: Any) -> None:
-    """An amount can be negative, after a refund. A negative spend limit means none."""
+    """An amount may be negative after a refund; a negative spend limit is no limit."""
     expected = usd(str(value).strip())
     for path, figure in MONEY.items():
         no_limit = figure == "spend_limit" and expected.amount < 0
@@ -213,14 +213,14 @@ def test_object_of_the_wrong_type(path: str, empty: Any, value: Any) -> None:
 
 @pytest.mark.parametrize("value", [MISSING, None, True, 7, "qwen-max"], ids=short)
 def test_models_of_the_wrong_type(value: Any) -> None:
-    """No model counts as gone."""
+    """Models of the wrong type make the list incomplete, so no model is gone."""
     expected = replace(ACCOUNT, models=MappingProxyType({}), models_complete=False)
     assert account_with("models", value) == expected
 
 
 @pytest.mark.parametrize("value", [[], {}])
 def test_no_models(value: Any) -> None:
-    """An empty list is complete: all models are gone."""
+    """An empty list of models is complete, so all models are gone."""
     expected = replace(ACCOUNT, models=MappingProxyType({}))
     assert account_with("models", value) == expected
 
@@ -248,7 +248,7 @@ def test_no_models(value: Any) -> None:
     ids=short,
 )
 def test_row_without_a_model(row: Any) -> None:
-    """The row is skipped, and no other model counts as gone."""
+    """A row without a model is skipped and makes the list incomplete."""
     for position in (0, 1, 3):
         rows = answer("account")["data"]["models"]
         rows.insert(position, row)
@@ -463,14 +463,14 @@ def error_of(status: int, body: bytes) -> ModelStudioError:
 def test_status_without_a_code(
     status: int, kind: type[ModelStudioError], body: bytes, text: str
 ) -> None:
-    """The status decides, and takes the place of the code."""
+    """Without a code, the status decides the error and replaces the code."""
     err = parse_failure(status, body)
     assert type(err) is kind
     assert str(err) == f"HTTP {status}{text}"
 
 
 def test_equal_data_are_the_same_snapshot() -> None:
-    """Also if other fields differ, or other answers came in between."""
+    """Equal figures give the same snapshot, even after other answers."""
     parser = QuotasParser()
     whole = answer("account")
     account = parser.parse(encoded(whole))
@@ -559,7 +559,7 @@ def test_models_come_and_go() -> None:
 
 
 def nested(depth: int) -> bytes:
-    """Return an account answer with as many lists inside each other."""
+    """Return an account answer with a figure in this many nested lists."""
     return b'{"data": {"credits": %s1%s}}' % (b"[" * depth, b"]" * depth)
 
 
@@ -567,7 +567,7 @@ def nested(depth: int) -> bytes:
     "depth", [200, 300, 1000, 1030, 2000, 5000, 10_000, 20_000, 40_000]
 )
 def test_nested_figure_that_repeats(depth: int) -> None:
-    """However deep it is, the answer is parsed or is an error."""
+    """A repeated answer of any depth is parsed or is an error."""
     parser = QuotasParser()
     for body in (nested(depth), nested(depth), nested(depth - 1), nested(depth)):
         try:

@@ -1,7 +1,7 @@
 """Tests of `GET /quotas` with generated answers, valid and broken ones.
 
-`HYPOTHESIS_PROFILE` sets how many: `dev` (100 for each test), `ci` (500, always the
-same ones) or `nightly` (100,000).
+`HYPOTHESIS_PROFILE` sets the number of answers per test: `dev` (100), `ci` (500, always
+the same ones) or `nightly` (100,000).
 """
 
 from collections.abc import Iterator
@@ -42,10 +42,10 @@ from .common import MISSING
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 
 BEYOND: Final = 10**18
-"""Larger numbers are not figures."""
+"""Numbers above this limit are not accepted as figures."""
 
 type Field = tuple[Any, Any]
-"""A field as written, and its figure."""
+"""A field of an answer and the figure that it stands for."""
 type AccountAnswers = tuple[dict[str, Any], dict[str, Any], AccountSnapshot]
 type Answer = AccountSnapshot | LimitsPage | ModelStudioError
 type Rows = list[tuple[str, RateLimit]]
@@ -59,7 +59,7 @@ class Raw(str):
 
     @override
     def __repr__(self) -> str:
-        """Return the start and the length."""
+        """Return the start and the length of the text."""
         return f"Raw({self[:20]!r}, {len(self)})"
 
 
@@ -224,14 +224,14 @@ NAME_KEYS: Final = st.sampled_from(["model", "name"])
 
 @st.composite
 def _account_answers(draw: st.DrawFn) -> AccountAnswers:
-    """Generate an account answer with a list of models, with a map, and its figures."""
+    """Generate an account answer with a list and with a map, and its figures."""
     keys = ("credits", "available", "spend_limit", "daily_spend", "monthly_spend")
     money = {key: draw(MONEY) for key in keys}
     tokens, requests, rpm, tpm = (draw(COUNTS) for _ in range(4))
     start, end = draw(DAYS), draw(DAYS)
     models = draw(MODELS)
     if (limit := money["spend_limit"][1]) and limit.amount < 0:
-        # There is no limit.
+        # A negative spend limit is no limit.
         money["spend_limit"] = (money["spend_limit"][0], None)
     data = present(
         **{key: field[0] for key, field in money.items()},
@@ -487,13 +487,13 @@ def comparable(answer: Answer) -> Any:
 
 @pytest.fixture(autouse=True)
 def few_lines(caplog: pytest.LogCaptureFixture) -> None:
-    """Drop debug lines: there would be millions."""
+    """Drop debug lines, of which there would be millions."""
     caplog.set_level(logging.INFO, "custom_components.alibaba_cloud")
 
 
 @given(body=ANY_BODY)
 def test_any_body(body: bytes) -> None:
-    """There are valid figures or an error."""
+    """Any answer gives valid figures or an error."""
     match answer := read(QuotasParser(), body):
         case ModelStudioError():
             str(answer).encode()
@@ -508,7 +508,7 @@ def test_any_body(body: bytes) -> None:
 
 @given(status=st.integers(100, 599), body=ANY_BODY)
 def test_any_failure(status: int, body: bytes) -> None:
-    """The error has a code."""
+    """Any failed answer gives an error with a code."""
     error = parse_failure(status, body)
     assert error.code
     str(error).encode()
@@ -532,7 +532,7 @@ def test_account(answers: AccountAnswers) -> None:
 
 @given(answers=LIMITS_ANSWERS)
 def test_limits(answers: LimitsAnswers) -> None:
-    """Each row has the tighter one of its limits, per minute."""
+    """The limit of a row is the lower one of model and workspace, per minute."""
     answer, meant = answers
     page = parse_answer(encoded(answer))
     assert isinstance(page, LimitsPage)
@@ -582,7 +582,7 @@ def equal_answers(draw: st.DrawFn) -> list[bytes]:
 
 @given(bodies=equal_answers())
 def test_equal_data_of_other_types(bodies: list[bytes]) -> None:
-    """The figures are those of each answer, although True equals 1."""
+    """A parser does not mix up equal values of other types, such as True and 1."""
     parser = QuotasParser()
     for body in bodies:
         assert read(parser, body) == read(QuotasParser(), body)

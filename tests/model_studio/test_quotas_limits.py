@@ -223,7 +223,7 @@ def test_limit_per_minute(limit: Any, expected: RateLimit) -> None:
     ],
 )
 def test_tightest_limit(rows: list[Any], expected: RateLimit) -> None:
-    """The order of the rows doesn't matter."""
+    """The lowest limit of all rows applies, in any order of the rows."""
     assert limit_of(rows) == limit_of(reversed(rows)) == expected
 
 
@@ -255,14 +255,14 @@ def test_missing_total() -> None:
     ids=short,
 )
 def test_row_without_a_model(invalid: Any) -> None:
-    """The whole page is invalid: a missing model would count as gone."""
+    """A row without a model makes the page invalid, as its model would seem gone."""
     for rows in ([invalid], [invalid, row()], [row(), invalid]):
         with pytest.raises(InvalidAnswerError, match="names no model"):
             page_of(*rows)
 
 
 def test_rows_differ_if_their_values_do() -> None:
-    """The order of the fields doesn't matter."""
+    """Rows are equal if their values are equal, in any order of the fields."""
     one = row(requests(100) | tokens(9000))
     reordered = dict(reversed(one.items()))
     others = [

@@ -26,7 +26,7 @@ UNRESERVED = string.ascii_letters + string.digits + "-._~"
 PRINTABLE = "".join(map(chr, range(33, 127)))
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-# Separators are kept. No path that is used has other reserved characters.
+# Separators are not encoded. The paths in use have no other reserved characters.
 SEGMENT = st.text(
     st.sampled_from(UNRESERVED + ' %"<>^`{|}äß通义千问🙂'), min_size=1, max_size=10
 ).filter(lambda segment: segment not in {".", ".."})
@@ -45,7 +45,7 @@ URL_PARTS = st.tuples(
 
 @pytest.fixture
 def machine_in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Set the machine's time zone to another one than UTC."""
+    """Set the machine's time zone to Tokyo instead of UTC."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -59,7 +59,7 @@ def machine_in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     path=PATH,
     query=QUERY,
     access_key_id=st.text(st.sampled_from(UNRESERVED), min_size=1, max_size=30),
-    # No other value has a <, so that none contains the secret by chance.
+    # Only the secret contains a <, so no other value contains the secret by chance.
     secret=st.text(st.sampled_from(PRINTABLE), max_size=40).map("<{}".format),
     now=TIME,
     names=st.tuples(*[st.text(st.sampled_from(UNRESERVED), min_size=1)] * 3),
@@ -74,7 +74,7 @@ def test_signature_equals_the_vendors(
     now: datetime,
     names: tuple[str, str, str],
 ) -> None:
-    """The vendor's own library signs any request the same way."""
+    """The vendor's SDK gives any request the same signature."""
     scheme, host, port = origin
     action, version, nonce = names
     url = URL.build(scheme=scheme, host=host, port=port, path=path, query=query)
@@ -135,7 +135,7 @@ def test_signature_equals_the_vendors(
 )
 @pytest.mark.usefixtures("machine_in_tokyo")
 def test_known_signature(url: str, query: dict[str, str], signature: str) -> None:
-    """The signature doesn't depend on the machine's time zone."""
+    """A documented signature is reproduced in another time zone than UTC."""
     headers = signed_headers(
         AccessKey(id="YourAccessKeyId", secret="YourAccessKeySecret"),
         method="POST",

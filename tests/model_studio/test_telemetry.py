@@ -1,4 +1,4 @@
-"""Tests of the client for usage, with a service that gives any answer."""
+"""Tests of the client for usage with a simulated Prometheus."""
 
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -64,7 +64,7 @@ class Service:
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = None
     hang_ups: int = 0
-    """Connections to close before the first answer."""
+    """The number of connections to close before the first answer."""
     requests: list[web.BaseRequest] = field(default_factory=list)
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
@@ -145,9 +145,9 @@ async def test_requests(client: TelemetryClient, service: Service) -> None:
             {"429": 3},
             ModelRate(requests_per_minute=3, throttled_calls=3, error_rate_pct=100),
         ),
-        # Without requests there is no rate.
+        # Without requests, the error rate is unknown.
         ({"200": 0}, ModelRate(requests_per_minute=0, throttled_calls=0)),
-        # What has no status may have failed.
+        # Requests without a valid status may have failed.
         ({"200": 1, "": 2}, ModelRate(requests_per_minute=3)),
         ({"200": 1, "ok": 2}, ModelRate(requests_per_minute=3)),
         ({None: 2}, ModelRate(requests_per_minute=2)),
@@ -172,7 +172,7 @@ async def test_failed_calls(
         )
     )
     rates = await client.get_rates(JANUARY)
-    # The service answers the same to the query of the tokens.
+    # The service gives the same answer to the query for tokens.
     assert replace(rates["qwen-max"], tokens_per_minute=None) == rate
 
 
@@ -236,7 +236,7 @@ async def test_invalid_values(
         "qwen-plus": ModelRate(tokens_per_minute=1, requests_per_minute=1),
     }
     assert "The usage of qwen-max is not a number" in caplog.messages
-    # Without this value, the sum would decrease, which a total never does.
+    # A sum without the invalid value would decrease, but a total never decreases.
     assert await client.get_totals(JANUARY, january(5)) == UsageTotals(
         models={
             "qwen-max": ModelTotals(),
@@ -434,7 +434,7 @@ PARTS: Final = st.text(
 
 @given(parts=st.lists(PARTS, min_size=1, max_size=4), data=st.data())
 def test_text_with_part_of_a_path(parts: list[str], data: st.DataObject) -> None:
-    """The part can be percent-encoded, also twice."""
+    """Parts of a path are found in a text even if they are percent-encoded twice."""
     path = f"/{'/'.join(parts)}"
     part = data.draw(st.sampled_from([path, *parts]))
     if len(part) > 8:
@@ -489,7 +489,7 @@ async def test_repeated_path_is_redacted(
     template: str,
     status: int,
 ) -> None:
-    """The path of the URL can contain a token."""
+    """A path that the service repeats is redacted, as it may contain a token."""
     token = "b0f1c2d3e4f5a6978899aabbccddeeff"
     path = f"/api/v1/prometheus/{token}/1234567890"
     text = template.format(

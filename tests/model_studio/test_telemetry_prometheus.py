@@ -27,7 +27,7 @@ AUGUST = datetime(2026, 8, 1, tzinfo=BILLING_ZONE)
 SEPTEMBER = datetime(2026, 9, 1, tzinfo=BILLING_ZONE)
 FIRST, LAST = AUGUST - 4 * HOUR, SEPTEMBER + 4 * HOUR
 SEED = 4
-"""Seed of a month with calls across both its ends."""
+"""The seed of a month with calls across both ends."""
 
 
 def series(
@@ -63,12 +63,12 @@ SPECIAL = (
     series({1: 2, 2: 0}, "model_call_count", model="image", status_code="200"),
     series({1: 1}, "model_call_count", model="image", status_code="429"),
 )
-"""Cases that are rare in the generated month."""
+"""Series for cases that are rare in the generated month."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """A server and the usage in it."""
+    """A Prometheus server and its usage."""
 
     url: str
     usage: Usage
@@ -78,12 +78,12 @@ class Served:
 async def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Served]:
-    """Serve a month, sampled every minute, and again every 15 seconds."""
+    """Serve a month with samples every minute and every 15 seconds."""
     if not Prometheus.is_available():
         pytest.skip("There is no Prometheus: scripts/setup prometheus")
     usage = generate_usage(FIRST, LAST, interval=request.param, seed=SEED)
     usage = replace(usage, series=usage.series + SPECIAL)
-    # The fixture `socket_enabled` can't be used here: its scope is one test.
+    # The fixture `socket_enabled` has the scope of a test and can't be used here.
     pytest_socket.enable_socket()
     try:
         server = await Prometheus.start(

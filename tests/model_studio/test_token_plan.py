@@ -27,7 +27,7 @@ from .common import KEY
 pytestmark = [
     pytest.mark.usefixtures("socket_enabled"),
     pytest.mark.filterwarnings("ignore:It looks like `register_random`"),
-    # Of the vendor's client.
+    # Raised by the vendor's SDK.
     pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
 ]
 
@@ -36,7 +36,7 @@ FIELDS = (
     *("SeatType", "SeatRefreshTime", "TotalSeats", "AssignedSeats"),
     *("SeatCredits", "SeatRemainingCredits"),
 )
-"""The fields that are read."""
+"""The fields that the client reads."""
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -45,19 +45,19 @@ ANYTHING = st.recursive(
 
 @pytest.fixture
 def simulator(simulator: Simulator) -> Simulator:
-    """Return the service with an account that has a plan, whose clock stands still."""
+    """Return the service with an account that has a plan and a fixed clock."""
     simulator.account.has_token_plan = True
     return simulator
 
 
 @pytest.fixture
 def plans(session: aiohttp.ClientSession, simulator: Simulator) -> TokenPlanClient:
-    """Return a client that asks the simulator."""
+    """Return a client of the simulator."""
     return TokenPlanClient(session, endpoint=simulator.openapi_url, access_key=KEY)
 
 
 def plan_of(*items: Any) -> TokenPlan:
-    """Return the plan of an answer with these seats."""
+    """Return the plan in an answer with these seats."""
     return parse_plan({"Success": True, "Data": {"Items": [*items]}})
 
 
@@ -110,7 +110,7 @@ async def test_missing_permission(simulator: Simulator, plans: TokenPlanClient) 
 
 
 def test_example_of_the_documentation() -> None:
-    """There, the refresh is in seconds in one place and in milliseconds in another."""
+    """The documented refresh time may be in seconds or in milliseconds."""
     for refresh in (1_790_920_800_000, 1_790_920_800):
         plan = plan_of(
             {
@@ -164,7 +164,7 @@ def test_invalid_answer(data: Any) -> None:
 
 
 def test_empty_answer() -> None:
-    """It does not show that there is no plan."""
+    """An empty answer is an error and does not mean that there is no plan."""
     with pytest.raises(InvalidAnswerError):
         parse_plan({})
 
@@ -184,7 +184,7 @@ def test_any_seats_are_parsed(items: list[dict[str, Any]]) -> None:
 
 
 async def test_vendor_reads_the_simulator(simulator: Simulator) -> None:
-    """The vendor's client signs, asks and reads as this integration does."""
+    """The vendor's SDK reads the plan of the simulator, or its absence."""
     request = vendor.GetSubscriptionStatsRequest()
     body = (
         await client(

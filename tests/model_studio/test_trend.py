@@ -78,7 +78,7 @@ DOCUMENTED = {
 
 
 def test_documented_answer() -> None:
-    """The amount that the vendor's example leaves out belongs to `OTHERS`."""
+    """The amount that the vendor's example omits belongs to `OTHERS`."""
     trend = parse_trend(DOCUMENTED)
     assert trend.total == cny("100")
     [p] = trend.periods
@@ -113,7 +113,7 @@ def test_documented_answer() -> None:
     ],
 )
 def test_trend_equals_the_vendors(answer: Any) -> None:
-    """The vendor's own library reads the same figures."""
+    """The vendor's SDK reads the same figures."""
     data = GetBillingTrendResponseBody().from_map(answer).data
     trend = parse_trend(answer)
 
@@ -135,13 +135,13 @@ def test_trend_equals_the_vendors(answer: Any) -> None:
 
 
 def test_names_of_groups() -> None:
-    """The key of an API key is its ID."""
+    """The trend contains the name of each group by its key."""
     trend = parse_trend(bill(period("20260815", "30.00", a="10.00", b="20.00")))
     assert trend.names == {"a": "A", "b": "B"}
 
 
 def test_unusual_keys_of_groups() -> None:
-    """A part without a key belongs to no group. A group can have several parts."""
+    """Parts with the same key are added up; parts without a key are the null group."""
     row = period("20260815", "30.00", a="1.00", **{NULL_GROUP: "2.00"})
     row["periodDetails"] += [
         {"key": "a", "amount": "3.00"},
@@ -194,7 +194,7 @@ INVALID_PERIODS: list[Any] = [
 
 @pytest.mark.parametrize("row", INVALID_PERIODS)
 def test_invalid_period_is_skipped(row: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """The bill is not complete then."""
+    """An invalid period is skipped, and the bill is incomplete."""
     caplog.set_level(logging.DEBUG)
     trend = parse_trend(bill(row, period("20260815", "29.00", a="29.00")))
     assert [p.start for p in trend.periods] == [TODAY]
@@ -208,7 +208,7 @@ def test_invalid_period_is_skipped(row: Any, caplog: pytest.LogCaptureFixture) -
 def test_invalid_group_belongs_to_others(
     amount: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The bill is not complete then."""
+    """An invalid amount of a group belongs to `OTHERS`; the bill is incomplete."""
     caplog.set_level(logging.DEBUG)
     trend = parse_trend(bill(period("20260815", "30.00", b=amount, a="29.00")))
     [p] = trend.periods
@@ -220,7 +220,7 @@ def test_invalid_group_belongs_to_others(
 
 @pytest.mark.parametrize("details", [None, "none", 7, {}, []])
 def test_no_groups(details: Any) -> None:
-    """The whole spend belongs to `OTHERS`."""
+    """Without groups, the whole spend belongs to `OTHERS`."""
     row = period("20260815", "30.00") | {"periodDetails": details}
     report = month_report(parse_trend(bill(row)), TODAY)
     assert (report.daily, report.models) == (cny("30.00"), {})
@@ -252,15 +252,15 @@ def test_rounded_groups(parts: tuple[str, str], complete: bool) -> None:
     [
         ("CNY", ("CNY", "CNY"), ("CNY", ["CNY", "CNY"])),
         ("cny", ("Cny", " CNY "), ("CNY", ["CNY", "CNY"])),
-        # A missing currency is that of the other amounts.
+        # The currency of the other amounts replaces a missing one.
         ("USD", (None, None), ("USD", ["USD", "USD"])),
         (None, (None, "USD"), ("USD", ["USD", "USD"])),
         (None, ("USD", 156), ("USD", ["USD", "USD"])),
-        # There is no currency at all.
+        # No amount has a currency.
         (None, (None, None), (None, [])),
         (None, ("¥", ""), (None, [])),
         ("renminbi", (["CNY"], "1.00"), (None, [])),
-        # Two currencies can't replace a missing one, and don't add up.
+        # Two currencies neither replace a missing one nor add up.
         (None, ("CNY", "USD"), (None, ["CNY", "USD"])),
         ("CNY", ("USD", None), ("CNY", ["USD"])),
         ("CNY", ("USD", "CNY"), ("CNY", ["USD", "CNY"])),
@@ -269,7 +269,7 @@ def test_rounded_groups(parts: tuple[str, str], complete: bool) -> None:
 def test_currencies(
     total: Any, periods: tuple[Any, Any], expected: tuple[str | None, list[str]]
 ) -> None:
-    """An amount without a currency is left out."""
+    """An amount without a known currency is left out."""
     trend = parse_trend(
         bill(
             period("20260814", "10.00", periods[0], a="10.00"),
@@ -321,7 +321,7 @@ def test_month_without_a_total() -> None:
     ],
 )
 def test_answer_without_spend(answer: Any) -> None:
-    """It doesn't mean a spend of 0."""
+    """An answer without spend is an error and does not mean a spend of 0."""
     with pytest.raises(InvalidAnswerError, match=r"\AThe answer holds no spend\Z"):
         parse_trend(answer)
 
@@ -340,7 +340,7 @@ def test_answer_without_spend(answer: Any) -> None:
     ],
 )
 def test_month_without_a_bill(data: Any) -> None:
-    """The answer is successful, and the spend is unknown."""
+    """The spend of a month without a bill is unknown, which is no error."""
     trend = parse_trend({"code": "200", "success": True, "data": data})
     assert trend == SpendTrend(total=None, periods=(), names={})
     assert month_report(trend, TODAY) == SpendReport(day=TODAY)
@@ -382,7 +382,7 @@ TRENDS = st.fixed_dictionaries(
 
 @given(data=TRENDS | JSON)
 def test_groups_of_any_answer_add_up(data: Any) -> None:
-    """Unless the answer is invalid."""
+    """The groups of any valid answer add up to the total of each period."""
     try:
         trend = parse_trend({"data": data})
         report = month_report(trend, TODAY)
@@ -396,7 +396,7 @@ def test_groups_of_any_answer_add_up(data: Any) -> None:
 
 
 def test_month() -> None:
-    """Spend of the month and of its last day, by model."""
+    """The report contains the spend of the month and its last day, by model."""
     report = month_report(
         parse_trend(
             bill(
@@ -451,7 +451,7 @@ def test_name_of_a_model_is_kept_verbatim() -> None:
     ],
 )
 def test_missing_days(total: Any, others: dict[date, Money]) -> None:
-    """Their spend is 0 if the other days add up to the total."""
+    """Missing days have a spend of 0 if the other days add up to the total."""
     trend = parse_trend(
         bill(period("20260803", "10.00"), period("20260805", "20.00"), total=total)
     )
@@ -463,7 +463,7 @@ def test_missing_days(total: Any, others: dict[date, Money]) -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_day_in_two_currencies(order: int) -> None:
-    """The amount in the currency of the total counts."""
+    """Of a day in two currencies, the amount in the total's currency counts."""
     rows = [
         period("20260815", "30.00"),
         period("20260815", "20.00", "USD"),
@@ -474,7 +474,7 @@ def test_day_in_two_currencies(order: int) -> None:
 
 
 def test_day_without_a_bill() -> None:
-    """It doesn't mean a spend of 0."""
+    """The spend of today is unknown, and not 0, while the bill lacks today."""
     trend = parse_trend(bill(period("20260814", "30.00", a="30.00")))
     report = month_report(trend, TODAY)
     assert report.daily is None

@@ -65,7 +65,7 @@ TOO_LARGE = [
     ],
 )
 def test_number(value: Any, number: Number) -> None:
-    """A whole number is an int."""
+    """Numbers and texts are read as numbers; whole numbers are int."""
     found = number_of(value)
     assert found == number
     assert type(found) is type(number)
@@ -91,7 +91,7 @@ def test_invalid_number(value: Any) -> None:
         (1e-300, "0"),
         (-3.21, "-3.21"),
         (123456789012.34, "123456789012.34"),
-        # The text of this float is rounded.
+        # Python rounds the text of this float.
         (2.0**59, str(2**59)),
         ("0", "0"),
         ("0.10", "0.10"),
@@ -114,7 +114,7 @@ def test_invalid_number(value: Any) -> None:
     ],
 )
 def test_amount(value: Any, amount: str) -> None:
-    """An amount has the decimal places that the service wrote."""
+    """An amount keeps the decimal places of the answer, up to 12."""
     found = amount_of(value)
     assert isinstance(found, Decimal)
     assert str(found) == amount
@@ -155,7 +155,7 @@ def test_currency(value: Any, currency: str | None) -> None:
     ],
 )
 def test_date(text: str) -> None:
-    """The day is used as written, whatever time comes after it."""
+    """A date is used as written; a time after the date is ignored."""
     assert date_of(text) == date(2026, 8, 2)
 
 
