@@ -53,7 +53,7 @@ PERMISSIONS = {row.permission for row in SOURCES.values() if row.permission}
 type Poll = Callable[..., Awaitable[None]]
 
 STORED = f"{DOMAIN}.account"
-"""The file of the account of the fixture `entry`."""
+"""The storage key of the account of the fixture `entry`."""
 LONG = 16 * 60
 """Seconds after which any poll is due, also after a long Retry-After."""
 
@@ -67,9 +67,9 @@ STATUS_STATES = {
     "limited": ("limited", STATE_OFF, STATE_ON, STATE_ON),
     "error": ("error", STATE_OFF, STATE_OFF, STATE_OFF),
 }
-"""What `status_states` returns for each status."""
+"""The expected result of `status_states` for each status."""
 FIGURES = ["187.65", "75060000", STATE_OFF, "82.0"]
-"""What `figures` returns for the answer in fixtures/account.json."""
+"""The expected result of `figures` for the answer in fixtures/account.json."""
 
 KINDS = {
     "spend_level": "spend_level_reached",
@@ -116,7 +116,7 @@ def answer(name: str) -> Any:
 
 
 def register(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Register the device of an account, as an earlier run has done."""
+    """Register the device of an account as in an earlier run."""
     dr.async_get(hass).async_get_or_create(
         config_entry_id=entry.entry_id, identifiers={(DOMAIN, entry.entry_id)}
     )
@@ -129,9 +129,9 @@ async def setup(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 
 
 async def refresh(hass: HomeAssistant) -> None:
-    """Poll the account now, as the action `homeassistant.update_entity` does.
+    """Poll the account now with the action `homeassistant.update_entity`.
 
-    Home Assistant does it at once only if it was not done in the last ten seconds.
+    Home Assistant delays the poll if the last one was less than ten seconds ago.
     """
     assert await async_setup_component(hass, HOMEASSISTANT_DOMAIN, {})
     await hass.services.async_call(
@@ -344,7 +344,7 @@ async def arm(
 
 
 def at_level(level: float, key: str = "spend_level_reached") -> dict[str, Any]:
-    """Return a trigger that waits for a level."""
+    """Return a trigger with a level."""
     return {"trigger": f"{DOMAIN}.{key}", "options": {"level": level}}
 
 
@@ -357,7 +357,7 @@ async def switch(hass: HomeAssistant, service: str) -> None:
 
 
 def triggered(events: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
-    """Return what triggered the automation, and clear the recorded events."""
+    """Return the recorded triggers of the automation, and clear the events."""
     triggers = [event.data["trigger"] for event in events]
     events.clear()
     return [
@@ -370,12 +370,12 @@ def triggered(events: list[Event[Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
 
 
 def spend_levels(*levels: float) -> list[tuple[str, float]]:
-    """Return what `triggered` returns for levels of the spend."""
+    """Return the expected result of `triggered` for levels of the spend."""
     return [("spend_level_reached", level) for level in levels]
 
 
 def model_levels(*levels: float) -> list[tuple[str, float]]:
-    """Return what `triggered` returns for levels of a model."""
+    """Return the expected result of `triggered` for levels of a model."""
     return [("model_level_reached", level) for level in levels]
 
 
@@ -385,9 +385,9 @@ def alert_ids(events: list[Event[Mapping[str, Any]]]) -> list[str]:
 
 
 def last_event(hass: HomeAssistant) -> tuple[str | None, dict[str, Any]]:
-    """Return the type of the last event, and its attributes without the id.
+    """Return the type of the last event and its attributes without the ID.
 
-    What does not apply to it is None here, and no attribute.
+    Attributes that the event does not have are None.
     """
     shown = attributes(hass, "alerts")
     kind = shown["event_type"]
@@ -411,7 +411,7 @@ async def reload(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 
 
 async def restart(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Restart Home Assistant, as far as the account is concerned."""
+    """Unload and set up the account as in a restart of Home Assistant."""
     await unload(hass, entry)
     hass.set_state(CoreState.not_running)
     await setup(hass, entry)
@@ -435,7 +435,7 @@ async def spend_alike(
 
 
 def noon(day: int) -> datetime:
-    """Return 31 seconds before noon of a billing day in August, so a poll ends at noon."""
+    """Return 31 seconds before noon in August, so that the next poll ends at noon."""
     return datetime(2026, 8, day, 12, tzinfo=BILLING_TIME_ZONE) - timedelta(seconds=31)
 
 

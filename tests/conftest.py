@@ -1,4 +1,4 @@
-"""Fixtures that every test can use: the simulator, an account, time, the log."""
+"""Fixtures for all tests: the simulator, an account, the clock and the log."""
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -74,8 +74,7 @@ def quiet_log(
 ) -> Iterator[None]:
     """Fail a test that logs an unexpected warning or error, or lacks an expected one.
 
-    A test names what it expects with `@pytest.mark.logs("regular expression", ...)`,
-    once for each line.
+    `@pytest.mark.logs("regular expression", ...)` lists the expected lines of a test.
     """
     yield
     marker = request.node.get_closest_marker("logs")
@@ -192,9 +191,9 @@ def poll(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> Poll:
 
 @pytest.fixture
 def real_time_poll(hass: HomeAssistant) -> Poll:
-    """Return a function that starts the polls that are due within so many seconds.
+    """Return a function that starts the polls that are due within some seconds.
 
-    The clock is the real one: with a frozen clock, no time-out would ever end.
+    The clock is not frozen, as time-outs would then never end.
     """
 
     async def poll(seconds: float = 31) -> None:

@@ -113,7 +113,7 @@ class Resolver(AbstractResolver):
     """Resolves all hosts to one port of the loopback address."""
 
     def __init__(self, port: int) -> None:
-        """Remember the port."""
+        """Store the port."""
         self._port = port
 
     @override
@@ -146,9 +146,9 @@ async def answering_at(
     simulator: Simulator,
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> AsyncIterator[None]:
-    """Have the simulator answer at other hosts too, over TLS.
+    """Let the simulator answer at all hosts over TLS.
 
-    Nothing leaves this machine: Home Assistant's HTTP session finds no other host.
+    All requests of Home Assistant's HTTP session stay on this machine.
     """
     server_tls, client_tls = contexts
     server = RawTestServer(simulator._handle, host="127.0.0.1")
@@ -164,7 +164,7 @@ async def answering_at(
 
 
 class Flows:
-    """Goes through flows as the frontend does, and checks all they show."""
+    """Goes through flows like the frontend, and checks all texts of each step."""
 
     def __init__(self, hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:
         """Initialize without any input."""
@@ -274,9 +274,10 @@ class Flows:
         return view._prepare_result_json(result)
 
     async def _checked(self, result: ConfigFlowResult) -> ConfigFlowResult:
-        """Return a result, after checking that it has texts for all it shows.
+        """Return the result of a step after checking its texts and secrets.
 
-        It shows no secret, except in a password field one that was typed in.
+        All texts must exist. Only a password field may contain a secret, which must be
+        one that was entered.
         """
         match result["type"]:
             case FlowResultType.CREATE_ENTRY:
@@ -363,7 +364,7 @@ def assert_aborted(result: ConfigFlowResult, reason: str) -> None:
 
 
 def created(result: ConfigFlowResult) -> dict[str, Any]:
-    """Return the data of the entry that a flow created, after checking that it works."""
+    """Return the data of the entry that a flow created, after checking the account."""
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert_works(result["result"])
     return dict(result["data"])

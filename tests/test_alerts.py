@@ -1,4 +1,4 @@
-"""Alerts: from the service's answers to events and automations."""
+"""Alerts: the events and automations that the service's answers trigger."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ from .simulator import Simulator
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stored across restarts."""
+    """Return the state that is stored across restarts."""
     return hass_storage
 
 
@@ -326,7 +326,7 @@ async def test_second_account(
 async def test_options_changed(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A new level or budget alerts only what is newly crossed."""
+    """A new level or budget alerts only levels that are newly crossed."""
     events = await arm(hass)
     report(simulator, monthly_spend=400)
     await poll()

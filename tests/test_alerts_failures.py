@@ -37,7 +37,7 @@ from .simulator import Fault, Simulator
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stored across restarts."""
+    """Return the state that is stored across restarts."""
     return hass_storage
 
 
@@ -75,7 +75,7 @@ async def test_recovered(
 async def test_recovered_while_home_assistant_was_down(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A recovery during downtime alerts after the start; an ongoing failure does not."""
+    """A recovery during downtime alerts after the start; a lasting failure does not."""
     events = await arm(hass)
     simulator.fail(Fault.UNAUTHORIZED)
     await poll(LONG)
@@ -204,7 +204,7 @@ async def test_restored_figures_trigger_nothing(
     report(simulator, monthly_spend=400, used=850)
     await poll()
     await unload(hass, account)
-    # As if no alert was evaluated before.
+    # Simulate an account whose alerts were never evaluated.
     del kept[STORED]["data"]["alerts"]
     simulator.fail(Fault.THROTTLED)
     events = await arm(hass)

@@ -53,7 +53,7 @@ from .simulator.billing import total_on
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stored across restarts."""
+    """Return the state that is stored across restarts."""
     return hass_storage
 
 
@@ -210,7 +210,7 @@ async def test_days_are_kept_over_restarts(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """Days observed in several runs count."""
+    """Days that were observed in several runs count for the forecast."""
     freezer.move_to(noon(10))
     report(simulator, daily_spend=5, monthly_spend=95)
     await setup(hass, entry)
@@ -258,9 +258,9 @@ async def test_days_of_the_bill_are_kept_over_restarts(
     simulator: Simulator,
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """Billed days of last month, which are not read again, count for the forecast.
+    """Billed days of the last month count for the forecast after a restart.
 
-    The bill of its last day may not have been all of it.
+    The last day of that month does not count, as its bill may have been incomplete.
     """
     freezer.move_to("2026-08-31 23:59:59+08:00")
     await setup(hass, with_access_key)

@@ -47,7 +47,7 @@ from .simulator import Simulator
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stored across restarts."""
+    """Return the state that is stored across restarts."""
     return hass_storage
 
 

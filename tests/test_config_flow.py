@@ -67,7 +67,7 @@ class Failure(NamedTuple):
     cause: object
     error: str
     words: str
-    """A part of the text: the service's message, if it has one."""
+    """A part of the error text, such as the service's message."""
 
 
 FAILURES: Final = {
@@ -241,10 +241,7 @@ async def open_step(
 async def finish(
     flows: Flows, step: Step, form: ConfigFlowResult, entry: MockConfigEntry
 ) -> None:
-    """Check that a flow can be completed once nothing fails.
-
-    What was typed in is still there: it is enough to submit it again.
-    """
+    """Check that the form keeps its input and that the flow can be completed."""
     assert {k: v for k, v in all_held(form).items() if k in step.typed} == step.typed
     result = await flows.submit(form, **step.typed)
     if result["type"] is FlowResultType.CREATE_ENTRY:
@@ -408,7 +405,7 @@ async def test_form(
     country: str | None,
     region: str,
 ) -> None:
-    """Without a variable there is no menu. The default region depends on the country."""
+    """Without a variable, there is no menu. The country sets the default region."""
     hass.config.country = country
     form = await flows.begin(environment)
     assert form["step_id"] == "api_key"

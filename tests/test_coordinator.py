@@ -224,7 +224,7 @@ async def test_throttled_at_start_with_nothing_to_keep(
     simulator: Simulator,
     stored: str | None,
 ) -> None:
-    """Without figures of an earlier run, all are unavailable."""
+    """Figures are unavailable after a throttled start without stored figures."""
     await hass.config_entries.async_unload(account.entry_id)
     hass_storage[f"{DOMAIN}.account"]["data"]["answer"] = stored
     simulator.fail(Fault.THROTTLED)
@@ -240,7 +240,7 @@ async def test_throttled_over_midnight(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """A day's figure is unknown at midnight, long before the next poll."""
+    """The daily spend is unknown from midnight on, even before the next poll."""
     freezer.move_to("2026-08-15 15:58:00+00:00")
     await setup(hass, entry)
     simulator.fail(Fault.THROTTLED, retry_after=3600)
@@ -307,7 +307,7 @@ async def due(simulator: Simulator, poll: Poll, seconds: float) -> None:
 async def test_throttled_without_advice_backs_off(
     simulator: Simulator, poll: Poll
 ) -> None:
-    """Without Retry-After, the wait doubles from 1 to 15 minutes; a success resets it."""
+    """Without Retry-After, waits double from 1 to 15 minutes; a success resets them."""
     simulator.fail(Fault.THROTTLED)
     await poll()
     for seconds in (60, 120, 240, 480, 900, 900):
@@ -362,7 +362,7 @@ async def test_throttled_waits_for_retry_after(
 async def test_rejected_key_is_tried_every_5_minutes(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """Polls continue every 5 minutes with one reauth flow, until the key works again."""
+    """Polls continue every 5 minutes with one reauth flow until the key works again."""
     simulator.fail(Fault.UNAUTHORIZED)
     await poll()
     await due(simulator, poll, 300)
@@ -417,7 +417,7 @@ async def test_poll_that_ends_after_the_unload(
     simulator: Simulator,
     fault: Fault | None,
 ) -> None:
-    """Its answer starts no reauthentication, and nothing is stored."""
+    """A poll that ends after the unload starts no reauth flow and stores nothing."""
     if fault:
         simulator.fail(fault)
     simulator.body["data"]["daily_spend"] = 0

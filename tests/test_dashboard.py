@@ -1,6 +1,6 @@
-"""The dashboard's module: how it is served, its place among the resources, its names.
+"""The dashboard's module: its URL, its resource, its texts and its entities.
 
-What it draws is tested in a browser, in tests/live.
+The tests in tests/live check the cards in a browser.
 """
 
 from collections.abc import Awaitable, Callable
@@ -42,11 +42,11 @@ from .common import setup
 from .simulator import Simulator
 
 ANOTHER = {"id": "another", "type": "module", "url": "/local/another-card.js?v=1"}
-"""A resource that the integration has nothing to do with."""
+"""A resource that does not belong to the integration."""
 
 SOURCE = MODULE.read_text(encoding="utf-8")
 USED = ("usage_pct", "load_pct")
-"""Keys of what models use, which are keys of texts, too."""
+"""Keys of model sensors that are also keys of texts."""
 
 type Resources = Callable[[], Awaitable[list[dict[str, Any]]]]
 
@@ -65,7 +65,7 @@ async def resources(
     stored: list[dict[str, Any]],
     hass_ws_client: WebSocketGenerator,
 ) -> Resources:
-    """Return a function that returns what the frontend is told to load."""
+    """Return a function that returns the resources of the frontend."""
     assert await async_setup_component(hass, "lovelace", {})
 
     async def resources() -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ async def test_module_is_served(
     entry: MockConfigEntry,
     hass_client: ClientSessionGenerator,
 ) -> None:
-    """The frontend is told to load the module, and gets it."""
+    """The resource has the URL of the module, and the module is served there."""
     await setup(hass, entry)
     [another, own] = await resources()
     assert another == ANOTHER
@@ -114,7 +114,7 @@ async def test_resource_comes_and_goes_with_the_accounts(
     entry: MockConfigEntry,
     simulator: Simulator,
 ) -> None:
-    """There is one for all accounts, and none after the last of them."""
+    """All accounts share one resource, which is removed with the last account."""
     await setup(hass, entry)
     with_account = await resources()
     assert len(with_account) == 2
@@ -150,7 +150,7 @@ async def test_update(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A new version changes the URL, and nothing else of the resource."""
+    """A new version of the module changes only the URL of the resource."""
     earlier = {"id": "own", "type": "module", "url": MODULE_URL}
     stored.insert(0, earlier)
     await setup(hass, entry)
@@ -185,7 +185,7 @@ async def test_resource_that_the_user_removed(
 async def test_resources_in_yaml(
     hass: HomeAssistant, entry: MockConfigEntry, hass_client: ClientSessionGenerator
 ) -> None:
-    """Resources in YAML are the user's; the module is there to be listed."""
+    """With resources in YAML, the module is served, but no resource is added."""
     yaml = {
         "resource_mode": "yaml",
         "resources": [{"type": "module", "url": MODULE_URL}],
@@ -206,7 +206,7 @@ async def test_without_a_frontend(hass: HomeAssistant, entry: MockConfigEntry) -
 
 
 def test_texts() -> None:
-    """The module asks for all texts that there are for it, and for no others."""
+    """The module uses exactly the texts whose keys start with `dashboard_`."""
     asked_for = re.findall(r'(?:text\(|title: )"(\w+)"', SOURCE)
     translations = MODULE.parents[1] / "translations" / "en.json"
     common = json.loads(translations.read_text(encoding="utf-8"))["common"]
@@ -215,7 +215,7 @@ def test_texts() -> None:
 
 
 def test_keys() -> None:
-    """The module shows entities that there are."""
+    """All entities that the module shows exist."""
     descriptions: tuple[EntityDescription, ...] = (
         STATUS,
         *ACCOUNT_SENSORS,
@@ -237,7 +237,7 @@ def test_keys() -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
 def test_statistics_of_models() -> None:
-    """The module finds the statistics of each model by their IDs, and no other ones."""
+    """The module matches each model with its own statistics only."""
     models = [
         "qwen-max",
         "qwen-max-latest",

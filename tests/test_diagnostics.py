@@ -101,7 +101,7 @@ async def test_diagnostics_without_ids(
     poll: Poll,
     snapshot: SnapshotAssertion,
 ) -> None:
-    """The IDs of the account and its workspaces are redacted, wherever they stand."""
+    """The IDs of the account and its workspaces are redacted in all places."""
     freezer.move_to(NOW)
     give_access_key(hass, entry, simulator)
     simulator.account = Account(answer="limits", catalogue_rows=0)

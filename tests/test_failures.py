@@ -41,7 +41,7 @@ PIECES: Final = st.sampled_from(
     ]
 )
 ADDRESS: Final = re.compile(r"(https?|ftp)://|www\.|[\w.+-]@\w", re.IGNORECASE)
-"""Matches what Markdown turns into a link."""
+"""Matches texts that Markdown turns into links."""
 
 
 @given(st.lists(PIECES, max_size=12).map("".join))

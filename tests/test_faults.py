@@ -1,7 +1,7 @@
-"""The fault matrix: each way to fail, wherever it can strike, and what is seen of it.
+"""The fault matrix: the results of each fault in each situation.
 
-docs/faults.md shows it. `UPDATE_FAULT_MATRIX=1 scripts/test tests/test_faults.py` brings it
-up to date there.
+docs/faults.md contains the matrix. `UPDATE_FAULT_MATRIX=1 scripts/test
+tests/test_faults.py` updates it.
 """
 
 import asyncio
@@ -79,9 +79,9 @@ HOST: Final = "127.0.0.1"
 SECRET: Final = bytes(16)
 NEW_KEY: Final = "sk-another"
 SHORT: Final = 0.05
-"""Time-out in seconds for services that never answer."""
+"""The time-out in seconds for services that never answer."""
 FLAT: Final = 64 * 1024 * 1024
-"""Memory in bytes that no answer may need."""
+"""The maximum of memory in bytes that an answer may need."""
 
 
 def each(column: Column) -> pytest.MarkDecorator:
@@ -93,7 +93,7 @@ def each(column: Column) -> pytest.MarkDecorator:
 
 @contextmanager
 def _flat() -> Iterator[None]:
-    """Check the peak of memory; what the simulator creates once does not count."""
+    """Check the peak of memory without the data that the simulator creates once."""
     faults._huge()
     many_models()
     tracemalloc.start()
@@ -144,7 +144,7 @@ class Names(asyncio.DatagramProtocol):
 
 
 class Service:
-    """The simulator, or the connection to it, which fails as in a row."""
+    """The simulator with the fault of a row, in its answers or its connection."""
 
     def __init__(
         self, row: Row, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
@@ -168,8 +168,7 @@ class Service:
     async def at_a_name(self, hass: HomeAssistant) -> AsyncIterator[None]:
         """Let Home Assistant's HTTP session reach the service by name and over TLS.
 
-        The framework of these tests lets no name be looked up: it is asked of a name
-        server here.
+        Home Assistant's test framework blocks DNS, so a local name server answers.
         """
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: self._names, (HOST, 0)
@@ -295,7 +294,7 @@ def cell(
     caplog: pytest.LogCaptureFixture,
     matrix: dict[tuple[str, Column], str],
 ) -> Iterator[Cell]:
-    """Return a function that records a cell; afterwards, check what holds for all rows."""
+    """Return a function that records a cell; then make the checks of all rows."""
 
     def record(column: Column, text: str) -> None:
         matrix[row.name, column] = text
@@ -325,7 +324,7 @@ def check(
     expected: list[str | None],
     before: tuple[str, ...] = (),
 ) -> str:
-    """Check what an account shows while a row lasts, and return the cell."""
+    """Check the states of an account during the fault of a row, and return the cell."""
     assert entry.state is ConfigEntryState.LOADED
     assert status_states(hass, entry.entry_id) == STATUS_STATES[row.status]
     assert figures(hass, entry.entry_id) == expected
@@ -363,7 +362,7 @@ async def submit(
 
 
 async def check_form(hass: HomeAssistant, result: ConfigFlowResult, row: Row) -> str:
-    """Check the result of a form while a row lasts, and return the cell."""
+    """Check the result of a form during the fault of a row, and return the cell."""
     if not row.error:
         assert result["type"] is not FlowResultType.FORM
         return form_cell("")
@@ -488,9 +487,9 @@ async def complete(
     form: ConfigFlowResult,
     typed: dict[str, str],
 ) -> str:
-    """Submit a form of a working account, and complete the flow.
+    """Submit a form during and after the fault of a row, and complete the flow.
 
-    Return what came of it while a row lasted.
+    Return the cell for the form during the fault.
     """
     before = dict(entry.data)
     async with service.broken():

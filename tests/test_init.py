@@ -70,9 +70,9 @@ async def test_first_setup_fails(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """A new account that can't be read is not set up. Setup is tried again.
+    """The set-up of a new account is retried until the account is read.
 
-    Once it was read, it is set up whatever the service answers.
+    Afterwards, the account is set up even if the service fails.
     """
     loaded = hass.config_entries.async_loaded_entries
     simulator.fail(Fault.SERVER_ERROR)
@@ -99,7 +99,7 @@ async def test_first_setup_fails(
 async def test_first_setup_with_a_rejected_key(
     hass: HomeAssistant, new_entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Home Assistant asks for another key, once."""
+    """A rejected key of a new account starts one reauth flow."""
     simulator.fail(Fault.UNAUTHORIZED)
     assert not await hass.config_entries.async_setup(new_entry.entry_id)
     await hass.async_block_till_done()
@@ -113,7 +113,7 @@ async def test_first_setup_with_a_rejected_key(
 async def test_first_setup_with_an_unexpected_error(
     hass: HomeAssistant, new_entry: MockConfigEntry
 ) -> None:
-    """It is tried again."""
+    """After an unexpected error, the set-up is retried."""
     with patch(
         "custom_components.alibaba_cloud.model_studio.ModelStudioClient.get_account",
         side_effect=RuntimeError,
@@ -309,7 +309,7 @@ async def test_spend_windows_are_stored(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """They are written at a roll-over, at most every 15 minutes, and at the unload."""
+    """Spend is stored at a roll-over, every 15 minutes and at the unload."""
 
     def amount() -> Any:
         return hass_storage[STORED]["data"]["periods"]["daily"]["amount"]
@@ -358,7 +358,7 @@ async def test_everything_at_once(
     simulator.fail(Fault.HANG, times=1)
     freezer.tick(31)
     async_fire_time_changed(hass)
-    while not simulator.requests:  # noqa: ASYNC110 - there is no event for it
+    while not simulator.requests:  # noqa: ASYNC110 - no event for this
         await asyncio.sleep(0)
 
     results = await asyncio.gather(
@@ -370,7 +370,7 @@ async def test_everything_at_once(
         manager.async_reload(entry.entry_id),
         return_exceptions=True,
     )
-    # Home Assistant itself ends the reauthentication once a reload has succeeded.
+    # Home Assistant ends the reauth flow itself once a reload has succeeded.
     assert {type(result) for result in results} <= {bool, dict, UnknownFlow}
     if last == "remove":
         await manager.async_remove(entry.entry_id)

@@ -66,7 +66,7 @@ def with_access_key(
 
 async def asked(requests: Collection[Any]) -> None:
     """Wait until a service has received a request."""
-    while not requests:  # noqa: ASYNC110 - there is no event for it
+    while not requests:  # noqa: ASYNC110 - no event for this
         await asyncio.sleep(0)
 
 
@@ -91,7 +91,7 @@ async def test_set_up_waits_for_one_time_out(
     monkeypatch: pytest.MonkeyPatch,
     pages: int,
 ) -> None:
-    """There is no second try, also within a listing; the next poll has all its time."""
+    """Set-up does not retry a request that hangs, not even within a listing."""
     monkeypatch.setattr(http, "TIMEOUT", 0.5)
 
     def hang_later(_: Any) -> None:
@@ -120,7 +120,7 @@ async def test_poll_has_a_time_out_for_each_request(
     simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A poll after set-up may retry once."""
+    """A poll after set-up retries once, and both requests have a time-out."""
     await setup(hass, entry)
     monkeypatch.setattr(http, "TIMEOUT", 0.05)
     simulator.forget()
@@ -327,7 +327,7 @@ async def test_key_is_asked_for_after_a_reconfiguration(
     poll: Poll,
     closed: bool,
 ) -> None:
-    """The key is asked for after a reconfiguration, even if a flow was closed before."""
+    """A reauth flow starts after a reconfiguration, even if one was closed before."""
     flows = hass.config_entries.flow
     simulator.fail(Fault.UNAUTHORIZED)
     if closed:
@@ -354,7 +354,7 @@ async def test_keys_rejected_at_once_are_asked_for_one_after_the_other(
     poll: Poll,
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """The second key is asked for once the first flow is closed."""
+    """A reauth flow for the second key starts once the first flow is closed."""
     freezer.move_to(NOW)
     hass.config_entries.async_update_entry(
         with_access_key,

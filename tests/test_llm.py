@@ -270,7 +270,7 @@ async def test_figures_of_days_ago(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """The spend of an earlier day is left out."""
+    """The daily spend of an earlier day is left out."""
     freezer.move_to(NOW)
     await open_account(hass, entry)
     read_at = (await ask(hass))["Model Studio"]["read_at"]
@@ -352,7 +352,7 @@ async def test_opened_accounts_only(
 async def test_closed_while_it_is_asked(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
-    """Once the option is off, a tool that is still in use returns nothing."""
+    """A tool that is still in use returns nothing once the option is off."""
     hass.config_entries.async_update_entry(account, options=OPENED)
     (tool,) = await tools(hass)
     hass.config_entries.async_update_entry(account, options={})

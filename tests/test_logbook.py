@@ -62,7 +62,7 @@ CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
 
 
 def described(hass: HomeAssistant, event: Event[Any]) -> dict[str, Any]:
-    """Return what the activity log shows of an event."""
+    """Return the activity log's entry for an event."""
     found: dict[tuple[str, str], Any] = {}
 
     def register(domain: str, event_type: str, describe: Any) -> None:
@@ -83,7 +83,7 @@ async def test_alerts(
     poll: Poll,
     kind: str,
 ) -> None:
-    """Each reads as a sentence about the account or the model."""
+    """Each alert is a sentence about the account or the model."""
     cause, device_name, message = CAUSES[kind]
     report(simulator, monthly_spend=100, used=100)
     hass.config_entries.async_update_entry(entry, options={CONF_LOW_BALANCE: 50})

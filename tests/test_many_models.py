@@ -1,6 +1,6 @@
 """Hundreds of models and several accounts: updates do not block the event loop.
 
-And what a Home Assistant that was killed has left of some of the models.
+Further tests check models that a killed Home Assistant removed only partly.
 """
 
 import asyncio
@@ -117,7 +117,7 @@ async def test_only_listeners_of_changed_models_are_called(
     """A model's listener is called if its figures change or it is gone.
 
     A listener of the account is called if any figure changes, and after each poll that
-    fails. While nothing changes, nobody is called.
+    fails. While nothing changes, no listener is called.
     """
     await poll()
     listeners = {name: Mock() for name in (None, "qwen-max", "qwen-plus")}
@@ -148,7 +148,7 @@ async def test_only_listeners_of_changed_models_are_called(
 async def test_listener_that_fails_or_is_removed(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The others are called all the same."""
+    """Other listeners are still called if one fails or is removed."""
     await poll()
     removed, last = Mock(), Mock()
     add = account.runtime_data.async_add_listener

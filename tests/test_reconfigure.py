@@ -160,7 +160,7 @@ async def test_reauth(
     assert state(hass, "status") == "auth"
     form = await flows.asked(account)
     assert placeholder(form, "name") == "Model Studio"
-    # The form has no field for it.
+    # The form has no field for the region.
     assert "To change the region, open" in await flows.description(form)
     sent_keys(simulator)
 
@@ -332,7 +332,7 @@ async def test_reconfigure_where_the_variable_is_gone(
     await setup(flows.hass, entry)
     await flows.asked(entry)
     form = await flows.reconfigure(entry)
-    # Also before a step that could ask for a key.
+    # The error appears even before a step that could ask for a key.
     for place in ("url", "workspace"):
         form = await flows.submit(form, base_url=place)
         assert form["step_id"] == "reconfigure_api_key"
@@ -376,9 +376,9 @@ async def test_reauth_with_a_key_of_another_account(
     models: list[str],
     accepted: bool,
 ) -> None:
-    """The service does not name the account, but the models differ.
+    """Reauth rejects a key whose models are all different.
 
-    To change the account on purpose, there is the reconfiguration.
+    A reconfiguration accepts such a key.
     """
     simulator.api_keys = set(KEYS)
     before = dict(account.data)

@@ -1,4 +1,4 @@
-"""A release: what its tag may be, and what HACS and the Marketplace install."""
+"""A release: its valid tags, and its installation from HACS and the Marketplace."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ LOADED = [
 def check_tag(
     tree: Path, tag: str, version: str = "1.2.3"
 ) -> subprocess.CompletedProcess[str]:
-    """Run the check of a tag in a copy of the project with this version."""
+    """Check a tag in a copy of the project with this version."""
     for name in (Path("scripts/check-tag"), MANIFEST):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tree / name)
@@ -65,7 +65,7 @@ def test_tag_of_another_version(tmp_path: Path) -> None:
 
 
 def test_every_commit_can_be_installed() -> None:
-    """Nothing is installed from an uploaded file, which only a release has."""
+    """HACS installs the repository itself, so every commit can be installed."""
     hacs = json.loads((ROOT / "hacs.json").read_text())
     assert hacs.keys() == {"name", "homeassistant"}
     version = json.loads((ROOT / MANIFEST).read_text())["version"]

@@ -398,7 +398,7 @@ async def test_only_models_that_are_gone_are_given_up(
     happen: Callable[..., Awaitable[None]],
     opened: str,
 ) -> None:
-    """The repair removes only the missing models, whatever is listed by then."""
+    """The repair removes only the missing models, even if the list of models changes."""
     if opened == "before":
         repair = await repairs.open()
     await happen(hass, without_models, simulator)

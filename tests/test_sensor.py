@@ -23,16 +23,16 @@ async def test_sensors(hass: HomeAssistant, snapshot: SnapshotAssertion) -> None
 
 @pytest.mark.usefixtures("account")
 async def test_caps_of_a_model_are_disabled_by_default(hass: HomeAssistant) -> None:
-    """Limits are settings that few people need as entities."""
+    """The limits of a model are disabled, as few users need them as entities."""
     for key in ("limit", "rpm", "tpm"):
         assert entity_id(hass, key, "qwen-max") is not None
         assert state(hass, key, "qwen-max") is None
 
 
 def test_unique_ids_never_collide() -> None:
-    """Unique IDs contain the model's name, which may be anything.
+    """No key ends with another key, as unique IDs contain the model's name.
 
-    With keys `used` and `tokens_used`, models `foo_tokens` and `foo` would share one.
+    With keys `used` and `tokens_used`, models `foo_tokens` and `foo` would share an ID.
     """
     keys = [description.key for description in MODEL_SENSORS]
     assert [
@@ -78,7 +78,7 @@ async def test_usage_of_a_model(
 async def test_models_as_a_map(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The other shape of the answer gives the same entities."""
+    """Models as a map give the same entities as models as a list."""
     rows = simulator.body["data"]["models"]
     simulator.body["data"]["models"] = {row.pop("model"): row for row in rows}
     await setup(hass, entry)

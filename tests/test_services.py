@@ -16,7 +16,7 @@ from .simulator import Fault, Simulator
 async def test_get_usage(
     hass: HomeAssistant, simulator: Simulator, snapshot: SnapshotAssertion
 ) -> None:
-    """All figures with their units, without asking the service."""
+    """The action returns all figures with their units, without a request."""
     simulator.requests.clear()
     assert await get_usage(hass) == snapshot
     assert simulator.requests == []
@@ -35,7 +35,7 @@ async def test_get_usage(
 async def test_get_usage_of_models(
     hass: HomeAssistant, pattern: str, models: set[str]
 ) -> None:
-    """A name may have wildcards."""
+    """The name of a model may contain wildcards."""
     assert (await get_usage(hass, model=pattern))["models"].keys() == models
 
 
@@ -72,7 +72,7 @@ async def test_get_usage_of_limits(
 async def test_get_usage_without_nulls(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """Unknown figures and models without any are left out. A figure of 0 is not."""
+    """Unknown figures and models without figures are left out; a figure of 0 is not."""
     simulator.body["data"] = {
         "monthly_spend": 0,
         "models": [{"model": "qwen-max"}, {"model": "qwen-plus", "used": 0}],
@@ -108,7 +108,7 @@ async def test_no_such_account(hass: HomeAssistant, config_entry_id: str) -> Non
 async def test_nothing_read_yet(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The error contains the reason."""
+    """Before the first answer, the error contains the reason."""
     simulator.fail(Fault.ARREARAGE)
     await setup(hass, entry)
     with pytest.raises(HomeAssistantError, match="Arrearage") as err:
@@ -120,7 +120,7 @@ async def test_nothing_read_yet(
 async def test_get_usage_of_a_failing_account(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The last figures come with the reason, until their day is over."""
+    """During a failure, the last figures are returned with the reason."""
     simulator.fail(Fault.UNAUTHORIZED)
     await poll(60)
     usage = await get_usage(hass)

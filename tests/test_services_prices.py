@@ -35,7 +35,7 @@ async def get_prices(hass: HomeAssistant, **data: Any) -> Any:
 
 @pytest.mark.usefixtures("account")
 async def test_get_prices(hass: HomeAssistant, simulator: Simulator) -> None:
-    """The prices are those of the last poll, without nulls."""
+    """The action returns the prices of the last poll, without nulls."""
     simulator.price_requests.clear()
     prices = await get_prices(hass)
     assert prices["models"].keys() == PRICES.keys() - {"model-unit"}
@@ -87,7 +87,7 @@ async def test_get_prices(hass: HomeAssistant, simulator: Simulator) -> None:
 async def test_get_prices_of_models(
     hass: HomeAssistant, pattern: str, models: set[str]
 ) -> None:
-    """A name may have wildcards. Models without a device have prices, too."""
+    """The name may contain wildcards; models without a device have prices, too."""
     assert (await get_prices(hass, model=pattern))["models"].keys() == models
 
 
@@ -149,7 +149,7 @@ async def test_no_such_model(hass: HomeAssistant) -> None:
 async def test_host_without_prices(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """It is no failure that a host has no prices."""
+    """A host without prices is no failure; the action raises an error."""
     simulator.fail(Fault.NOT_FOUND, at="prices")
     await setup(hass, entry)
     for data in ({}, {"model": "qwen-max"}):
@@ -169,7 +169,7 @@ async def test_prices_that_fail(
     freezer: FrozenDateTimeFactory,
     poll: Poll,
 ) -> None:
-    """The error contains the reason. They are read again after an hour."""
+    """The error contains the reason, and prices are read again after an hour."""
     freezer.move_to(NOW)
     simulator.fail(Fault.SERVER_ERROR, at="prices")
     await setup(hass, entry)
@@ -188,7 +188,7 @@ async def test_prices_that_fail(
 async def test_last_prices_are_kept(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """They are read once a day, and what was read stands while that fails."""
+    """Prices are read once a day; a failure leaves the last prices."""
     simulator.price_requests.clear()
     for _ in range(23):
         await poll(HOUR)
@@ -207,7 +207,7 @@ async def test_prices_wait_for_the_key(
     freezer: FrozenDateTimeFactory,
     poll: Poll,
 ) -> None:
-    """A key that is rejected is not tried for the prices, until it works."""
+    """While the API key is rejected, prices are not requested."""
     freezer.move_to(NOW)
     keys, simulator.api_keys = simulator.api_keys, set()
     await setup(hass, entry)
@@ -231,7 +231,7 @@ async def test_prices_that_are_refused_ask_for_no_key(
     simulator: Simulator,
     fault: Fault,
 ) -> None:
-    """The API key reads the account, and the AccessKey has no part in the prices."""
+    """Rejected requests for prices start no reauth flow."""
     simulator.fail(fault, at="prices")
     await setup(hass, with_access_key)
     assert state(hass, "status") == "ok"
@@ -244,7 +244,7 @@ async def test_prices_that_are_refused_ask_for_no_key(
 async def test_failing_prices_cost_nothing(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """No figure depends on the prices, so polls in which nothing changes notify nobody."""
+    """Failing prices do not notify listeners, as no figure depends on prices."""
     simulator.fail(Fault.SERVER_ERROR, at="prices")
     await setup(hass, entry)
     await poll()

@@ -1,4 +1,4 @@
-"""The script that sets where the repository lives."""
+"""The script that sets the URL of the repository."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 MANIFEST = "custom_components/alibaba_cloud/manifest.json"
 OWNER, NAME = "some-body", "energy.monitor"
 NEW = (
-    f"{OWNER}/{NAME}"  # in two parts: this file is in the copy, and links are rewritten
+    f"{OWNER}/{NAME}"  # two parts, as the script rewrites links in a copy of this file
 )
 README = """\
 [![release](https://img.shields.io/github/v/release/{home}.svg)](https://github.com/{home}/releases)
@@ -24,7 +24,7 @@ Not this one: {home}-card, nor another-{home}, nor {home}.more, nor %2F{owner}%2
 
 
 def readme(home: str, untouched: str) -> str:
-    """Return the text with links to a home, and names that only look like one."""
+    """Return the README with links to a home and similar names that must stay."""
     owner, name = home.split("/")
     *links, others = README.splitlines(keepends=True)
     text = "".join(links).format(home=home, owner=owner, name=name)

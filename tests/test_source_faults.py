@@ -1,7 +1,7 @@
 """The effect of each fault of the AccessKey's services on their figures.
 
-docs/faults.md shows it, which is what is expected here. `UPDATE_FAULT_MATRIX=1 scripts/test
-tests/test_source_faults.py` brings it up to date there.
+The expected effects are in docs/faults.md. `UPDATE_FAULT_MATRIX=1 scripts/test
+tests/test_source_faults.py` updates them.
 """
 
 from collections.abc import Iterator
@@ -101,7 +101,7 @@ async def test_fault_at_each_service(
     seen: dict[Fault, list[str]],
     fault: Fault,
 ) -> None:
-    """The account itself is still read; everything recovers after the fault."""
+    """During a fault, `/quotas` is still read; all sources recover afterwards."""
     await setup(hass, entry)
     good = [state(hass, key) for _, _, key in COLUMNS.values()]
     assert not {"unknown", STATE_UNAVAILABLE, None}.intersection(good)

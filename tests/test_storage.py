@@ -46,7 +46,7 @@ from .simulator import Simulator
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stored across restarts."""
+    """Return the state that is stored across restarts."""
     return hass_storage
 
 
@@ -124,7 +124,7 @@ async def test_days_are_those_of_a_host(
     poll: Poll,
     kept: dict[str, Any],
 ) -> None:
-    """Figures of another host are those of another account."""
+    """Stored days of another host are not used for the forecast."""
     freezer.move_to(noon(10))
     report(simulator, daily_spend=5, monthly_spend=95)
     await setup(hass, entry)
@@ -260,7 +260,7 @@ async def test_damaged_whole(
 async def test_stored_by_a_later_version(
     hass: HomeAssistant, account: MockConfigEntry, kept: dict[str, Any]
 ) -> None:
-    """A file of a later version is not changed, and the set-up fails with the reason."""
+    """A file of a later version is not changed; the set-up fails with the reason."""
     await unload(hass, account)
     kept[STORED]["version"] = 2
     before = deepcopy(kept[STORED])

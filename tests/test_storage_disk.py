@@ -49,7 +49,7 @@ REAL = {
 
 @pytest.fixture
 def hass_config_dir(hass_tmp_config_dir: str) -> str:
-    """Give each test a directory of its own."""
+    """Give each test its own directory."""
     return hass_tmp_config_dir
 
 
@@ -199,7 +199,7 @@ async def test_written_when_home_assistant_stops(
 ) -> None:
     """A day that starts late after a restart is not counted twice.
 
-    When the figures were last seen tells that the day's figure went on.
+    The stored time of the last poll shows that the daily figure was not reset.
     """
     freezer.move_to("2026-08-15 12:00:00+08:00")
     report(simulator, daily_spend=5, monthly_spend=100)

@@ -1,4 +1,4 @@
-"""The structure of the code: what may import what."""
+"""The structure of the code: imports, and the length of files and functions."""
 
 import ast
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def imports(name: str, file: Path) -> Iterator[str]:
 
 
 def module_of(imported: str, known: dict[str, Path]) -> str | None:
-    """Return the module that a name is imported from, None if it is not a known one."""
+    """Return the module that a name is imported from; None if it is unknown."""
     if imported in known:
         return imported
     parent = imported.rpartition(".")[0]
@@ -48,7 +48,7 @@ def module_of(imported: str, known: dict[str, Path]) -> str | None:
 
 
 def test_no_test_module_imports_another() -> None:
-    """What several of them use is in a helper module or a fixture."""
+    """Test modules share code only through helper modules and fixtures."""
     known = modules(TESTS)
     assert __name__ in known
     found = [

@@ -46,8 +46,8 @@ async def simulator(simulator: Simulator) -> Simulator:
 async def places(hass: HomeAssistant, account: MockConfigEntry) -> dict[str, str]:
     """Return devices, entities, areas and labels by name.
 
-    The account is in the office, which is upstairs, and qwen-plus in the lab. Both the
-    account and its alerts have a label.
+    The account is in the office, which is upstairs. The model qwen-plus is in the lab.
+    The account and its alerts have different labels.
     """
     devices, entities = dr.async_get(hass), er.async_get(hass)
     upstairs = fr.async_get(hass).async_create("Upstairs")
@@ -76,7 +76,7 @@ async def places(hass: HomeAssistant, account: MockConfigEntry) -> dict[str, str
 
 type Choice = Callable[[dict[str, str]], dict[str, Any]]
 
-# With whether the account, qwen-max and qwen-plus are meant.
+# Targets, and whether each includes the account, qwen-max and qwen-plus.
 TARGETS: dict[str, tuple[Choice, bool, bool, bool]] = {
     "nothing": (lambda ids: {}, True, True, True),
     "empty": (lambda ids: {"device_id": [], "area_id": []}, True, True, True),

@@ -168,7 +168,7 @@ async def test_each_trigger_by_device(
 ) -> None:
     """Each trigger fires only for its kind of alert and for the target.
 
-    An account stands for its models; a model for its account, not for other models.
+    An account includes its models. A model includes its account, but no other model.
     """
     triggers: list[dict[str, Any]] = []
     for name, (choose, _, _) in CHOICES.items():
@@ -216,7 +216,7 @@ async def test_device_of_another_integration(
 async def test_model_removed_and_back(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """A trigger is silent while the model's device is gone, and fires once it is back."""
+    """A trigger fires once the device of its removed model is back, and not before."""
     trigger = {
         "trigger": f"{DOMAIN}.model_level_reached",
         "target": {"device_id": [device(hass, account, "qwen-max")]},

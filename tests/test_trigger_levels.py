@@ -44,7 +44,7 @@ KEYS = ("spend_level_reached", "model_level_reached")
 
 @pytest.fixture(autouse=True)
 def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stored across restarts."""
+    """Return the state that is stored across restarts."""
     return hass_storage
 
 
@@ -61,7 +61,7 @@ def use(simulator: Simulator, share: float) -> None:
 
 
 def both(*levels: float) -> list[tuple[str, float]]:
-    """Return what `triggered` returns for levels of the spend and then of a model."""
+    """Return the expected result of `triggered` for levels of the spend and a model."""
     return spend_levels(*levels) + model_levels(*levels)
 
 

@@ -94,7 +94,7 @@ class AccessFlows(Flows):
     def __init__(
         self, hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch, simulator: Simulator
     ) -> None:
-        """Initialize with the simulator that is asked."""
+        """Store the simulator."""
         super().__init__(hass, monkeypatch)
         self.simulator = simulator
 
@@ -156,7 +156,7 @@ class AccessFlows(Flows):
         /,
         **typed: str | None,
     ) -> ConfigFlowResult:
-        """Submit a form with its initial values and these changes; None empties a field."""
+        """Submit a form with its initial values and changes; None empties a field."""
         values = self.shown(form)
         section = values.pop("endpoints", {}) | (endpoints or {})
         values |= typed
@@ -219,8 +219,8 @@ NEW_ACCESS_KEY: Final[dict[str, str | None]] = {
 def initial(schema: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the initial values that the frontend computes for a form.
 
-    It looks into a section only if the section itself has neither a suggestion nor a
-    default.
+    The frontend reads the fields of a section only if the section itself has neither a
+    suggestion nor a default.
     """
     values: dict[str, Any] = {}
     for field in schema:
@@ -331,7 +331,7 @@ def recover(simulator: Simulator) -> None:
 def assert_asked_again(
     flows: AccessFlows, form: ConfigFlowResult, **values: str | None
 ) -> None:
-    """Check that the form keeps what was entered, including the secret."""
+    """Check that the form keeps the input, including the secret."""
     assert form["type"] is FlowResultType.FORM
     assert form["step_id"] in STEPS.values()
     expected = {

@@ -308,7 +308,7 @@ async def test_endpoints_follow_from_the_region(
 async def test_account_of_the_other_site(
     flows: AccessFlows, simulator: Simulator, region: str, sites: list[str]
 ) -> None:
-    """The region does not determine the site of an account for certain."""
+    """The flow tries the other site if the region's site does not know the account."""
     form = await flows.ask(SOURCE_USER)
     answers = iter([NOT_APPLICABLE, None, None])
     simulator.balance_body = lambda query: next(answers)
@@ -363,7 +363,7 @@ async def test_region_of_the_api_key_is_suggested(
 async def test_form(flows: AccessFlows, simulator: Simulator) -> None:
     """The frontend gets the stored endpoints, but no secret.
 
-    What it makes of a section that has a default is that, without suggestions.
+    The section has no default, as a default would replace the suggested values.
     """
     form = await flows.ask(SOURCE_RECONFIGURE)
     key_id, secret, region, section = flows.json(form)["data_schema"]

@@ -1,4 +1,4 @@
-"""An AccessKey that can't read everything, and the used models it shows."""
+"""An AccessKey that can't read everything, and the used models that it finds."""
 
 from collections.abc import Callable
 from typing import Final

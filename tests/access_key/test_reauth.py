@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("enable_custom_integrations")
 async def test_reauth(
     hass: HomeAssistant, flows: AccessFlows, simulator: Simulator
 ) -> None:
-    """An account asks for a new AccessKey once."""
+    """A rejected AccessKey starts one reauth flow, which accepts a new one."""
     del simulator.access_keys[DEFAULT_ACCESS_KEY_ID]
     entry = known(hass, **stored(simulator))
     await setup(hass, entry)
@@ -77,7 +77,7 @@ async def test_reauth_says_what_rejects_the_access_key(
 async def test_reauth_where_nothing_is_known_to_be_wrong(
     hass: HomeAssistant, flows: AccessFlows, simulator: Simulator, loaded: bool
 ) -> None:
-    """The form needs no reason: the AccessKey may work again by then."""
+    """The form opens without a reason if the AccessKey works again."""
     entry = known(hass, **stored(simulator))
     if loaded:
         await setup(hass, entry)

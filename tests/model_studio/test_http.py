@@ -248,7 +248,7 @@ class ThisMachine(AbstractResolver):
 
     @override
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing, as nothing is open."""
 
 
 @EACH_SERVICE
@@ -561,7 +561,7 @@ class NoSuchHost(AbstractResolver):
 
     @override
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing, as nothing is open."""
 
 
 async def test_unknown_host(socket_enabled: None) -> None:

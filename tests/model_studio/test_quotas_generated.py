@@ -45,7 +45,7 @@ BEYOND: Final = 10**18
 """Numbers above this limit are not accepted as figures."""
 
 type Field = tuple[Any, Any]
-"""A field of an answer and the figure that it stands for."""
+"""A field of an answer and its expected figure."""
 type AccountAnswers = tuple[dict[str, Any], dict[str, Any], AccountSnapshot]
 type Answer = AccountSnapshot | LimitsPage | ModelStudioError
 type Rows = list[tuple[str, RateLimit]]

@@ -539,7 +539,7 @@ class Simulator:
         }
 
     def _changes(self, wishes: Any) -> Iterator[Callable[[], object]]:
-        """Yield the changes that a control request asks for, as functions to call.
+        """Yield the changes of a control request as functions to call.
 
         Raises `WishError` if a key or a value is unknown or invalid.
         """

@@ -126,7 +126,7 @@ def trend(period: str, *, daily: str, monthly: str) -> dict[str, Any]:
 
 
 def per_minute(tokens: int, requests: int) -> Callable[[Any], Any]:
-    """Return a Prometheus answer with what qwen-max uses in a minute."""
+    """Return a Prometheus answer with the use of qwen-max per minute."""
 
     def body(query: Any) -> Any:
         value = requests if "model_call_count" in query["query"] else tokens

@@ -42,7 +42,7 @@ from .common import (
 async def test_revoked_access_key(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Limits and status stay; a new AccessKey is asked for only once."""
+    """A revoked AccessKey starts one reauth flow; limits and status stay."""
     keys, simulator.access_keys = simulator.access_keys, {}
     before = shown(hass)
     for _ in range(8):

@@ -124,7 +124,7 @@ async def test_lasting_failure_is_an_issue(
 async def test_wrong_site_is_asked_once(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Later polls and a reload do not ask the wrong site again."""
+    """The wrong site is requested once, and not again in later polls or a reload."""
     simulator.balance_applicable = False
     await poll(15 * 60 + 1)
     simulator.signed_requests.clear()
@@ -159,7 +159,7 @@ async def test_lasting_failure_of_prometheus_is_one_issue(
 async def test_prometheus_that_rejects_the_access_key(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Prometheus may need a token, so no new AccessKey is asked for."""
+    """No reauth flow starts if only Prometheus rejects the AccessKey."""
     simulator.fail(Fault.UNAUTHORIZED, at="prometheus")
     for _ in range(6):
         await poll(15 * 60 + 1)
@@ -216,7 +216,7 @@ async def test_bill_that_outlives_its_account(
     simulator: Simulator,
     hass_storage: dict[str, Any],
 ) -> None:
-    """A bill that arrives after the removal is not stored."""
+    """A bill that arrives after the account is removed is not stored."""
     coordinator = account.runtime_data
     day = date(2026, 8, 2)
     before = coordinator.store.days.billed[day]

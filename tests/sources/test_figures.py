@@ -99,7 +99,7 @@ async def test_paces(
 async def test_month_without_a_bill_is_unknown(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """An empty bill is not a failure, and its figures are unknown."""
+    """An empty bill is no failure, and its figures are unknown."""
     simulator.trend_body = {"success": True, "code": "200", "data": {}}
     await poll(15 * 60 + 1)
     for key in SPEND:
@@ -123,7 +123,7 @@ async def test_available_data(
 async def test_available_data_of_a_rejected_access_key(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The state follows whether the AccessKey is accepted."""
+    """The available data change once the AccessKey is accepted."""
     hass.config_entries.async_update_entry(
         entry, data={k: v for k, v in entry.data.items() if k != CONF_PROMETHEUS_URL}
     )
@@ -143,7 +143,7 @@ async def test_available_data_of_a_rejected_access_key(
 async def test_available_data_while_nothing_is_read(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The state is unknown, not unavailable, while nothing can be read."""
+    """The available data are unknown, not unavailable, while nothing can be read."""
     simulator.access_keys = {}
     await poll(15 * 60 + 1)
     assert state(hass, "available_data") == "limits"
@@ -157,7 +157,7 @@ async def test_update_entity_polls_the_sources_of_the_figure(
     account: MockConfigEntry,
     simulator: Simulator,
 ) -> None:
-    """The bill is polled too, but only with an AccessKey."""
+    """An update of the monthly spend polls `/quotas` and, with an AccessKey, a bill."""
     assert await async_setup_component(hass, HOMEASSISTANT_DOMAIN, {})
 
     async def polled() -> tuple[list[str], list[str]]:
@@ -187,7 +187,7 @@ async def test_update_entity_polls_the_sources_of_the_figure(
 async def test_rates_are_disabled_by_default(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
-    """Rates change every minute; the live load is enough for most users."""
+    """Rates are disabled, as the live load is enough for most users."""
     await setup(hass, entry)
     assert state(hass, "load_pct", "qwen-max") is not None
     for key in (
@@ -235,7 +235,7 @@ async def test_accounts_in_two_currencies(
 async def test_today_without_a_bill_is_unknown(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """A bill without today does not mean that nothing was spent today."""
+    """Today's spend is unknown, and not 0, while the bill lacks today."""
     simulator.trend_body = trend("20260814", daily="1.00", monthly="2.00")
     await setup(hass, entry)
     assert state(hass, "monthly_spend") == "2.00"

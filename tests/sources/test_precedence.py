@@ -1,4 +1,4 @@
-"""Figures that both the API key and the bill report."""
+"""The precedence of figures that both the API key and the bill report."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -149,7 +149,7 @@ async def test_bill_of_yesterday_is_not_used_for_today(
 async def test_bill_of_another_period_is_not_used(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The bill is per calendar month; the account may have another billing period."""
+    """The bill's monthly spend is not used if the account's billing period differs."""
     simulator.account.currency = "USD"
     simulator.body = answer("account")
     period = {"start": "2026-07-20", "end": "2026-08-19"}
@@ -214,7 +214,7 @@ async def test_month_ends_with_the_billing_time_zone(
     poll: Poll,
     zone: str,
 ) -> None:
-    """September's bill starts at midnight in Beijing, still in August locally."""
+    """September's bill starts at midnight in Beijing, while it is August locally."""
     await hass.config.async_set_time_zone(zone)
     freezer.move_to("2026-08-31 15:50:00+00:00")
     await setup(hass, entry)

@@ -118,7 +118,7 @@ async def test_package_that_expires_next(
 async def test_old_coupons_make_no_entity(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """An entity is added with the first usable coupon, and shows 0 after the last."""
+    """An entity is added with the first usable coupon and is 0 after the last one."""
 
     def coupons(status: str) -> dict[str, Any]:
         row = {"Balance": "5.00", "Status": status}
@@ -140,7 +140,7 @@ async def test_coupon_expires_between_two_polls(
     poll: Poll,
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """Expired coupons are gone within an hour, although the service still lists them."""
+    """Expired coupons stop counting within an hour, even if they are still listed."""
     simulator.assets_bodies["QueryCashCoupons"] = {
         "Success": True,
         "Data": {
@@ -160,7 +160,7 @@ async def test_coupon_expires_between_two_polls(
 async def test_intervals(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Both are read every six hours, with five requests together."""
+    """Assets and plan are read every six hours with five requests in total."""
     before = len(requests(simulator))
     for _ in range(11):
         await poll(30 * 60)
@@ -178,7 +178,7 @@ async def test_each_fails_alone(
     request: pytest.FixtureRequest,
     service: Any,
 ) -> None:
-    """A failed poll is repeated after an hour."""
+    """A failing service affects only its own figures and is polled again hourly."""
     request.applymarker(pytest.mark.logs(f"Error fetching Model Studio {service}"))
     [other] = FIGURES.keys() - {service}
     simulator.fail(Fault.SERVER_ERROR, at=service)
@@ -198,7 +198,7 @@ async def test_each_fails_alone(
 async def test_assets_without_permission_are_an_issue(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """It is that of the balance, which needs the same permission."""
+    """Assets share the issue and the permission of the balance."""
     simulator.denied = {"QueryPrepaidCards"}
     await setup(hass, entry)
     assert state(hass, "access_key_problem") == "on"
@@ -218,7 +218,7 @@ async def test_assets_without_permission_are_an_issue(
 async def test_token_plan_without_permission_is_no_failure(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The permission is optional. Once it is granted, the plan is shown."""
+    """The permission for the plan is optional; once granted, the plan is shown."""
     simulator.denied = {"GetSubscriptionStats"}
     await setup(hass, entry)
     for _ in range(2):
@@ -274,7 +274,7 @@ async def test_token_plan_is_asked_for_in_two_regions(
 async def test_operation_that_is_not_applicable_survives_a_reload(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """It is asked once, and not again after a reload."""
+    """An operation that is not applicable is not requested after a reload."""
     simulator.not_applicable = {"QuerySavingsPlansInstance"}
     await poll(SIX_HOURS)
     assert state(hass, "savings_plans_balance") == "unknown"
@@ -290,7 +290,7 @@ async def test_operation_that_is_not_applicable_survives_a_reload(
 async def test_balance_is_read_before_the_assets(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    """The balance finds out the site that knows the account."""
+    """The balance is read first, as it finds the site of the account."""
     actions = [
         request.headers.get("x-acs-action") for request in simulator.signed_requests
     ]
@@ -306,7 +306,7 @@ async def test_other_source_rejects_the_access_key(
     request: pytest.FixtureRequest,
     service: Any,
 ) -> None:
-    """A new AccessKey is asked for, whichever service rejects the current one."""
+    """A reauth flow starts if any of the services rejects the AccessKey."""
     request.applymarker(pytest.mark.logs(f"Error fetching Model Studio {service}"))
     simulator.fail(Fault.UNAUTHORIZED, at=service)
     await poll(SIX_HOURS)

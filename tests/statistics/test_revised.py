@@ -176,7 +176,7 @@ async def test_model_is_billed_for_the_first_time(world: World) -> None:
 
 
 async def test_currency_changes(hass: HomeAssistant, world: World) -> None:
-    """Each currency has statistics of its own; amounts are never mixed."""
+    """Each currency has its own statistics; amounts are never mixed."""
     change = date(2026, 7, 10)
     days = [date(2026, 5, 1) + number * DAY for number in range(200)]
     currency = {str(day): "CNY" if day < change else "USD" for day in days}
