@@ -84,7 +84,7 @@ async def other(
 async def test_over_budget(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """True at or above the level; the default level is the whole budget."""
+    """The condition is true at or above its level; the default level is 100 %."""
     for spend, over, over_80, over_half in (
         (499.99, False, True, True),
         (500, True, True, True),
@@ -121,7 +121,7 @@ async def test_over_the_budget_of_the_user(
 async def test_nearly_over_budget(
     hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
-    """A cent below a large budget is not over it, as for alerts."""
+    """Spend a cent below a large budget does not reach 100 % of it."""
     report(simulator, spend_limit=1_000_000, monthly_spend="999999.99")
     await poll()
     assert not await holds(hass, OVER)

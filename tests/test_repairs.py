@@ -164,7 +164,7 @@ async def test_issue(
 async def test_no_issue_of_what_ends_by_itself(
     hass: HomeAssistant, simulator: Simulator, poll: Poll, fault: Fault
 ) -> None:
-    """Failures that the user can't fix, or that start a reauth flow, create no issue."""
+    """Failures that the user can't fix or that start a reauth flow create no issue."""
     simulator.fail(fault)
     await poll()
     assert issues(hass) == {}
@@ -398,7 +398,7 @@ async def test_only_models_that_are_gone_are_given_up(
     happen: Callable[..., Awaitable[None]],
     opened: str,
 ) -> None:
-    """The repair removes only the missing models, even if the list of models changes."""
+    """The repair removes only the missing models, even if the account changes."""
     if opened == "before":
         repair = await repairs.open()
     await happen(hass, without_models, simulator)
