@@ -8,6 +8,7 @@ import json
 import traceback
 from typing import Any, Final, Protocol
 
+from hypothesis import strategies as st
 import pytest
 
 from custom_components.alibaba_cloud.model_studio import (
@@ -33,6 +34,12 @@ SECRET: Final = "0123456789abcdefghijABCDEFGHIJ"
 """A secret that no other text contains by chance."""
 REDACTED: Final = "**REDACTED**"
 KEY: Final = AccessKey(id="LTAI5tSimulator", secret=SECRET)
+ANYTHING: Final = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+"""Any JSON value."""
 
 
 class Missing(Enum):

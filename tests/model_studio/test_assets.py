@@ -32,7 +32,7 @@ from tests.simulator.assets import (
 from tests.simulator.openapi import ASSET_OPERATIONS, rpc_answer
 from tests.vendor import client
 
-from .common import KEY, NOW
+from .common import ANYTHING, KEY, NOW
 
 pytestmark = [
     pytest.mark.usefixtures("socket_enabled"),
@@ -48,10 +48,6 @@ FIELDS = (
     *("RestPoolValue", "Status"),
 )
 """The fields that the client reads."""
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.simulator import Simulator
 from tests.simulator.assets import subscription
 from tests.vendor import client
 
-from .common import KEY
+from .common import ANYTHING, KEY
 
 pytestmark = [
     pytest.mark.usefixtures("socket_enabled"),
@@ -37,10 +37,6 @@ FIELDS = (
     *("SeatCredits", "SeatRemainingCredits"),
 )
 """The fields that the client reads."""
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
 
 
 @pytest.fixture
