@@ -39,6 +39,7 @@ REQUESTS_PER_USD = 180
 HELD_BACK = Decimal(20)
 
 WORKSPACE_ID = "llm-8q2v5kx0r7t1m3zc"
+OTHER_WORKSPACE_ID = "llm-3c9d1yq6w4b8n2ja"
 PAGE_SIZE = 20
 LARGEST_PAGE = 100
 
@@ -152,6 +153,15 @@ def _default_models() -> list[Model]:
     ]
 
 
+def _default_workspaces() -> dict[str, str]:
+    """Return the two workspaces that are billed, and one that is not."""
+    return {
+        WORKSPACE_ID: "Production",
+        OTHER_WORKSPACE_ID: "Research <b>lab</b>",
+        "ws-unused": "Unused",
+    }
+
+
 def _utc_now() -> datetime:
     """Return the present; a function, so that a frozen clock in a test is heeded."""
     return datetime.now(UTC)
@@ -181,6 +191,7 @@ class Account:
     has_assets: whether it has coupons, a prepaid card, a savings plan and packages.
     resource_packages: how many packages it has then.
     has_token_plan: whether it has a Token Plan for teams.
+    workspaces: the names of its workspaces by ID.
     """
 
     clock: Callable[[], datetime] = _utc_now
@@ -204,6 +215,7 @@ class Account:
     has_assets: bool = False
     resource_packages: int = 1
     has_token_plan: bool = False
+    workspaces: dict[str, str] = field(default_factory=_default_workspaces)
     _ahead: timedelta = field(default=timedelta(), init=False)
     _corrections: dict[date, Decimal] = field(default_factory=dict, init=False)
     _adjustments: dict[date, dict[str, Decimal]] = field(
@@ -358,6 +370,35 @@ class Account:
         if self.answer == "limits":
             return {"request_id": request_id, "output": self._limits(query)}
         return {"code": "Success", "data": self._figures(), "request_id": request_id}
+
+    def list_workspaces(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Return a page of ListWorkspaces, JSON-able. The token is where a page starts.
+
+        Raises:
+            QueryError: the page asked for cannot be.
+
+        """
+        start, size = query.get("nextToken", "0"), positive(query, "maxResults", 2)
+        if not start.isdigit():
+            raise QueryError("nextToken is invalid")
+        end = int(start) + size
+        more = {"nextToken": str(end)} if end < len(self.workspaces) else {}
+        return {
+            "maxResults": size,
+            "totalCount": len(self.workspaces),
+            **more,
+            "workspaces": [
+                {
+                    "workspaceId": workspace_id,
+                    "workspaceName": name,
+                    "region": "cn-beijing",
+                    "serviceSite": "china",
+                    "apiHost": f"{workspace_id}.cn-beijing.maas.aliyuncs.com",
+                    "gmtCreate": 1_767_225_600_000,
+                }
+                for workspace_id, name in [*self.workspaces.items()][int(start) : end]
+            ],
+        }
 
     def _figures(self) -> dict[str, Any]:
         """Return the `data` of the account answer."""

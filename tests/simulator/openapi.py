@@ -71,6 +71,11 @@ GET_SUBSCRIPTION_STATS = Operation(
     permission="modelstudio:GetSubscriptionStats",
     not_permitted="NoPermission",
 )
+LIST_WORKSPACES = replace(
+    GET_SUBSCRIPTION_STATS,
+    action="ListWorkspaces",
+    permission="modelstudio:ListWorkspaces",
+)
 ASSET_OPERATIONS = {
     action: replace(QUERY_ACCOUNT_BALANCE, action=action, permission=permission)
     for action, permission in (
@@ -291,6 +296,17 @@ def stats_answer(data: Any, request_id: str) -> dict[str, Any]:
     return answer if data is None else answer | {"Data": data}
 
 
+def workspaces_answer(data: Any, request_id: str) -> dict[str, Any]:
+    """Return an answer of ListWorkspaces, whose fields are beside its status."""
+    return {
+        "requestId": request_id,
+        "code": "Success",
+        "success": True,
+        "httpStatusCode": 200,
+        **data,
+    }
+
+
 def _roa_error(refusal: Refusal, request_id: str) -> dict[str, Any]:
     """Return an error of an operation that has a path of its own.
 
@@ -434,5 +450,10 @@ TOKEN_PLAN_MANNERS = replace(
         }
     },
     # It names none.
+    clear_models=lambda _: None,
+)
+WORKSPACES_MANNERS = replace(
+    TREND_MANNERS,
+    wrong_types={"requestId": 17, "workspaces": {"llm-1": "Production"}},
     clear_models=lambda _: None,
 )

@@ -222,7 +222,7 @@ def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
         totals = reports.totals.models.get(model.name, _NO_TOTALS)
     daily = monthly = None
     if report := reports.spend:
-        if spend := report.models.get(model.name):
+        if spend := report.groups.get(model.name):
             daily, monthly = spend.daily, spend.monthly
         elif report.complete:
             monthly = report.monthly and replace(report.monthly, amount=Decimal())

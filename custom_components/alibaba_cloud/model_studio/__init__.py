@@ -7,7 +7,7 @@ and raise subclasses of `ModelStudioError`.
 
 from .assets import AssetsClient
 from .balance import BalanceClient
-from .billing import BillingClient, Dimension, Granularity
+from .billing import BillingClient, Granularity
 from .client import ModelStudioClient
 from .errors import (
     AccountError,
@@ -24,6 +24,7 @@ from .errors import (
     RateLimitError,
     ServiceNotEnabledError,
 )
+from .groups import Dimension, SpendGroup
 from .hosts import (
     BALANCE_ENDPOINTS,
     BILLING_ENDPOINT,
@@ -46,8 +47,8 @@ from .models import (
     AvailableData,
     Balance,
     BillingPeriod,
+    GroupSpend,
     ModelRate,
-    ModelSpend,
     ModelTotals,
     ModelUsage,
     Money,
@@ -68,6 +69,7 @@ from .telemetry import TelemetryClient
 from .token_plan import TokenPlanClient
 from .trend import NULL_GROUP, OTHERS, SpendPeriod, SpendTrend, daily_totals
 from .values import plain_text
+from .workspaces import WorkspacesClient
 
 __all__ = [
     "BALANCE_ENDPOINTS",
@@ -99,11 +101,11 @@ __all__ = [
     "Dimension",
     "FreeQuotaUsedUpError",
     "Granularity",
+    "GroupSpend",
     "InvalidAnswerError",
     "InvalidURLError",
     "InvalidWorkspaceError",
     "ModelRate",
-    "ModelSpend",
     "ModelStudioClient",
     "ModelStudioError",
     "ModelTotals",
@@ -126,6 +128,7 @@ __all__ = [
     "Seats",
     "ServiceNotEnabledError",
     "Spend",
+    "SpendGroup",
     "SpendPeriod",
     "SpendReport",
     "SpendTrend",
@@ -133,6 +136,7 @@ __all__ = [
     "TokenPlan",
     "TokenPlanClient",
     "UsageTotals",
+    "WorkspacesClient",
     "balance_endpoints",
     "daily_totals",
     "is_china_site",

@@ -18,6 +18,7 @@ import aiohttp
 from yarl import URL
 
 from .errors import AccountError
+from .groups import Dimension
 from .http import Poll
 from .models import AccessKey, Money, SpendReport
 from .openapi import call, is_refused
@@ -34,15 +35,6 @@ class Granularity(StrEnum):
 
     DAY = "DAY"
     MONTH = "MONTH"
-
-
-class Dimension(StrEnum):
-    """What a trend groups spend by."""
-
-    MODEL = "BASE_MODEL"
-    WORKSPACE = "WORKSPACE_ID"
-    API_KEY = "API_KEY_ID"
-    BUSINESS_TYPE = "MAAS_TYPE"
 
 
 class BillingClient:
@@ -83,12 +75,15 @@ class BillingClient:
             ),
         )
 
-    async def get_month(self, day: date) -> SpendReport:
-        """Return the spend of a month up to a day, and of this day, by model.
+    async def get_month(
+        self, day: date, *, group_by: Dimension = Dimension.MODEL
+    ) -> SpendReport:
+        """Return the spend of a month up to a day, and of this day, by group.
 
         Raises the same errors as `get_trend`.
         """
-        return month_report(await self.get_trend(day.replace(day=1), day), day)
+        trend = await self.get_trend(day.replace(day=1), day, group_by=group_by)
+        return month_report(trend, day)
 
     async def _get_range(
         self,

@@ -186,8 +186,8 @@ class UsageTotals:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelSpend:
-    """The spend of a model in a month and on a day, None if the day has no bill yet."""
+class GroupSpend:
+    """The spend of a group in a month and on a day, None if the day has no bill yet."""
 
     monthly: Money
     daily: Money | None
@@ -205,12 +205,12 @@ class SpendReport:
     daily: Money | None = None
     days: Mapping[date, Money] = field(default_factory=lambda: MappingProxyType({}))
     """Spend of each day of the month, as far as it is known."""
-    models: Mapping[str, ModelSpend] = field(
+    groups: Mapping[str, GroupSpend] = field(
         default_factory=lambda: MappingProxyType({})
     )
-    """By name."""
+    """By the name of a model, or by the ID of a workspace or an API key."""
     complete: bool = False
-    """Whether a model that is missing has no spend."""
+    """Whether a group that is missing has no spend."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
