@@ -1,6 +1,6 @@
 """What is read from each source of an account."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from typing import Any
 
@@ -10,8 +10,21 @@ from homeassistant.util import dt as dt_util
 
 from .clients import Clients, prices_client, read_quotas
 from .ledger import cycle_start
-from .model_studio import ModelStudioClient, Money
-from .sources import Source, SourceCoordinator, access_key_reads, billing_today
+from .model_studio import (
+    BillingClient,
+    Dimension,
+    ModelStudioClient,
+    Money,
+    SpendReport,
+)
+from .options import followed_groups
+from .sources import (
+    GROUP_SOURCES,
+    Source,
+    SourceCoordinator,
+    access_key_reads,
+    billing_today,
+)
 from .statistics import SpendImport
 from .storage import AccountStore
 
@@ -35,6 +48,10 @@ def create_sources(
     }
     if clients is not None:
         reads |= access_key_reads(clients)
+        for group in followed_groups(entry.options):
+            reads[GROUP_SOURCES[group.dimension]] = _month_by(
+                clients.billing, group.dimension
+            )
         if (telemetry := clients.telemetry) is not None:
             reads[Source.TOTALS] = lambda: telemetry.get_totals(
                 cycle_start(store.periods, billing_today()), dt_util.utcnow()
@@ -48,6 +65,13 @@ def create_sources(
         source: SourceCoordinator(hass, entry, source, read)
         for source, read in reads.items()
     }
+
+
+def _month_by(
+    billing: BillingClient, dimension: Dimension
+) -> Callable[[], Awaitable[SpendReport]]:
+    """Return what reads the bill of the month by the groups of a dimension."""
+    return lambda: billing.get_month(billing_today(), group_by=dimension)
 
 
 async def _import_spend(

@@ -1,4 +1,4 @@
-"""Sensors of an account and its models."""
+"""Sensors of an account, its models and its groups."""
 
 from datetime import datetime
 from typing import Any, override
@@ -11,6 +11,7 @@ from .account import AlibabaCloudConfigEntry
 from .descriptions import FigureSensorDescription
 from .entity import AlibabaCloudEntity, FigureEntities, StatusEntity
 from .figures import ACCOUNT_SENSORS, MODEL_SENSORS, STATUS
+from .group_figures import GROUP_SENSORS
 from .model_studio import Money, Quantity, Spend
 
 PARALLEL_UPDATES = 0
@@ -24,7 +25,12 @@ async def async_setup_entry(
     """Set up the sensors of an account."""
     async_add_entities([AlibabaCloudStatusSensor(entry.runtime_data, STATUS)])
     FigureEntities(
-        entry, async_add_entities, AlibabaCloudSensor, ACCOUNT_SENSORS, MODEL_SENSORS
+        entry,
+        async_add_entities,
+        AlibabaCloudSensor,
+        ACCOUNT_SENSORS,
+        models=MODEL_SENSORS,
+        groups=GROUP_SENSORS,
     ).async_start()
 
 

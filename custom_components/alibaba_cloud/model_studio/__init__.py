@@ -47,6 +47,7 @@ from .models import (
     AvailableData,
     Balance,
     BillingPeriod,
+    GroupFigures,
     GroupSpend,
     ModelRate,
     ModelTotals,
@@ -67,7 +68,14 @@ from .prices import PricesClient
 from .quotas import parse_answer
 from .telemetry import TelemetryClient
 from .token_plan import TokenPlanClient
-from .trend import NULL_GROUP, OTHERS, SpendPeriod, SpendTrend, daily_totals
+from .trend import (
+    NULL_GROUP,
+    OTHERS,
+    SpendPeriod,
+    SpendTrend,
+    daily_totals,
+    group_totals,
+)
 from .values import plain_text
 from .workspaces import WorkspacesClient
 
@@ -101,6 +109,7 @@ __all__ = [
     "Dimension",
     "FreeQuotaUsedUpError",
     "Granularity",
+    "GroupFigures",
     "GroupSpend",
     "InvalidAnswerError",
     "InvalidURLError",
@@ -139,6 +148,7 @@ __all__ = [
     "WorkspacesClient",
     "balance_endpoints",
     "daily_totals",
+    "group_totals",
     "is_china_site",
     "is_refused",
     "normalize_base_url",

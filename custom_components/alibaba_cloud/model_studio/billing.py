@@ -8,7 +8,6 @@ from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
-from decimal import Decimal
 from enum import StrEnum
 import json
 from types import MappingProxyType
@@ -20,9 +19,9 @@ from yarl import URL
 from .errors import AccountError
 from .groups import Dimension
 from .http import Poll
-from .models import AccessKey, Money, SpendReport
+from .models import AccessKey, SpendReport
 from .openapi import call, is_refused
-from .trend import OTHERS, SpendTrend, month_report, parse_trend, with_groups
+from .trend import OTHERS, SpendTrend, month_report, parse_trend, sum_of, with_groups
 
 _MAX_GROUPS = 20
 """Groups in one answer. The service merges the rest into `OTHERS`."""
@@ -68,7 +67,7 @@ class BillingClient:
             for first, last in _ranges(start, end, granularity)
         ]
         return SpendTrend(
-            total=_sum([trend.total for trend in trends]),
+            total=sum_of([trend.total for trend in trends]),
             periods=tuple(period for trend in trends for period in trend.periods),
             names=MappingProxyType(
                 {key: name for trend in trends for key, name in trend.names.items()}
@@ -153,18 +152,6 @@ class BillingClient:
             action="GetBillingTrend",
             version="2026-02-10",
         )
-
-
-def _sum(totals: list[Money | None]) -> Money | None:
-    """Return the sum of totals, None if one is unknown or the currencies differ."""
-    known = [total for total in totals if total is not None]
-    currencies = {total.currency for total in known}
-    if len(known) < len(totals) or len(currencies) != 1:
-        return None
-    return Money(
-        amount=sum((total.amount for total in known), Decimal()),
-        currency=currencies.pop(),
-    )
 
 
 def _ranges(

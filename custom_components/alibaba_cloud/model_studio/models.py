@@ -12,6 +12,7 @@ from math import isfinite
 import re
 from types import MappingProxyType
 
+from .groups import Dimension, SpendGroup
 from .prepaid import Asset, Quantity, TokenPlan
 
 _ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9._-]+")
@@ -242,6 +243,14 @@ class Outlook:
     """Day in UTC+8 on which the balance is used up, None if it is too far off."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupFigures:
+    """The billed spend of a workspace or an API key, or of all that are not followed."""
+
+    daily_spend: Money | None = None
+    monthly_spend: Money | None = None
+
+
 class QuotasKind(StrEnum):
     """What the last answer of `GET /quotas` reports."""
 
@@ -295,6 +304,14 @@ class AccountSnapshot:
     """By name."""
     models_complete: bool = False
     """Whether `models` has all models. Only then, a missing model is gone."""
+    groups: Mapping[SpendGroup, GroupFigures] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """The workspaces and API keys that the user follows."""
+    other_groups: Mapping[Dimension, GroupFigures] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """All that are not followed, for each dimension with one that is."""
     quotas_kind: QuotasKind = QuotasKind.UNREAD
     outlook: Outlook = Outlook()
     """Calculated from the other figures, the user's budget and the previous days."""

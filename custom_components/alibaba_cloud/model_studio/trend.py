@@ -215,12 +215,40 @@ def month_report(trend: SpendTrend, day: date) -> SpendReport:
                     else Money(amount=daily_by_group.get(key, zero), currency=currency),
                 )
                 for key, amount in monthly_by_group.items()
-                if _NO_GROUP.isdisjoint((key, trend.names.get(key)))
+                if _is_group(key, trend)
             }
         ),
         complete=all(period.complete for period in periods)
         and _adds_up([period.total.amount for period in periods], monthly.amount),
     )
+
+
+def group_totals(trend: SpendTrend) -> dict[str, Money | None]:
+    """Return the spend of each group in a trend, None if it has several currencies."""
+    billed: dict[str, list[Money]] = {}
+    for period in trend.periods:
+        for key, amount in period.groups.items():
+            if _is_group(key, trend):
+                spend = replace(period.total, amount=amount)
+                billed.setdefault(key, []).append(spend)
+    return {key: sum_of(amounts) for key, amounts in billed.items()}
+
+
+def sum_of(amounts: Sequence[Money | None]) -> Money | None:
+    """Return the sum of amounts, None if one is unknown or the currencies differ."""
+    known = [amount for amount in amounts if amount is not None]
+    currencies = {amount.currency for amount in known}
+    if len(known) < len(amounts) or len(currencies) != 1:
+        return None
+    return Money(
+        amount=sum((amount.amount for amount in known), Decimal()),
+        currency=currencies.pop(),
+    )
+
+
+def _is_group(key: str, trend: SpendTrend) -> bool:
+    """Return whether a key of a trend is that of a model, a workspace or an API key."""
+    return _NO_GROUP.isdisjoint((key, trend.names.get(key)))
 
 
 def _adds_up(parts: Sequence[Decimal], total: Decimal) -> bool:
