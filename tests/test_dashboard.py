@@ -29,7 +29,7 @@ from custom_components.alibaba_cloud.figures import (
     STATUS,
     STATUS_BINARY_SENSORS,
 )
-from custom_components.alibaba_cloud.statistics import statistic_id
+from custom_components.alibaba_cloud.owners import statistic_id
 from homeassistant.components.lovelace.const import LOVELACE_DATA
 from homeassistant.components.lovelace.resources import ResourceStorageCollection
 from homeassistant.config_entries import ConfigEntryState

@@ -1,6 +1,6 @@
 """What is read from each source of an account."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import date
 from typing import Any
 
@@ -15,6 +15,7 @@ from .model_studio import (
     Dimension,
     ModelStudioClient,
     Money,
+    SpendGroup,
     SpendReport,
 )
 from .options import followed_groups
@@ -48,7 +49,8 @@ def create_sources(
     }
     if clients is not None:
         reads |= access_key_reads(clients)
-        for group in followed_groups(entry.options):
+        groups = followed_groups(entry.options)
+        for group in groups:
             reads[GROUP_SOURCES[group.dimension]] = _month_by(
                 clients.billing, group.dimension
             )
@@ -57,10 +59,10 @@ def create_sources(
                 cycle_start(store.periods, billing_today()), dt_util.utcnow()
             )
         if "recorder" in hass.config.components:
-            spend_import = SpendImport(
-                hass, clients.billing, entry_id=entry.entry_id, title=entry.title
+            spend_import = SpendImport(hass, clients.billing, entry)
+            reads[Source.HISTORY] = lambda: _import_spend(
+                spend_import, store, models(), groups
             )
-            reads[Source.HISTORY] = lambda: _import_spend(spend_import, store, models())
     return {
         source: SourceCoordinator(hass, entry, source, read)
         for source, read in reads.items()
@@ -75,14 +77,21 @@ def _month_by(
 
 
 async def _import_spend(
-    spend_import: SpendImport, store: AccountStore, models: list[str]
+    spend_import: SpendImport,
+    store: AccountStore,
+    models: list[str],
+    groups: Collection[SpendGroup],
 ) -> Mapping[date, Money]:
     """Import past spend into the statistics. Return the billed days that were read.
 
     Raises as `SpendImport.async_run`.
     """
-    days = await spend_import.async_run(models, imported=store.history)
-    if models != store.history:
-        store.history = models
+    imported = {group for group in groups if group.key in store.history_groups}
+    days = await spend_import.async_run(
+        [*models, *groups], imported={*store.history, *imported}
+    )
+    known = models, [group.key for group in groups]
+    if known != (store.history, store.history_groups):
+        store.history, store.history_groups = known
         await store.async_save()
     return days
