@@ -6,7 +6,7 @@ from itertools import batched, chain
 from typing import Any, override
 
 from homeassistant.config_entries import ConfigEntryState
-from homeassistant.const import EntityCategory
+from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.device_registry import DeviceInfo
@@ -258,6 +258,15 @@ class FigureEntities:
                 owner = owner_of(self._entry.entry_id, identifier)
                 if domain == DOMAIN and owner is not None:
                     self._keys.pop(owner, None)
+
+
+@callback
+def async_remove_figure(account: Account, platform: Platform, key: str) -> None:
+    """Remove the entity of a figure that the account no longer has."""
+    registry = er.async_get(account.hass)
+    unique_id = f"{account.identifier(None)}_{key}"
+    if entity_id := registry.async_get_entity_id(platform, DOMAIN, unique_id):
+        registry.async_remove(entity_id)
 
 
 @callback

@@ -17,6 +17,7 @@ from custom_components.alibaba_cloud.const import (
 )
 from custom_components.alibaba_cloud.model_studio import Dimension, SpendGroup
 from custom_components.alibaba_cloud.options import GROUP_OPTIONS
+from custom_components.alibaba_cloud.targets import Target
 from homeassistant.const import CONF_API_KEY, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
@@ -189,6 +190,8 @@ async def test_group_that_is_no_longer_followed_loses_its_device(
     await reload(hass, account)
     assert child(hass, API_KEY) is None
     assert entity_id(hass, "daily_spend", API_KEY) is None
+    assert entity_id(hass, "other_api_keys_daily_spend") is None
+    assert entity_id(hass, "other_workspaces_daily_spend") is not None
     assert child(hass, WORKSPACE) is not None
     assert {model for model in FOLLOWED if child(hass, model)} == set(FOLLOWED)
     follow(hass, account, api_keys=[API_KEY.id])
@@ -205,6 +208,21 @@ async def test_group_stays_when_models_vanish(
     await poll(30 * 60 + 1)
     assert devices(hass, account) == {"Production", "API key 1280413"}
     assert state(hass, "monthly_spend", WORKSPACE) == "0"
+
+
+async def test_device_as_a_target(
+    hass: HomeAssistant, account: MockConfigEntry
+) -> None:
+    """Like a model's device, it stands for itself and for its account's alerts."""
+    device, model = child(hass, WORKSPACE), child(hass, FOLLOWED[0])
+    assert device is not None
+    assert model is not None
+    target = Target(hass, {"device_id": [device.id]})
+    assert target.has_account("account")
+    assert target.has_device(device.id)
+    assert not target.has_device(model.id)
+    whole = Target(hass, {"device_id": [device.parent_device_id]})
+    assert whole.has_device(device.id)
 
 
 async def test_device_can_be_removed_once_it_is_not_followed(
