@@ -13,6 +13,7 @@ import pytest
 from custom_components.alibaba_cloud.model_studio import (
     NULL_GROUP,
     OTHERS,
+    Dimension,
     Granularity,
     GroupSpend,
     InvalidAnswerError,
@@ -20,13 +21,14 @@ from custom_components.alibaba_cloud.model_studio import (
     SpendReport,
     SpendTrend,
     daily_totals,
+    group_totals,
 )
 from custom_components.alibaba_cloud.model_studio.trend import month_report, parse_trend
 from tests.simulator import Account
 from tests.simulator.billing import trend as simulated_trend
 from tests.simulator.openapi import roa_answer
 
-from .common import AUGUST, DAY, NOW, TODAY, bill, cny, days, period
+from .common import AUGUST, DAY, NOW, TODAY, bill, cny, days, period, usd
 
 # Hypothesis warns about its own random number generator.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
@@ -102,13 +104,14 @@ def test_documented_answer() -> None:
                     {
                         "granularity": granularity,
                         "timePeriod": '{"start": "2026-08-01", "end": "2026-08-15"}',
-                        "groupBy": '[{"code": "BASE_MODEL"}]',
+                        "groupBy": f'[{{"code": "{dimension}"}}]',
                     },
                 ),
                 "request",
             )
             for currency in ("CNY", "USD")
             for granularity in Granularity
+            for dimension in Dimension
         ),
     ],
 )
@@ -491,3 +494,15 @@ def test_merged_groups_may_cancel_out() -> None:
         )
     )
     assert [p.complete for p in trend.periods] == [False, False]
+
+
+def test_totals_of_groups() -> None:
+    """What belongs to no group is left out. A group in two currencies has no total."""
+    trend = parse_trend(
+        bill(
+            period("20260701", "9.00", a="4.00", b="2.00", **{NULL_GROUP: "3.00"}),
+            period("20260801", "7.00", a="1.50", **{"-": "2.50", OTHERS: "3.00"}),
+            period("20260801", "8.00", "USD", b="1.00", c="7.00"),
+        )
+    )
+    assert group_totals(trend) == {"a": cny("5.50"), "b": None, "c": usd("7.00")}

@@ -372,10 +372,10 @@ class Account:
         return {"code": "Success", "data": self._figures(), "request_id": request_id}
 
     def list_workspaces(self, query: Mapping[str, str]) -> dict[str, Any]:
-        """Return a page of ListWorkspaces, JSON-able. The token is where a page starts.
+        """Return a page of ListWorkspaces for JSON. The token is the first row of a page.
 
         Raises:
-            QueryError: the page asked for cannot be.
+            QueryError: the page is not valid.
 
         """
         start, size = query.get("nextToken", "0"), positive(query, "maxResults", 2)
