@@ -53,8 +53,8 @@ from custom_components.alibaba_cloud.model_studio import (
     openapi,
     telemetry as telemetry_client,
 )
+from custom_components.alibaba_cloud.owners import statistic_id
 from custom_components.alibaba_cloud.sources import SOURCES, Source
-from custom_components.alibaba_cloud.statistics import statistic_id
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import get_last_statistics
 from homeassistant.components.recorder.table_managers.state_attributes import CACHE_SIZE

@@ -22,6 +22,7 @@ from custom_components.alibaba_cloud.const import (
     DOMAIN,
 )
 from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
+from custom_components.alibaba_cloud.owners import Owner, identifier
 from custom_components.alibaba_cloud.sources import SOURCES
 from homeassistant.components.automation import DOMAIN as AUTOMATION
 from homeassistant.components.homeassistant import (
@@ -47,8 +48,11 @@ FIXTURES = Path(__file__).parent / "fixtures"
 API_KEY = "sk-simulator"
 NOW = "2026-08-15 12:00:00+00:00"
 
-PERMISSIONS = {row.permission for row in SOURCES.values() if row.permission}
-"""The RAM actions and policies that the sources need."""
+PERMISSIONS = {
+    "modelstudio:ListWorkspaces",
+    *(row.permission for row in SOURCES.values() if row.permission),
+}
+"""The RAM actions and policies that the sources and the options need."""
 
 type Poll = Callable[..., Awaitable[None]]
 
@@ -209,33 +213,31 @@ def check_platform(
 
 
 def state(
-    hass: HomeAssistant, key: str, model: str | None = None, *, account: str = "account"
+    hass: HomeAssistant, key: str, owner: Owner = None, *, account: str = "account"
 ) -> str | None:
     """Return the state of the entity with this key, None without one."""
-    found = entity_id(hass, key, model, account=account)
+    found = entity_id(hass, key, owner, account=account)
     current = hass.states.get(found) if found else None
     return current.state if current else None
 
 
 def attributes(
-    hass: HomeAssistant, key: str, model: str | None = None, *, account: str = "account"
+    hass: HomeAssistant, key: str, owner: Owner = None, *, account: str = "account"
 ) -> dict[str, Any]:
     """Return the attributes of the entity with this key."""
-    current = hass.states.get(entity_id(hass, key, model, account=account) or "")
+    current = hass.states.get(entity_id(hass, key, owner, account=account) or "")
     assert current is not None
     return dict(current.attributes)
 
 
 def entity_id(
-    hass: HomeAssistant, key: str, model: str | None = None, *, account: str = "account"
+    hass: HomeAssistant, key: str, owner: Owner = None, *, account: str = "account"
 ) -> str | None:
-    """Return the entity id of a key of an account or model, None without an entity.
+    """Return the entity id of a key of an owner, None without an entity.
 
     account: the entry id of the account.
     """
-    unique_id = (
-        f"{account}_{key}" if model is None else f"{account}_model_{model}_{key}"
-    )
+    unique_id = f"{identifier(account, owner)}_{key}"
     registry = er.async_get(hass)
     found = (
         registry.async_get_entity_id(platform, DOMAIN, unique_id)
@@ -286,9 +288,9 @@ def reauth_flows(hass: HomeAssistant) -> list[Any]:
     ]
 
 
-def offered(form: Mapping[str, Any]) -> dict[str, str]:
-    """Return the models that a form offers, with their labels."""
-    selector = form["data_schema"].schema[CONF_MODELS]
+def offered(form: Mapping[str, Any], field: str = CONF_MODELS) -> dict[str, str]:
+    """Return what a field of a form offers, with the labels."""
+    selector = form["data_schema"].schema[field]
     return {option["value"]: option["label"] for option in selector.config["options"]}
 
 

@@ -29,17 +29,20 @@ from custom_components.alibaba_cloud.figures import (
     STATUS,
     STATUS_BINARY_SENSORS,
 )
-from custom_components.alibaba_cloud.statistics import statistic_id
+from custom_components.alibaba_cloud.model_studio import Dimension, SpendGroup
+from custom_components.alibaba_cloud.owners import statistic_id
 from homeassistant.components.lovelace.const import LOVELACE_DATA
 from homeassistant.components.lovelace.resources import ResourceStorageCollection
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.setup import async_setup_component
 
-from .common import setup
+from .common import entity_id, give_access_key, reload, setup
 from .simulator import Simulator
+from .simulator.account import OTHER_WORKSPACE_ID, WORKSPACE_ID
 
 ANOTHER = {"id": "another", "type": "module", "url": "/local/another-card.js?v=1"}
 """A resource that does not belong to the integration."""
@@ -250,6 +253,12 @@ def test_statistics_of_models() -> None:
     ends = [
         statistic_id("account", "CNY", model).removeprefix(prefix) for model in models
     ]
+    ends_of_groups = [
+        statistic_id(
+            "account", "CNY", SpendGroup(dimension=dimension, id="qwen-max")
+        ).removeprefix(prefix)
+        for dimension in (Dimension.WORKSPACE, Dimension.API_KEY)
+    ]
     functions = re.findall(
         r"^function (?:modelStatistics|checksum)\(.*?^}$",
         SOURCE,
@@ -257,7 +266,7 @@ def test_statistics_of_models() -> None:
     )
     assert len(functions) == 2
     script = "\n".join(functions) + (
-        f"\nconst ends = {json.dumps(ends)};"
+        f"\nconst ends = {json.dumps([*ends, *ends_of_groups])};"
         f"\nconst found = {json.dumps(models)}.map((model) =>"
         " ends.filter((end) => modelStatistics(model).test(end)));"
         "\nconsole.log(JSON.stringify(found));"
@@ -266,3 +275,105 @@ def test_statistics_of_models() -> None:
         ["node", "--eval", script], capture_output=True, check=True, text=True
     )
     assert json.loads(node.stdout) == [[end] for end in ends]
+
+
+STUBS = """
+globalThis.window = globalThis;
+globalThis.HTMLElement = class {};
+const elements = {};
+globalThis.customElements = {
+  get: (tag) => elements[tag],
+  define: (tag, element) => { elements[tag] = element; },
+};
+"""
+"""What the module needs of a browser."""
+DRAW = """
+const hass = JSON.parse(process.argv[1]);
+hass.callWS = () => Promise.reject();
+hass.loadBackendTranslation = async () => (key) => key.split("dashboard_").pop();
+elements["ll-strategy-view-alibaba-cloud"].generate({}, hass).then((view) => {
+  const sections = view.sections.map(({ cards: [heading, ...cards] }) => [
+    heading.heading, cards.map(({ entity, name }) => [entity, name]),
+  ]);
+  console.log(JSON.stringify(Object.fromEntries(sections)));
+});
+"""
+"""Prints the sections of the view by heading, with the entity and name of each card."""
+
+
+def drawn(hass: HomeAssistant) -> dict[str, list[list[Any]]]:
+    """Return what the dashboard draws, by the heading of the section."""
+    registries = {
+        "entities": {
+            entity.entity_id: {
+                "entity_id": entity.entity_id,
+                "platform": entity.platform,
+                "device_id": entity.device_id,
+                "translation_key": entity.translation_key,
+            }
+            for entity in er.async_get(hass).entities.values()
+            if not entity.disabled_by
+        },
+        "devices": {
+            device.id: {
+                "id": device.id,
+                "name": device.name,
+                "identifiers": [*device.identifiers],
+                "parent_device_id": getattr(device, "parent_device_id", None),
+            }
+            for device in (
+                *dr.async_entries_for_config_entry(dr.async_get(hass), "account"),
+                *dr.async_child_entries_for_config_entry(dr.async_get(hass), "account"),
+            )
+        },
+        "states": {it.entity_id: {"state": it.state} for it in hass.states.async_all()},
+        "config": {"components": []},
+        "language": "en",
+    }
+    node = subprocess.run(
+        ["node", "--eval", STUBS + SOURCE + DRAW, json.dumps(registries)],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    sections: dict[str, list[list[Any]]] = json.loads(node.stdout)
+    return sections
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+async def test_spend_of_groups(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """Workspaces and API keys have a section each, if any is followed."""
+    give_access_key(
+        hass,
+        entry,
+        simulator,
+        workspaces=[OTHER_WORKSPACE_ID, WORKSPACE_ID],
+        workspace_names={WORKSPACE_ID: "Production"},
+    )
+    await setup(hass, entry)
+    sections = drawn(hass)
+    device = {"type": "device"}
+
+    def spend_of(group_id: str) -> str | None:
+        group = SpendGroup(dimension=Dimension.WORKSPACE, id=group_id)
+        return entity_id(hass, "monthly_spend", group)
+
+    assert sections["workspaces_this_month"] == [
+        [spend_of(WORKSPACE_ID), device],
+        [spend_of(OTHER_WORKSPACE_ID), device],
+        [entity_id(hass, "other_workspaces_monthly_spend"), "other_workspaces"],
+    ]
+    assert "api_keys_this_month" not in sections
+    assert sections["models_this_month"] == [
+        [entity_id(hass, "monthly_spend", "qwen-max"), device],
+        [entity_id(hass, "monthly_spend", "qwen-plus"), device],
+        [entity_id(hass, "other_models_monthly_spend"), "other_models"],
+    ]
+    give_access_key(hass, entry, simulator, api_keys=["1280977"])
+    await reload(hass, entry)
+    assert [name for _, name in drawn(hass)["api_keys_this_month"]] == [
+        device,
+        "other_api_keys",
+    ]

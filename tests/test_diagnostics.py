@@ -140,3 +140,36 @@ async def test_diagnostics_without_ids(
     ):
         assert secret.lower() not in text.lower()
     assert json.loads(text) == snapshot
+
+
+async def test_diagnostics_of_groups(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+) -> None:
+    """Spend is there. IDs and names of workspaces and API keys are not."""
+    freezer.move_to(NOW)
+    give_access_key(
+        hass,
+        entry,
+        simulator,
+        workspaces=["llm-8q2v5kx0r7t1m3zc"],
+        workspace_names={"llm-8q2v5kx0r7t1m3zc": "Production"},
+        api_keys=["1280413", "1280977"],
+    )
+    await setup(hass, entry)
+    downloaded: Any = await diagnostics(hass, entry)
+    groups = downloaded["account"]["groups"]
+    assert [group for group, _ in groups] == [
+        {"dimension": dimension, "id": "**REDACTED**"}
+        for dimension in ("WORKSPACE_ID", "API_KEY_ID", "API_KEY_ID")
+    ]
+    for _, spend in groups:
+        assert float(spend["monthly_spend"]["amount"]) > 0
+    others = downloaded["account"]["other_groups"]
+    assert others.keys() == {"WORKSPACE_ID", "API_KEY_ID"}
+    assert downloaded["options"]["models"] == ["qwen-max", "qwen-plus"]
+    text = json_dumps(downloaded)
+    for secret in ("llm-8q2v5kx0r7t1m3zc", "Production", "1280413", "1280977"):
+        assert secret not in text

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import csv
 from decimal import Decimal
+from itertools import chain
 import json
 from pathlib import Path
 import re
@@ -37,8 +38,10 @@ from custom_components.alibaba_cloud.figures import (
     STATUS,
     STATUS_BINARY_SENSORS,
 )
+from custom_components.alibaba_cloud.group_figures import GROUP_SENSORS
 from custom_components.alibaba_cloud.ledger import Alert, AlertKind, AlertOptions
 from custom_components.alibaba_cloud.llm import GetAccountUsageTool
+from custom_components.alibaba_cloud.options import GROUP_OPTIONS
 from custom_components.alibaba_cloud.options_flow import AMOUNTS, LEVELS
 from custom_components.alibaba_cloud.sources import SOURCES, Source
 from custom_components.alibaba_cloud.trigger import TRIGGERS
@@ -66,6 +69,8 @@ README_EXAMPLE = "Model Studio budget"
 READ_BY = {
     Source.QUOTAS: "API key",
     Source.SPEND: "Bill",
+    Source.WORKSPACES: "Workspaces",
+    Source.API_KEYS: "API keys",
     Source.BALANCE: "Balance",
     Source.ASSETS: "Assets",
     Source.TOKEN_PLAN: "Token Plan",
@@ -372,6 +377,7 @@ DIAGNOSTIC = {
     [
         ("Account", [f for f in ACCOUNT if f.key not in DIAGNOSTIC]),
         ("Model", MODEL_SENSORS),
+        ("Workspace and API key", [*chain(*GROUP_SENSORS.values())]),
     ],
 )
 def test_entities_are_in_the_tables(title: str, figures: list[Described]) -> None:
@@ -418,12 +424,18 @@ def test_options_are_in_the_tables() -> None:
     defaults = AlertOptions()
     table = {
         name: cells[2]
-        for title in ("Models", "Budget and alerts", "Assist")
+        for title in (
+            "Models",
+            "Workspaces and API keys",
+            "Budget and alerts",
+            "Assist",
+        )
         for cells in rows("docs/options.md", title)
         for name in names(cells[:1])
     }
     assert table.keys() == {
         *(CONF_MODELS, CONF_ASSISTANT, CONF_FORECAST_ALERT),
+        *GROUP_OPTIONS.values(),
         *AMOUNTS,
         *LEVELS,
     }

@@ -22,6 +22,7 @@ from homeassistant.helpers.translation import async_get_translations
 from .common import Poll, attributes, give_access_key, reauth_flows, setup, state
 from .faults import PAGE
 from .simulator import Fault, Simulator
+from .simulator.account import WORKSPACE_ID
 from .simulator.server import Service
 
 SECTION: Final = re.compile(
@@ -34,6 +35,8 @@ LONG: Final = 6 * 3600 + 1
 SLOW: Final = (Fault.HANG, Fault.HANG_BODY, Fault.TRICKLE)
 COLUMNS: Final[dict[str, tuple[Service, str, str]]] = {
     "Bill": ("billing", "spend", "monthly_spend"),
+    "Workspaces": ("billing", "workspaces", "other_workspaces_monthly_spend"),
+    "API keys": ("billing", "api_keys", "other_api_keys_monthly_spend"),
     "Balance": ("balance", "balance", "available_balance"),
     "Assets": ("assets", "assets", "coupons_balance"),
     "Token Plan": ("token_plan", "token_plan", "plan_credits"),
@@ -67,7 +70,9 @@ def entry(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> MockConfigEntry:
     """Return an account whose API key reads limits only, with an AccessKey."""
-    give_access_key(hass, entry, simulator)
+    give_access_key(
+        hass, entry, simulator, workspaces=[WORKSPACE_ID], api_keys=["1280413"]
+    )
     simulator.account.catalogue_rows = 10
     simulator.account.has_assets = True
     simulator.account.has_token_plan = True

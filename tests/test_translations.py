@@ -1,6 +1,7 @@
 """The translations: complete in all languages, with exactly the texts that are used."""
 
 from collections.abc import Iterator
+from itertools import chain
 import json
 from pathlib import Path
 import re
@@ -22,6 +23,7 @@ from custom_components.alibaba_cloud.figures import (
     STATUS,
     STATUS_BINARY_SENSORS,
 )
+from custom_components.alibaba_cloud.group_figures import GROUP_SENSORS
 from custom_components.alibaba_cloud.ledger import Alert, AlertKind
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
@@ -43,7 +45,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.util.yaml import load_yaml_dict
 
-from .common import PERMISSIONS, open_options
+from .common import PERMISSIONS, give_access_key, open_options
+from .simulator import Simulator
 
 INTEGRATION = Path(__file__).parent.parent / "custom_components" / "alibaba_cloud"
 TRANSLATIONS = INTEGRATION / "translations"
@@ -68,6 +71,8 @@ SAME_AS_ENGLISH: dict[str, set[str]] = {
         "Status",
         "URL",
         "Workspace",
+        "Workspace {id}",
+        "Workspaces",
     },
     "es": {
         "AccessKey",
@@ -109,7 +114,12 @@ SAME_AS_ENGLISH: dict[str, set[str]] = {
 
 DESCRIPTIONS: dict[str, tuple[EntityDescription, ...]] = {
     "binary_sensor": (*ACCOUNT_BINARY_SENSORS, *STATUS_BINARY_SENSORS),
-    "sensor": (STATUS, *ACCOUNT_SENSORS, *MODEL_SENSORS),
+    "sensor": (
+        STATUS,
+        *ACCOUNT_SENSORS,
+        *MODEL_SENSORS,
+        *chain(*GROUP_SENSORS.values()),
+    ),
 }
 FAILURE_KEYS = {key for _, key in FAILURES.values()}
 SERVICES: dict[str, vol.Schema] = {
@@ -283,6 +293,8 @@ def test_statistics(english: Any) -> None:
     assert named == {
         "statistic_spend": ["account"],
         "statistic_model_spend": ["account", "model"],
+        "statistic_workspace_spend": ["account", "name"],
+        "statistic_api_key_spend": ["account", "name"],
     }
 
 
@@ -361,8 +373,12 @@ def test_access_key(language: str) -> None:
 
 
 async def test_options(
-    hass: HomeAssistant, account: MockConfigEntry, english: Any
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    english: Any,
 ) -> None:
+    give_access_key(hass, account, simulator)
     menu = await hass.config_entries.options.async_init(account.entry_id)
     options = menu["menu_options"]
     assert isinstance(options, list)
@@ -409,6 +425,7 @@ async def test_option_errors(
     assert english["options"]["error"].keys() == {
         *errors.values(),
         "no_models_selected",
+        "bill_not_read",
     }
 
 

@@ -51,7 +51,7 @@ async def async_setup_entry(
         return False
     async_watch_rejections(account)
     devices.async_register(hass, entry)
-    devices.async_remove_gone_models(account)
+    devices.async_remove_gone(account)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     async_follow_issues(hass, entry)
     Alerts(account).async_start()
@@ -96,9 +96,10 @@ async def async_remove_entry(
 async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry, device: dr.AnyDeviceEntry
 ) -> bool:
-    """Let a model's device be removed once the account no longer lists the model."""
+    """Let the device of a model that is gone, or of a group not followed, be removed."""
     account = entry.runtime_data
     if account.last_quotas is None:
         return False
-    current = {account.identifier(None), *map(account.identifier, account.models)}
+    owners = (None, *account.models, *account.groups)
+    current = set(map(account.identifier, owners))
     return not any(identifier in current for _, identifier in device.identifiers)

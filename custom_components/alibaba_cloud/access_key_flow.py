@@ -259,7 +259,7 @@ def billed_models(results: AccessKeyResults) -> set[str]:
     report = results.get(Source.SPEND)
     if not isinstance(report, SpendReport):
         return set()
-    return {name for name, spend in report.models.items() if spend.monthly.amount}
+    return {name for name, spend in report.groups.items() if spend.monthly.amount}
 
 
 def used_models(results: AccessKeyResults) -> set[str]:

@@ -16,10 +16,11 @@ from .const import CONF_BASE_URL, CONF_MODELS
 from .failures import Status, describe, setup_error
 from .ledger import DailySpend, Reports, build_snapshot, with_windows, without_past
 from .listeners import Listeners
-from .model_studio import AccountSnapshot, ModelUsage, Money, PriceList, QuotasKind
-from .options import alert_options
+from .model_studio import AccountSnapshot, Money, PriceList, QuotasKind
+from .options import alert_options, followed_groups
+from .owners import Figures, Owner, figures_by_owner, figures_of, identifier
 from .reads import create_sources
-from .sources import Source, SourceCoordinator
+from .sources import GROUP_SOURCES, Source, SourceCoordinator
 from .storage import AccountStore
 
 type AlibabaCloudConfigEntry = ConfigEntry[Account]
@@ -37,6 +38,8 @@ class Account:
         self.hass = hass
         self.entry = entry
         self.options = alert_options(entry.options)
+        self.groups = followed_groups(entry.options)
+        """The workspaces and API keys that the user follows."""
         self.store = AccountStore(hass, entry.entry_id, entry.data[CONF_BASE_URL])
         self.client = api_key_client(hass, entry.data)
         self.clients = access_key_clients(hass, entry.data)
@@ -54,8 +57,8 @@ class Account:
         """The current figures of all sources."""
         self.missing_sources: frozenset[Source] = frozenset()
         """The sources without a current report: they fail or were not read yet."""
-        self.changed_models: Collection[str] = ()
-        """The models whose figures changed with the last update."""
+        self.changed: Collection[Owner] = ()
+        """The models and groups whose figures changed with the last update."""
         self.last_quotas: AccountSnapshot | None = None
         """The last figures of the API key, None before the first.
 
@@ -131,17 +134,13 @@ class Account:
         """The models whose spend and usage are read one by one."""
         return self.chosen_models if self.last_quotas is None else self.models
 
-    def identifier(self, model: str | None) -> str:
-        """Return the identifier of the account's device, or of a model's.
+    def identifier(self, owner: Owner) -> str:
+        """Return the identifier of an owner's device, with which unique IDs start."""
+        return identifier(self.entry.entry_id, owner)
 
-        The unique IDs of its entities start with it.
-        """
-        entry_id = self.entry.entry_id
-        return entry_id if model is None else f"{entry_id}_model_{model}"
-
-    def figures(self, model: str | None) -> AccountSnapshot | ModelUsage | None:
-        """Return the current figures of the account or of a model, None without any."""
-        return self.snapshot if model is None else self.snapshot.models.get(model)
+    def figures(self, owner: Owner) -> Figures | None:
+        """Return the current figures of an owner, None without any."""
+        return figures_of(self.snapshot, owner)
 
     @property
     def figures_of_this_run(self) -> AccountSnapshot:
@@ -269,7 +268,7 @@ class Account:
         missing = {s.source for s in self.access_key_sources if s.report is None}
         if quotas is None:
             missing.add(Source.QUOTAS)
-        before = self.snapshot.models
+        before = self.snapshot
         reports = self._reports(
             quotas, [s for s in self.access_key_sources if s.report is not None]
         )
@@ -283,20 +282,20 @@ class Account:
             self.store.show(self.snapshot)
         is_failing = bool(missing) or self.status is not Status.OK
         if is_new or is_failing or self._was_failing:
-            self.changed_models = self._changes(before, missing)
+            self.changed = self._changes(before, missing)
             self.missing_sources = frozenset(missing)
             self._was_failing = is_failing
-            self._listeners.async_notify(self.changed_models)
+            self._listeners.async_notify(self.changed)
 
     def _changes(
-        self, before: Mapping[str, ModelUsage], missing: Collection[Source]
-    ) -> Collection[str]:
-        """Return the models whose figures or availability changed."""
-        after = self.snapshot.models
-        names = before.keys() | after.keys()
+        self, before: AccountSnapshot, missing: Collection[Source]
+    ) -> Collection[Owner]:
+        """Return the models and groups whose figures or availability changed."""
+        old, new = figures_by_owner(before), figures_by_owner(self.snapshot)
+        owners = old.keys() | new.keys()
         if missing != self.missing_sources:
-            return names
-        return {name for name in names if before.get(name) != after.get(name)}
+            return owners
+        return {owner for owner in owners if old.get(owner) != new.get(owner)}
 
     def last_read(self) -> AccountSnapshot | None:
         """Return the last figures of all sources, also of those that fail now.
@@ -325,7 +324,7 @@ class Account:
         self, quotas: AccountSnapshot | None, sources: Iterable[SourceCoordinator[Any]]
     ) -> Reports:
         """Return the last reports of some sources, and the API key's figures."""
-        data = {source.source: source.data for source in sources}
+        data: dict[Source, Any] = {source.source: source.data for source in sources}
         return Reports(
             account=None
             if quotas is None
@@ -334,6 +333,7 @@ class Account:
             balance=data.get(Source.BALANCE),
             rates=data.get(Source.RATES),
             totals=data.get(Source.TOTALS),
+            groups={d: data[s] for d, s in GROUP_SOURCES.items() if s in data},
             assets=data.get(Source.ASSETS),
             token_plan=data.get(Source.TOKEN_PLAN),
         )
@@ -349,6 +349,7 @@ class Account:
         return build_snapshot(
             reports,
             followed=() if self.clients is None else self.followed,
+            groups=() if self.clients is None else self.groups,
             reports_usage=self.store.answer is not None
             if quotas is None
             else quotas.quotas_kind is not QuotasKind.LIMITS,
@@ -361,11 +362,11 @@ class Account:
 
     @callback
     def async_add_listener(
-        self, update: Callable[[], None], model: str | None = None
+        self, update: Callable[[], None], owner: Owner = None
     ) -> Callable[[], None]:
-        """Call `update` when the figures of the account or of a model change.
+        """Call `update` when the figures of an owner change.
 
         While a source fails, the account's listeners are called after each poll. Return
         a function that removes the listener.
         """
-        return self._listeners.async_add(update, model)
+        return self._listeners.async_add(update, owner)

@@ -4,14 +4,17 @@ from typing import Any, override
 
 from homeassistant.components.binary_sensor import BinarySensorEntity
 from homeassistant.const import Platform
-from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers import entity_registry as er
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .account import Account, AlibabaCloudConfigEntry
-from .const import DOMAIN
+from .account import AlibabaCloudConfigEntry
 from .descriptions import FigureBinarySensorDescription
-from .entity import AlibabaCloudEntity, FigureEntities, StatusEntity
+from .entity import (
+    AlibabaCloudEntity,
+    FigureEntities,
+    StatusEntity,
+    async_remove_figure,
+)
 from .figures import ACCOUNT_BINARY_SENSORS, STATUS_BINARY_SENSORS
 
 PARALLEL_UPDATES = 0
@@ -30,21 +33,11 @@ async def async_setup_entry(
         if description.exists(account)
     )
     if account.clients is None:
-        _remove_access_key_problem(hass, account)
+        # It was there with an AccessKey.
+        async_remove_figure(account, Platform.BINARY_SENSOR, "access_key_problem")
     FigureEntities(
         entry, async_add_entities, AlibabaCloudBinarySensor, ACCOUNT_BINARY_SENSORS
     ).async_start()
-
-
-@callback
-def _remove_access_key_problem(hass: HomeAssistant, account: Account) -> None:
-    """Remove the entity of an AccessKey that was removed."""
-    registry = er.async_get(hass)
-    unique_id = f"{account.identifier(None)}_access_key_problem"
-    if entity_id := registry.async_get_entity_id(
-        Platform.BINARY_SENSOR, DOMAIN, unique_id
-    ):
-        registry.async_remove(entity_id)
 
 
 class AlibabaCloudBinarySensor(AlibabaCloudEntity, BinarySensorEntity):

@@ -23,6 +23,7 @@ from .const import (
     CONF_BILLING_ENDPOINT,
     CONF_PROMETHEUS_URL,
     DOMAIN,
+    LOGGER,
 )
 from .failures import MissingVariableError
 from .model_studio import (
@@ -37,11 +38,13 @@ from .model_studio import (
     ConnectionFailedError,
     ConnectionFailure,
     ModelStudioClient,
+    ModelStudioError,
     PermissionDeniedError,
     PricesClient,
     TelemetryClient,
     TokenPlan,
     TokenPlanClient,
+    WorkspacesClient,
     balance_endpoints,
     http,
 )
@@ -72,6 +75,7 @@ class Clients:
     assets: AssetsClient
     token_plan: TokenPlanClient | None
     """None in regions without a Token Plan."""
+    workspaces: WorkspacesClient
     telemetry: TelemetryClient | None
     """None without a Prometheus URL."""
 
@@ -175,6 +179,7 @@ def access_key_clients(hass: HomeAssistant, data: Mapping[str, Any]) -> Clients 
         token_plan=TokenPlanClient(session, endpoint=openapi, access_key=access_key)
         if region in TOKEN_PLAN_REGIONS
         else None,
+        workspaces=WorkspacesClient(session, endpoint=openapi, access_key=access_key),
         telemetry=TelemetryClient(session, url=url, access_key=access_key)
         if url
         else None,
@@ -191,3 +196,15 @@ async def read_token_plan(client: TokenPlanClient) -> TokenPlan:
         return await client.get_plan()
     except PermissionDeniedError:
         return TokenPlan()
+
+
+async def read_workspace_names(client: WorkspacesClient) -> Mapping[str, str]:
+    """Read the names of workspaces by ID. There are none if they can't be read.
+
+    They are optional: without them, IDs are shown.
+    """
+    try:
+        return await client.get_names()
+    except ModelStudioError as err:
+        LOGGER.debug("The names of workspaces can't be read: %s", err)
+        return {}

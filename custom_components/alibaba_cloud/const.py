@@ -25,6 +25,12 @@ CONF_WORKSPACE_ID: Final = "workspace_id"
 CONF_MODELS: Final = "models"
 """Names of the models to follow. Without it, all models that report usage."""
 
+CONF_WORKSPACES: Final = "workspaces"
+CONF_API_KEYS: Final = "api_keys"
+"""IDs of the workspaces and API keys whose spend is followed."""
+CONF_WORKSPACE_NAMES: Final = "workspace_names"
+"""Names of the followed workspaces by ID, as the options read them last."""
+
 CONF_MONTHLY_BUDGET: Final = "monthly_budget"
 CONF_SPEND_LEVELS: Final = "spend_levels"
 CONF_LOW_BALANCE: Final = "low_balance"

@@ -1,13 +1,16 @@
-"""The devices of an account: its own, and those of models that come and go."""
+"""The devices of an account: its own, and those of models and groups."""
 
 import asyncio
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.device_registry import ChildDeviceInfo
 
 from .account import Account, AlibabaCloudConfigEntry
 from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url
-from .model_studio import AccountSnapshot, QuotasKind
+from .model_studio import AccountSnapshot, QuotasKind, SpendGroup, plain_text
+from .options import group_name
+from .owners import Owner, owner_of
 
 _BATCH = 5
 """Devices that are removed without a pause. Their entities are removed with them."""
@@ -24,7 +27,7 @@ def async_is_registered(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> 
 
 @callback
 def async_register(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
-    """Register the device of an account, which those of its models belong to."""
+    """Register the device of an account, the parent of its other devices."""
     dr.async_get(hass).async_get_or_create(
         config_entry_id=entry.entry_id,
         identifiers={(DOMAIN, entry.entry_id)},
@@ -37,12 +40,12 @@ def async_register(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
 
 
 @callback
-def async_device_id(account: Account, model: str | None = None) -> str:
-    """Return the ID of a model's device, or of the account's if the model has none."""
+def async_device_id(account: Account, owner: Owner = None) -> str:
+    """Return the ID of an owner's device, or of the account's if it has none."""
     registry, entry_id = dr.async_get(account.hass), account.entry.entry_id
-    if model is not None:
+    if owner is not None:
         child = registry.async_get_child_device_by_identifier(
-            (DOMAIN, account.identifier(model)), entry_id
+            (DOMAIN, account.identifier(owner)), entry_id
         )
         if child:
             return child.id
@@ -52,8 +55,30 @@ def async_device_id(account: Account, model: str | None = None) -> str:
 
 
 @callback
-def async_remove_gone_models(account: Account) -> None:
-    """Remove the devices of models that are gone, now and whenever figures change."""
+def async_child_device_info(
+    account: Account, owner: str | SpendGroup
+) -> ChildDeviceInfo:
+    """Return the device of a model or a group.
+
+    A group without a known name is named by its ID in Home Assistant's language.
+    """
+    info = ChildDeviceInfo(
+        identifiers={(DOMAIN, account.identifier(owner))},
+        parent_device_id=async_device_id(account),
+    )
+    if not isinstance(owner, SpendGroup):
+        info["name"] = plain_text(owner) or None
+    elif name := group_name(account.entry.options, owner):
+        info["name"] = name
+    else:
+        info["translation_key"] = owner.dimension.name.lower()
+        info["translation_placeholders"] = {"id": plain_text(owner.id)}
+    return info
+
+
+@callback
+def async_remove_gone(account: Account) -> None:
+    """Remove the devices of what is gone or not followed, and do so from now on."""
     removal: asyncio.Task[None] | None = None
     checked: AccountSnapshot | None = None
 
@@ -66,7 +91,7 @@ def async_remove_gone_models(account: Account) -> None:
             return
         if _devices_to_remove(account):
             removal = account.entry.async_create_background_task(
-                account.hass, _async_remove(account), f"{account.entry.title} models"
+                account.hass, _async_remove(account), f"{account.entry.title} devices"
             )
         else:
             checked = report
@@ -76,7 +101,7 @@ def async_remove_gone_models(account: Account) -> None:
 
 
 async def _async_remove(account: Account) -> None:
-    """Remove the devices of models that are gone, in batches.
+    """Remove the devices of what is gone, in batches.
 
     Devices that are left at an unload are removed after the next setup.
     """
@@ -90,23 +115,25 @@ async def _async_remove(account: Account) -> None:
 def _devices_to_remove(account: Account) -> list[str]:
     """Return the devices of models that are no longer listed, or not chosen.
 
-    Only a complete answer shows that a model is gone.
+    Only a complete answer shows that a model is gone. A group is, once the user no
+    longer follows it.
     """
-    quotas, prefix = account.last_quotas, account.identifier("")
+    quotas = account.last_quotas
     assert quotas is not None
     devices = {
-        identifier.removeprefix(prefix): device.id
+        owner_of(account.entry.entry_id, identifier): device.id
         for device in dr.async_child_entries_for_config_entry(
             dr.async_get(account.hass), account.entry.entry_id
         )
         for _, identifier in device.identifiers
     }
-    gone: set[str] = set()
+    models = {owner for owner in devices if isinstance(owner, str)}
+    gone: set[Owner] = devices.keys() - models - set(account.groups)
     if quotas.models_complete:
-        gone |= devices.keys() - quotas.models.keys()
+        gone |= models - quotas.models.keys()
     # With usage, an empty choice means all models. With limits only, it means none.
     if account.chosen_models or (
         quotas.quotas_kind is QuotasKind.LIMITS and CONF_MODELS in account.entry.options
     ):
-        gone |= devices.keys() - set(account.chosen_models)
-    return [device_id for model, device_id in devices.items() if model in gone]
+        gone |= models - set(account.chosen_models)
+    return [device_id for owner, device_id in devices.items() if owner in gone]

@@ -16,8 +16,11 @@ from .account import AlibabaCloudConfigEntry
 from .const import (
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
+    CONF_API_KEYS,
     CONF_BASE_URL,
     CONF_PROMETHEUS_URL,
+    CONF_WORKSPACE_NAMES,
+    CONF_WORKSPACES,
 )
 
 # Anyone who knows the URL of some Prometheus instances can read them.
@@ -25,7 +28,10 @@ TO_REDACT = {
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
     CONF_API_KEY,
+    CONF_API_KEYS,
     CONF_PROMETHEUS_URL,
+    CONF_WORKSPACE_NAMES,
+    CONF_WORKSPACES,
 }
 
 _WORKSPACE_HOST = re.compile(r"[^.]+(?=\.[^.]+\.maas\.aliyuncs\.com)")
@@ -45,7 +51,7 @@ async def async_get_config_entry_diagnostics(
     quotas, listing = account.last_quotas, account.client.listing
     diagnostics = {
         "entry": async_redact_data(entry.data, TO_REDACT),
-        "options": entry.options,
+        "options": async_redact_data(entry.options, TO_REDACT),
         "answer": {
             "quotas_kind": quotas and quotas.quotas_kind,
             "pages": listing and listing.pages,
@@ -58,16 +64,18 @@ async def async_get_config_entry_diagnostics(
         "periods": account.store.periods.as_dict(),
         "alerts": account.store.alerts.as_dict(),
     }
-    plain: dict[str, Any] = _plain(diagnostics, _ids(entry.data))
+    groups = [group.id for group in account.groups]
+    plain: dict[str, Any] = _plain(diagnostics, _ids(entry.data, groups))
     return plain
 
 
-def _ids(data: Mapping[str, Any]) -> re.Pattern[str]:
+def _ids(data: Mapping[str, Any], groups: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern of the IDs that may appear in texts of this account.
 
     The text of an error can name the account, its workspace, and the host of either.
+    `groups` are the IDs of the followed workspaces and API keys.
     """
-    known: list[str] = []
+    known = [*groups]
     if workspace := _WORKSPACE_HOST.match(URL(data[CONF_BASE_URL]).host or ""):
         known.append(workspace[0])
     if host := URL(data.get(CONF_PROMETHEUS_URL, "")).host:
@@ -84,7 +92,9 @@ def _plain(value: Any, ids: re.Pattern[str]) -> Any:
             for field in fields(value)
         }
     if isinstance(value, Mapping):
-        return {key: _plain(item, ids) for key, item in value.items()}
+        if all(isinstance(key, str) for key in value):
+            return {key: _plain(item, ids) for key, item in value.items()}
+        value = value.items()
     if isinstance(value, str):
         return ids.sub(REDACTED, value)
     if isinstance(value, Iterable):

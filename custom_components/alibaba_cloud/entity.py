@@ -1,23 +1,24 @@
 """The base of all entities: which figure they show, and when they write their state."""
 
 import asyncio
-from collections.abc import Collection, Sequence
-from itertools import batched
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import batched, chain
 from typing import Any, override
 
 from homeassistant.config_entries import ConfigEntryState
-from homeassistant.const import EntityCategory
+from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
-from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo
+from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import Entity
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .account import Account, AlibabaCloudConfigEntry
 from .const import DOMAIN
 from .descriptions import FigureDescription
-from .devices import async_device_id
-from .model_studio import QuotasKind, plain_text
+from .devices import async_child_device_info
+from .model_studio import Dimension, QuotasKind, SpendGroup
+from .owners import Owner, owner_of
 from .sources import Source
 
 _BATCH = 10
@@ -25,7 +26,7 @@ _BATCH = 10
 
 
 class AlibabaCloudEntity(Entity):
-    """A figure of an account, or of one of its models."""
+    """A figure of an account, or of one of its models or groups."""
 
     _attr_has_entity_name = True
     _attr_should_poll = False
@@ -36,17 +37,17 @@ class AlibabaCloudEntity(Entity):
         self,
         account: Account,
         description: FigureDescription[Any],
-        model: str | None = None,
+        owner: Owner = None,
     ) -> None:
-        """Attach the entity to the account's device, or to that of a model."""
+        """Attach the entity to the device of an owner."""
         self.entity_description = description
         self._account = account
-        self._model = model
-        identifier = account.identifier(model)
+        self._owner = owner
+        identifier = account.identifier(owner)
         self._attr_unique_id = f"{identifier}_{description.key}"
         self._attr_translation_key = description.key
         if (
-            model is not None
+            owner is not None
             and description.entity_category is EntityCategory.DIAGNOSTIC
             and account.last_quotas is not None
             and account.last_quotas.quotas_kind is QuotasKind.LIMITS
@@ -55,18 +56,14 @@ class AlibabaCloudEntity(Entity):
             self._attr_entity_registry_enabled_default = True
         self._attr_device_info = (
             DeviceInfo(identifiers={(DOMAIN, identifier)})
-            if model is None
-            else ChildDeviceInfo(
-                identifiers={(DOMAIN, identifier)},
-                name=plain_text(model) or None,
-                parent_device_id=async_device_id(account),
-            )
+            if owner is None
+            else async_child_device_info(account, owner)
         )
 
     @property
     def _figures(self) -> Any:
         """The figures that this one is read from, None without any."""
-        return self._account.figures(self._model)
+        return self._account.figures(self._owner)
 
     @property
     def _value(self) -> Any:
@@ -93,7 +90,7 @@ class AlibabaCloudEntity(Entity):
         await super().async_added_to_hass()
         self._written_state = self._current_state()
         self.async_on_remove(
-            self._account.async_add_listener(self._async_account_updated, self._model)
+            self._account.async_add_listener(self._async_account_updated, self._owner)
         )
 
     @callback
@@ -130,8 +127,8 @@ class FigureEntities:
     """Adds an entity for each figure once the service has reported it.
 
     Figures that were reported in an earlier run are in the registry. Their entities are
-    added even if the service can't be read now. A model whose device is removed loses
-    its entities, and gets new ones when it returns.
+    added even if the service can't be read now. A model or a group whose device is
+    removed loses its entities, and gets new ones when it returns.
     """
 
     def __init__(
@@ -140,9 +137,11 @@ class FigureEntities:
         async_add_entities: AddConfigEntryEntitiesCallback,
         create: type[AlibabaCloudEntity],
         account: Sequence[FigureDescription[Any]],
+        *,
         models: Sequence[FigureDescription[Any]] = (),
+        groups: Mapping[Dimension, Sequence[FigureDescription[Any]]] | None = None,
     ) -> None:
-        """Prepare to add the figures of an account and of its models."""
+        """Prepare to add the figures of an account and of its models and groups."""
         self._entry = entry
         self._account = entry.runtime_data
         self._hass = self._account.hass
@@ -150,15 +149,15 @@ class FigureEntities:
         self._create = create
         self._account_figures = account
         self._model_figures = models
-        self._prefix = self._account.identifier("")
-        self._keys: dict[str | None, set[str]] = {None: set()} | {
-            identifier.removeprefix(self._prefix): set()
+        self._group_figures = groups or {}
+        self._keys: dict[Owner, set[str]] = {None: set()} | {
+            owner_of(entry.entry_id, identifier): set()
             for device in dr.async_child_entries_for_config_entry(
                 dr.async_get(self._hass), entry.entry_id
             )
             for _, identifier in device.identifiers
         }
-        """The figures that have an entity, by model."""
+        """The keys of the figures that have an entity, by owner."""
 
     @callback
     def async_start(self) -> None:
@@ -169,7 +168,7 @@ class FigureEntities:
                 er.async_get(self._hass), self._entry.entry_id
             )
         }
-        self._keys |= {name: set() for name in self._account.models}
+        self._keys |= {owner: set() for owner in self._owners}
         new = self._new_figures(self._keys, registered)
         self._entry.async_on_unload(
             self._account.async_add_listener(self._async_updated)
@@ -184,46 +183,57 @@ class FigureEntities:
             self._hass, self._async_add_first(new), f"{self._entry.title} entities"
         )
 
+    @property
+    def _owners(self) -> Iterator[Owner]:
+        """The models and groups that have a device."""
+        return chain(self._account.models, self._account.groups)
+
     @callback
     def _async_updated(self) -> None:
         """Add the entities of figures that are reported for the first time."""
-        listed = [name for name in self._account.models if name not in self._keys]
-        self._keys |= {name: set() for name in listed}
-        changed = self._keys.keys() & set(self._account.changed_models)
+        listed = [owner for owner in self._owners if owner not in self._keys]
+        self._keys |= {owner: set() for owner in listed}
+        changed = self._keys.keys() & set(self._account.changed)
         if new := self._new_figures([None, *listed, *changed.difference(listed)]):
             self._entry.async_create_task(
                 self._hass, self._async_add(new), f"{self._entry.title} entities"
             )
 
     def _new_figures(
-        self, models: Collection[str | None], registered: Collection[str] = ()
-    ) -> list[tuple[str | None, FigureDescription[Any]]]:
+        self, owners: Collection[Owner], registered: Collection[str] = ()
+    ) -> list[tuple[Owner, FigureDescription[Any]]]:
         """Return the figures that get an entity now, and record that they have one."""
-        new: list[tuple[str | None, FigureDescription[Any]]] = []
-        for model in models:
-            keys, figures = self._keys[model], self._account.figures(model)
-            unique_id = self._account.identifier(model)
-            for description in (
-                self._account_figures if model is None else self._model_figures
-            ):
+        new: list[tuple[Owner, FigureDescription[Any]]] = []
+        for owner in owners:
+            keys, figures = self._keys[owner], self._account.figures(owner)
+            unique_id = self._account.identifier(owner)
+            for description in self._descriptions(owner):
                 if description.key not in keys and (
                     f"{unique_id}_{description.key}" in registered
                     or (figures is not None and description.exists(figures))
                 ):
                     keys.add(description.key)
-                    new.append((model, description))
+                    new.append((owner, description))
         return new
 
+    def _descriptions(self, owner: Owner) -> Sequence[FigureDescription[Any]]:
+        """Return the figures that an owner can have."""
+        if owner is None:
+            return self._account_figures
+        if isinstance(owner, SpendGroup):
+            return self._group_figures.get(owner.dimension, ())
+        return self._model_figures
+
     async def _async_add_first(
-        self, figures: Sequence[tuple[str | None, FigureDescription[Any]]]
+        self, figures: Sequence[tuple[Owner, FigureDescription[Any]]]
     ) -> None:
         """Add the first entities, and remove those that a killed run has left."""
         await self._async_add(figures)
         if self._model_figures and self._account.quotas.report is not None:
-            _remove_without_device(self._hass, self._entry.entry_id, self._prefix)
+            _remove_without_device(self._hass, self._entry.entry_id)
 
     async def _async_add(
-        self, figures: Sequence[tuple[str | None, FigureDescription[Any]]]
+        self, figures: Sequence[tuple[Owner, FigureDescription[Any]]]
     ) -> None:
         """Add entities in batches: thousands at once would block the event loop."""
         for batch in batched(figures, _BATCH, strict=False):
@@ -231,9 +241,9 @@ class FigureEntities:
                 return
             self._async_add_entities(
                 [
-                    self._create(self._account, description, model)
-                    for model, description in batch
-                    if model in self._keys
+                    self._create(self._account, description, owner)
+                    for owner, description in batch
+                    if owner in self._keys
                 ]
             )
             await asyncio.sleep(0)
@@ -242,23 +252,31 @@ class FigureEntities:
     def _async_device_updated(
         self, event: Event[dr.EventDeviceRegistryUpdatedData]
     ) -> None:
-        """Forget a model whose device was removed."""
+        """Forget an owner whose device was removed."""
         if event.data["action"] == "remove":
             for domain, identifier, *_ in event.data["device"]["identifiers"]:
-                if domain == DOMAIN and identifier.startswith(self._prefix):
-                    self._keys.pop(identifier.removeprefix(self._prefix), None)
+                owner = owner_of(self._entry.entry_id, identifier)
+                if domain == DOMAIN and owner is not None:
+                    self._keys.pop(owner, None)
 
 
 @callback
-def _remove_without_device(hass: HomeAssistant, entry_id: str, prefix: str) -> None:
-    """Remove the entities of models whose devices were removed.
+def async_remove_figure(account: Account, platform: Platform, key: str) -> None:
+    """Remove the entity of a figure that the account no longer has."""
+    registry = er.async_get(account.hass)
+    unique_id = f"{account.identifier(None)}_{key}"
+    if entity_id := registry.async_get_entity_id(platform, DOMAIN, unique_id):
+        registry.async_remove(entity_id)
+
+
+@callback
+def _remove_without_device(hass: HomeAssistant, entry_id: str) -> None:
+    """Remove the entities of models and groups whose devices were removed.
 
     Home Assistant writes its registries one after the other. If it is killed in between,
     a device is removed and its entities are not.
     """
     devices, entities = dr.async_get(hass), er.async_get(hass)
     for entity in er.async_entries_for_config_entry(entities, entry_id):
-        if entity.unique_id.startswith(prefix) and (
-            entity.device_id is None or devices.async_get(entity.device_id) is None
-        ):
+        if entity.device_id is None or devices.async_get(entity.device_id) is None:
             entities.async_remove(entity.entity_id)

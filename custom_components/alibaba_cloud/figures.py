@@ -15,6 +15,7 @@ from .descriptions import (
     total,
 )
 from .failures import Status
+from .group_figures import OTHER_GROUPS_SENSORS
 from .model_studio import (
     AccountSnapshot,
     AuthenticationError,
@@ -145,6 +146,7 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         sources=(Source.SPEND,),
         value_fn=lambda snapshot: snapshot.other_models_monthly_spend,
     ),
+    *OTHER_GROUPS_SENSORS,
     _diagnostic(
         key="available_data",
         sources=(),

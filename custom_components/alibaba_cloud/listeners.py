@@ -1,4 +1,4 @@
-"""Notifies the entities of an account, those of many models in batches."""
+"""Notifies the entities of an account, many of them in batches."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -8,51 +8,50 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 
 from .const import LOGGER
+from .owners import Owner
 
 BATCH = 50
 """Listeners that are called without a pause. Each may write a state."""
 
 
 class Listeners:
-    """The listeners of an account and of its models."""
+    """The listeners of an account and of its models and groups."""
 
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
         """Start without listeners."""
         self._hass = hass
         self._entry = entry
-        self._by_model: dict[str | None, list[Callable[[], None]]] = {}
-        """The listeners of each model. None is the account."""
+        self._by_owner: dict[Owner, list[Callable[[], None]]] = {}
+        """The listeners to the figures of each owner."""
         self._due: dict[Callable[[], None], None] = {}
         self._is_notifying = False
 
     @callback
-    def async_add(
-        self, update: Callable[[], None], model: str | None
-    ) -> Callable[[], None]:
+    def async_add(self, update: Callable[[], None], owner: Owner) -> Callable[[], None]:
         """Add a listener. Return a function that removes it."""
-        listeners = self._by_model.setdefault(model, [])
+        listeners = self._by_owner.setdefault(owner, [])
         listeners.append(update)
 
         @callback
         def remove() -> None:
             listeners.remove(update)
             if not listeners:
-                self._by_model.pop(model, None)
+                self._by_owner.pop(owner, None)
             self._due.pop(update, None)
 
         return remove
 
     @callback
-    def async_notify(self, changed_models: Collection[str]) -> None:
-        """Call the account's listeners, and then those of the models that changed.
+    def async_notify(self, changed: Collection[Owner]) -> None:
+        """Call the account's listeners, and then those of the owners that changed.
 
         In an outage hundreds of models change together. Their listeners are called in
         batches, so that they do not block the event loop.
         """
-        for update in list(self._by_model.get(None, ())):
+        for update in list(self._by_owner.get(None, ())):
             self._call(update)
-        for model in changed_models:
-            self._due |= dict.fromkeys(self._by_model.get(model, ()))
+        for owner in changed:
+            self._due |= dict.fromkeys(self._by_owner.get(owner, ()))
         if self._due and not self._is_notifying:
             self._entry.async_create_task(
                 self._hass, self._async_call_due(), f"{self._entry.title} listeners"

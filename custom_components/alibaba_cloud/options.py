@@ -1,19 +1,45 @@
-"""The options of a config entry that the alerts and the outlook follow."""
+"""The options of a config entry: what is followed, the budget and the alerts."""
 
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from .const import (
+    CONF_API_KEYS,
     CONF_FORECAST_ALERT,
     CONF_LOW_BALANCE,
     CONF_MODEL_LEVELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
+    CONF_WORKSPACE_NAMES,
+    CONF_WORKSPACES,
 )
 from .ledger import AlertOptions
+from .model_studio import Dimension, SpendGroup
 
 DEFAULTS = AlertOptions()
+GROUP_OPTIONS: Mapping[Dimension, str] = {
+    Dimension.WORKSPACE: CONF_WORKSPACES,
+    Dimension.API_KEY: CONF_API_KEYS,
+}
+"""The option that lists the followed groups of each dimension, by ID."""
+
+
+def followed_groups(options: Mapping[str, Any]) -> tuple[SpendGroup, ...]:
+    """Return the workspaces and API keys that the user follows."""
+    return tuple(
+        SpendGroup(dimension=dimension, id=group_id)
+        for dimension, key in GROUP_OPTIONS.items()
+        for group_id in options.get(key, ())
+    )
+
+
+def group_name(options: Mapping[str, Any], group: SpendGroup) -> str | None:
+    """Return the name of a workspace, None if it is unknown. API keys have none."""
+    if group.dimension is not Dimension.WORKSPACE:
+        return None
+    name: str | None = options.get(CONF_WORKSPACE_NAMES, {}).get(group.id)
+    return name
 
 
 def alert_options(options: Mapping[str, Any]) -> AlertOptions:

@@ -1,11 +1,14 @@
-"""Options flow: the models to follow, the budget and alerts, and Assist."""
+"""Options flow: what to follow, the budget and alerts, and Assist."""
 
+import asyncio
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any, override
 
 import voluptuous as vol
 
 from homeassistant.config_entries import ConfigFlowResult, OptionsFlowWithReload
+from homeassistant.const import CONF_BASE
 from homeassistant.helpers.selector import (
     BooleanSelector,
     NumberSelector,
@@ -18,7 +21,10 @@ from homeassistant.helpers.selector import (
 from homeassistant.loader import async_get_integration
 
 from .account import Account
+from .clients import access_key_clients, read_workspace_names
 from .const import (
+    CONF_ACCESS_KEY_ID,
+    CONF_API_KEYS,
     CONF_ASSISTANT,
     CONF_FORECAST_ALERT,
     CONF_LOW_BALANCE,
@@ -26,13 +32,29 @@ from .const import (
     CONF_MODELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
+    CONF_WORKSPACE_NAMES,
+    CONF_WORKSPACES,
     DOMAIN,
 )
-from .model_studio import ModelUsage
-from .options import DEFAULTS
-from .schemas import models_schema
+from .failures import describe
+from .model_studio import (
+    BillingClient,
+    Granularity,
+    ModelStudioError,
+    ModelUsage,
+    Money,
+    group_totals,
+)
+from .options import DEFAULTS, GROUP_OPTIONS
+from .schemas import groups_schema, models_schema
+from .sources import billing_today
 from .validation import InvalidInput, validate_alerts, validate_models
 
+BILLED_SINCE = timedelta(days=32)
+"""From the first of this month back into the month before the last one.
+
+Workspaces and API keys that were billed since the first of that month are offered.
+"""
 AMOUNTS = (CONF_MONTHLY_BUDGET, CONF_LOW_BALANCE)
 LEVELS = {
     CONF_SPEND_LEVELS: DEFAULTS.spend_levels,
@@ -61,13 +83,18 @@ class AnyLevelsSelector(SelectSelector):
 class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
     """Handle the options of an account."""
 
+    def __init__(self) -> None:
+        """Start without names."""
+        self._workspace_names: Mapping[str, str] = {}
+
     async def async_step_init(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Show the menu of options."""
-        return self.async_show_menu(
-            step_id="init", menu_options=["models", "alerts", "assistant"]
-        )
+        steps = ["models", "alerts", "assistant"]
+        if self.config_entry.data.get(CONF_ACCESS_KEY_ID):
+            steps.insert(1, "groups")
+        return self.async_show_menu(step_id="init", menu_options=steps)
 
     @property
     def _account(self) -> Account | None:
@@ -104,6 +131,56 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
             errors=errors,
             description_placeholders={"count": str(len(models))},
         )
+
+    async def async_step_groups(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask for the workspaces and API keys to follow, of those that were billed."""
+        options = self.config_entry.options
+        if user_input is not None:
+            return self._save(self._groups(user_input))
+        clients = access_key_clients(self.hass, self.config_entry.data)
+        assert clients is not None
+        today = billing_today()
+        since = (today.replace(day=1) - BILLED_SINCE).replace(day=1)
+        errors: dict[str, str] = {}
+        placeholders = {"since": since.isoformat()}
+        billed: Mapping[str, Mapping[str, Money | None]]
+        try:
+            billed, self._workspace_names = await asyncio.gather(
+                async_billed_groups(clients.billing, since, today),
+                read_workspace_names(clients.workspaces),
+            )
+        except ModelStudioError as err:
+            billed = {key: {} for key in GROUP_OPTIONS.values()}
+            errors = {CONF_BASE: "bill_not_read"}
+            placeholders["error"] = describe(self.hass, err)
+        return self.async_show_form(
+            step_id="groups",
+            data_schema=groups_schema(
+                billed,
+                self._known_names,
+                {key: options.get(key, []) for key in GROUP_OPTIONS.values()},
+            ),
+            errors=errors,
+            description_placeholders=placeholders,
+        )
+
+    @property
+    def _known_names(self) -> Mapping[str, str]:
+        """The names of workspaces, as they were read now or before."""
+        stored = self.config_entry.options.get(CONF_WORKSPACE_NAMES, {})
+        return {**stored, **self._workspace_names}
+
+    def _groups(self, user_input: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of the groups that the user selected."""
+        names = self._known_names
+        selected = user_input.get(CONF_WORKSPACES, [])
+        return {
+            CONF_WORKSPACES: selected or None,
+            CONF_API_KEYS: user_input.get(CONF_API_KEYS) or None,
+            CONF_WORKSPACE_NAMES: {i: names[i] for i in selected if i in names} or None,
+        }
 
     async def async_step_alerts(
         self, user_input: dict[str, Any] | None = None
@@ -162,6 +239,24 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
         figures = account.snapshot
         money = figures.monthly_spend or figures.available_balance
         return money.currency if money else None
+
+
+async def async_billed_groups(
+    billing: BillingClient, start: date, end: date
+) -> dict[str, Mapping[str, Money | None]]:
+    """Return the spend of each workspace and API key in some months, by option and ID.
+
+    Raises as `BillingClient.get_trend`.
+    """
+    trends = await asyncio.gather(
+        *(
+            billing.get_trend(
+                start, end, granularity=Granularity.MONTH, group_by=dimension
+            )
+            for dimension in GROUP_OPTIONS
+        )
+    )
+    return dict(zip(GROUP_OPTIONS.values(), map(group_totals, trends), strict=True))
 
 
 def _is_used(model: ModelUsage) -> bool:

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from .model_studio import (
     AccountError,
     BillingClient,
+    Dimension,
     Money,
     SpendPeriod,
     SpendTrend,
@@ -39,9 +40,10 @@ class Bills:
 class PastBills:
     """Reads an account's bills. If a read fails, the next one continues there."""
 
-    def __init__(self, billing: BillingClient) -> None:
-        """Prepare to read."""
+    def __init__(self, billing: BillingClient, dimension: Dimension) -> None:
+        """Prepare to read the bills by the groups of a dimension."""
         self._billing = billing
+        self._dimension = dimension
         self._months: dict[tuple[date, date], SpendTrend] = {}
         """The months read so far, by their first and last day."""
         self._read_on = date.min
@@ -90,7 +92,9 @@ class PastBills:
         """Return a month's bills, from memory if they were read before."""
         days = first, last
         if days not in self._months:
-            self._months[days] = await self._billing.get_trend(first, last)
+            self._months[days] = await self._billing.get_trend(
+                first, last, group_by=self._dimension
+            )
         return self._months[days]
 
     def _forget_revised(self, last: date) -> None:

@@ -1,6 +1,6 @@
 """What is read from each source of an account."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import date
 from typing import Any
 
@@ -10,8 +10,22 @@ from homeassistant.util import dt as dt_util
 
 from .clients import Clients, prices_client, read_quotas
 from .ledger import cycle_start
-from .model_studio import ModelStudioClient, Money
-from .sources import Source, SourceCoordinator, access_key_reads, billing_today
+from .model_studio import (
+    BillingClient,
+    Dimension,
+    ModelStudioClient,
+    Money,
+    SpendGroup,
+    SpendReport,
+)
+from .options import followed_groups
+from .sources import (
+    GROUP_SOURCES,
+    Source,
+    SourceCoordinator,
+    access_key_reads,
+    billing_today,
+)
 from .statistics import SpendImport
 from .storage import AccountStore
 
@@ -35,30 +49,49 @@ def create_sources(
     }
     if clients is not None:
         reads |= access_key_reads(clients)
+        groups = followed_groups(entry.options)
+        for group in groups:
+            reads[GROUP_SOURCES[group.dimension]] = _month_by(
+                clients.billing, group.dimension
+            )
         if (telemetry := clients.telemetry) is not None:
             reads[Source.TOTALS] = lambda: telemetry.get_totals(
                 cycle_start(store.periods, billing_today()), dt_util.utcnow()
             )
         if "recorder" in hass.config.components:
-            spend_import = SpendImport(
-                hass, clients.billing, entry_id=entry.entry_id, title=entry.title
+            spend_import = SpendImport(hass, clients.billing, entry)
+            reads[Source.HISTORY] = lambda: _import_spend(
+                spend_import, store, models(), groups
             )
-            reads[Source.HISTORY] = lambda: _import_spend(spend_import, store, models())
     return {
         source: SourceCoordinator(hass, entry, source, read)
         for source, read in reads.items()
     }
 
 
+def _month_by(
+    billing: BillingClient, dimension: Dimension
+) -> Callable[[], Awaitable[SpendReport]]:
+    """Return what reads the bill of the month by the groups of a dimension."""
+    return lambda: billing.get_month(billing_today(), group_by=dimension)
+
+
 async def _import_spend(
-    spend_import: SpendImport, store: AccountStore, models: list[str]
+    spend_import: SpendImport,
+    store: AccountStore,
+    models: list[str],
+    groups: Collection[SpendGroup],
 ) -> Mapping[date, Money]:
     """Import past spend into the statistics. Return the billed days that were read.
 
     Raises as `SpendImport.async_run`.
     """
-    days = await spend_import.async_run(models, imported=store.history)
-    if models != store.history:
-        store.history = models
+    imported = {group for group in groups if group.key in store.history_groups}
+    days = await spend_import.async_run(
+        [*models, *groups], imported={*store.history, *imported}
+    )
+    known = models, [group.key for group in groups]
+    if known != (store.history, store.history_groups):
+        store.history, store.history_groups = known
         await store.async_save()
     return days

@@ -41,7 +41,7 @@ NO_ACCESS_KEY = "no_access_key"
 LASTING = timedelta(hours=1)
 """How long a source of the AccessKey fails before there is an issue."""
 SOURCE_ISSUES: Mapping[str, tuple[Source, ...]] = {
-    "spend_failing": (Source.SPEND,),
+    "spend_failing": (Source.SPEND, Source.WORKSPACES, Source.API_KEYS),
     "balance_failing": (Source.BALANCE, Source.ASSETS),
     "telemetry_failing": (Source.RATES, Source.TOTALS),
     "history_failing": (Source.HISTORY,),

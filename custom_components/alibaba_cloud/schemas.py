@@ -1,6 +1,7 @@
 """Forms of the config flow and the options flow, and the names of regions in them."""
 
 from collections.abc import Collection, Iterable, Mapping
+from decimal import Decimal
 import re
 
 import voluptuous as vol
@@ -31,6 +32,7 @@ from .model_studio import (
     REGIONS,
     WORKSPACE_REGIONS,
     ModelUsage,
+    Money,
     plain_text,
 )
 from .validation import CONF_ALL_MODELS, CONF_ENDPOINTS, ENDPOINTS
@@ -142,17 +144,57 @@ def models_schema(
             vol.Required(CONF_ALL_MODELS, default=not chosen): BooleanSelector(),
             vol.Optional(
                 CONF_MODELS, default=[], description={"suggested_value": chosen}
-            ): SelectSelector(
-                SelectSelectorConfig(
-                    options=[
-                        SelectOptionDict(value=name, label=_label(name, models))
-                        for name in names
-                    ],
-                    multiple=True,
-                    mode=SelectSelectorMode.DROPDOWN,
-                )
+            ): _multiple(
+                SelectOptionDict(value=name, label=_label(name, models))
+                for name in names
             ),
         }
+    )
+
+
+def groups_schema(
+    billed: Mapping[str, Mapping[str, Money | None]],
+    names: Mapping[str, str],
+    chosen: Mapping[str, Iterable[str]],
+) -> vol.Schema:
+    """Return the form that offers the groups of some dimensions, by its option.
+
+    `billed` is the spend of each group by ID. Those with the highest spend come first.
+    """
+    fields: dict[vol.Marker, SelectSelector] = {}
+    for key, spend in billed.items():
+        suggested = {"suggested_value": list(chosen[key])}
+        groups = {**dict.fromkeys(chosen[key]), **spend}
+        fields[vol.Optional(key, default=[], description=suggested)] = _multiple(
+            SelectOptionDict(
+                value=group_id, label=_group_label(group_id, names.get(group_id), money)
+            )
+            for group_id, money in sorted(groups.items(), key=_by_spend)
+        )
+    return vol.Schema(fields)
+
+
+def _by_spend(group: tuple[str, Money | None]) -> tuple[bool, Decimal, str]:
+    """Return the key that sorts groups by their spend, unknown ones last."""
+    group_id, spend = group
+    return spend is None, -(spend.amount if spend else Decimal()), group_id
+
+
+def _group_label(group_id: str, name: str | None, spend: Money | None) -> str:
+    """Return the name of a group, else its ID, with what else is known of it."""
+    details = [plain_text(group_id)]
+    if spend is not None:
+        details.append(f"{spend.amount:,.2f} {spend.currency}")
+    name = name or details.pop(0)
+    return f"{name} ({', '.join(details)})" if details else name
+
+
+def _multiple(options: Iterable[SelectOptionDict]) -> SelectSelector:
+    """Return a selector of several options."""
+    return SelectSelector(
+        SelectSelectorConfig(
+            options=list(options), multiple=True, mode=SelectSelectorMode.DROPDOWN
+        )
     )
 
 

@@ -1,17 +1,25 @@
-"""Sensors of an account and its models."""
+"""Sensors of an account, its models and its groups."""
 
 from datetime import datetime
 from typing import Any, override
 
 from homeassistant.components.sensor import SensorEntity
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .account import AlibabaCloudConfigEntry
 from .descriptions import FigureSensorDescription
-from .entity import AlibabaCloudEntity, FigureEntities, StatusEntity
+from .entity import (
+    AlibabaCloudEntity,
+    FigureEntities,
+    StatusEntity,
+    async_remove_figure,
+)
 from .figures import ACCOUNT_SENSORS, MODEL_SENSORS, STATUS
+from .group_figures import GROUP_SENSORS, OTHER_GROUPS_SENSORS
 from .model_studio import Money, Quantity, Spend
+from .sources import GROUP_SOURCES
 
 PARALLEL_UPDATES = 0
 
@@ -22,9 +30,19 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the sensors of an account."""
-    async_add_entities([AlibabaCloudStatusSensor(entry.runtime_data, STATUS)])
+    account = entry.runtime_data
+    async_add_entities([AlibabaCloudStatusSensor(account, STATUS)])
+    followed = {GROUP_SOURCES[group.dimension] for group in account.groups}
+    for description in OTHER_GROUPS_SENSORS:
+        if followed.isdisjoint(description.sources):
+            async_remove_figure(account, Platform.SENSOR, description.key)
     FigureEntities(
-        entry, async_add_entities, AlibabaCloudSensor, ACCOUNT_SENSORS, MODEL_SENSORS
+        entry,
+        async_add_entities,
+        AlibabaCloudSensor,
+        ACCOUNT_SENSORS,
+        models=MODEL_SENSORS,
+        groups=GROUP_SENSORS,
     ).async_start()
 
 

@@ -21,7 +21,7 @@ from .clients import Clients, read_token_plan
 from .const import LOGGER
 from .failures import Backoff, PollFailed, Status, poll_failure
 from .ledger import billing_day
-from .model_studio import AuthenticationError, ModelStudioError
+from .model_studio import AuthenticationError, Dimension, ModelStudioError
 
 
 class Source(StrEnum):
@@ -34,6 +34,8 @@ class Source(StrEnum):
     RATES = "rates"
     TOTALS = "totals"
     HISTORY = "history"
+    WORKSPACES = "workspaces"
+    API_KEYS = "api_keys"
     ASSETS = "assets"
     TOKEN_PLAN = "token_plan"  # noqa: S105 - a name
 
@@ -87,6 +89,16 @@ SOURCES: Mapping[Source, SourceDescription] = {
         checks_access_key=True,
         retry_interval=timedelta(hours=1),
     ),
+    Source.WORKSPACES: SourceDescription(
+        interval=timedelta(minutes=15),
+        permission=BILLING_PERMISSION,
+        checks_access_key=True,
+    ),
+    Source.API_KEYS: SourceDescription(
+        interval=timedelta(minutes=15),
+        permission=BILLING_PERMISSION,
+        checks_access_key=True,
+    ),
     Source.ASSETS: SourceDescription(
         interval=timedelta(hours=6),
         permission=BALANCE_PERMISSION,
@@ -101,6 +113,11 @@ SOURCES: Mapping[Source, SourceDescription] = {
     ),
 }
 
+GROUP_SOURCES: Mapping[Dimension, Source] = {
+    Dimension.WORKSPACE: Source.WORKSPACES,
+    Dimension.API_KEY: Source.API_KEYS,
+}
+"""The source of the spend of each dimension. It is read if a group of it is followed."""
 TRIED = (Source.SPEND, Source.BALANCE, Source.RATES)
 """The sources that show whether an AccessKey works."""
 

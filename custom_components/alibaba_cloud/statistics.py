@@ -11,9 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import partial
-import re
 from typing import NamedTuple
-from zlib import crc32
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,13 +27,23 @@ from homeassistant.components.recorder.statistics import (
     statistics_during_period,
 )
 from homeassistant.components.recorder.tasks import SynchronizeTask
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
 from .failures import PollFailed, Status
-from .model_studio import TIMEOUT, BillingClient, Money, SpendPeriod
+from .model_studio import (
+    TIMEOUT,
+    BillingClient,
+    Dimension,
+    Money,
+    SpendGroup,
+    SpendPeriod,
+)
+from .options import group_name
+from .owners import Owner, bill_key, dimension_of, statistic_id
 from .past_bills import DAY, REVISED_DAYS, Bills, PastBills
 from .sources import SOURCES, Source, billing_today
 
@@ -56,8 +64,6 @@ It has the date of the billing day in every time zone from Honolulu to Auckland,
 daily charts agree with the bill.
 """
 
-_PLAIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-
 
 class Row(NamedTuple):
     """The statistic of a day."""
@@ -69,62 +75,62 @@ class Row(NamedTuple):
 
 type Written = Mapping[date, Row]
 """The rows of a statistic."""
-type Statistics = Mapping[str | None, Written]
-"""The statistics of an account in one currency, by model. None is the account."""
-
-
-def statistic_id(entry_id: str, currency: str, model: str | None = None) -> str:
-    """Return the ID of the spend statistic of an account or of one of its models.
-
-    Each currency has a statistic of its own.
-    """
-    parts = [entry_id.lower(), currency.lower(), "spend"]
-    if model is not None:
-        parts.append("_".join(re.findall("[a-z0-9]+", model.lower())))
-        if not _PLAIN.fullmatch(model):
-            # Different names can have the same letters and digits.
-            parts.append(f"{crc32(model.encode()):08x}")
-    return f"{DOMAIN}:{'_'.join(filter(None, parts))}"
+type Statistics = Mapping[Owner, Written]
+"""The statistics of an account in one currency, by owner."""
 
 
 class SpendImport:
     """Imports the past spend of an account."""
 
     def __init__(
-        self, hass: HomeAssistant, billing: BillingClient, *, entry_id: str, title: str
+        self, hass: HomeAssistant, billing: BillingClient, entry: ConfigEntry
     ) -> None:
         """Prepare to import."""
         self._hass = hass
-        self._entry_id = entry_id
-        self._title = title
-        self._past = PastBills(billing)
+        self._entry = entry
+        self._entry_id = entry.entry_id
+        self._past = {
+            dimension: PastBills(billing, dimension) for dimension in Dimension
+        }
 
     async def async_run(
-        self, models: Collection[str], imported: Collection[str]
+        self, owners: Collection[Owner], imported: Collection[Owner]
     ) -> Mapping[date, Money]:
-        """Import the spend of each day up to yesterday, of the account and its models.
+        """Import the spend of each day up to yesterday, of the account and these owners.
 
         The first import reads all days, later ones those that may have been revised.
-        `imported` are the models whose past was imported before. Everything is read
+        `imported` are the owners whose past was imported before. Everything is read
         before anything is written. If an import fails, the next one writes the rest.
         Return the account's spend of the days that were read. Raises as
         `BillingClient.get_trend`, and `PollFailed` if the recorder's database fails.
         """
-        written = await _async_written(self._hass, self._entry_id, models)
-        bills = await self._async_read(models, imported, written)
-        new = await self._async_write(bills, models, written)
+        written = await _async_written(self._hass, self._entry_id, owners)
+        bills: dict[Dimension, Bills] = {}
+        for dimension in dict.fromkeys(map(dimension_of, (None, *owners))):
+            bills[dimension] = await self._async_read(
+                dimension,
+                [owner for owner in owners if dimension_of(owner) is dimension],
+                imported,
+                written,
+            )
+        new = await self._async_write(bills, owners, written)
         if new:
             await _async_check(self._hass, self._entry_id, new)
-        self._past.forget()
-        return bills.totals
+        for past in self._past.values():
+            past.forget()
+        return bills[Dimension.MODEL].totals
 
     async def _async_read(
         self,
-        models: Collection[str],
-        imported: Collection[str],
+        dimension: Dimension,
+        owners: Collection[Owner],
+        imported: Collection[Owner],
         written: Mapping[str, Statistics],
     ) -> Bills:
-        """Return the bills that may differ from what is written, or all of them."""
+        """Return the bills that may differ from what is written, or all of them.
+
+        `owners` are those of the dimension.
+        """
         last = billing_today() - DAY
         reached = [
             max(statistics[None])
@@ -133,48 +139,53 @@ class SpendImport:
         ]
         newest = min(max(reached, default=last), last)
         never_billed = self._hass.data.setdefault(NEVER_BILLED, set())
-        bills = await self._past.async_read(last, newest - REVISED_DAYS + DAY)
-        has_new_models = any(model not in imported for model in models)
+        past = self._past[dimension]
+        bills = await past.async_read(last, newest - REVISED_DAYS + DAY)
+        has_new = any(owner not in imported for owner in owners)
         is_first = not reached and self._entry_id not in never_billed
-        if has_new_models or is_first or _is_past_missing(bills, models, written):
-            bills = await self._past.async_read(last)
+        if has_new or is_first or _is_past_missing(bills, owners, written):
+            bills = await past.async_read(last)
             if not bills.daily:
                 never_billed.add(self._entry_id)
         return bills
 
     async def _async_write(
         self,
-        bills: Bills,
-        models: Collection[str],
+        bills: Mapping[Dimension, Bills],
+        owners: Collection[Owner],
         written: Mapping[str, Statistics],
-    ) -> dict[tuple[str, str | None], Written]:
-        """Queue the rows that changed. Return them by currency and model."""
+    ) -> dict[tuple[str, Owner], Written]:
+        """Queue the rows that changed. Return them by currency and owner."""
         texts = await async_get_translations(
             self._hass, self._hass.config.language, "common", {DOMAIN}
         )
-        prefix = f"component.{DOMAIN}.common"
-        new: dict[tuple[str, str | None], Written] = {}
-        # The account comes last: its last row shows how far the models are written.
-        for model in (*models, None):
+        new: dict[tuple[str, Owner], Written] = {}
+        # The account comes last: its last row shows how far the others are written.
+        for owner in (*owners, None):
             # Hundreds of models have hundreds of rows each.
             await asyncio.sleep(0)
-            text = "statistic_spend" if model is None else "statistic_model_spend"
-            name = texts[f"{prefix}.{text}"].format(model=model, account=self._title)
-            for currency in bills.daily:
-                rows = dict(
-                    _rows(
-                        bills,
-                        currency,
-                        model,
-                        written.get(currency, {}).get(model, {}),
-                    )
-                )
+            of_owner = bills[dimension_of(owner)]
+            for currency in of_owner.daily:
+                before = written.get(currency, {}).get(owner, {})
+                rows = dict(_rows(of_owner, currency, owner, before))
                 if rows:
-                    new[currency, model] = rows
-                    self._add(name, currency, model, rows)
+                    new[currency, owner] = rows
+                    self._add(self._name(owner, texts), currency, owner, rows)
         return new
 
-    def _add(self, name: str, currency: str, model: str | None, rows: Written) -> None:
+    def _name(self, owner: Owner, texts: Mapping[str, str]) -> str:
+        """Return the name of the statistic of an owner."""
+        key, name = "spend", owner
+        if isinstance(owner, SpendGroup):
+            key = f"{owner.dimension.name.lower()}_spend"
+            name = group_name(self._entry.options, owner) or owner.id
+        elif owner is not None:
+            key = "model_spend"
+        return texts[f"component.{DOMAIN}.common.statistic_{key}"].format(
+            model=name, name=name, account=self._entry.title
+        )
+
+    def _add(self, name: str, currency: str, owner: Owner, rows: Written) -> None:
         """Queue the rows of a statistic."""
         async_add_external_statistics(
             self._hass,
@@ -183,7 +194,7 @@ class SpendImport:
                 has_sum=True,
                 name=name,
                 source=DOMAIN,
-                statistic_id=statistic_id(self._entry_id, currency, model),
+                statistic_id=statistic_id(self._entry_id, currency, owner),
                 unit_class=None,
                 unit_of_measurement=currency,
             ),
@@ -242,23 +253,23 @@ async def _database(seconds: float) -> AsyncIterator[None]:
 async def _async_written(
     hass: HomeAssistant,
     entry_id: str,
-    models: Collection[str | None],
+    owners: Collection[Owner],
     since: date = EPOCH,
 ) -> Mapping[str, Statistics]:
-    """Return the statistics of an account and its models since a day, by currency.
+    """Return the statistics of an account and these owners since a day, by currency.
 
     Raises `PollFailed` if the database can't be read.
     """
     async with _database(DATABASE_TIMEOUT):
         return await get_instance(hass).async_add_executor_job(
-            _written, hass, entry_id, models, since
+            _written, hass, entry_id, owners, since
         )
 
 
 async def _async_check(
     hass: HomeAssistant,
     entry_id: str,
-    new: Mapping[tuple[str, str | None], Written],
+    new: Mapping[tuple[str, Owner], Written],
 ) -> None:
     """Wait until the rows are written.
 
@@ -269,11 +280,11 @@ async def _async_check(
     written = await _async_written(
         hass,
         entry_id,
-        {model for _, model in new},
+        {owner for _, owner in new},
         min(day for rows in new.values() for day in rows),
     )
-    for (currency, model), rows in new.items():
-        stored = written.get(currency, {}).get(model, {})
+    for (currency, owner), rows in new.items():
+        stored = written.get(currency, {}).get(owner, {})
         if any(stored.get(day) != row for day, row in rows.items()):
             raise _not_written()
 
@@ -286,11 +297,11 @@ def _not_written() -> PollFailed:
 
 
 def _is_past_missing(
-    bills: Bills, models: Collection[str], written: Mapping[str, Statistics]
+    bills: Bills, owners: Collection[Owner], written: Mapping[str, Statistics]
 ) -> bool:
     """Return whether days between the written rows and these bills are missing.
 
-    The past of a model that is billed and has no statistic is missing as well: the
+    The past of an owner that is billed and has no statistic is missing as well: the
     statistic may have been deleted.
     """
     for currency, daily in bills.daily.items():
@@ -299,17 +310,17 @@ def _is_past_missing(
         if max(account, default=date.min) < bills.first - DAY:
             return True
         is_older = min(account) < bills.first
-        for model in models:
-            is_billed = any(_amount(period, model) for period in daily.values())
-            if is_older and is_billed and model not in known:
+        for owner in owners:
+            is_billed = any(_amount(period, owner) for period in daily.values())
+            if is_older and is_billed and owner not in known:
                 return True
     return False
 
 
 def _rows(
-    bills: Bills, currency: str, model: str | None, written: Written
+    bills: Bills, currency: str, owner: Owner, written: Written
 ) -> Iterator[tuple[date, Row]]:
-    """Yield the rows of an account or a model that differ from the written ones.
+    """Yield the rows of an owner that differ from the written ones.
 
     The first row is that of the first day with a bill.
     """
@@ -320,42 +331,42 @@ def _rows(
     for number in range((bills.last - bills.first).days + 1):
         day = bills.first + number * DAY
         row, period = written.get(day), daily.get(day)
-        amount = _amount(period, model)
+        amount = _amount(period, owner)
         if amount is None:
-            # The bill does not show this model, so the written amount stays.
+            # The bill does not show this owner, so the written amount stays.
             amount = Decimal(str(0 if row is None else row.amount))
         total += amount
-        is_account_bill = model is None and period is not None
+        is_account_bill = owner is None and period is not None
         started = started or row is not None or bool(amount) or is_account_bill
         new = Row(float(amount), float(total))
         if started and new != row:
             yield day, new
 
 
-def _amount(period: SpendPeriod | None, model: str | None) -> Decimal | None:
-    """Return the bill of a model or, without one, of the account. None if unknown."""
+def _amount(period: SpendPeriod | None, owner: Owner) -> Decimal | None:
+    """Return the bill of an owner in a period, None if it is unknown."""
     if period is None:
         return None
-    if model is None:
+    if (key := bill_key(owner)) is None:
         return period.total.amount
-    return period.groups.get(model, Decimal() if period.complete else None)
+    return period.groups.get(key, Decimal() if period.complete else None)
 
 
 def _written(
-    hass: HomeAssistant, entry_id: str, models: Collection[str | None], since: date
+    hass: HomeAssistant, entry_id: str, owners: Collection[Owner], since: date
 ) -> Mapping[str, Statistics]:
-    """Return the statistics of an account and its models since a day, by currency."""
+    """Return the statistics of an account and these owners since a day, by currency."""
     known = get_metadata(hass, statistic_source=DOMAIN)
     currencies = {
         metadata["unit_of_measurement"] or "" for _, metadata in known.values()
     }
     ids = {
-        statistic: (currency, model)
+        statistic: (currency, owner)
         for currency in currencies
-        for model in {None, *models}
-        if (statistic := statistic_id(entry_id, currency, model)) in known
+        for owner in {None, *owners}
+        if (statistic := statistic_id(entry_id, currency, owner)) in known
     }
-    written: dict[str, dict[str | None, Written]] = defaultdict(dict)
+    written: dict[str, dict[Owner, Written]] = defaultdict(dict)
     if ids:
         for statistic, rows in statistics_during_period(
             hass,
@@ -366,8 +377,8 @@ def _written(
             None,
             {"state", "sum"},
         ).items():
-            currency, model = ids[statistic]
-            written[currency][model] = {
+            currency, owner = ids[statistic]
+            written[currency][owner] = {
                 datetime.fromtimestamp(row["start"], UTC).date(): Row(
                     row.get("state") or 0.0, row.get("sum") or 0.0
                 )

@@ -37,6 +37,8 @@ class StoredAccount(TypedDict):
     """The day and the billing period that the entities showed last."""
     history: list[str]
     """The models whose past spend was imported into the statistics."""
+    history_groups: list[str]
+    """The keys of the workspaces and API keys whose past spend was imported."""
     days: dict[str, Any]
     """The spend of the last days."""
     alerts: dict[str, Any]
@@ -64,6 +66,8 @@ class AccountStore:
         """The day and the billing period that the entities showed last."""
         self.history: list[str] = []
         """The models whose past spend was imported into the statistics."""
+        self.history_groups: list[str] = []
+        """The keys of the workspaces and API keys whose past spend was imported."""
         self.days = SpendDays()
         """The spend of the last days."""
         self.alerts = AlertState()
@@ -93,6 +97,7 @@ class AccountStore:
         if stored.get("base_url") == self._base_url:
             self.answer = self._read("answer", stored, text)
             self.history = self._read("history", stored, _names) or []
+            self.history_groups = self._read("history_groups", stored, _names) or []
             self.periods = self._read("periods", stored, Periods.from_dict) or Periods()
             self.shown = self._read("shown", stored, _shown) or ShownSpend()
             self.days = self._read("days", stored, SpendDays.from_dict) or SpendDays()
@@ -219,6 +224,7 @@ class AccountStore:
                 "monthly": self.shown.monthly and self.shown.monthly.as_dict(),
             },
             "history": self.history,
+            "history_groups": self.history_groups,
             "days": self.days.as_dict(),
             "alerts": self.alerts.as_dict(),
         }

@@ -22,7 +22,7 @@ TARGET: dict[Any, Any] = {vol.Optional(CONF_TARGET): cv.TARGET_FIELDS}
 
 
 class Target:
-    """The accounts and models of a target. Without a selection, all of them.
+    """The devices of a target. Without a selection, all of them.
 
     It is resolved each time it is asked, so it follows devices that move to another
     area or get another label.
@@ -38,7 +38,7 @@ class Target:
 
     @callback
     def has_account(self, entry_id: str) -> bool:
-        """Return whether the target contains an account or one of its models."""
+        """Return whether the target contains any device of an account."""
         registry = dr.async_get(self._hass)
         return self._is_everything or any(
             device.config_entry_id == entry_id
@@ -58,17 +58,17 @@ class Target:
     def _resolve(self, selection: TargetSelection) -> set[str]:
         """Return the devices of a selection.
 
-        An entity stands for its device, and an account's device for those of its models.
+        An entity stands for its device, and an account's device for its child devices.
         """
         found = async_extract_referenced_entity_ids(self._hass, selection)
         by_entity = self._devices_of(found.referenced)
-        models = async_extract_referenced_entity_ids(
+        children = async_extract_referenced_entity_ids(
             self._hass, TargetSelection({ATTR_DEVICE_ID: list(by_entity)})
         ).referenced_devices
         return (
             found.referenced_devices
             | self._devices_of(found.indirectly_referenced)
-            | models
+            | children
         )
 
     def _devices_of(self, entity_ids: set[str]) -> set[str]:

@@ -1,9 +1,10 @@
 """An account's figures as data, for the actions and for Assist."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from homeassistant.const import Platform
@@ -18,7 +19,9 @@ from .figures import (
     MODEL_SENSORS,
     projected_range,
 )
+from .group_figures import GROUP_SENSORS
 from .model_studio import AccountSnapshot, ModelUsage, Money, Quantity, Spend
+from .options import GROUP_OPTIONS, group_name
 from .sources import billing_today
 
 
@@ -64,41 +67,17 @@ def describe_status(account: Account) -> dict[str, Any]:
 async def async_describe(
     account: Account, snapshot: AccountSnapshot, models: Iterable[ModelUsage]
 ) -> dict[str, Any]:
-    """Return the known figures of an account and some of its models, with units.
+    """Return the known figures of an account, some of its models and its groups.
 
-    An unknown figure is left out, and so is the daily spend of an earlier day.
+    Figures have units. An unknown figure is left out, and so is the daily spend of an
+    earlier day.
     """
     translations = await async_get_translations(account.hass, "en", "entity", {DOMAIN})
-    today = billing_today()
-
-    def is_known(description: FigureDescription[Any], value: Any) -> bool:
-        if isinstance(value, Spend) and description.key.endswith("daily_spend"):
-            return value.start == today
-        return value is not None
-
-    def figure(description: FigureDescription[Any], value: Any) -> dict[str, Any]:
-        unit = getattr(
-            description, "native_unit_of_measurement", None
-        ) or translations.get(
-            f"component.{DOMAIN}.entity.{Platform.SENSOR}"
-            f".{description.key}.unit_of_measurement"
-        )
-        return _with_unit(value, unit)
-
-    def figures(
-        descriptions: Iterable[FigureDescription[Any]], reported: Any
-    ) -> dict[str, Any]:
-        known = {}
-        for description in descriptions:
-            value = description.value_fn(reported)
-            if is_known(description, value):
-                known[description.key] = figure(description, value)
-        return known
-
+    figures = partial(_figures, translations)
     known = figures((*ACCOUNT_SENSORS, *ACCOUNT_BINARY_SENSORS), snapshot)
     if projected := known.get("projected_monthly_spend"):
         projected |= projected_range(snapshot)
-    return {
+    described = {
         **describe_status(account),
         "account": known,
         "models": {
@@ -107,6 +86,40 @@ async def async_describe(
             if (reported := figures(MODEL_SENSORS, model))
         },
     }
+    for group, spend in snapshot.groups.items():
+        name = group_name(account.entry.options, group)
+        described.setdefault(GROUP_OPTIONS[group.dimension], {})[group.id] = {
+            **({"name": name} if name else {}),
+            **figures(GROUP_SENSORS[group.dimension], spend),
+        }
+    return described
+
+
+def _figures(
+    translations: Mapping[str, str],
+    descriptions: Iterable[FigureDescription[Any]],
+    reported: Any,
+) -> dict[str, Any]:
+    """Return the known figures of an account, a model or a group, with units."""
+    known = {}
+    for description in descriptions:
+        value = description.value_fn(reported)
+        if _is_known(description, value):
+            unit = getattr(
+                description, "native_unit_of_measurement", None
+            ) or translations.get(
+                f"component.{DOMAIN}.entity.{Platform.SENSOR}"
+                f".{description.key}.unit_of_measurement"
+            )
+            known[description.key] = _with_unit(value, unit)
+    return known
+
+
+def _is_known(description: FigureDescription[Any], value: Any) -> bool:
+    """Return whether a figure is known, and is not the spend of an earlier day."""
+    if isinstance(value, Spend) and description.key.endswith("daily_spend"):
+        return value.start == billing_today()
+    return value is not None
 
 
 def _with_unit(value: Any, unit: str | None) -> dict[str, Any]:

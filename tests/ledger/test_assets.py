@@ -116,6 +116,7 @@ def snapshot(**reports: Any) -> AccountSnapshot:
     return build_snapshot(
         Reports(**reports),
         followed=(),
+        groups=(),
         reports_usage=False,
         periods=Periods(),
         shown=ShownSpend(),

@@ -28,7 +28,7 @@ from custom_components.alibaba_cloud.model_studio import (
     SpendReport,
     UsageTotals,
 )
-from custom_components.alibaba_cloud.model_studio.models import ModelSpend, ModelTotals
+from custom_components.alibaba_cloud.model_studio.models import GroupSpend, ModelTotals
 
 # Hypothesis warns about its own random generator.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
@@ -110,9 +110,9 @@ def spend(currency: str = "CNY", *, complete: bool = True) -> SpendReport:
         monthly=money(100),
         daily=money(10),
         days={},
-        models={
-            "qwen-max": ModelSpend(monthly=money(60), daily=money(6)),
-            "qwen-vl": ModelSpend(monthly=money(30), daily=money(3)),
+        groups={
+            "qwen-max": GroupSpend(monthly=money(60), daily=money(6)),
+            "qwen-vl": GroupSpend(monthly=money(30), daily=money(3)),
         },
         complete=complete,
     )
@@ -358,7 +358,7 @@ def test_day_without_a_bill() -> None:
     report = replace(
         spend(),
         daily=None,
-        models={"qwen-max": ModelSpend(monthly=cny(60), daily=None)},
+        groups={"qwen-max": GroupSpend(monthly=cny(60), daily=None)},
     )
     merged = merge(Reports(spend=report))
     assert (merged.daily_spend, merged.other_models_daily_spend) == (None, None)
@@ -437,8 +437,8 @@ def test_all_parts_add_up(
         monthly=money(monthly),
         daily=None if daily is None else money(daily),
         days={},
-        models={
-            name: ModelSpend(
+        groups={
+            name: GroupSpend(
                 monthly=money(of_month), daily=None if daily is None else money(of_day)
             )
             for name, (of_month, of_day) in parts.items()

@@ -46,7 +46,7 @@ def bill(of: str, daily: str | None, monthly: str) -> SpendReport:
         monthly=usd(monthly),
         daily=None if daily is None else usd(daily),
         days={},
-        models={},
+        groups={},
         complete=True,
     )
 

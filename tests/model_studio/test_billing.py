@@ -1,6 +1,7 @@
 """Tests of the client for the bill."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 import json
@@ -164,7 +165,7 @@ async def test_all_groups_are_found(
         assert p.complete
     assert len(simulator.signed_requests) == requests
     assert report.complete
-    assert report.models["refunded"].monthly == cny("-0.01")
+    assert report.groups["refunded"].monthly == cny("-0.01")
 
 
 async def test_nothing_billed(simulator: Simulator, billing: BillingClient) -> None:
@@ -253,7 +254,7 @@ async def test_groups_that_stay_merged(
     assert not p.complete
     assert OTHERS in trend.names
     assert not month_report(trend, TODAY).complete
-    assert OTHERS not in month_report(trend, TODAY).models
+    assert OTHERS not in month_report(trend, TODAY).groups
     assert len(simulator.signed_requests) == requests
 
 
@@ -361,3 +362,18 @@ async def test_month(simulator: Simulator, billing: BillingClient) -> None:
         ("2026-08-01", "2026-08-15"),
         ("2026-08-01", "2026-08-01"),
     ]
+
+
+@pytest.mark.parametrize("group_by", [Dimension.WORKSPACE, Dimension.API_KEY])
+async def test_month_by_group(
+    simulator: Simulator, billing: BillingClient, group_by: Dimension
+) -> None:
+    """What belongs to no group is not among them."""
+    report = await billing.get_month(TODAY, group_by=group_by)
+    assert report == replace(await billing.get_month(TODAY), groups=report.groups)
+    today = billed(simulator.account, TODAY, group_by)
+    assert NULL_GROUP in today
+    assert {key: spend.daily for key, spend in report.groups.items()} == {
+        key: cny(str(amount)) for key, amount in today.items() if key != NULL_GROUP
+    }
+    assert all(spend.monthly.amount > 0 for spend in report.groups.values())

@@ -13,20 +13,22 @@ import pytest
 from custom_components.alibaba_cloud.model_studio import (
     NULL_GROUP,
     OTHERS,
+    Dimension,
     Granularity,
+    GroupSpend,
     InvalidAnswerError,
-    ModelSpend,
     Money,
     SpendReport,
     SpendTrend,
     daily_totals,
+    group_totals,
 )
 from custom_components.alibaba_cloud.model_studio.trend import month_report, parse_trend
 from tests.simulator import Account
 from tests.simulator.billing import trend as simulated_trend
 from tests.simulator.openapi import roa_answer
 
-from .common import AUGUST, DAY, NOW, TODAY, bill, cny, days, period
+from .common import AUGUST, DAY, NOW, TODAY, bill, cny, days, period, usd
 
 # Hypothesis warns about its own random number generator.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
@@ -102,13 +104,14 @@ def test_documented_answer() -> None:
                     {
                         "granularity": granularity,
                         "timePeriod": '{"start": "2026-08-01", "end": "2026-08-15"}',
-                        "groupBy": '[{"code": "BASE_MODEL"}]',
+                        "groupBy": f'[{{"code": "{dimension}"}}]',
                     },
                 ),
                 "request",
             )
             for currency in ("CNY", "USD")
             for granularity in Granularity
+            for dimension in Dimension
         ),
     ],
 )
@@ -215,7 +218,7 @@ def test_invalid_group_belongs_to_others(
     assert p.groups == {"a": 29, OTHERS: 1}
     assert not p.complete
     assert "Skipped a part" in caplog.text
-    assert set(month_report(trend, TODAY).models) == {"a"}
+    assert set(month_report(trend, TODAY).groups) == {"a"}
 
 
 @pytest.mark.parametrize("details", [None, "none", 7, {}, []])
@@ -223,7 +226,7 @@ def test_no_groups(details: Any) -> None:
     """Without groups, the whole spend belongs to `OTHERS`."""
     row = period("20260815", "30.00") | {"periodDetails": details}
     report = month_report(parse_trend(bill(row)), TODAY)
-    assert (report.daily, report.models) == (cny("30.00"), {})
+    assert (report.daily, report.groups) == (cny("30.00"), {})
     assert not report.complete
 
 
@@ -293,9 +296,9 @@ def test_month_in_two_currencies() -> None:
     )
     report = month_report(trend, TODAY)
     assert (report.monthly, report.daily) == (cny("30.00"), cny("20.00"))
-    assert report.models == {
-        "a": ModelSpend(monthly=cny("10.00"), daily=cny("0")),
-        "b": ModelSpend(monthly=cny("20.00"), daily=cny("20.00")),
+    assert report.groups == {
+        "a": GroupSpend(monthly=cny("10.00"), daily=cny("0")),
+        "b": GroupSpend(monthly=cny("20.00"), daily=cny("20.00")),
     }
     assert report.complete
     assert not month_report(replace(trend, total=cny("31.00")), TODAY).complete
@@ -392,7 +395,7 @@ def test_groups_of_any_answer_add_up(data: Any) -> None:
         assert sum(p.groups.values(), Decimal()) == p.total.amount
         assert p.complete <= (OTHERS not in trend.names)
     currency = report.monthly and report.monthly.currency
-    assert {m.monthly.currency for m in report.models.values()} <= {currency}
+    assert {m.monthly.currency for m in report.groups.values()} <= {currency}
 
 
 def test_month() -> None:
@@ -412,10 +415,10 @@ def test_month() -> None:
         cny("10.00"),
         cny("3.00"),
     )
-    assert report.models == {
-        "a": ModelSpend(monthly=cny("7.25"), daily=cny("3.25")),
-        "b": ModelSpend(monthly=cny("2.50"), daily=cny("0")),
-        "c": ModelSpend(monthly=cny("-0.25"), daily=cny("-0.25")),
+    assert report.groups == {
+        "a": GroupSpend(monthly=cny("7.25"), daily=cny("3.25")),
+        "b": GroupSpend(monthly=cny("2.50"), daily=cny("0")),
+        "c": GroupSpend(monthly=cny("-0.25"), daily=cny("-0.25")),
     }
     assert report.days == dict.fromkeys(days(AUGUST, TODAY), cny("0")) | {
         TODAY - DAY: cny("7.00"),
@@ -432,14 +435,14 @@ def test_group_without_a_model(no_model: str, place: str) -> None:
     [group] = [detail for detail in trend["periodDetails"] if detail["key"] == "b"]
     group[place] = no_model
     report = month_report(parse_trend(answer), TODAY)
-    assert report.models.keys() == {"a"}
+    assert report.groups.keys() == {"a"}
     assert report.monthly == cny("5.00")
 
 
 def test_name_of_a_model_is_kept_verbatim() -> None:
     name = " a  b\u200d\n" + "x" * 400
     answer = bill(period("20260815", "5.00", **{name: "5.00"}), total="5.00")
-    assert month_report(parse_trend(answer), TODAY).models.keys() == {name}
+    assert month_report(parse_trend(answer), TODAY).groups.keys() == {name}
 
 
 @pytest.mark.parametrize(
@@ -478,7 +481,7 @@ def test_day_without_a_bill() -> None:
     trend = parse_trend(bill(period("20260814", "30.00", a="30.00")))
     report = month_report(trend, TODAY)
     assert report.daily is None
-    assert report.models == {"a": ModelSpend(monthly=cny("30.00"), daily=None)}
+    assert report.groups == {"a": GroupSpend(monthly=cny("30.00"), daily=None)}
     assert report.complete
 
 
@@ -491,3 +494,15 @@ def test_merged_groups_may_cancel_out() -> None:
         )
     )
     assert [p.complete for p in trend.periods] == [False, False]
+
+
+def test_totals_of_groups() -> None:
+    """What belongs to no group is left out. A group in two currencies has no total."""
+    trend = parse_trend(
+        bill(
+            period("20260701", "9.00", a="4.00", b="2.00", **{NULL_GROUP: "3.00"}),
+            period("20260801", "7.00", a="1.50", **{"-": "2.50", OTHERS: "3.00"}),
+            period("20260801", "8.00", "USD", b="1.00", c="7.00"),
+        )
+    )
+    assert group_totals(trend) == {"a": cny("5.50"), "b": None, "c": usd("7.00")}

@@ -39,6 +39,7 @@ REQUESTS_PER_USD = 180
 HELD_BACK = Decimal(20)
 
 WORKSPACE_ID = "llm-8q2v5kx0r7t1m3zc"
+OTHER_WORKSPACE_ID = "llm-3c9d1yq6w4b8n2ja"
 PAGE_SIZE = 20
 LARGEST_PAGE = 100
 
@@ -153,6 +154,15 @@ def _default_models() -> list[Model]:
     ]
 
 
+def _default_workspaces() -> dict[str, str]:
+    """Return the two workspaces that are billed, and one that is not."""
+    return {
+        WORKSPACE_ID: "Production",
+        OTHER_WORKSPACE_ID: "Research <b>lab</b>",
+        "ws-unused": "Unused",
+    }
+
+
 def _utc_now() -> datetime:
     """Return the current time; a function, so that tests can freeze the clock."""
     return datetime.now(UTC)
@@ -183,6 +193,7 @@ class Account:
         resource packages.
     resource_packages: the number of packages of an account with assets.
     has_token_plan: whether the account has a Token Plan for teams.
+    workspaces: the names of the workspaces by ID.
     """
 
     clock: Callable[[], datetime] = _utc_now
@@ -206,6 +217,7 @@ class Account:
     has_assets: bool = False
     resource_packages: int = 1
     has_token_plan: bool = False
+    workspaces: dict[str, str] = field(default_factory=_default_workspaces)
     _ahead: timedelta = field(default=timedelta(), init=False)
     _corrections: dict[date, Decimal] = field(default_factory=dict, init=False)
     _adjustments: dict[date, dict[str, Decimal]] = field(
@@ -361,6 +373,35 @@ class Account:
         if self.answer == "limits":
             return {"request_id": request_id, "output": self._limits(query)}
         return {"code": "Success", "data": self._figures(), "request_id": request_id}
+
+    def list_workspaces(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Return a page of ListWorkspaces for JSON. The token is the first row of a page.
+
+        Raises:
+            QueryError: the page is not valid.
+
+        """
+        start, size = query.get("nextToken", "0"), positive(query, "maxResults", 2)
+        if not start.isdigit():
+            raise QueryError("nextToken is invalid")
+        end = int(start) + size
+        more = {"nextToken": str(end)} if end < len(self.workspaces) else {}
+        return {
+            "maxResults": size,
+            "totalCount": len(self.workspaces),
+            **more,
+            "workspaces": [
+                {
+                    "workspaceId": workspace_id,
+                    "workspaceName": name,
+                    "region": "cn-beijing",
+                    "serviceSite": "china",
+                    "apiHost": f"{workspace_id}.cn-beijing.maas.aliyuncs.com",
+                    "gmtCreate": 1_767_225_600_000,
+                }
+                for workspace_id, name in [*self.workspaces.items()][int(start) : end]
+            ],
+        }
 
     def _figures(self) -> dict[str, Any]:
         """Return the `data` of the account answer."""

@@ -7,7 +7,15 @@ from decimal import Decimal
 import json
 from typing import Any
 
-from .account import CENT, DAY, WORKSPACE_ID, Account, QueryError, month_until
+from .account import (
+    CENT,
+    DAY,
+    OTHER_WORKSPACE_ID,
+    WORKSPACE_ID,
+    Account,
+    QueryError,
+    month_until,
+)
 
 NULL_GROUP = "DIMENSION_FILTER_NULL_VALUE"
 OTHERS_GROUP = "DIMENSION_GROUP_OTHERS_VALUE"
@@ -36,7 +44,7 @@ EXTRA_WEIGHT = Decimal("0.002")
 # Each model is used with two API keys: ID, workspace and share of the model's use.
 _API_KEYS = (
     ("1280413", WORKSPACE_ID, Decimal("0.7")),
-    ("1280977", "llm-3c9d1yq6w4b8n2ja", Decimal("0.3")),
+    ("1280977", OTHER_WORKSPACE_ID, Decimal("0.3")),
 )
 
 # Names of the groups whose name differs from their key.

@@ -71,6 +71,11 @@ GET_SUBSCRIPTION_STATS = Operation(
     permission="modelstudio:GetSubscriptionStats",
     not_permitted="NoPermission",
 )
+LIST_WORKSPACES = replace(
+    GET_SUBSCRIPTION_STATS,
+    action="ListWorkspaces",
+    permission="modelstudio:ListWorkspaces",
+)
 ASSET_OPERATIONS = {
     action: replace(QUERY_ACCOUNT_BALANCE, action=action, permission=permission)
     for action, permission in (
@@ -286,6 +291,17 @@ def stats_answer(data: Any, request_id: str) -> dict[str, Any]:
     return answer if data is None else answer | {"Data": data}
 
 
+def workspaces_answer(data: Any, request_id: str) -> dict[str, Any]:
+    """Return an answer of ListWorkspaces, whose fields are beside its status."""
+    return {
+        "requestId": request_id,
+        "code": "Success",
+        "success": True,
+        "httpStatusCode": 200,
+        **data,
+    }
+
+
 def _roa_error(refusal: Refusal, request_id: str) -> dict[str, Any]:
     """Return the error of an operation with its own path.
 
@@ -429,5 +445,10 @@ TOKEN_PLAN_MANNERS = replace(
         }
     },
     # A Token Plan names no models.
+    clear_models=lambda _: None,
+)
+WORKSPACES_MANNERS = replace(
+    TREND_MANNERS,
+    wrong_types={"requestId": 17, "workspaces": {"llm-1": "Production"}},
     clear_models=lambda _: None,
 )

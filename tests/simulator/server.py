@@ -21,19 +21,29 @@ from .openapi import (
     BALANCE_MANNERS,
     GET_BILLING_TREND,
     GET_SUBSCRIPTION_STATS,
+    LIST_WORKSPACES,
     QUERY_ACCOUNT_BALANCE,
     TOKEN_PLAN_MANNERS,
     TREND_MANNERS,
+    WORKSPACES_MANNERS,
     Gate,
     Operation,
     roa_answer,
     rpc_answer,
     stats_answer,
+    workspaces_answer,
 )
 
 type Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 type Service = Literal[
-    "quotas", "prices", "billing", "balance", "assets", "token_plan", "prometheus"
+    "quotas",
+    "prices",
+    "billing",
+    "balance",
+    "assets",
+    "token_plan",
+    "workspaces",
+    "prometheus",
 ]
 
 HOST = "127.0.0.1"
@@ -53,6 +63,7 @@ GRANTS = (
     GET_BILLING_TREND.action,
     QUERY_ACCOUNT_BALANCE.action,
     GET_SUBSCRIPTION_STATS.action,
+    LIST_WORKSPACES.action,
     *ASSET_OPERATIONS,
     "prometheus",
 )
@@ -63,6 +74,7 @@ _PATHS: dict[str, Service] = {
     "/modelstudio/billing/trend": "billing",
     "/": "balance",
     "/tokenplan/subscription/stats": "token_plan",
+    "/modelstudio/workspaces": "workspaces",
     f"{PROMETHEUS_PATH}/api/v1/query": "prometheus",
 }
 _MANNERS = {
@@ -72,6 +84,7 @@ _MANNERS = {
     "balance": BALANCE_MANNERS,
     "assets": ASSETS_MANNERS,
     "token_plan": TOKEN_PLAN_MANNERS,
+    "workspaces": WORKSPACES_MANNERS,
     "prometheus": telemetry.MANNERS,
 }
 _ASSETS: dict[str, Callable[[Account, Mapping[str, str]], dict[str, Any]]] = {
@@ -172,7 +185,7 @@ class Simulator:
     prices_body, trend_body, balance_body, telemetry_body: the same for the prices, the
         bill, the balance and Prometheus.
     assets_bodies: the same for the operations that list assets, by operation.
-    token_plan_body: the same for the Token Plan.
+    token_plan_body, workspaces_body: the same for the Token Plan and the workspaces.
     requests: the requests to the quotas, in order.
     price_requests: the requests to the prices, in order.
     signed_requests: the requests to the other services, in order.
@@ -204,6 +217,7 @@ class Simulator:
         self.telemetry_body: Any = None
         self.assets_bodies: dict[str, Any] = {}
         self.token_plan_body: Any = None
+        self.workspaces_body: Any = None
         self.not_applicable: set[str] = set()
         self.requests: list[Request] = []
         self.price_requests: list[Request] = []
@@ -391,6 +405,8 @@ class Simulator:
                 await self._admit_signed(request, ASSET_OPERATIONS[_action(request)])
             case "token_plan":
                 await self._admit_signed(request, GET_SUBSCRIPTION_STATS)
+            case "workspaces":
+                await self._admit_signed(request, LIST_WORKSPACES)
             case "prometheus":
                 _require_get(request)
                 telemetry.admit(
@@ -431,6 +447,7 @@ class Simulator:
             "balance": self.balance_body,
             "assets": self.assets_bodies.get(action),
             "token_plan": self.token_plan_body,
+            "workspaces": self.workspaces_body,
             "prometheus": self.telemetry_body,
         }[service]
         if callable(body):
@@ -470,6 +487,9 @@ class Simulator:
                 return rpc_answer(_ASSETS[action](self.account, query), request_id)
             case "token_plan":
                 return stats_answer(assets.subscription(self.account), request_id)
+            case "workspaces":
+                page = self.account.list_workspaces(query)
+                return workspaces_answer(page, request_id)
             case "prometheus":
                 data = telemetry.instant(self.account, query)
                 return {"status": "success", "data": data}
@@ -490,6 +510,7 @@ class Simulator:
             "balance": {},
             "assets": {"ProductCode": "sfm"},
             "token_plan": {},
+            "workspaces": {},
             "prometheus": {"query": "model_usage"},
         }[service]
         return self._answer_of(service, query, request_id, action)

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
@@ -19,7 +20,13 @@ from sqlalchemy import text
 
 from custom_components.alibaba_cloud.clients import async_get_session
 from custom_components.alibaba_cloud.model_studio import AccessKey, BillingClient
-from custom_components.alibaba_cloud.statistics import SpendImport, statistic_id
+from custom_components.alibaba_cloud.owners import (
+    Owner,
+    bill_key,
+    dimension_of,
+    statistic_id,
+)
+from custom_components.alibaba_cloud.statistics import SpendImport
 from homeassistant.components.recorder import get_instance
 from homeassistant.components.recorder.statistics import (
     async_add_external_statistics,
@@ -56,10 +63,12 @@ class World:
     freezer: FrozenDateTimeFactory
     simulator: Simulator
     entry_id: str = "account"
-    imported: Collection[str] = ()
+    imported: Collection[Owner] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The options of the account's entry."""
     spend_import: SpendImport | None = None
-    amounts: dict[str | None, dict[date, Decimal]] = field(default_factory=dict)
-    """The amounts expected in the database by model; None is the account."""
+    amounts: dict[Owner, dict[date, Decimal]] = field(default_factory=dict)
+    """The amounts expected in the database by owner."""
 
     @property
     def account(self) -> Account:
@@ -71,7 +80,7 @@ class World:
         """The last complete day, which is the last one that is imported."""
         return self.account.today - DAY
 
-    async def run(self, *models: str) -> int:
+    async def run(self, *owners: Owner) -> int:
         """Import the spend up to now, and return the number of requests."""
         before = len(self.simulator.signed_requests)
         if self.spend_import is None:
@@ -81,31 +90,34 @@ class World:
                 endpoint=self.simulator.openapi_url,
                 access_key=AccessKey(id=access_key_id, secret=secret),
             )
-            self.spend_import = SpendImport(
-                self.hass, billing, entry_id=self.entry_id, title="Model Studio"
+            entry = MockConfigEntry(
+                entry_id=self.entry_id, title="Model Studio", options=self.options
             )
-        await self.spend_import.async_run(models, self.imported)
-        self.imported = models
+            self.spend_import = SpendImport(self.hass, billing, entry)
+        await self.spend_import.async_run(owners, self.imported)
+        self.imported = owners
         return len(self.simulator.signed_requests) - before
 
     def away(self, days: int) -> None:
         """Let days pass."""
         self.freezer.tick(days * DAY)
 
-    def bill(self, *models: str, first: date = FIRST, last: date | None = None) -> None:
-        """Expect the current bills of some days, of the account and of models."""
-        for model in (None, *models):
-            known = self.amounts.setdefault(model, {})
+    def bill(
+        self, *owners: Owner, first: date = FIRST, last: date | None = None
+    ) -> None:
+        """Expect the current bills of some days, of the account and these owners."""
+        for owner in (None, *owners):
+            known = self.amounts.setdefault(owner, {})
             day = first
             while day <= (last or self.yesterday):
                 known[day] = (
                     total_on(self.account, day)
-                    if model is None
+                    if owner is None
                     else sum(
                         (
                             item.amount
                             for item in _items(self.account, day)
-                            if item.keys["BASE_MODEL"] == model
+                            if item.keys[dimension_of(owner)] == bill_key(owner)
                         ),
                         Decimal(),
                     )
@@ -114,8 +126,8 @@ class World:
 
     async def check(self, currency: str = "CNY") -> None:
         """Check that each statistic has exact amounts and sums for each day."""
-        for model, amounts in self.amounts.items():
-            statistic = statistic_id(self.entry_id, currency, model)
+        for owner, amounts in self.amounts.items():
+            statistic = statistic_id(self.entry_id, currency, owner)
             assert await rows_of(self.hass, statistic) == summed(amounts)
 
 

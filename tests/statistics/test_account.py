@@ -13,7 +13,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 
 from custom_components.alibaba_cloud.const import CONF_MODELS, DOMAIN
-from custom_components.alibaba_cloud.statistics import statistic_id
+from custom_components.alibaba_cloud.owners import statistic_id
 from homeassistant.components.recorder.models import StatisticMeanType
 from homeassistant.components.recorder.statistics import (
     async_add_external_statistics,

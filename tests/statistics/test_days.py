@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from custom_components.alibaba_cloud.statistics import statistic_id
+from custom_components.alibaba_cloud.owners import statistic_id
 from homeassistant.components.recorder import get_instance
 from homeassistant.components.recorder.statistics import statistics_during_period
 from homeassistant.core import HomeAssistant

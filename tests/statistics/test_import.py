@@ -16,8 +16,8 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 
 from custom_components.alibaba_cloud import past_bills
+from custom_components.alibaba_cloud.owners import statistic_id
 from custom_components.alibaba_cloud.past_bills import EMPTY_MONTHS
-from custom_components.alibaba_cloud.statistics import statistic_id
 from homeassistant.components.recorder.statistics import (
     async_add_external_statistics,
     async_list_statistic_ids,

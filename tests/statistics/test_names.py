@@ -5,7 +5,7 @@ from collections.abc import Collection
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.alibaba_cloud.statistics import statistic_id
+from custom_components.alibaba_cloud.owners import statistic_id
 from homeassistant.components.recorder.statistics import valid_statistic_id
 
 from .common import YESTERDAY, World

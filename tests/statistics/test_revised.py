@@ -10,8 +10,8 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
 
+from custom_components.alibaba_cloud.owners import statistic_id
 from custom_components.alibaba_cloud.past_bills import EMPTY_MONTHS, REVISED_DAYS
-from custom_components.alibaba_cloud.statistics import statistic_id
 from homeassistant.core import HomeAssistant
 
 from .common import (

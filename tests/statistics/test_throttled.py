@@ -7,7 +7,11 @@ from random import Random
 
 import pytest
 
-from custom_components.alibaba_cloud.model_studio import AccountError, RateLimitError
+from custom_components.alibaba_cloud.model_studio import (
+    AccountError,
+    Dimension,
+    RateLimitError,
+)
 from custom_components.alibaba_cloud.past_bills import EMPTY_MONTHS
 from tests.simulator.faults import Refusal
 
@@ -74,7 +78,7 @@ async def test_throttled_import_while_bills_change(world: World, seed: int) -> N
             day = world.yesterday - random.randrange(30) * DAY
             world.account.adjust(day, random.choice(MODELS), "12.34")
             assert world.spend_import is not None
-            assert len(world.spend_import._past._months) < 30
+            assert len(world.spend_import._past[Dimension.MODEL]._months) < 30
         left = 100
         # Bills that were read on one day are read again on the next day.
         world.away(1)

@@ -34,7 +34,8 @@ const BY_MONTH = { period: "month", days_to_show: 365 };
 const NO_NUMBER = ["unknown", "unavailable"];
 
 /**
- * Returns the accounts with their models, each with its entity IDs by key.
+ * Returns the accounts with their models, workspaces and API keys, each with its entity
+ * IDs by key.
  *
  * Only entities that can be shown are among them: `hass.entities` has those that are
  * enabled, of which some are hidden or have no state.
@@ -64,11 +65,17 @@ function findAccounts(hass, options) {
     ({ deviceId, parentId }) => !parentId && deviceId in byDevice,
   );
   for (const account of accounts) {
-    const prefix = `${account.id}_model_`;
-    account.models = devices
-      .filter(({ id }) => id.startsWith(prefix))
-      .map((device) => ({ ...device, model: device.id.slice(prefix.length) }))
-      .filter(({ model }) => options.models?.includes(model) ?? true);
+    const children = (kind) => {
+      const prefix = `${account.id}_${kind}_`;
+      return devices
+        .filter(({ id, parentId }) => parentId && id.startsWith(prefix))
+        .map((device) => ({ ...device, key: device.id.slice(prefix.length) }));
+    };
+    account.models = children("model").filter(
+      ({ key }) => options.models?.includes(key) ?? true,
+    );
+    account.workspaces = children("workspace");
+    account.apiKeys = children("api_key");
   }
 
   return options.accounts
@@ -102,7 +109,7 @@ async function addSpend(hass, accounts) {
       .map(({ statistic_id: entity }) => ({ entity, name: { type: "entity" } }));
     account.spend = await addMonths(hass, totals.length ? totals : recorded);
     for (const model of account.models) {
-      const ofModel = modelStatistics(model.model);
+      const ofModel = modelStatistics(model.key);
       model.spend = imported
         .filter(({ entity }) => ofModel.test(entity.slice(prefix.length)))
         .map(({ entity }) => ({ entity, name: model.name }));
@@ -113,7 +120,7 @@ async function addSpend(hass, accounts) {
 /**
  * Returns what the IDs of a model's statistics match after the account's prefix.
  *
- * history.py adds a checksum to names that other names could be confused with.
+ * owners.py adds a checksum to names that other names could be confused with.
  */
 function modelStatistics(model) {
   const words = model.toLowerCase().match(/[a-z0-9]+/g) ?? [];
@@ -266,7 +273,7 @@ function accountHeading({ name, deviceId, entities }) {
 
 /** Returns the sections of an account, without those that would be empty. */
 function accountSections(hass, account, text) {
-  const { entities, models, spend } = account;
+  const { entities, models, workspaces, apiKeys, spend } = account;
   const present = (...keys) => keys.flatMap((key) => entities[key] ?? []);
   const tiles = (...keys) => present(...keys).map((entity) => tile(entity));
   const wideIf = (many) => (many ? { column_span: COLUMNS } : {});
@@ -278,11 +285,20 @@ function accountSections(hass, account, text) {
   }));
   const paid = ranked(hass, models, "monthly_spend");
   const spendByModel = paid.flatMap((model) => model.spend).slice(0, COLORS);
-  const costs = [
-    ...paid.map(({ entities: of }) => [of.monthly_spend]),
-    ...present("other_models_monthly_spend").map((id) => [id, text("other_models")]),
-  ];
-  const highest = Math.max(...costs.map(([entity]) => numberOf(hass, entity) ?? 0));
+
+  /** Returns bars of what some parts of the spend cost, and all others together. */
+  const costs = (parts, others, othersText) => {
+    const known = ranked(hass, parts, "monthly_spend");
+    const bars = [
+      ...known.map(({ entities: of }) => [of.monthly_spend]),
+      ...others.map((id) => [id, othersText]),
+    ];
+    const highest = Math.max(...bars.map(([entity]) => numberOf(hass, entity) ?? 0));
+    return {
+      ...wideIf(known.length > FEW),
+      cards: known.length ? bars.map(([id, name]) => bar(id, highest, name)) : [],
+    };
+  };
 
   const logged = hass.config.components.includes("logbook") ? present("alerts") : [];
 
@@ -327,8 +343,25 @@ function accountSections(hass, account, text) {
     {
       title: "models_this_month",
       icon: "mdi:cash-clock",
-      ...wideIf(paid.length > FEW),
-      cards: paid.length ? costs.map(([id, name]) => bar(id, highest, name)) : [],
+      ...costs(models, present("other_models_monthly_spend"), text("other_models")),
+    },
+    {
+      title: "workspaces_this_month",
+      icon: "mdi:briefcase-outline",
+      ...costs(
+        workspaces,
+        present("other_workspaces_monthly_spend"),
+        text("other_workspaces"),
+      ),
+    },
+    {
+      title: "api_keys_this_month",
+      icon: "mdi:key-outline",
+      ...costs(
+        apiKeys,
+        present("other_api_keys_monthly_spend"),
+        text("other_api_keys"),
+      ),
     },
     {
       title: "models_per_day",

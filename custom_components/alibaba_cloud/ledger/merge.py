@@ -1,12 +1,13 @@
 """Merges what the sources report into one `AccountSnapshot`. No I/O."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Self
 
+from ..model_studio.groups import Dimension
 from ..model_studio.models import (
     CURRENCY,
     AccountSnapshot,
@@ -36,6 +37,8 @@ class Reports:
     balance: Balance | None = None
     rates: Mapping[str, ModelRate] | None = None
     totals: UsageTotals | None = None
+    groups: Mapping[Dimension, SpendReport] = field(default_factory=dict)
+    """The bills by workspace and by API key."""
     assets: tuple[Asset, ...] | None = None
     token_plan: TokenPlan | None = None
 
@@ -176,7 +179,7 @@ def merge(
 
     available, credit = _available_and_credit(reports.balance)
     totals = None if reports_usage else reports.totals
-    day, month = _day_and_month(reports.spend)
+    day, month = day_and_month(reports.spend)
     other_months = month if by_month or not reports_usage else None
     spent = [models[name] for name in set(followed)]
     return replace(
@@ -187,8 +190,8 @@ def merge(
         monthly_spend=_latest(
             _as_spend(account.monthly_spend), usable(other_months), shown.monthly
         ),
-        other_models_daily_spend=_rest(day, (model.daily_spend for model in spent)),
-        other_models_monthly_spend=_rest(
+        other_models_daily_spend=rest(day, (model.daily_spend for model in spent)),
+        other_models_monthly_spend=rest(
             month, (model.monthly_spend for model in spent)
         ),
         tokens_used=account.tokens_used if totals is None else totals.tokens,
@@ -204,8 +207,8 @@ def _available_and_credit(
     return (None, None) if balance is None else (balance.available, balance.credit)
 
 
-def _day_and_month(report: SpendReport | None) -> tuple[Spend | None, Spend | None]:
-    """Return the account's billed spend of the day and of the month."""
+def day_and_month(report: SpendReport | None) -> tuple[Spend | None, Spend | None]:
+    """Return the account's billed spend of the day and of the month of a report."""
     if report is None:
         return None, None
     return (
@@ -214,21 +217,29 @@ def _day_and_month(report: SpendReport | None) -> tuple[Spend | None, Spend | No
     )
 
 
+def spend_of(report: SpendReport | None, key: str) -> tuple[Spend | None, Spend | None]:
+    """Return the billed spend of a group on the day and in the month of a report.
+
+    A group that is missing in a complete bill has a spend of 0.
+    """
+    if report is None:
+        return None, None
+    daily = monthly = None
+    if spend := report.groups.get(key):
+        daily, monthly = spend.daily, spend.monthly
+    elif report.complete:
+        monthly = report.monthly and replace(report.monthly, amount=Decimal())
+        daily = report.daily and replace(report.daily, amount=Decimal())
+    return _billed(daily, report.day), _billed(monthly, report.day.replace(day=1))
+
+
 def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
     """Return a model with its figures of the other sources."""
     rate = (reports.rates or {}).get(model.name, _NO_RATE)
     totals = _NO_TOTALS
     if reports.totals is not None:
         totals = reports.totals.models.get(model.name, _NO_TOTALS)
-    daily = monthly = None
-    if report := reports.spend:
-        if spend := report.models.get(model.name):
-            daily, monthly = spend.daily, spend.monthly
-        elif report.complete:
-            monthly = report.monthly and replace(report.monthly, amount=Decimal())
-            daily = report.daily and replace(report.daily, amount=Decimal())
-        daily = _billed(daily, report.day)
-        monthly = _billed(monthly, report.day.replace(day=1))
+    daily, monthly = spend_of(reports.spend, model.name)
     return replace(
         model,
         tokens_per_minute=rate.tokens_per_minute,
@@ -247,7 +258,7 @@ def _as_spend(money: Money | None) -> Spend | None:
     return money if isinstance(money, Spend) else None
 
 
-def _rest(total: Spend | None, parts: Iterable[Money | None]) -> Spend | None:
+def rest(total: Spend | None, parts: Iterable[Money | None]) -> Spend | None:
     """Return the rest of a total without its parts."""
     if total is None:
         return None

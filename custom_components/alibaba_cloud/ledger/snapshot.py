@@ -5,9 +5,11 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from ..model_studio.groups import SpendGroup
 from ..model_studio.models import AccountSnapshot
 from .assets import with_assets
 from .forecast import DailySpend
+from .groups import with_groups
 from .merge import Reports, ShownSpend, merge
 from .outlook import outlook
 from .windows import Periods, midnight
@@ -17,6 +19,7 @@ def build_snapshot(
     reports: Reports,
     *,
     followed: Collection[str],
+    groups: Collection[SpendGroup],
     reports_usage: bool,
     periods: Periods,
     shown: ShownSpend,
@@ -27,7 +30,8 @@ def build_snapshot(
     """Return all figures of an account.
 
     `periods` are those of its spend, and `shown` those that were shown last. `daily` is
-    the spend of the days before, `budget` the user's. For the rest see `merge`.
+    the spend of the days before, `budget` the user's. `groups` are the followed
+    workspaces and API keys. For the rest see `merge`.
     """
     month = periods.monthly
     snapshot = merge(
@@ -37,6 +41,7 @@ def build_snapshot(
         shown=shown,
         by_month=month is None or month.start.day == 1,
     )
+    snapshot = with_groups(snapshot, reports.groups, groups)
     if reports.assets is not None:
         snapshot = with_assets(
             snapshot, reports.assets, currency=_currency(reports), now=now

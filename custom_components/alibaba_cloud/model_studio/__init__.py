@@ -7,7 +7,7 @@ and raise subclasses of `ModelStudioError`.
 
 from .assets import AssetsClient
 from .balance import BalanceClient
-from .billing import BillingClient, Dimension, Granularity
+from .billing import BillingClient, Granularity
 from .client import ModelStudioClient
 from .errors import (
     AccountError,
@@ -24,6 +24,7 @@ from .errors import (
     RateLimitError,
     ServiceNotEnabledError,
 )
+from .groups import Dimension, SpendGroup
 from .hosts import (
     BALANCE_ENDPOINTS,
     BILLING_ENDPOINT,
@@ -46,8 +47,9 @@ from .models import (
     AvailableData,
     Balance,
     BillingPeriod,
+    GroupFigures,
+    GroupSpend,
     ModelRate,
-    ModelSpend,
     ModelTotals,
     ModelUsage,
     Money,
@@ -66,8 +68,16 @@ from .prices import PricesClient
 from .quotas import parse_answer
 from .telemetry import TelemetryClient
 from .token_plan import TokenPlanClient
-from .trend import NULL_GROUP, OTHERS, SpendPeriod, SpendTrend, daily_totals
+from .trend import (
+    NULL_GROUP,
+    OTHERS,
+    SpendPeriod,
+    SpendTrend,
+    daily_totals,
+    group_totals,
+)
 from .values import plain_text
+from .workspaces import WorkspacesClient
 
 __all__ = [
     "BALANCE_ENDPOINTS",
@@ -99,11 +109,12 @@ __all__ = [
     "Dimension",
     "FreeQuotaUsedUpError",
     "Granularity",
+    "GroupFigures",
+    "GroupSpend",
     "InvalidAnswerError",
     "InvalidURLError",
     "InvalidWorkspaceError",
     "ModelRate",
-    "ModelSpend",
     "ModelStudioClient",
     "ModelStudioError",
     "ModelTotals",
@@ -126,6 +137,7 @@ __all__ = [
     "Seats",
     "ServiceNotEnabledError",
     "Spend",
+    "SpendGroup",
     "SpendPeriod",
     "SpendReport",
     "SpendTrend",
@@ -133,8 +145,10 @@ __all__ = [
     "TokenPlan",
     "TokenPlanClient",
     "UsageTotals",
+    "WorkspacesClient",
     "balance_endpoints",
     "daily_totals",
+    "group_totals",
     "is_china_site",
     "is_refused",
     "normalize_base_url",

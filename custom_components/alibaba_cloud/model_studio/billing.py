@@ -8,7 +8,6 @@ from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
-from decimal import Decimal
 from enum import StrEnum
 import json
 from types import MappingProxyType
@@ -18,10 +17,11 @@ import aiohttp
 from yarl import URL
 
 from .errors import AccountError
+from .groups import Dimension
 from .http import Poll
-from .models import AccessKey, Money, SpendReport
+from .models import AccessKey, SpendReport
 from .openapi import call, is_refused
-from .trend import OTHERS, SpendTrend, month_report, parse_trend, with_groups
+from .trend import OTHERS, SpendTrend, month_report, parse_trend, sum_of, with_groups
 
 _MAX_GROUPS = 20
 """Groups in one answer. The service merges the rest into `OTHERS`."""
@@ -34,15 +34,6 @@ class Granularity(StrEnum):
 
     DAY = "DAY"
     MONTH = "MONTH"
-
-
-class Dimension(StrEnum):
-    """What a trend groups spend by."""
-
-    MODEL = "BASE_MODEL"
-    WORKSPACE = "WORKSPACE_ID"
-    API_KEY = "API_KEY_ID"
-    BUSINESS_TYPE = "MAAS_TYPE"
 
 
 class BillingClient:
@@ -76,19 +67,22 @@ class BillingClient:
             for first, last in _ranges(start, end, granularity)
         ]
         return SpendTrend(
-            total=_sum([trend.total for trend in trends]),
+            total=sum_of([trend.total for trend in trends]),
             periods=tuple(period for trend in trends for period in trend.periods),
             names=MappingProxyType(
                 {key: name for trend in trends for key, name in trend.names.items()}
             ),
         )
 
-    async def get_month(self, day: date) -> SpendReport:
-        """Return the spend of a month up to a day, and of this day, by model.
+    async def get_month(
+        self, day: date, *, group_by: Dimension = Dimension.MODEL
+    ) -> SpendReport:
+        """Return the spend of a month up to a day, and of this day, by group.
 
         Raises the same errors as `get_trend`.
         """
-        return month_report(await self.get_trend(day.replace(day=1), day), day)
+        trend = await self.get_trend(day.replace(day=1), day, group_by=group_by)
+        return month_report(trend, day)
 
     async def _get_range(
         self,
@@ -158,18 +152,6 @@ class BillingClient:
             action="GetBillingTrend",
             version="2026-02-10",
         )
-
-
-def _sum(totals: list[Money | None]) -> Money | None:
-    """Return the sum of totals, None if one is unknown or the currencies differ."""
-    known = [total for total in totals if total is not None]
-    currencies = {total.currency for total in known}
-    if len(known) < len(totals) or len(currencies) != 1:
-        return None
-    return Money(
-        amount=sum((total.amount for total in known), Decimal()),
-        currency=currencies.pop(),
-    )
 
 
 def _ranges(

@@ -12,6 +12,7 @@ from math import isfinite
 import re
 from types import MappingProxyType
 
+from .groups import Dimension, SpendGroup
 from .prepaid import Asset, Quantity, TokenPlan
 
 _ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9._-]+")
@@ -186,8 +187,8 @@ class UsageTotals:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelSpend:
-    """The spend of a model in a month and on a day, None if the day has no bill yet."""
+class GroupSpend:
+    """The spend of a group in a month and on a day, None if the day has no bill yet."""
 
     monthly: Money
     daily: Money | None
@@ -205,12 +206,12 @@ class SpendReport:
     daily: Money | None = None
     days: Mapping[date, Money] = field(default_factory=lambda: MappingProxyType({}))
     """Spend of each day of the month, as far as it is known."""
-    models: Mapping[str, ModelSpend] = field(
+    groups: Mapping[str, GroupSpend] = field(
         default_factory=lambda: MappingProxyType({})
     )
-    """By name."""
+    """By the name of a model, or by the ID of a workspace or an API key."""
     complete: bool = False
-    """Whether a model that is missing has no spend."""
+    """Whether a group that is missing has no spend."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,6 +241,14 @@ class Outlook:
     """Day in UTC+8 on which the budget is used up, None if it is too far off."""
     balance_lasts_until: date | None = None
     """Day in UTC+8 on which the balance is used up, None if it is too far off."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupFigures:
+    """The billed spend of a workspace or an API key, or of all that are not followed."""
+
+    daily_spend: Money | None = None
+    monthly_spend: Money | None = None
 
 
 class QuotasKind(StrEnum):
@@ -295,6 +304,14 @@ class AccountSnapshot:
     """By name."""
     models_complete: bool = False
     """Whether `models` has all models. Only then, a missing model is gone."""
+    groups: Mapping[SpendGroup, GroupFigures] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """The workspaces and API keys that the user follows."""
+    other_groups: Mapping[Dimension, GroupFigures] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """All that are not followed, for each dimension with one that is."""
     quotas_kind: QuotasKind = QuotasKind.UNREAD
     outlook: Outlook = Outlook()
     """Calculated from the other figures, the user's budget and the previous days."""

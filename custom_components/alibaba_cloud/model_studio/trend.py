@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .errors import InvalidAnswerError
-from .models import ModelSpend, Money, SpendReport
+from .models import GroupSpend, Money, SpendReport
 from .values import amount_of, currency_of, mapping_of, text_of
 
 _LOGGER = logging.getLogger(__name__)
@@ -18,8 +18,8 @@ OTHERS = "DIMENSION_GROUP_OTHERS_VALUE"
 """Key of the group into which the service merges the smallest groups."""
 NULL_GROUP = "DIMENSION_FILTER_NULL_VALUE"
 """Key of the spend that belongs to no group."""
-_NO_MODEL = frozenset({OTHERS, NULL_GROUP, "-"})
-"""Keys and names of groups that are not a model."""
+_NO_GROUP = frozenset({OTHERS, NULL_GROUP, "-"})
+"""Keys and names of groups that are no model, workspace or API key."""
 
 _ROUNDING = Decimal("0.005")
 """Largest rounding error of an amount in cents."""
@@ -185,42 +185,70 @@ def daily_totals(trend: SpendTrend, first: date, last: date) -> dict[date, Money
 def month_report(trend: SpendTrend, day: date) -> SpendReport:
     """Return the spend of a month and of a day, from a trend that ends with this day.
 
-    If the bill lists all groups, a model that is missing on the day has a spend of 0.
+    If the bill lists all groups, one that is missing on the day has a spend of 0.
     Without a bill, all figures are unknown.
     """
     if (monthly := trend.total) is None:
         return SpendReport(day=day)
     currency = monthly.currency
-    monthly_by_model: dict[str, Decimal] = {}
-    daily_by_model: Mapping[str, Decimal] | None = None
+    monthly_by_group: dict[str, Decimal] = {}
+    daily_by_group: Mapping[str, Decimal] | None = None
     daily = None
     periods = [p for p in trend.periods if p.total.currency == currency]
     for period in periods:
         for key, amount in period.groups.items():
-            monthly_by_model[key] = monthly_by_model.get(key, Decimal()) + amount
+            monthly_by_group[key] = monthly_by_group.get(key, Decimal()) + amount
         if period.start == day:
-            daily, daily_by_model = period.total, period.groups
+            daily, daily_by_group = period.total, period.groups
     zero = Decimal()
     return SpendReport(
         day=day,
         monthly=monthly,
         daily=daily,
         days=MappingProxyType(daily_totals(trend, day.replace(day=1), day)),
-        models=MappingProxyType(
+        groups=MappingProxyType(
             {
-                key: ModelSpend(
+                key: GroupSpend(
                     monthly=Money(amount=amount, currency=currency),
                     daily=None
-                    if daily_by_model is None
-                    else Money(amount=daily_by_model.get(key, zero), currency=currency),
+                    if daily_by_group is None
+                    else Money(amount=daily_by_group.get(key, zero), currency=currency),
                 )
-                for key, amount in monthly_by_model.items()
-                if _NO_MODEL.isdisjoint((key, trend.names.get(key)))
+                for key, amount in monthly_by_group.items()
+                if _is_group(key, trend)
             }
         ),
         complete=all(period.complete for period in periods)
         and _adds_up([period.total.amount for period in periods], monthly.amount),
     )
+
+
+def group_totals(trend: SpendTrend) -> dict[str, Money | None]:
+    """Return the spend of each group in a trend, None if it has several currencies."""
+    billed: dict[str, list[Money]] = {}
+    for period in trend.periods:
+        for key, amount in period.groups.items():
+            if _is_group(key, trend):
+                spend = replace(period.total, amount=amount)
+                billed.setdefault(key, []).append(spend)
+    return {key: sum_of(amounts) for key, amounts in billed.items()}
+
+
+def sum_of(amounts: Sequence[Money | None]) -> Money | None:
+    """Return the sum of amounts, None if one is unknown or the currencies differ."""
+    known = [amount for amount in amounts if amount is not None]
+    currencies = {amount.currency for amount in known}
+    if len(known) < len(amounts) or len(currencies) != 1:
+        return None
+    return Money(
+        amount=sum((amount.amount for amount in known), Decimal()),
+        currency=currencies.pop(),
+    )
+
+
+def _is_group(key: str, trend: SpendTrend) -> bool:
+    """Return whether a key of a trend is that of a model, a workspace or an API key."""
+    return _NO_GROUP.isdisjoint((key, trend.names.get(key)))
 
 
 def _adds_up(parts: Sequence[Decimal], total: Decimal) -> bool:
