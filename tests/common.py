@@ -77,13 +77,19 @@ KINDS = {
     "balance_low": "balance_low",
     "model_level": "model_level_reached",
     "rate_limited": "rate_limited",
+    "budget_exhausted": "budget_exhausted",
     "api_key_rejected": "api_key_rejected",
     "account_unavailable": "account_unavailable",
     "recovered": "recovered",
 }
 """Event types, each with its trigger."""
 EVERY_TRIGGER = [{"trigger": f"{DOMAIN}.{key}"} for key in KINDS.values()]
-FAILURES = ("rate_limited", "api_key_rejected", "account_unavailable")
+FAILURES = (
+    "rate_limited",
+    "budget_exhausted",
+    "api_key_rejected",
+    "account_unavailable",
+)
 
 NOTHING = {
     "level": None,
@@ -467,6 +473,11 @@ CAUSES: dict[
         ],
     ),
     "rate_limited": ({}, lambda simulator: simulator.fail(Fault.THROTTLED), [NOTHING]),
+    "budget_exhausted": (
+        {},
+        lambda simulator: simulator.fail(Fault.BUDGET_EXHAUSTED),
+        [NOTHING],
+    ),
     "api_key_rejected": (
         {},
         lambda simulator: simulator.fail(Fault.UNAUTHORIZED),

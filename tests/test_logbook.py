@@ -21,7 +21,7 @@ from homeassistant.core import Event, HomeAssistant
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.translation import async_load_integrations
 
-from .common import Poll, noon, report, setup, spend_alike
+from .common import FAILURES, Poll, noon, report, setup, spend_alike
 from .simulator import Fault, Simulator
 
 LONG = 16 * 60
@@ -47,6 +47,11 @@ CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
         lambda simulator: simulator.fail(Fault.THROTTLED),
         ACCOUNT,
         "The account is rate limited",
+    ),
+    "budget_exhausted": (
+        lambda simulator: simulator.fail(Fault.BUDGET_EXHAUSTED),
+        ACCOUNT,
+        "The budget set in the console is used up, and requests are refused",
     ),
     "api_key_rejected": (
         lambda simulator: simulator.fail(Fault.UNAUTHORIZED),
@@ -94,7 +99,7 @@ async def test_alerts(
     await poll(LONG)
     simulator.recover()
     await poll(LONG)
-    failed = kind in ("rate_limited", "api_key_rejected", "account_unavailable")
+    failed = kind in FAILURES
     if failed:
         request.node.add_marker(pytest.mark.logs("Error fetching"))
     assert [event.data["event_type"] for event in events] == [

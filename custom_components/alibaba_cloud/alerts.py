@@ -20,7 +20,7 @@ from .const import DOMAIN
 from .devices import async_device_id
 from .failures import Status
 from .ledger import Alert, AlertKind, AlertState, Observation, decide
-from .model_studio import AccountSnapshot
+from .model_studio import AccountSnapshot, BudgetExhaustedError
 
 type Levels = Mapping[AlertKind, frozenset[Decimal]]
 
@@ -29,7 +29,7 @@ FAILED: Mapping[Status, AlertKind] = {
     Status.AUTH: AlertKind.API_KEY_REJECTED,
     Status.ERROR: AlertKind.ACCOUNT_UNAVAILABLE,
 }
-"""The alert of each status of a failed poll."""
+"""The alert of each status of a failed poll, except for `BUDGET_EXHAUSTED`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +75,13 @@ def _watched_levels(hass: HomeAssistant, kind: AlertKind) -> frozenset[Decimal]:
     return frozenset(
         level for (watched, level), count in levels.items() if watched is kind and count
     )
+
+
+def _failure(account: Account) -> AlertKind | None:
+    """Return the alert of a failed poll, None if the last poll did not fail."""
+    if isinstance(account.quotas.error, BudgetExhaustedError):
+        return AlertKind.BUDGET_EXHAUSTED
+    return FAILED.get(account.status)
 
 
 class Alerts:
@@ -149,7 +156,7 @@ class Alerts:
         """Return what was alerted by now, and the alerts to send."""
         account, state = self._account, self._account.store.alerts
         snapshot = account.figures_of_this_run
-        failure = FAILED.get(account.status)
+        failure = _failure(account)
         levels = {
             kind: _watched_levels(account.hass, kind)
             for kind in (AlertKind.SPEND_LEVEL, AlertKind.MODEL_LEVEL)

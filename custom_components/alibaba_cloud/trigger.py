@@ -143,6 +143,12 @@ class RateLimited(AlertTrigger):
     kind = AlertKind.RATE_LIMITED
 
 
+class BudgetExhausted(AlertTrigger):
+    """Fires when the budget set in the console is used up."""
+
+    kind = AlertKind.BUDGET_EXHAUSTED
+
+
 class ApiKeyRejected(AlertTrigger):
     """Fires when the API key of an account is rejected."""
 
@@ -167,6 +173,7 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "balance_low": BalanceLow,
     "model_level_reached": ModelLevelReached,
     "rate_limited": RateLimited,
+    "budget_exhausted": BudgetExhausted,
     "api_key_rejected": ApiKeyRejected,
     "account_unavailable": AccountUnavailable,
     "recovered": Recovered,

@@ -20,6 +20,7 @@ class AlertKind(StrEnum):
     BALANCE_LOW = "balance_low"
     MODEL_LEVEL = "model_level"
     RATE_LIMITED = "rate_limited"
+    BUDGET_EXHAUSTED = "budget_exhausted"
     API_KEY_REJECTED = "api_key_rejected"
     ACCOUNT_UNAVAILABLE = "account_unavailable"
     RECOVERED = "recovered"
