@@ -16,9 +16,11 @@ from custom_components.alibaba_cloud.const import (
     CONF_ACCESS_KEY_SECRET,
     CONF_BALANCE_ENDPOINT,
     CONF_BILLING_ENDPOINT,
+    CONF_DAILY_BUDGET,
     CONF_LOW_BALANCE,
     CONF_MODELS,
     CONF_PROMETHEUS_URL,
+    CONF_SPEND_LEVELS,
     DOMAIN,
 )
 from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
@@ -73,6 +75,8 @@ FIGURES = ["187.65", "75060000", STATE_OFF, "82.0"]
 
 KINDS = {
     "spend_level": "spend_level_reached",
+    "daily_budget": "daily_budget",
+    "weekly_budget": "weekly_budget",
     "forecast_over_budget": "forecast_over_budget",
     "balance_low": "balance_low",
     "model_level": "model_level_reached",
@@ -458,6 +462,21 @@ CAUSES: dict[
         {},
         lambda simulator: report(simulator, monthly_spend="400.00"),
         [{**LEVEL_80, "level": 50}, LEVEL_80],
+    ),
+    "daily_budget": (
+        {CONF_DAILY_BUDGET: 20, CONF_SPEND_LEVELS: [80]},
+        lambda simulator: report(simulator, daily_spend=18),
+        [
+            {
+                **NOTHING,
+                "level": 80,
+                "spend": 18,
+                "budget": 20,
+                "currency": "USD",
+                "usage_pct": 90,
+                "period": "2026-08-15",
+            }
+        ],
     ),
     "balance_low": (
         {CONF_LOW_BALANCE: 50},

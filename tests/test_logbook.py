@@ -11,6 +11,7 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.alibaba_cloud.const import (
+    CONF_DAILY_BUDGET,
     CONF_LOW_BALANCE,
     CONF_MONTHLY_BUDGET,
     DOMAIN,
@@ -32,6 +33,11 @@ CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
         lambda simulator: report(simulator, monthly_spend=310),
         ACCOUNT,
         "Spend reached 50% of the budget",
+    ),
+    "daily_budget": (
+        lambda simulator: report(simulator, daily_spend=16.5),
+        ACCOUNT,
+        "Today's spend reached 80% of the daily budget",
     ),
     "balance_low": (
         lambda simulator: report(simulator, available=49.5),
@@ -91,7 +97,9 @@ async def test_alerts(
     """Each reads as a sentence about the account or the model."""
     cause, device_name, message = CAUSES[kind]
     report(simulator, monthly_spend=100, used=100)
-    hass.config_entries.async_update_entry(entry, options={CONF_LOW_BALANCE: 50})
+    hass.config_entries.async_update_entry(
+        entry, options={CONF_LOW_BALANCE: 50, CONF_DAILY_BUDGET: 20}
+    )
     await setup(hass, entry)
     events = async_capture_events(hass, EVENT_ALERT)
     cause(simulator)

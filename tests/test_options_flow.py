@@ -10,15 +10,17 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.alibaba_cloud.const import (
     CONF_ASSISTANT,
+    CONF_DAILY_BUDGET,
     CONF_FORECAST_ALERT,
     CONF_LOW_BALANCE,
     CONF_MODEL_LEVELS,
     CONF_MODELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
+    CONF_WEEKLY_BUDGET,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.validation import CONF_ALL_MODELS
+from custom_components.alibaba_cloud.validation import CONF_ALL_MODELS, CONF_MORE_ALERTS
 from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.const import STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
@@ -127,6 +129,45 @@ async def test_shown_again(hass: HomeAssistant, account: MockConfigEntry) -> Non
         **kept,
         CONF_SPEND_LEVELS: ["33.3", "90"],
     }
+
+
+def more(form: ConfigFlowResult) -> dict[str, Any]:
+    """Return the values that the section of the form shows."""
+    assert form["data_schema"] is not None
+    fields = form["data_schema"].schema[CONF_MORE_ALERTS].schema.schema
+    return {
+        str(key): value
+        for key in fields
+        if (value := (key.description or {}).get("suggested_value")) is not None
+    }
+
+
+async def test_section(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """Options in the section are stored like the others, and shown the next time."""
+    budgets = {CONF_DAILY_BUDGET: "2,5", CONF_WEEKLY_BUDGET: 12}
+    kept = await choose(hass, account, more_alerts=budgets)
+    assert kept == {**STORED, CONF_DAILY_BUDGET: 2.5, CONF_WEEKLY_BUDGET: 12}
+    form = await open_options(hass, account, "alerts")
+    assert more(form) == {CONF_DAILY_BUDGET: 2.5, CONF_WEEKLY_BUDGET: 12}
+    assert await choose(hass, account, more_alerts={}) == STORED
+
+
+@pytest.mark.parametrize("key", [CONF_DAILY_BUDGET, CONF_WEEKLY_BUDGET])
+async def test_error_in_the_section(
+    hass: HomeAssistant, account: MockConfigEntry, key: str
+) -> None:
+    """The error is at the section, names the field, and the input stays."""
+    form = await open_options(hass, account, "alerts")
+    form = await submit(hass, form, more_alerts={key: "0"}, low_balance=0)
+    assert form["errors"] == {
+        CONF_LOW_BALANCE: "invalid_amount",
+        CONF_MORE_ALERTS: f"invalid_{key}",
+    }
+    assert (await texts(hass))[f"invalid_{key}"]
+    assert more(form) == {key: "0"}
+    result = await submit(hass, form, more_alerts={key: "5"})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert account.options == {**STORED, key: 5}
 
 
 async def test_levels_are_shown_exactly(
@@ -543,6 +584,7 @@ async def test_as_the_frontend_does(
         CONF_FORECAST_ALERT,
         CONF_LOW_BALANCE,
         CONF_MODEL_LEVELS,
+        CONF_MORE_ALERTS,
     ]
     number = fields[CONF_MONTHLY_BUDGET]["selector"]["number"]
     assert number["unit_of_measurement"] == "USD"

@@ -39,7 +39,7 @@ from custom_components.alibaba_cloud.figures import (
 )
 from custom_components.alibaba_cloud.ledger import Alert, AlertKind, AlertOptions
 from custom_components.alibaba_cloud.llm import GetAccountUsageTool
-from custom_components.alibaba_cloud.options_flow import AMOUNTS, LEVELS
+from custom_components.alibaba_cloud.options_flow import AMOUNTS, LEVELS, MORE_AMOUNTS
 from custom_components.alibaba_cloud.sources import SOURCES, Source
 from custom_components.alibaba_cloud.trigger import TRIGGERS
 from homeassistant.components.automation import EVENT_AUTOMATION_TRIGGERED
@@ -425,11 +425,12 @@ def test_options_are_in_the_tables() -> None:
     assert table.keys() == {
         *(CONF_MODELS, CONF_ASSISTANT, CONF_FORECAST_ALERT),
         *AMOUNTS,
+        *MORE_AMOUNTS,
         *LEVELS,
     }
     for option, levels in LEVELS.items():
         assert table[option] == ", ".join(map(str, levels))
-    for option in AMOUNTS:
+    for option in (*AMOUNTS, *MORE_AMOUNTS):
         assert (table[option], getattr(defaults, option)) == ("empty", None)
     assert (table[CONF_FORECAST_ALERT], defaults.forecast_alert) == ("on", True)
     assert f"`{GetAccountUsageTool.name}`" in section("docs/options.md", "Assist")

@@ -26,6 +26,8 @@ CONF_MODELS: Final = "models"
 """Names of the models to follow. Without it, all models that report usage."""
 
 CONF_MONTHLY_BUDGET: Final = "monthly_budget"
+CONF_DAILY_BUDGET: Final = "daily_budget"
+CONF_WEEKLY_BUDGET: Final = "weekly_budget"
 CONF_SPEND_LEVELS: Final = "spend_levels"
 CONF_LOW_BALANCE: Final = "low_balance"
 CONF_MODEL_LEVELS: Final = "model_levels"

@@ -5,11 +5,13 @@ from decimal import Decimal
 from typing import Any
 
 from .const import (
+    CONF_DAILY_BUDGET,
     CONF_FORECAST_ALERT,
     CONF_LOW_BALANCE,
     CONF_MODEL_LEVELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
+    CONF_WEEKLY_BUDGET,
 )
 from .ledger import AlertOptions
 
@@ -30,6 +32,8 @@ def alert_options(options: Mapping[str, Any]) -> AlertOptions:
 
     return AlertOptions(
         monthly_budget=amount(CONF_MONTHLY_BUDGET),
+        daily_budget=amount(CONF_DAILY_BUDGET),
+        weekly_budget=amount(CONF_WEEKLY_BUDGET),
         spend_levels=levels(CONF_SPEND_LEVELS, DEFAULTS.spend_levels),
         low_balance=amount(CONF_LOW_BALANCE),
         model_levels=levels(CONF_MODEL_LEVELS, DEFAULTS.model_levels),

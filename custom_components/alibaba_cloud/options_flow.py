@@ -6,6 +6,7 @@ from typing import Any, override
 import voluptuous as vol
 
 from homeassistant.config_entries import ConfigFlowResult, OptionsFlowWithReload
+from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import (
     BooleanSelector,
     NumberSelector,
@@ -20,20 +21,23 @@ from homeassistant.loader import async_get_integration
 from .account import Account
 from .const import (
     CONF_ASSISTANT,
+    CONF_DAILY_BUDGET,
     CONF_FORECAST_ALERT,
     CONF_LOW_BALANCE,
     CONF_MODEL_LEVELS,
     CONF_MODELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
+    CONF_WEEKLY_BUDGET,
     DOMAIN,
 )
 from .model_studio import ModelUsage
 from .options import DEFAULTS
 from .schemas import models_schema
-from .validation import InvalidInput, validate_alerts, validate_models
+from .validation import CONF_MORE_ALERTS, InvalidInput, validate_alerts, validate_models
 
 AMOUNTS = (CONF_MONTHLY_BUDGET, CONF_LOW_BALANCE)
+MORE_AMOUNTS = (CONF_DAILY_BUDGET, CONF_WEEKLY_BUDGET)
 LEVELS = {
     CONF_SPEND_LEVELS: DEFAULTS.spend_levels,
     CONF_MODEL_LEVELS: DEFAULTS.model_levels,
@@ -127,6 +131,7 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
                 CONF_FORECAST_ALERT: options.get(
                     CONF_FORECAST_ALERT, DEFAULTS.forecast_alert
                 ),
+                CONF_MORE_ALERTS: {key: options.get(key) for key in MORE_AMOUNTS},
             }
         integration = await async_get_integration(self.hass, DOMAIN)
         return self.async_show_form(
@@ -193,6 +198,15 @@ def _alerts_schema(currency: str | None) -> vol.Schema:
             vol.Optional(
                 CONF_MODEL_LEVELS, default=_offered(CONF_MODEL_LEVELS)
             ): _levels_selector(CONF_MODEL_LEVELS),
+            vol.Optional(CONF_MORE_ALERTS): section(
+                vol.Schema(
+                    {
+                        vol.Optional(key): AnyNumberSelector(amount)
+                        for key in MORE_AMOUNTS
+                    }
+                ),
+                {"collapsed": True},
+            ),
         }
     )
 

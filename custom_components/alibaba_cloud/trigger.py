@@ -119,6 +119,18 @@ class SpendLevelReached(LevelTrigger):
     kind = AlertKind.SPEND_LEVEL
 
 
+class DailyBudget(AlertTrigger):
+    """Fires when the day's spend reaches a level of the daily budget."""
+
+    kind = AlertKind.DAILY_BUDGET
+
+
+class WeeklyBudget(AlertTrigger):
+    """Fires when the week's spend reaches a level of the weekly budget."""
+
+    kind = AlertKind.WEEKLY_BUDGET
+
+
 class ForecastOverBudget(AlertTrigger):
     """Fires when the forecast exceeds the budget."""
 
@@ -169,6 +181,8 @@ class Recovered(AlertTrigger):
 
 TRIGGERS: dict[str, type[Trigger]] = {
     "spend_level_reached": SpendLevelReached,
+    "daily_budget": DailyBudget,
+    "weekly_budget": WeeklyBudget,
     "forecast_over_budget": ForecastOverBudget,
     "balance_low": BalanceLow,
     "model_level_reached": ModelLevelReached,

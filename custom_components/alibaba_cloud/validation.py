@@ -19,12 +19,14 @@ from .const import (
     CONF_BALANCE_ENDPOINT,
     CONF_BASE_URL,
     CONF_BILLING_ENDPOINT,
+    CONF_DAILY_BUDGET,
     CONF_LOW_BALANCE,
     CONF_MODEL_LEVELS,
     CONF_MODELS,
     CONF_MONTHLY_BUDGET,
     CONF_PROMETHEUS_URL,
     CONF_SPEND_LEVELS,
+    CONF_WEEKLY_BUDGET,
     CONF_WORKSPACE_ID,
     HIGHEST_LEVEL,
     LOGGER,
@@ -48,9 +50,12 @@ from .sources import SOURCES, Source, async_try_clients, permissions
 
 CONF_ALL_MODELS = "all_models"
 CONF_ENDPOINTS = "endpoints"
+CONF_MORE_ALERTS = "more_alerts"
 ENDPOINTS = (CONF_BILLING_ENDPOINT, CONF_BALANCE_ENDPOINT, CONF_PROMETHEUS_URL)
 CREDENTIALS = (CONF_API_KEY, CONF_API_KEY_ENV)
 MOST_LEVELS = 10
+MORE_ALERTS = {CONF_DAILY_BUDGET, CONF_WEEKLY_BUDGET}
+"""Options in the section of the form."""
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}$)")
 """A decimal comma. A comma before three digits separates thousands."""
 
@@ -281,13 +286,22 @@ def validate_models(
 
 
 def validate_alerts(user_input: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of the alerts. Raises `InvalidInput`, with all errors."""
+    """Return the options of the alerts, without the section of the form.
+
+    Raises `InvalidInput`, with all errors.
+    """
     options, errors = dict(user_input), {}
+    more: Mapping[str, Any] = options.pop(CONF_MORE_ALERTS, {})
+    options |= more
     for key, parse in _ALERT_OPTIONS.items():
         try:
-            options[key] = parse(user_input.get(key))
+            options[key] = parse(options.get(key))
         except ValueError as err:
             errors[key] = str(err)
+    for key in MORE_ALERTS & errors.keys():
+        # The frontend shows an error at a section, but none within.
+        del errors[key]
+        errors[CONF_MORE_ALERTS] = f"invalid_{key}"
     if errors:
         raise InvalidInput(errors)
     return options
@@ -344,4 +358,6 @@ _ALERT_OPTIONS: Mapping[str, Callable[[Any], object]] = {
     CONF_SPEND_LEVELS: _levels,
     CONF_LOW_BALANCE: _amount,
     CONF_MODEL_LEVELS: _levels,
+    CONF_DAILY_BUDGET: _amount,
+    CONF_WEEKLY_BUDGET: _amount,
 }

@@ -13,11 +13,15 @@ from custom_components.alibaba_cloud.ledger import (
     AlertKind,
     AlertState,
 )
+from custom_components.alibaba_cloud.ledger.alerts import AlertedLevels
 
 STORED: dict[str, Any] = {
     "period": "2026-08-01T00:00:00+08:00",
     "budget": "99.5",
     "spend_levels": {"80": True, "90.5": False},
+    "budgets": {
+        "weekly_budget": {"since": "2026-08-10T00:00:00+08:00", "levels": ["50"]}
+    },
     "forecast_alerted": True,
     "low_balances": {"CNY": "10"},
     "model_levels": ["80", "100"],
@@ -30,6 +34,13 @@ DAMAGED: dict[str, list[Any]] = {
     "period": [0, "", "2026-08-01", "2026-08-01T00:00:00"],
     "budget": [99.5, "", "NaN", "Infinity"],
     "spend_levels": [None, ["80"], {"x": True}, {"NaN": True}, {"80": None}],
+    "budgets": [
+        None,
+        {"unheard_of": {"since": "2026-08-10T00:00:00+08:00", "levels": []}},
+        {"daily_budget": {"since": "2026-08-10", "levels": []}},
+        {"daily_budget": {"levels": []}},
+        {"daily_budget": {"since": "2026-08-10T00:00:00+08:00", "levels": [50]}},
+    ],
     "forecast_alerted": [None, 1, "true"],
     "low_balances": [None, ["10"], {"CNY": None}, {"CNY": 10}, {"CNY": "NaN"}],
     "model_levels": ["80", {"80": True}, [80], [None], ["NaN"]],
@@ -39,13 +50,19 @@ DAMAGED: dict[str, list[Any]] = {
     "rounds": [None, -1, 1.5, True, "4"],
 }
 AMOUNTS = st.decimals(-1_000_000, 1_000_000, places=4)
+MOMENTS = st.datetimes(timezones=st.just(BILLING_TIME_ZONE))
 LEVELS = st.frozensets(st.decimals("0.1", 1000, places=1), max_size=4)
 NAMES = st.text(max_size=3)
 STATES = st.builds(
     AlertState,
-    period=st.none() | st.datetimes(timezones=st.just(BILLING_TIME_ZONE)),
+    period=st.none() | MOMENTS,
     budget=st.none() | AMOUNTS,
     spend_levels=st.dictionaries(AMOUNTS, st.booleans(), max_size=3),
+    budgets=st.dictionaries(
+        st.sampled_from(AlertKind),
+        st.builds(AlertedLevels, since=MOMENTS, levels=LEVELS),
+        max_size=2,
+    ),
     forecast_alerted=st.booleans(),
     low_balances=st.dictionaries(NAMES, AMOUNTS, max_size=3),
     model_levels=st.none() | LEVELS,
@@ -68,6 +85,12 @@ def test_stored_state() -> None:
         period=datetime(2026, 8, 1, tzinfo=BILLING_TIME_ZONE),
         budget=Decimal("99.5"),
         spend_levels={Decimal(80): True, Decimal("90.5"): False},
+        budgets={
+            AlertKind.WEEKLY_BUDGET: AlertedLevels(
+                since=datetime(2026, 8, 10, tzinfo=BILLING_TIME_ZONE),
+                levels=frozenset((Decimal(50),)),
+            )
+        },
         forecast_alerted=True,
         low_balances={"CNY": Decimal(10)},
         model_levels=frozenset((Decimal(80), Decimal(100))),

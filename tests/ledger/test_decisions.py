@@ -1,11 +1,9 @@
 """Which alerts are due: each once, in order, and again only where the rules say so."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-import json
-import re
 from typing import Any
 
 from hypothesis import given, strategies as st
@@ -13,13 +11,10 @@ import pytest
 
 from custom_components.alibaba_cloud.ledger import (
     BILLING_TIME_ZONE,
-    Alert,
     AlertKind,
     AlertOptions,
-    AlertState,
     Observation,
     Periods,
-    decide,
     outlook,
     reaches,
 )
@@ -29,6 +24,8 @@ from custom_components.alibaba_cloud.model_studio.models import (
     Money,
     Spend,
 )
+
+from .common import Account, Look, written
 
 JULY, AUGUST, SEPTEMBER = (
     datetime(2026, month, 1, tzinfo=BILLING_TIME_ZONE) for month in (7, 8, 9)
@@ -43,14 +40,6 @@ FAILURES = {
 
 type Amount = Decimal | str | int
 type Levels = Sequence[Amount]
-
-
-@dataclass(frozen=True)
-class Look:
-    """What is seen, and what the user wants to be alerted of by then."""
-
-    seen: Observation
-    options: AlertOptions = USUAL
 
 
 def decimals(amounts: Levels) -> tuple[Decimal, ...]:
@@ -137,50 +126,7 @@ def polled(outcome: str) -> Look:
     """Return a look after a poll: a failure or a dot; without a poll in lower case."""
     failure = FAILURES.get(outcome.upper())
     seen = Observation(account_id="account", polled=outcome in "RKU.", failure=failure)
-    return Look(seen)
-
-
-class Account:
-    """An account that restarts after each look."""
-
-    def __init__(self) -> None:
-        """Begin with nothing alerted."""
-        self.state = AlertState()
-
-    def see(self, look: Look) -> list[Alert]:
-        """Return the alerts of a look: the same ones until the state is stored."""
-        state, alerts = decide(self.state, look.seen, look.options)
-        assert decide(self.state, look.seen, look.options) == (state, alerts)
-        self.state = restarted(state)
-        return alerts
-
-    def see_one(self, look: Look) -> Alert:
-        """Return the only alert of a look."""
-        (alert,) = self.see(look)
-        return alert
-
-    def levels(self, look: Look) -> list[Any]:
-        """Return the levels that a look alerts."""
-        return [alert.level for alert in self.see(look)]
-
-    def ignores(self, look: Look) -> bool:
-        """Return whether a look changes nothing."""
-        before = self.state
-        return self.see(look) == [] and self.state == before
-
-
-def restarted(state: AlertState) -> AlertState:
-    """Return a state that was stored and read."""
-    read = AlertState.from_dict(json.loads(json.dumps(state.as_dict())))
-    assert read == state
-    return read
-
-
-def written(alert: Alert) -> str:
-    """Return what an alert says, without its id."""
-    content = {k: v for k, v in alert.as_dict().items() if v is not None}
-    assert re.fullmatch("[0-9a-f]{32}", content.pop("alert_id"))
-    return f"{alert.kind.value} {json.dumps(content)}"
+    return Look(seen, USUAL)
 
 
 def test_spend_level() -> None:
@@ -569,7 +515,7 @@ def at_once(spend: Look, balance: Look, models: Look, poll: Look) -> Look:
     """Return a look at all of it."""
     left_over = balance.seen.account.available_balance
     account = replace(spend.seen.account, available_balance=left_over)
-    return Look(replace(poll.seen, account=account, models=models.seen.models))
+    return Look(replace(poll.seen, account=account, models=models.seen.models), USUAL)
 
 
 LOOKS = st.builds(

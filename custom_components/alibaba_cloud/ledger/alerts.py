@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -16,6 +17,8 @@ class AlertKind(StrEnum):
     """What an alert is about."""
 
     SPEND_LEVEL = "spend_level"
+    DAILY_BUDGET = "daily_budget"
+    WEEKLY_BUDGET = "weekly_budget"
     FORECAST_OVER_BUDGET = "forecast_over_budget"
     BALANCE_LOW = "balance_low"
     MODEL_LEVEL = "model_level"
@@ -32,8 +35,11 @@ class AlertOptions:
 
     monthly_budget: Decimal | None = None
     """In the account's currency. If it is None, the spend limit is the budget."""
+    daily_budget: Decimal | None = None
+    """In the account's currency, like `weekly_budget`."""
+    weekly_budget: Decimal | None = None
     spend_levels: tuple[Decimal, ...] = (Decimal(50), Decimal(80), Decimal(100))
-    """In % of the budget."""
+    """In % of each budget."""
     low_balance: Decimal | None = None
     """In the account's currency."""
     model_levels: tuple[Decimal, ...] = (Decimal(80), Decimal(100))
@@ -81,7 +87,7 @@ class Alert:
     usage_pct: float | None = None
     """Share of the budget or of the model's limit that is used, in %."""
     period: date | None = None
-    """The first day of the billing period."""
+    """The first day of the billing period, week or day that the spend is of."""
     failure: AlertKind | None = None
     """The failure that ended."""
 
@@ -106,6 +112,25 @@ class Alert:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AlertedLevels:
+    """The levels of a day or week that were alerted, in %."""
+
+    since: datetime
+    """When the day or week began."""
+    levels: frozenset[Decimal]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the levels as JSON data."""
+        return {"since": self.since.isoformat(), "levels": _sorted(self.levels)}
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Self:
+        """Return what `as_dict` wrote. Raises `ValueError` or `KeyError`."""
+        data = stored.mapping(value)
+        return cls(since=stored.moment(data["since"]), levels=_levels(data["levels"]))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AlertState:
     """Which alerts were sent. Kept across restarts."""
 
@@ -117,6 +142,10 @@ class AlertState:
         default_factory=lambda: MappingProxyType({})
     )
     """The levels of this period, and whether each one was alerted or passed."""
+    budgets: Mapping[AlertKind, AlertedLevels] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """By kind, the levels of the last day or week in which one was alerted."""
     forecast_alerted: bool = False
     low_balances: Mapping[str, Decimal] = field(
         default_factory=lambda: MappingProxyType({})
@@ -142,6 +171,9 @@ class AlertState:
             "budget": stored.optional(self.budget, plain),
             "spend_levels": {
                 plain(level): alerted for level, alerted in self.spend_levels.items()
+            },
+            "budgets": {
+                kind.value: alerted.as_dict() for kind, alerted in self.budgets.items()
             },
             "forecast_alerted": self.forecast_alerted,
             "low_balances": {
@@ -169,6 +201,12 @@ class AlertState:
                         data["spend_levels"], stored.flag
                     ).items()
                 },
+                budgets={
+                    AlertKind(kind): alerted
+                    for kind, alerted in stored.mapping_of(
+                        data["budgets"], AlertedLevels.from_dict
+                    ).items()
+                },
                 forecast_alerted=stored.flag(data["forecast_alerted"]),
                 low_balances=stored.mapping_of(data["low_balances"], stored.amount),
                 model_levels=stored.optional(data["model_levels"], _levels),
@@ -179,6 +217,27 @@ class AlertState:
             )
         except KeyError as err:
             raise ValueError("A part of the alerts is missing") from err
+
+
+type Decision = tuple[AlertState, list[Alert]]
+"""The new state, and the alerts to send."""
+
+
+def new_alert(
+    observation: Observation, kind: AlertKind, occasion: str | int, **values: Any
+) -> Alert:
+    """Return an alert. Its ID is unique among the account, kind, occasion and values."""
+    level, period = values.get("level"), values.get("period")
+    names = (
+        observation.account_id,
+        kind.value,
+        occasion,
+        None if level is None else plain(level),
+        values.get("model"),
+        None if period is None else period.isoformat(),
+    )
+    alert_id = sha256(repr(names).encode()).hexdigest()[:32]
+    return Alert(kind=kind, alert_id=alert_id, **values)
 
 
 def plain(number: Decimal) -> str:

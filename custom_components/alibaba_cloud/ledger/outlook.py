@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from ..model_studio.models import AccountSnapshot, Money, Outlook, Spend, percentage
 from .forecast import DailySpend, forecast_period, reached_at
-from .windows import Periods
+from .windows import Periods, midnight
 
 _DAY = timedelta(days=1)
 
@@ -32,7 +32,7 @@ def outlook(
         limit = Money(amount=budget, currency=known.currency) if known else None
     elif limit and limit.amount <= 0:
         limit = None
-    made = Outlook(budget=limit)
+    made = Outlook(budget=limit, weekly_spend=_weekly_spend(account, daily))
     if spend is None:
         return made
     left = _difference(limit, spend)
@@ -60,6 +60,23 @@ def outlook(
         empty = reached_at(daily, left=balance.amount, now=now)
         made = replace(made, balance_lasts_until=_day(empty))
     return made
+
+
+def _weekly_spend(account: AccountSnapshot, daily: DailySpend) -> Spend | None:
+    """Return the spend of the calendar week that the daily spend is in.
+
+    None if the spend of one of its days is unknown.
+    """
+    today = account.daily_spend
+    if not isinstance(today, Spend):
+        return None
+    monday = today.start - timedelta(days=today.start.weekday())
+    amount = today.amount
+    for number in range(today.start.weekday()):
+        if (day := daily.get(monday + timedelta(days=number))) is None:
+            return None
+        amount += day
+    return replace(today, amount=amount, since=midnight(monday), start=monday)
 
 
 def _difference(limit: Money | None, spend: Money) -> Money | None:

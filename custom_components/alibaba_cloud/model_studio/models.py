@@ -240,6 +240,8 @@ class Outlook:
     """Day in UTC+8 on which the budget is used up, None if it is too far off."""
     balance_lasts_until: date | None = None
     """Day in UTC+8 on which the balance is used up, None if it is too far off."""
+    weekly_spend: Spend | None = None
+    """Since Monday in UTC+8. None if the spend of one of these days is unknown."""
 
 
 class QuotasKind(StrEnum):
