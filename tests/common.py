@@ -22,8 +22,10 @@ from custom_components.alibaba_cloud.const import (
     CONF_PROMETHEUS_URL,
     CONF_SPEND_LEVELS,
     DOMAIN,
+    EVENT_ALERT,
 )
 from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
+from custom_components.alibaba_cloud.logbook import async_describe_events
 from custom_components.alibaba_cloud.sources import SOURCES
 from homeassistant.components.automation import DOMAIN as AUTOMATION
 from homeassistant.components.homeassistant import (
@@ -79,6 +81,9 @@ KINDS = {
     "weekly_budget": "weekly_budget",
     "forecast_over_budget": "forecast_over_budget",
     "balance_low": "balance_low",
+    "credit_expiring": "credit_expiring",
+    "credits_low": "credits_low",
+    "subscription_ending": "subscription_ending",
     "model_level": "model_level_reached",
     "rate_limited": "rate_limited",
     "budget_exhausted": "budget_exhausted",
@@ -102,6 +107,10 @@ NOTHING = {
     "projected": None,
     "balance": None,
     "currency": None,
+    "asset": None,
+    "amount": None,
+    "unit": None,
+    "ends": None,
     "model": None,
     "usage_pct": None,
     "period": None,
@@ -453,6 +462,19 @@ def levels_kept(kept: dict[str, Any]) -> list[str]:
     """Return the spend levels that are stored as already alerted."""
     levels = kept[STORED]["data"]["alerts"]["spend_levels"]
     return sorted((level for level, alerted in levels.items() if alerted), key=float)
+
+
+def described(hass: HomeAssistant, event: Event[Any]) -> dict[str, Any]:
+    """Return what the activity log shows of an event."""
+    found: dict[tuple[str, str], Any] = {}
+
+    def register(domain: str, event_type: str, describe: Any) -> None:
+        found[domain, event_type] = describe
+
+    async_describe_events(hass, register)
+    assert found.keys() == {(DOMAIN, EVENT_ALERT)}
+    entry: dict[str, Any] = found[DOMAIN, EVENT_ALERT](event)
+    return entry
 
 
 CAUSES: dict[

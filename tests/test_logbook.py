@@ -1,7 +1,6 @@
 """Alerts in the activity log."""
 
 from collections.abc import Callable
-from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
@@ -17,12 +16,11 @@ from custom_components.alibaba_cloud.const import (
     DOMAIN,
     EVENT_ALERT,
 )
-from custom_components.alibaba_cloud.logbook import async_describe_events
-from homeassistant.core import Event, HomeAssistant
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.translation import async_load_integrations
 
-from .common import FAILURES, Poll, noon, report, setup, spend_alike
+from .common import FAILURES, Poll, described, noon, report, setup, spend_alike
 from .simulator import Fault, Simulator
 
 LONG = 16 * 60
@@ -70,19 +68,6 @@ CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
         "The account is unavailable",
     ),
 }
-
-
-def described(hass: HomeAssistant, event: Event[Any]) -> dict[str, Any]:
-    """Return what the activity log shows of an event."""
-    found: dict[tuple[str, str], Any] = {}
-
-    def register(domain: str, event_type: str, describe: Any) -> None:
-        found[domain, event_type] = describe
-
-    async_describe_events(hass, register)
-    assert found.keys() == {(DOMAIN, EVENT_ALERT)}
-    entry: dict[str, Any] = found[DOMAIN, EVENT_ALERT](event)
-    return entry
 
 
 @pytest.mark.parametrize("kind", CAUSES)

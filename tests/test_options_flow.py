@@ -11,8 +11,10 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.alibaba_cloud.const import (
     CONF_ASSISTANT,
     CONF_DAILY_BUDGET,
+    CONF_EXPIRY_DAYS,
     CONF_FORECAST_ALERT,
     CONF_LOW_BALANCE,
+    CONF_LOW_CREDITS,
     CONF_MODEL_LEVELS,
     CONF_MODELS,
     CONF_MONTHLY_BUDGET,
@@ -20,7 +22,11 @@ from custom_components.alibaba_cloud.const import (
     CONF_WEEKLY_BUDGET,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.validation import CONF_ALL_MODELS, CONF_MORE_ALERTS
+from custom_components.alibaba_cloud.validation import (
+    CONF_ALL_MODELS,
+    CONF_MORE_ALERTS,
+    MORE_ALERTS,
+)
 from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.const import STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
@@ -144,30 +150,61 @@ def more(form: ConfigFlowResult) -> dict[str, Any]:
 
 async def test_section(hass: HomeAssistant, account: MockConfigEntry) -> None:
     """Options in the section are stored like the others, and shown the next time."""
-    budgets = {CONF_DAILY_BUDGET: "2,5", CONF_WEEKLY_BUDGET: 12}
-    kept = await choose(hass, account, more_alerts=budgets)
-    assert kept == {**STORED, CONF_DAILY_BUDGET: 2.5, CONF_WEEKLY_BUDGET: 12}
     form = await open_options(hass, account, "alerts")
-    assert more(form) == {CONF_DAILY_BUDGET: 2.5, CONF_WEEKLY_BUDGET: 12}
-    assert await choose(hass, account, more_alerts={}) == STORED
+    assert more(form) == {CONF_LOW_CREDITS: 20, CONF_EXPIRY_DAYS: 7}
+    entered = {
+        CONF_DAILY_BUDGET: "2,5",
+        CONF_WEEKLY_BUDGET: 12,
+        CONF_LOW_CREDITS: "12.5 %",
+        CONF_EXPIRY_DAYS: 30.0,
+    }
+    stored = {
+        CONF_DAILY_BUDGET: 2.5,
+        CONF_WEEKLY_BUDGET: 12,
+        CONF_LOW_CREDITS: 12.5,
+        CONF_EXPIRY_DAYS: 30,
+    }
+    assert await choose(hass, account, more_alerts=entered) == {**STORED, **stored}
+    form = await open_options(hass, account, "alerts")
+    assert more(form) == stored
+    # Without the section, its options stay as they are.
+    assert await choose(hass, account) == {**STORED, **stored}
 
 
-@pytest.mark.parametrize("key", [CONF_DAILY_BUDGET, CONF_WEEKLY_BUDGET])
+@pytest.mark.parametrize("empty", [{}, dict.fromkeys(MORE_ALERTS, "")])
+async def test_empty_section(
+    hass: HomeAssistant, account: MockConfigEntry, empty: dict[str, str]
+) -> None:
+    """An empty field turns its alert off."""
+    off = {CONF_LOW_CREDITS: 0, CONF_EXPIRY_DAYS: 0}
+    assert await choose(hass, account, more_alerts=empty) == {**STORED, **off}
+    assert more(await open_options(hass, account, "alerts")) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "bad"),
+    [
+        (CONF_DAILY_BUDGET, "0"),
+        (CONF_WEEKLY_BUDGET, "a lot"),
+        *((CONF_LOW_CREDITS, bad) for bad in (-1, 100.1, "few", True)),
+        *((CONF_EXPIRY_DAYS, bad) for bad in (-1, 366, 1.5, "soon")),
+    ],
+)
 async def test_error_in_the_section(
-    hass: HomeAssistant, account: MockConfigEntry, key: str
+    hass: HomeAssistant, account: MockConfigEntry, key: str, bad: Any
 ) -> None:
     """The error is at the section, names the field, and the input stays."""
     form = await open_options(hass, account, "alerts")
-    form = await submit(hass, form, more_alerts={key: "0"}, low_balance=0)
+    form = await submit(hass, form, more_alerts={key: bad}, low_balance=0)
     assert form["errors"] == {
         CONF_LOW_BALANCE: "invalid_amount",
         CONF_MORE_ALERTS: f"invalid_{key}",
     }
     assert (await texts(hass))[f"invalid_{key}"]
-    assert more(form) == {key: "0"}
+    assert more(form) == {key: bad}
     result = await submit(hass, form, more_alerts={key: "5"})
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert account.options == {**STORED, key: 5}
+    assert account.options[key] == 5
 
 
 async def test_levels_are_shown_exactly(

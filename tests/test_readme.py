@@ -39,7 +39,12 @@ from custom_components.alibaba_cloud.figures import (
 )
 from custom_components.alibaba_cloud.ledger import Alert, AlertKind, AlertOptions
 from custom_components.alibaba_cloud.llm import GetAccountUsageTool
-from custom_components.alibaba_cloud.options_flow import AMOUNTS, LEVELS, MORE_AMOUNTS
+from custom_components.alibaba_cloud.options_flow import (
+    AMOUNTS,
+    LEVELS,
+    MORE_AMOUNTS,
+    MORE_NUMBERS,
+)
 from custom_components.alibaba_cloud.sources import SOURCES, Source
 from custom_components.alibaba_cloud.trigger import TRIGGERS
 from homeassistant.components.automation import EVENT_AUTOMATION_TRIGGERED
@@ -426,10 +431,13 @@ def test_options_are_in_the_tables() -> None:
         *(CONF_MODELS, CONF_ASSISTANT, CONF_FORECAST_ALERT),
         *AMOUNTS,
         *MORE_AMOUNTS,
+        *MORE_NUMBERS,
         *LEVELS,
     }
     for option, levels in LEVELS.items():
         assert table[option] == ", ".join(map(str, levels))
+    for option, number in MORE_NUMBERS.items():
+        assert (table[option], getattr(defaults, option)) == (str(number), number)
     for option in (*AMOUNTS, *MORE_AMOUNTS):
         assert (table[option], getattr(defaults, option)) == ("empty", None)
     assert (table[CONF_FORECAST_ALERT], defaults.forecast_alert) == ("on", True)

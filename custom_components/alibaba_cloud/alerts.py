@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 from homeassistant.config_entries import ConfigEntryState
@@ -12,6 +13,7 @@ from homeassistant.helpers.dispatcher import (
     async_dispatcher_send,
 )
 from homeassistant.helpers.start import async_at_started
+from homeassistant.util import dt as dt_util
 from homeassistant.util.hass_dict import HassKey
 from homeassistant.util.signal_type import SignalType
 
@@ -19,7 +21,7 @@ from .account import Account
 from .const import DOMAIN
 from .devices import async_device_id
 from .failures import Status
-from .ledger import Alert, AlertKind, AlertState, Observation, decide
+from .ledger import Alert, AlertKind, AlertState, Observation, billing_day, decide
 from .model_studio import AccountSnapshot, BudgetExhaustedError
 
 type Levels = Mapping[AlertKind, frozenset[Decimal]]
@@ -91,7 +93,7 @@ class Alerts:
         """Prepare to decide. Nothing is sent before `async_start`."""
         self._account = account
         self._is_started = False
-        self._decided_on: tuple[AccountSnapshot, Levels] | None = None
+        self._decided_on: tuple[AccountSnapshot, Levels, date] | None = None
         self._polls = 0
         """The polls with the API key that were decided on."""
 
@@ -161,8 +163,9 @@ class Alerts:
             kind: _watched_levels(account.hass, kind)
             for kind in (AlertKind.SPEND_LEVEL, AlertKind.MODEL_LEVEL)
         }
-        is_new = (snapshot, levels) != self._decided_on
-        self._decided_on = snapshot, levels
+        today = billing_day(dt_util.utcnow())
+        is_new = (snapshot, levels, today) != self._decided_on
+        self._decided_on = snapshot, levels, today
         is_polled = account.quotas.polls != self._polls
         self._polls = account.quotas.polls
         if not is_new and failure is None and state.failing is None:
@@ -172,6 +175,7 @@ class Alerts:
             Observation(
                 account_id=account.entry.entry_id,
                 account=snapshot,
+                today=today,
                 models=[
                     model
                     for name in account.followed

@@ -25,6 +25,8 @@ AMOUNTS = ("spend", "budget", "projected", "balance")
 
 def _as_shown(key: str, value: Any) -> Any:
     """Return a value of an alert as people read it: amounts have two decimals."""
+    if key == "amount":
+        return f"{value:.2f}".removesuffix(".00")
     return f"{value:.2f}" if key in AMOUNTS else value
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from .const import (
     CONF_DAILY_BUDGET,
+    CONF_EXPIRY_DAYS,
     CONF_FORECAST_ALERT,
     CONF_LOW_BALANCE,
+    CONF_LOW_CREDITS,
     CONF_MODEL_LEVELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
@@ -37,5 +39,7 @@ def alert_options(options: Mapping[str, Any]) -> AlertOptions:
         spend_levels=levels(CONF_SPEND_LEVELS, DEFAULTS.spend_levels),
         low_balance=amount(CONF_LOW_BALANCE),
         model_levels=levels(CONF_MODEL_LEVELS, DEFAULTS.model_levels),
+        low_credits=Decimal(str(options.get(CONF_LOW_CREDITS, DEFAULTS.low_credits))),
+        expiry_days=options.get(CONF_EXPIRY_DAYS, DEFAULTS.expiry_days),
         forecast_alert=options.get(CONF_FORECAST_ALERT, DEFAULTS.forecast_alert),
     )

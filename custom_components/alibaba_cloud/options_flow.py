@@ -22,8 +22,10 @@ from .account import Account
 from .const import (
     CONF_ASSISTANT,
     CONF_DAILY_BUDGET,
+    CONF_EXPIRY_DAYS,
     CONF_FORECAST_ALERT,
     CONF_LOW_BALANCE,
+    CONF_LOW_CREDITS,
     CONF_MODEL_LEVELS,
     CONF_MODELS,
     CONF_MONTHLY_BUDGET,
@@ -34,10 +36,20 @@ from .const import (
 from .model_studio import ModelUsage
 from .options import DEFAULTS
 from .schemas import models_schema
-from .validation import CONF_MORE_ALERTS, InvalidInput, validate_alerts, validate_models
+from .validation import (
+    CONF_MORE_ALERTS,
+    MOST_DAYS,
+    InvalidInput,
+    validate_alerts,
+    validate_models,
+)
 
 AMOUNTS = (CONF_MONTHLY_BUDGET, CONF_LOW_BALANCE)
 MORE_AMOUNTS = (CONF_DAILY_BUDGET, CONF_WEEKLY_BUDGET)
+MORE_NUMBERS = {
+    CONF_LOW_CREDITS: int(DEFAULTS.low_credits),
+    CONF_EXPIRY_DAYS: DEFAULTS.expiry_days,
+}
 LEVELS = {
     CONF_SPEND_LEVELS: DEFAULTS.spend_levels,
     CONF_MODEL_LEVELS: DEFAULTS.model_levels,
@@ -131,7 +143,14 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
                 CONF_FORECAST_ALERT: options.get(
                     CONF_FORECAST_ALERT, DEFAULTS.forecast_alert
                 ),
-                CONF_MORE_ALERTS: {key: options.get(key) for key in MORE_AMOUNTS},
+                CONF_MORE_ALERTS: {
+                    **{key: options.get(key) for key in MORE_AMOUNTS},
+                    # An alert that is turned off is shown as an empty field.
+                    **{
+                        key: options.get(key, default) or None
+                        for key, default in MORE_NUMBERS.items()
+                    },
+                },
             }
         integration = await async_get_integration(self.hass, DOMAIN)
         return self.async_show_form(
@@ -198,11 +217,26 @@ def _alerts_schema(currency: str | None) -> vol.Schema:
             vol.Optional(
                 CONF_MODEL_LEVELS, default=_offered(CONF_MODEL_LEVELS)
             ): _levels_selector(CONF_MODEL_LEVELS),
+            # With a default, the frontend would show that instead of suggestions.
             vol.Optional(CONF_MORE_ALERTS): section(
                 vol.Schema(
                     {
-                        vol.Optional(key): AnyNumberSelector(amount)
-                        for key in MORE_AMOUNTS
+                        vol.Optional(CONF_DAILY_BUDGET): AnyNumberSelector(amount),
+                        vol.Optional(CONF_WEEKLY_BUDGET): AnyNumberSelector(amount),
+                        vol.Optional(CONF_LOW_CREDITS): AnyNumberSelector(
+                            NumberSelectorConfig(
+                                min=0,
+                                max=100,
+                                step="any",
+                                mode=NumberSelectorMode.BOX,
+                                unit_of_measurement="%",
+                            )
+                        ),
+                        vol.Optional(CONF_EXPIRY_DAYS): AnyNumberSelector(
+                            NumberSelectorConfig(
+                                min=0, max=MOST_DAYS, mode=NumberSelectorMode.BOX
+                            )
+                        ),
                     }
                 ),
                 {"collapsed": True},

@@ -143,6 +143,24 @@ class BalanceLow(AlertTrigger):
     kind = AlertKind.BALANCE_LOW
 
 
+class CreditExpiring(AlertTrigger):
+    """Fires when something that is paid for in advance expires soon."""
+
+    kind = AlertKind.CREDIT_EXPIRING
+
+
+class CreditsLow(AlertTrigger):
+    """Fires when few credits of the Token Plan are left."""
+
+    kind = AlertKind.CREDITS_LOW
+
+
+class SubscriptionEnding(AlertTrigger):
+    """Fires when the subscription of the Token Plan ends soon."""
+
+    kind = AlertKind.SUBSCRIPTION_ENDING
+
+
 class ModelLevelReached(LevelTrigger):
     """Fires when the use of a model reaches a level of its limit."""
 
@@ -185,6 +203,9 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "weekly_budget": WeeklyBudget,
     "forecast_over_budget": ForecastOverBudget,
     "balance_low": BalanceLow,
+    "credit_expiring": CreditExpiring,
+    "credits_low": CreditsLow,
+    "subscription_ending": SubscriptionEnding,
     "model_level_reached": ModelLevelReached,
     "rate_limited": RateLimited,
     "budget_exhausted": BudgetExhausted,

@@ -1,6 +1,6 @@
 """The state of the alerts, as it is stored."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 import json
 from typing import Any
@@ -24,6 +24,9 @@ STORED: dict[str, Any] = {
     },
     "forecast_alerted": True,
     "low_balances": {"CNY": "10"},
+    "endings": {"0a1b": "2026-08-31"},
+    "credits_alerted": True,
+    "credits_refresh": "2026-08-20T00:00:00+08:00",
     "model_levels": ["80", "100"],
     "models": {"qwen": ["80", "90.5"]},
     "failing": "rate_limited",
@@ -43,6 +46,9 @@ DAMAGED: dict[str, list[Any]] = {
     ],
     "forecast_alerted": [None, 1, "true"],
     "low_balances": [None, ["10"], {"CNY": None}, {"CNY": 10}, {"CNY": "NaN"}],
+    "endings": [None, ["0a1b"], {"0a1b": None}, {"0a1b": "soon"}, {"0a1b": 1}],
+    "credits_alerted": [None, 1, "true"],
+    "credits_refresh": [0, "", "2026-08-20T00:00:00"],
     "model_levels": ["80", {"80": True}, [80], [None], ["NaN"]],
     "models": [None, ["80"], {"m": None}, {"m": {"80": True}}, {"m": ["-Infinity"]}],
     "failing": [1, "", "unheard_of", ["rate_limited"]],
@@ -65,6 +71,9 @@ STATES = st.builds(
     ),
     forecast_alerted=st.booleans(),
     low_balances=st.dictionaries(NAMES, AMOUNTS, max_size=3),
+    endings=st.dictionaries(NAMES, st.dates(), max_size=3),
+    credits_alerted=st.booleans(),
+    credits_refresh=st.none() | MOMENTS,
     model_levels=st.none() | LEVELS,
     models=st.dictionaries(NAMES, LEVELS, max_size=3),
     failing=st.none() | st.sampled_from(AlertKind),
@@ -93,6 +102,9 @@ def test_stored_state() -> None:
         },
         forecast_alerted=True,
         low_balances={"CNY": Decimal(10)},
+        endings={"0a1b": date(2026, 8, 31)},
+        credits_alerted=True,
+        credits_refresh=datetime(2026, 8, 20, tzinfo=BILLING_TIME_ZONE),
         model_levels=frozenset((Decimal(80), Decimal(100))),
         models={"qwen": frozenset((Decimal(80), Decimal("90.5")))},
         failing=AlertKind.RATE_LIMITED,

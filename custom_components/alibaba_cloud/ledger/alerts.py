@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from ..model_studio.models import AccountSnapshot, ModelUsage
+from ..model_studio.prepaid import AssetKind
 from . import stored
 
 
@@ -21,6 +22,9 @@ class AlertKind(StrEnum):
     WEEKLY_BUDGET = "weekly_budget"
     FORECAST_OVER_BUDGET = "forecast_over_budget"
     BALANCE_LOW = "balance_low"
+    CREDIT_EXPIRING = "credit_expiring"
+    CREDITS_LOW = "credits_low"
+    SUBSCRIPTION_ENDING = "subscription_ending"
     MODEL_LEVEL = "model_level"
     RATE_LIMITED = "rate_limited"
     BUDGET_EXHAUSTED = "budget_exhausted"
@@ -45,6 +49,10 @@ class AlertOptions:
     model_levels: tuple[Decimal, ...] = (Decimal(80), Decimal(100))
     """In % of a model's quota or rate limit."""
     forecast_alert: bool = True
+    low_credits: Decimal = Decimal(20)
+    """In % of the Token Plan's credits. 0 turns the alert off."""
+    expiry_days: int = 7
+    """Days before an expiry or the end of a subscription. 0 turns the alert off."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +61,8 @@ class Observation:
 
     account_id: str
     account: AccountSnapshot = field(default_factory=AccountSnapshot)
+    today: date | None = None
+    """In UTC+8. If it is None, nothing is about to expire or to end."""
     models: Iterable[ModelUsage] = ()
     """The followed models."""
     models_gone: Collection[str] = ()
@@ -83,6 +93,14 @@ class Alert:
     projected: Decimal | None = None
     balance: Decimal | None = None
     currency: str | None = None
+    asset: AssetKind | None = None
+    """What expires."""
+    amount: Decimal | None = None
+    """What is left of the assets or of the Token Plan's credits."""
+    unit: str | None = None
+    """Unit of the amount. None for credits."""
+    ends: date | None = None
+    """The last day of an asset or a subscription, in UTC+8."""
     model: str | None = None
     usage_pct: float | None = None
     """Share of the budget or of the model's limit that is used, in %."""
@@ -103,6 +121,10 @@ class Alert:
             "projected": _cents(self.projected),
             "balance": _cents(self.balance),
             "currency": self.currency,
+            "asset": None if self.asset is None else self.asset.value,
+            "amount": _cents(self.amount),
+            "unit": self.unit,
+            "ends": stored.optional(self.ends, date.isoformat),
             "model": self.model,
             "usage_pct": self.usage_pct,
             "period": stored.optional(self.period, date.isoformat),
@@ -151,6 +173,11 @@ class AlertState:
         default_factory=lambda: MappingProxyType({})
     )
     """By currency, the threshold of each alert that is not re-armed yet."""
+    endings: Mapping[str, date] = field(default_factory=lambda: MappingProxyType({}))
+    """By the ID of its alert, the last day of what was alerted to end."""
+    credits_alerted: bool = False
+    credits_refresh: datetime | None = None
+    """When the credits were to be refreshed, by the time that they were alerted."""
     model_levels: frozenset[Decimal] | None = None
     """The levels of the last observation. None before the first one."""
     models: Mapping[str, frozenset[Decimal]] = field(
@@ -180,6 +207,11 @@ class AlertState:
                 currency: plain(threshold)
                 for currency, threshold in self.low_balances.items()
             },
+            "endings": {key: day.isoformat() for key, day in self.endings.items()},
+            "credits_alerted": self.credits_alerted,
+            "credits_refresh": stored.optional(
+                self.credits_refresh, datetime.isoformat
+            ),
             "model_levels": stored.optional(self.model_levels, _sorted),
             "models": {name: _sorted(levels) for name, levels in self.models.items()},
             "failing": self.failing,
@@ -209,6 +241,9 @@ class AlertState:
                 },
                 forecast_alerted=stored.flag(data["forecast_alerted"]),
                 low_balances=stored.mapping_of(data["low_balances"], stored.amount),
+                endings=stored.mapping_of(data["endings"], stored.day),
+                credits_alerted=stored.flag(data["credits_alerted"]),
+                credits_refresh=stored.optional(data["credits_refresh"], stored.moment),
                 model_levels=stored.optional(data["model_levels"], _levels),
                 models=stored.mapping_of(data["models"], _levels),
                 failing=stored.optional(data["failing"], AlertKind),

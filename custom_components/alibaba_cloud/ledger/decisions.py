@@ -20,6 +20,7 @@ from .alerts import (
     plain,
 )
 from .budgets import judge_budgets
+from .prepaid_alerts import judge_credits, judge_endings
 
 BALANCE_REARM = Decimal("1.1")
 """A low balance is re-armed once it exceeds the threshold by this factor."""
@@ -45,7 +46,16 @@ def decide(
     """
     alerts: list[Alert] = []
     rounds = state.rounds
-    for judge in (_spend, judge_budgets, _forecast, _balance, _models, _failures):
+    for judge in (
+        _spend,
+        judge_budgets,
+        _forecast,
+        _balance,
+        judge_endings,
+        judge_credits,
+        _models,
+        _failures,
+    ):
         state, due = judge(state, observation, options)
         alerts += due
     if alerts:

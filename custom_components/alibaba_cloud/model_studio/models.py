@@ -286,8 +286,8 @@ class AccountSnapshot:
     """In the current cycle."""
     resource_packages_left: Quantity | None = None
     """None also if the packages have several units."""
-    next_expiry: Asset | None = None
-    """The asset that expires first, of those with something left."""
+    expiring: tuple[Asset, ...] = ()
+    """The assets that expire and have something left, the first one to expire first."""
     token_plan: TokenPlan = field(default_factory=TokenPlan)
     rate_limit: RateLimit = RateLimit()
     billing_period: BillingPeriod = BillingPeriod()
@@ -300,6 +300,11 @@ class AccountSnapshot:
     quotas_kind: QuotasKind = QuotasKind.UNREAD
     outlook: Outlook = Outlook()
     """Calculated from the other figures, the user's budget and the previous days."""
+
+    @property
+    def next_expiry(self) -> Asset | None:
+        """The asset that expires first, of those with something left."""
+        return self.expiring[0] if self.expiring else None
 
     @property
     def available_data(self) -> AvailableData | None:
