@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -138,7 +138,8 @@ class Alerts:
             # They are sent later.
             return
         state, alerts = self._observe_and_decide()
-        if state == account.store.alerts:
+        before = account.store.alerts
+        if state == before:
             return
         account.store.alerts = state
         for alert in alerts:
@@ -152,7 +153,11 @@ class Alerts:
                     alert=alert,
                 ),
             )
-        await account.store.async_save()
+        if replace(state, limits=before.limits) == before:
+            # Limits change with each answer while they waver, and alerted nothing.
+            account.store.save_later()
+        else:
+            await account.store.async_save()
 
     def _observe_and_decide(self) -> tuple[AlertState, list[Alert]]:
         """Return what was alerted by now, and the alerts to send."""
@@ -168,7 +173,8 @@ class Alerts:
         self._decided_on = snapshot, levels, today
         is_polled = account.quotas.polls != self._polls
         self._polls = account.quotas.polls
-        if not is_new and failure is None and state.failing is None:
+        is_settled = failure is None and state.failing is None
+        if not is_new and is_settled and not state.awaits_answer:
             return state, []
         return decide(
             state,

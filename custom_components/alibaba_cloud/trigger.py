@@ -167,6 +167,12 @@ class ModelLevelReached(LevelTrigger):
     kind = AlertKind.MODEL_LEVEL
 
 
+class LimitLowered(AlertTrigger):
+    """Fires when a limit of a model falls."""
+
+    kind = AlertKind.LIMIT_LOWERED
+
+
 class RateLimited(AlertTrigger):
     """Fires when an account is throttled."""
 
@@ -207,6 +213,7 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "credits_low": CreditsLow,
     "subscription_ending": SubscriptionEnding,
     "model_level_reached": ModelLevelReached,
+    "limit_lowered": LimitLowered,
     "rate_limited": RateLimited,
     "budget_exhausted": BudgetExhausted,
     "api_key_rejected": ApiKeyRejected,

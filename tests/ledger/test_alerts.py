@@ -13,7 +13,7 @@ from custom_components.alibaba_cloud.ledger import (
     AlertKind,
     AlertState,
 )
-from custom_components.alibaba_cloud.ledger.alerts import AlertedLevels
+from custom_components.alibaba_cloud.ledger.alerts import AlertedLevels, SeenLimit
 
 STORED: dict[str, Any] = {
     "period": "2026-08-01T00:00:00+08:00",
@@ -29,10 +29,12 @@ STORED: dict[str, Any] = {
     "credits_refresh": "2026-08-20T00:00:00+08:00",
     "model_levels": ["80", "100"],
     "models": {"qwen": ["80", "90.5"]},
+    "limits": {"qwen": {"rpm": [60, 30.5, None], "limit": [None, 1000, 500]}},
     "failing": "rate_limited",
     "failures": ["rate_limited", "account_unavailable"],
     "rounds": 4,
 }
+NO_NUMBERS: tuple[Any, ...] = ("60", True, [], float("inf"))
 DAMAGED: dict[str, list[Any]] = {
     "period": [0, "", "2026-08-01", "2026-08-01T00:00:00"],
     "budget": [99.5, "", "NaN", "Infinity"],
@@ -51,6 +53,15 @@ DAMAGED: dict[str, list[Any]] = {
     "credits_refresh": [0, "", "2026-08-20T00:00:00"],
     "model_levels": ["80", {"80": True}, [80], [None], ["NaN"]],
     "models": [None, ["80"], {"m": None}, {"m": {"80": True}}, {"m": ["-Infinity"]}],
+    "limits": [
+        None,
+        [],
+        {"qwen": None},
+        {"qwen": {"rpm": None}},
+        {"qwen": {"rpm": [60, None]}},
+        {"qwen": {"rpm": [60, None, None, None]}},
+        *({"qwen": {"rpm": [bad, None, None]}} for bad in NO_NUMBERS),
+    ],
     "failing": [1, "", "unheard_of", ["rate_limited"]],
     "failures": [None, "rate_limited", [None], ["unheard_of"], [["rate_limited"]]],
     "rounds": [None, -1, 1.5, True, "4"],
@@ -58,6 +69,7 @@ DAMAGED: dict[str, list[Any]] = {
 AMOUNTS = st.decimals(-1_000_000, 1_000_000, places=4)
 MOMENTS = st.datetimes(timezones=st.just(BILLING_TIME_ZONE))
 LEVELS = st.frozensets(st.decimals("0.1", 1000, places=1), max_size=4)
+NUMBERS = st.none() | st.integers() | st.floats(0, 1_000_000)
 NAMES = st.text(max_size=3)
 STATES = st.builds(
     AlertState,
@@ -76,6 +88,15 @@ STATES = st.builds(
     credits_refresh=st.none() | MOMENTS,
     model_levels=st.none() | LEVELS,
     models=st.dictionaries(NAMES, LEVELS, max_size=3),
+    limits=st.dictionaries(
+        NAMES,
+        st.dictionaries(
+            NAMES,
+            st.builds(SeenLimit, known=NUMBERS, seen=NUMBERS, alerted=NUMBERS),
+            max_size=3,
+        ),
+        max_size=3,
+    ),
     failing=st.none() | st.sampled_from(AlertKind),
     failures=st.lists(st.sampled_from(AlertKind)).map(tuple),
     rounds=st.integers(min_value=0),
@@ -107,6 +128,12 @@ def test_stored_state() -> None:
         credits_refresh=datetime(2026, 8, 20, tzinfo=BILLING_TIME_ZONE),
         model_levels=frozenset((Decimal(80), Decimal(100))),
         models={"qwen": frozenset((Decimal(80), Decimal("90.5")))},
+        limits={
+            "qwen": {
+                "rpm": SeenLimit(known=60, seen=30.5),
+                "limit": SeenLimit(seen=1000, alerted=500),
+            }
+        },
         failing=AlertKind.RATE_LIMITED,
         failures=(AlertKind.RATE_LIMITED, AlertKind.ACCOUNT_UNAVAILABLE),
         rounds=4,

@@ -9,7 +9,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Self
 
-from ..model_studio.models import AccountSnapshot, ModelUsage
+from ..model_studio.models import AccountSnapshot, ModelUsage, Number
 from ..model_studio.prepaid import AssetKind
 from . import stored
 
@@ -26,6 +26,7 @@ class AlertKind(StrEnum):
     CREDITS_LOW = "credits_low"
     SUBSCRIPTION_ENDING = "subscription_ending"
     MODEL_LEVEL = "model_level"
+    LIMIT_LOWERED = "limit_lowered"
     RATE_LIMITED = "rate_limited"
     BUDGET_EXHAUSTED = "budget_exhausted"
     API_KEY_REJECTED = "api_key_rejected"
@@ -102,6 +103,11 @@ class Alert:
     ends: date | None = None
     """The last day of an asset or a subscription, in UTC+8."""
     model: str | None = None
+    limit_type: str | None = None
+    """Which limit of a model fell: `limit`, `rpm` or `tpm`."""
+    limit: Number | None = None
+    """The limit by now."""
+    previous_limit: Number | None = None
     usage_pct: float | None = None
     """Share of the budget or of the model's limit that is used, in %."""
     period: date | None = None
@@ -126,6 +132,9 @@ class Alert:
             "unit": self.unit,
             "ends": stored.optional(self.ends, date.isoformat),
             "model": self.model,
+            "limit_type": self.limit_type,
+            "limit": self.limit,
+            "previous_limit": self.previous_limit,
             "usage_pct": self.usage_pct,
             "period": stored.optional(self.period, date.isoformat),
             "failure": None if self.failure is None else self.failure.value,
@@ -150,6 +159,30 @@ class AlertedLevels:
         """Return what `as_dict` wrote. Raises `ValueError` or `KeyError`."""
         data = stored.mapping(value)
         return cls(since=stored.moment(data["since"]), levels=_levels(data["levels"]))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeenLimit:
+    """A limit of a model, as it was seen in the last answers."""
+
+    known: Number | None = None
+    """The last value of two answers in a row."""
+    seen: Number | None = None
+    """The value of the last answer, if it is another one."""
+    alerted: Number | None = None
+    """The lowest value that was alerted."""
+
+    def as_list(self) -> list[Number | None]:
+        """Return the limit as JSON data."""
+        return [self.known, self.seen, self.alerted]
+
+    @classmethod
+    def from_list(cls, value: Any) -> Self:
+        """Return the limit that `as_list` wrote. Raises `ValueError`."""
+        known, seen, alerted = stored.list_of(
+            value, lambda number: stored.optional(number, stored.number)
+        )
+        return cls(known=known, seen=seen, alerted=alerted)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,12 +217,25 @@ class AlertState:
         default_factory=lambda: MappingProxyType({})
     )
     """By model, the levels that were alerted and are not re-armed yet."""
+    limits: Mapping[str, Mapping[str, SeenLimit]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """By followed model and type, its limits."""
     failing: AlertKind | None = None
     """How the last poll failed. None if it did not."""
     failures: tuple[AlertKind, ...] = ()
     """The failures that were alerted since the account last worked."""
     rounds: int = 0
     """How often alerts were due. Makes the IDs of repeated alerts different."""
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the next answer may confirm a limit, also if nothing changes."""
+        return any(
+            limit.seen is not None
+            for limits in self.limits.values()
+            for limit in limits.values()
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON data."""
@@ -214,6 +260,10 @@ class AlertState:
             ),
             "model_levels": stored.optional(self.model_levels, _sorted),
             "models": {name: _sorted(levels) for name, levels in self.models.items()},
+            "limits": {
+                name: {kind: limit.as_list() for kind, limit in limits.items()}
+                for name, limits in self.limits.items()
+            },
             "failing": self.failing,
             "failures": list(self.failures),
             "rounds": self.rounds,
@@ -246,6 +296,10 @@ class AlertState:
                 credits_refresh=stored.optional(data["credits_refresh"], stored.moment),
                 model_levels=stored.optional(data["model_levels"], _levels),
                 models=stored.mapping_of(data["models"], _levels),
+                limits=stored.mapping_of(
+                    data["limits"],
+                    lambda limits: stored.mapping_of(limits, SeenLimit.from_list),
+                ),
                 failing=stored.optional(data["failing"], AlertKind),
                 failures=tuple(stored.list_of(data["failures"], AlertKind)),
                 rounds=stored.count(data["rounds"]),

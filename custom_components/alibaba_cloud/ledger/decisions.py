@@ -20,6 +20,7 @@ from .alerts import (
     plain,
 )
 from .budgets import judge_budgets
+from .limit_alerts import judge_limits
 from .prepaid_alerts import judge_credits, judge_endings
 
 BALANCE_REARM = Decimal("1.1")
@@ -54,6 +55,7 @@ def decide(
         judge_endings,
         judge_credits,
         _models,
+        judge_limits,
         _failures,
     ):
         state, due = judge(state, observation, options)
