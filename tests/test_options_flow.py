@@ -19,6 +19,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_MODELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
+    CONF_UNUSUAL_SPEND,
     CONF_WEEKLY_BUDGET,
     DOMAIN,
 )
@@ -151,16 +152,22 @@ def more(form: ConfigFlowResult) -> dict[str, Any]:
 async def test_section(hass: HomeAssistant, account: MockConfigEntry) -> None:
     """Options in the section are stored like the others, and shown the next time."""
     form = await open_options(hass, account, "alerts")
-    assert more(form) == {CONF_LOW_CREDITS: 20, CONF_EXPIRY_DAYS: 7}
+    assert more(form) == {
+        CONF_UNUSUAL_SPEND: True,
+        CONF_LOW_CREDITS: 20,
+        CONF_EXPIRY_DAYS: 7,
+    }
     entered = {
         CONF_DAILY_BUDGET: "2,5",
         CONF_WEEKLY_BUDGET: 12,
+        CONF_UNUSUAL_SPEND: False,
         CONF_LOW_CREDITS: "12.5 %",
         CONF_EXPIRY_DAYS: 30.0,
     }
     stored = {
         CONF_DAILY_BUDGET: 2.5,
         CONF_WEEKLY_BUDGET: 12,
+        CONF_UNUSUAL_SPEND: False,
         CONF_LOW_CREDITS: 12.5,
         CONF_EXPIRY_DAYS: 30,
     }
@@ -176,9 +183,11 @@ async def test_empty_section(
     hass: HomeAssistant, account: MockConfigEntry, empty: dict[str, str]
 ) -> None:
     """An empty field turns its alert off."""
-    off = {CONF_LOW_CREDITS: 0, CONF_EXPIRY_DAYS: 0}
-    assert await choose(hass, account, more_alerts=empty) == {**STORED, **off}
-    assert more(await open_options(hass, account, "alerts")) == {}
+    kept = await choose(hass, account, more_alerts={CONF_UNUSUAL_SPEND: False, **empty})
+    off = {CONF_UNUSUAL_SPEND: False, CONF_LOW_CREDITS: 0, CONF_EXPIRY_DAYS: 0}
+    assert kept == {**STORED, **off}
+    form = await open_options(hass, account, "alerts")
+    assert more(form) == {CONF_UNUSUAL_SPEND: False}
 
 
 @pytest.mark.parametrize(
@@ -195,13 +204,14 @@ async def test_error_in_the_section(
 ) -> None:
     """The error is at the section, names the field, and the input stays."""
     form = await open_options(hass, account, "alerts")
-    form = await submit(hass, form, more_alerts={key: bad}, low_balance=0)
+    entered = {CONF_UNUSUAL_SPEND: True, key: bad}
+    form = await submit(hass, form, more_alerts=entered, low_balance=0)
     assert form["errors"] == {
         CONF_LOW_BALANCE: "invalid_amount",
         CONF_MORE_ALERTS: f"invalid_{key}",
     }
     assert (await texts(hass))[f"invalid_{key}"]
-    assert more(form) == {key: bad}
+    assert more(form) == entered
     result = await submit(hass, form, more_alerts={key: "5"})
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert account.options[key] == 5

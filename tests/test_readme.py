@@ -23,6 +23,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_BASE_URL,
     CONF_FORECAST_ALERT,
     CONF_MODELS,
+    CONF_UNUSUAL_SPEND,
     CONSOLES,
     DOMAIN,
     RAM_CONSOLES,
@@ -428,7 +429,7 @@ def test_options_are_in_the_tables() -> None:
         for name in names(cells[:1])
     }
     assert table.keys() == {
-        *(CONF_MODELS, CONF_ASSISTANT, CONF_FORECAST_ALERT),
+        *(CONF_MODELS, CONF_ASSISTANT, CONF_FORECAST_ALERT, CONF_UNUSUAL_SPEND),
         *AMOUNTS,
         *MORE_AMOUNTS,
         *MORE_NUMBERS,
@@ -441,6 +442,7 @@ def test_options_are_in_the_tables() -> None:
     for option in (*AMOUNTS, *MORE_AMOUNTS):
         assert (table[option], getattr(defaults, option)) == ("empty", None)
     assert (table[CONF_FORECAST_ALERT], defaults.forecast_alert) == ("on", True)
+    assert (table[CONF_UNUSUAL_SPEND], defaults.unusual_spend) == ("on", True)
     assert f"`{GetAccountUsageTool.name}`" in section("docs/options.md", "Assist")
 
 

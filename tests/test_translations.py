@@ -12,7 +12,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
 from custom_components.alibaba_cloud.condition import CONDITIONS, AccountCondition
-from custom_components.alibaba_cloud.const import DOMAIN
+from custom_components.alibaba_cloud.const import CONF_UNUSUAL_SPEND, DOMAIN
 from custom_components.alibaba_cloud.event import AlibabaCloudAlerts
 from custom_components.alibaba_cloud.failures import FAILURES
 from custom_components.alibaba_cloud.figures import (
@@ -348,9 +348,9 @@ def test_form_errors(english: Any) -> None:
 def test_errors_of_a_section_name_the_field(language: str) -> None:
     options = read(TRANSLATIONS / f"{language}.json")["options"]
     labels = options["step"]["alerts"]["sections"]["more_alerts"]["data"]
-    assert labels.keys() == MORE_ALERTS.keys()
-    for field, label in labels.items():
-        assert label in options["error"][f"invalid_{field}"]
+    assert labels.keys() == {*MORE_ALERTS, CONF_UNUSUAL_SPEND}
+    for field in MORE_ALERTS:
+        assert labels[field] in options["error"][f"invalid_{field}"]
 
 
 @pytest.mark.parametrize("language", ["en", *SAME_AS_ENGLISH])

@@ -20,7 +20,7 @@ from homeassistant.helpers.translation import async_get_cached_translations
 
 from .const import DOMAIN, EVENT_ALERT
 
-AMOUNTS = ("spend", "budget", "projected", "balance")
+AMOUNTS = ("spend", "budget", "projected", "usual", "balance")
 
 
 def _as_shown(key: str, value: Any) -> Any:

@@ -13,6 +13,7 @@ from .const import (
     CONF_MODEL_LEVELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
+    CONF_UNUSUAL_SPEND,
     CONF_WEEKLY_BUDGET,
 )
 from .ledger import AlertOptions
@@ -41,5 +42,6 @@ def alert_options(options: Mapping[str, Any]) -> AlertOptions:
         model_levels=levels(CONF_MODEL_LEVELS, DEFAULTS.model_levels),
         low_credits=Decimal(str(options.get(CONF_LOW_CREDITS, DEFAULTS.low_credits))),
         expiry_days=options.get(CONF_EXPIRY_DAYS, DEFAULTS.expiry_days),
+        unusual_spend=options.get(CONF_UNUSUAL_SPEND, DEFAULTS.unusual_spend),
         forecast_alert=options.get(CONF_FORECAST_ALERT, DEFAULTS.forecast_alert),
     )

@@ -30,6 +30,7 @@ from .const import (
     CONF_MODELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
+    CONF_UNUSUAL_SPEND,
     CONF_WEEKLY_BUDGET,
     DOMAIN,
 )
@@ -145,6 +146,9 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
                 ),
                 CONF_MORE_ALERTS: {
                     **{key: options.get(key) for key in MORE_AMOUNTS},
+                    CONF_UNUSUAL_SPEND: options.get(
+                        CONF_UNUSUAL_SPEND, DEFAULTS.unusual_spend
+                    ),
                     # An alert that is turned off is shown as an empty field.
                     **{
                         key: options.get(key, default) or None
@@ -223,6 +227,9 @@ def _alerts_schema(currency: str | None) -> vol.Schema:
                     {
                         vol.Optional(CONF_DAILY_BUDGET): AnyNumberSelector(amount),
                         vol.Optional(CONF_WEEKLY_BUDGET): AnyNumberSelector(amount),
+                        vol.Required(
+                            CONF_UNUSUAL_SPEND, default=True
+                        ): BooleanSelector(),
                         vol.Optional(CONF_LOW_CREDITS): AnyNumberSelector(
                             NumberSelectorConfig(
                                 min=0,

@@ -137,6 +137,12 @@ class ForecastOverBudget(AlertTrigger):
     kind = AlertKind.FORECAST_OVER_BUDGET
 
 
+class UnusualSpend(AlertTrigger):
+    """Fires when a day costs unusually much."""
+
+    kind = AlertKind.UNUSUAL_SPEND
+
+
 class BalanceLow(AlertTrigger):
     """Fires when the balance falls to the threshold."""
 
@@ -208,6 +214,7 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "daily_budget": DailyBudget,
     "weekly_budget": WeeklyBudget,
     "forecast_over_budget": ForecastOverBudget,
+    "unusual_spend": UnusualSpend,
     "balance_low": BalanceLow,
     "credit_expiring": CreditExpiring,
     "credits_low": CreditsLow,

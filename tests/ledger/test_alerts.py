@@ -23,6 +23,7 @@ STORED: dict[str, Any] = {
         "weekly_budget": {"since": "2026-08-10T00:00:00+08:00", "levels": ["50"]}
     },
     "forecast_alerted": True,
+    "unusual_day": "2026-08-14T00:00:00+08:00",
     "low_balances": {"CNY": "10"},
     "endings": {"0a1b": "2026-08-31"},
     "credits_alerted": True,
@@ -47,6 +48,7 @@ DAMAGED: dict[str, list[Any]] = {
         {"daily_budget": {"since": "2026-08-10T00:00:00+08:00", "levels": [50]}},
     ],
     "forecast_alerted": [None, 1, "true"],
+    "unusual_day": [0, "", "2026-08-14"],
     "low_balances": [None, ["10"], {"CNY": None}, {"CNY": 10}, {"CNY": "NaN"}],
     "endings": [None, ["0a1b"], {"0a1b": None}, {"0a1b": "soon"}, {"0a1b": 1}],
     "credits_alerted": [None, 1, "true"],
@@ -82,6 +84,7 @@ STATES = st.builds(
         max_size=2,
     ),
     forecast_alerted=st.booleans(),
+    unusual_day=st.none() | MOMENTS,
     low_balances=st.dictionaries(NAMES, AMOUNTS, max_size=3),
     endings=st.dictionaries(NAMES, st.dates(), max_size=3),
     credits_alerted=st.booleans(),
@@ -122,6 +125,7 @@ def test_stored_state() -> None:
             )
         },
         forecast_alerted=True,
+        unusual_day=datetime(2026, 8, 14, tzinfo=BILLING_TIME_ZONE),
         low_balances={"CNY": Decimal(10)},
         endings={"0a1b": date(2026, 8, 31)},
         credits_alerted=True,

@@ -21,6 +21,7 @@ class AlertKind(StrEnum):
     DAILY_BUDGET = "daily_budget"
     WEEKLY_BUDGET = "weekly_budget"
     FORECAST_OVER_BUDGET = "forecast_over_budget"
+    UNUSUAL_SPEND = "unusual_spend"
     BALANCE_LOW = "balance_low"
     CREDIT_EXPIRING = "credit_expiring"
     CREDITS_LOW = "credits_low"
@@ -50,6 +51,7 @@ class AlertOptions:
     model_levels: tuple[Decimal, ...] = (Decimal(80), Decimal(100))
     """In % of a model's quota or rate limit."""
     forecast_alert: bool = True
+    unusual_spend: bool = True
     low_credits: Decimal = Decimal(20)
     """In % of the Token Plan's credits. 0 turns the alert off."""
     expiry_days: int = 7
@@ -92,6 +94,8 @@ class Alert:
     spend: Decimal | None = None
     budget: Decimal | None = None
     projected: Decimal | None = None
+    usual: Decimal | None = None
+    """What a day of this weekday usually costs."""
     balance: Decimal | None = None
     currency: str | None = None
     asset: AssetKind | None = None
@@ -125,6 +129,7 @@ class Alert:
             "spend": _cents(self.spend),
             "budget": _cents(self.budget),
             "projected": _cents(self.projected),
+            "usual": _cents(self.usual),
             "balance": _cents(self.balance),
             "currency": self.currency,
             "asset": None if self.asset is None else self.asset.value,
@@ -202,6 +207,8 @@ class AlertState:
     )
     """By kind, the levels of the last day or week in which one was alerted."""
     forecast_alerted: bool = False
+    unusual_day: datetime | None = None
+    """When the last day began that was alerted to cost unusually much."""
     low_balances: Mapping[str, Decimal] = field(
         default_factory=lambda: MappingProxyType({})
     )
@@ -249,6 +256,7 @@ class AlertState:
                 kind.value: alerted.as_dict() for kind, alerted in self.budgets.items()
             },
             "forecast_alerted": self.forecast_alerted,
+            "unusual_day": stored.optional(self.unusual_day, datetime.isoformat),
             "low_balances": {
                 currency: plain(threshold)
                 for currency, threshold in self.low_balances.items()
@@ -290,6 +298,7 @@ class AlertState:
                     ).items()
                 },
                 forecast_alerted=stored.flag(data["forecast_alerted"]),
+                unusual_day=stored.optional(data["unusual_day"], stored.moment),
                 low_balances=stored.mapping_of(data["low_balances"], stored.amount),
                 endings=stored.mapping_of(data["endings"], stored.day),
                 credits_alerted=stored.flag(data["credits_alerted"]),

@@ -22,6 +22,7 @@ from .alerts import (
 from .budgets import judge_budgets
 from .limit_alerts import judge_limits
 from .prepaid_alerts import judge_credits, judge_endings
+from .unusual import judge_unusual
 
 BALANCE_REARM = Decimal("1.1")
 """A low balance is re-armed once it exceeds the threshold by this factor."""
@@ -51,6 +52,7 @@ def decide(
         _spend,
         judge_budgets,
         _forecast,
+        judge_unusual,
         _balance,
         judge_endings,
         judge_credits,

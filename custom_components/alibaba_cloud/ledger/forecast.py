@@ -49,7 +49,7 @@ class Forecast:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Pace:
+class Pace:
     """What days are expected to cost."""
 
     weekdays: tuple[float, ...]
@@ -72,7 +72,7 @@ def forecast_period(
     than 366 days off. A period that is over comes to what was spent.
     """
     now = now.astimezone(BILLING_TIME_ZONE)
-    if end - now.date() > _LONGEST or (pace := _pace(daily, now.date())) is None:
+    if end - now.date() > _LONGEST or (pace := pace_before(daily, now.date())) is None:
         return None
     days = expected = 0.0
     for start, share in _days(now, end):
@@ -100,7 +100,7 @@ def reached_at(
     has been then; and while fewer than three days of the last eight weeks are known.
     """
     now = now.astimezone(BILLING_TIME_ZONE)
-    if left <= 0 or (pace := _pace(daily, now.date())) is None:
+    if left <= 0 or (pace := pace_before(daily, now.date())) is None:
         return None
     rest = float(left)
     for start, share in _days(now, min(end or date.max, now.date() + _LONGEST)):
@@ -121,7 +121,7 @@ def _days(now: datetime, end: date) -> Iterator[tuple[datetime, float]]:
         start = midnight
 
 
-def _pace(daily: DailySpend, today: date) -> _Pace | None:
+def pace_before(daily: DailySpend, today: date) -> Pace | None:
     """Return what days cost as of one, None while too few before it are known."""
     known = {
         day: float(daily[day])
@@ -147,7 +147,7 @@ def _pace(daily: DailySpend, today: date) -> _Pace | None:
     squares = sum(
         (amount - weekdays[day.weekday()]) ** 2 for day, amount in known.items()
     )
-    return _Pace(
+    return Pace(
         weekdays=weekdays,
         deviation=sqrt(squares / (len(known) - 1)),
         days=sum(weights.values()) ** 2 / sum(w * w for w in weights.values()),

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from ..model_studio.models import AccountSnapshot, Money, Outlook, Spend, percentage
 from .forecast import DailySpend, forecast_period, reached_at
+from .unusual import usual_day
 from .windows import Periods, midnight
 
 _DAY = timedelta(days=1)
@@ -32,7 +33,7 @@ def outlook(
         limit = Money(amount=budget, currency=known.currency) if known else None
     elif limit and limit.amount <= 0:
         limit = None
-    made = Outlook(budget=limit, weekly_spend=_weekly_spend(account, daily))
+    made = replace(_of_today(account, daily), budget=limit)
     if spend is None:
         return made
     left = _difference(limit, spend)
@@ -62,14 +63,22 @@ def outlook(
     return made
 
 
-def _weekly_spend(account: AccountSnapshot, daily: DailySpend) -> Spend | None:
-    """Return the spend of the calendar week that the daily spend is in.
+def _of_today(account: AccountSnapshot, daily: DailySpend) -> Outlook:
+    """Return the outlook of the day that the daily spend is of, and of its week."""
+    today = account.daily_spend
+    if not isinstance(today, Spend):
+        return Outlook()
+    return Outlook(
+        weekly_spend=_weekly_spend(today, daily),
+        usual_day=usual_day(daily, today.start),
+    )
+
+
+def _weekly_spend(today: Spend, daily: DailySpend) -> Spend | None:
+    """Return the spend of the calendar week that a day's spend is in.
 
     None if the spend of one of its days is unknown.
     """
-    today = account.daily_spend
-    if not isinstance(today, Spend):
-        return None
     monday = today.start - timedelta(days=today.start.weekday())
     amount = today.amount
     for number in range(today.start.weekday()):

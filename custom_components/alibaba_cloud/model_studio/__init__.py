@@ -58,6 +58,7 @@ from .models import (
     Spend,
     SpendReport,
     UsageTotals,
+    UsualDay,
 )
 from .openapi import is_refused
 from .prepaid import Asset, AssetKind, Quantity, Seats, TokenPlan
@@ -133,6 +134,7 @@ __all__ = [
     "TokenPlan",
     "TokenPlanClient",
     "UsageTotals",
+    "UsualDay",
     "balance_endpoints",
     "daily_totals",
     "is_china_site",

@@ -222,6 +222,15 @@ class Balance:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UsualDay:
+    """What a day usually costs, in the currency of the account's spend."""
+
+    spend: Decimal
+    unusual_above: Decimal
+    """A day that costs more is unusual."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outlook:
     """The monthly spend compared with its budget, and the forecast."""
 
@@ -242,6 +251,8 @@ class Outlook:
     """Day in UTC+8 on which the balance is used up, None if it is too far off."""
     weekly_spend: Spend | None = None
     """Since Monday in UTC+8. None if the spend of one of these days is unknown."""
+    usual_day: UsualDay | None = None
+    """What a day like that of the daily spend usually costs."""
 
 
 class QuotasKind(StrEnum):
