@@ -16,12 +16,16 @@ from custom_components.alibaba_cloud.const import (
     CONF_ACCESS_KEY_SECRET,
     CONF_BALANCE_ENDPOINT,
     CONF_BILLING_ENDPOINT,
+    CONF_DAILY_BUDGET,
     CONF_LOW_BALANCE,
     CONF_MODELS,
     CONF_PROMETHEUS_URL,
+    CONF_SPEND_LEVELS,
     DOMAIN,
+    EVENT_ALERT,
 )
 from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
+from custom_components.alibaba_cloud.logbook import async_describe_events
 from custom_components.alibaba_cloud.owners import Owner, identifier
 from custom_components.alibaba_cloud.sources import SOURCES
 from homeassistant.components.automation import DOMAIN as AUTOMATION
@@ -77,26 +81,47 @@ FIGURES = ["187.65", "75060000", STATE_OFF, "82.0"]
 
 KINDS = {
     "spend_level": "spend_level_reached",
+    "daily_budget": "daily_budget",
+    "weekly_budget": "weekly_budget",
     "forecast_over_budget": "forecast_over_budget",
+    "unusual_spend": "unusual_spend",
     "balance_low": "balance_low",
+    "credit_expiring": "credit_expiring",
+    "credits_low": "credits_low",
+    "subscription_ending": "subscription_ending",
     "model_level": "model_level_reached",
+    "limit_lowered": "limit_lowered",
     "rate_limited": "rate_limited",
+    "budget_exhausted": "budget_exhausted",
     "api_key_rejected": "api_key_rejected",
     "account_unavailable": "account_unavailable",
     "recovered": "recovered",
 }
 """Event types, each with its trigger."""
 EVERY_TRIGGER = [{"trigger": f"{DOMAIN}.{key}"} for key in KINDS.values()]
-FAILURES = ("rate_limited", "api_key_rejected", "account_unavailable")
+FAILURES = (
+    "rate_limited",
+    "budget_exhausted",
+    "api_key_rejected",
+    "account_unavailable",
+)
 
 NOTHING = {
     "level": None,
     "spend": None,
     "budget": None,
     "projected": None,
+    "usual": None,
     "balance": None,
     "currency": None,
+    "asset": None,
+    "amount": None,
+    "unit": None,
+    "ends": None,
     "model": None,
+    "limit_type": None,
+    "limit": None,
+    "previous_limit": None,
     "usage_pct": None,
     "period": None,
     "failure": None,
@@ -447,6 +472,19 @@ def levels_kept(kept: dict[str, Any]) -> list[str]:
     return sorted((level for level, alerted in levels.items() if alerted), key=float)
 
 
+def described(hass: HomeAssistant, event: Event[Any]) -> dict[str, Any]:
+    """Return what the activity log shows of an event."""
+    found: dict[tuple[str, str], Any] = {}
+
+    def register(domain: str, event_type: str, describe: Any) -> None:
+        found[domain, event_type] = describe
+
+    async_describe_events(hass, register)
+    assert found.keys() == {(DOMAIN, EVENT_ALERT)}
+    entry: dict[str, Any] = found[DOMAIN, EVENT_ALERT](event)
+    return entry
+
+
 CAUSES: dict[
     str, tuple[dict[str, Any], Callable[[Simulator], None], list[dict[str, Any]]]
 ] = {
@@ -454,6 +492,21 @@ CAUSES: dict[
         {},
         lambda simulator: report(simulator, monthly_spend="400.00"),
         [{**LEVEL_80, "level": 50}, LEVEL_80],
+    ),
+    "daily_budget": (
+        {CONF_DAILY_BUDGET: 20, CONF_SPEND_LEVELS: [80]},
+        lambda simulator: report(simulator, daily_spend=18),
+        [
+            {
+                **NOTHING,
+                "level": 80,
+                "spend": 18,
+                "budget": 20,
+                "currency": "USD",
+                "usage_pct": 90,
+                "period": "2026-08-15",
+            }
+        ],
     ),
     "balance_low": (
         {CONF_LOW_BALANCE: 50},
@@ -469,6 +522,11 @@ CAUSES: dict[
         ],
     ),
     "rate_limited": ({}, lambda simulator: simulator.fail(Fault.THROTTLED), [NOTHING]),
+    "budget_exhausted": (
+        {},
+        lambda simulator: simulator.fail(Fault.BUDGET_EXHAUSTED),
+        [NOTHING],
+    ),
     "api_key_rejected": (
         {},
         lambda simulator: simulator.fail(Fault.UNAUTHORIZED),

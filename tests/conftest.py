@@ -171,9 +171,19 @@ def with_access_key(
     entry: MockConfigEntry,
     freezer: FrozenDateTimeFactory,
 ) -> MockConfigEntry:
-    """Return an account with an AccessKey and a budget of 1,000; it is not set up."""
+    """Return an account with an AccessKey and a budget of 1,000; it is not set up.
+
+    Alerts that depend on the days before are off.
+    """
     freezer.move_to(NOW)
-    give_access_key(hass, entry, simulator, monthly_budget=1000, forecast_alert=False)
+    give_access_key(
+        hass,
+        entry,
+        simulator,
+        monthly_budget=1000,
+        forecast_alert=False,
+        unusual_spend=False,
+    )
     return entry
 
 

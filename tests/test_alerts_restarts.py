@@ -265,7 +265,9 @@ async def test_stored_after_it_was_sent(
     assert when_sent == [[], []]
 
 
-@pytest.mark.parametrize("kind", ["spend_level", "balance_low", "model_level"])
+@pytest.mark.parametrize(
+    "kind", ["spend_level", "daily_budget", "balance_low", "model_level"]
+)
 async def test_dies_between_sending_and_keeping(
     hass: HomeAssistant,
     account: MockConfigEntry,

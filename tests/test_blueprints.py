@@ -208,11 +208,39 @@ async def test_other_accounts_are_not_told(
 
 
 @pytest.mark.logs("Error fetching", "Error fetching")
+@pytest.mark.parametrize(
+    ("fault", "title", "message"),
+    [
+        (
+            Fault.THROTTLED,
+            "Model Studio: throttled",
+            (
+                "The service refuses requests of this account. An assistant that"
+                " uses it may not answer for a while."
+            ),
+        ),
+        (
+            Fault.BUDGET_EXHAUSTED,
+            "Model Studio: budget used up",
+            (
+                "The service refuses requests of this account because the budget set in"
+                " the console is used up. An assistant that uses it does not answer until"
+                " you raise the budget."
+            ),
+        ),
+    ],
+)
 async def test_throttled(
-    account: MockConfigEntry, simulator: Simulator, automate: Automate, poll: Poll
+    account: MockConfigEntry,
+    simulator: Simulator,
+    automate: Automate,
+    poll: Poll,
+    fault: Fault,
+    title: str,
+    message: str,
 ) -> None:
     notifications = await automate("throttled")
-    simulator.fail(Fault.THROTTLED)
+    simulator.fail(fault)
     await poll()
     assert not notifications
     await poll(61)
@@ -226,13 +254,7 @@ async def test_throttled(
     simulator.recover()
     await poll()
     assert told(notifications) == [
-        (
-            "Model Studio: throttled",
-            (
-                "The service refuses requests of this account. An assistant that"
-                " uses it may not answer for a while."
-            ),
-        ),
+        (title, message),
         ("Model Studio: no longer throttled", "The service accepts requests again."),
     ]
 
@@ -259,12 +281,17 @@ async def test_recovery_need_not_be_told(
     assert len(notifications) == 1
 
 
-@pytest.mark.logs("Error fetching", "Error fetching", "Error fetching")
+@pytest.mark.logs(*["Error fetching"] * 4)
 async def test_account_problem(
     account: MockConfigEntry, simulator: Simulator, automate: Automate, poll: Poll
 ) -> None:
     notifications = await automate("account_problem")
-    for fault in (Fault.UNAUTHORIZED, Fault.SERVER_ERROR, Fault.THROTTLED):
+    for fault in (
+        Fault.UNAUTHORIZED,
+        Fault.SERVER_ERROR,
+        Fault.THROTTLED,
+        Fault.BUDGET_EXHAUSTED,
+    ):
         simulator.fail(fault)
         await poll(1000)
         await poll(1000)

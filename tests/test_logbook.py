@@ -1,7 +1,6 @@
 """Alerts in the activity log."""
 
 from collections.abc import Callable
-from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
@@ -11,17 +10,17 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.alibaba_cloud.const import (
+    CONF_DAILY_BUDGET,
     CONF_LOW_BALANCE,
     CONF_MONTHLY_BUDGET,
     DOMAIN,
     EVENT_ALERT,
 )
-from custom_components.alibaba_cloud.logbook import async_describe_events
-from homeassistant.core import Event, HomeAssistant
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.translation import async_load_integrations
 
-from .common import Poll, noon, report, setup, spend_alike
+from .common import FAILURES, Poll, described, noon, report, setup, spend_alike
 from .simulator import Fault, Simulator
 
 LONG = 16 * 60
@@ -32,6 +31,11 @@ CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
         lambda simulator: report(simulator, monthly_spend=310),
         ACCOUNT,
         "Spend reached 50% of the budget",
+    ),
+    "daily_budget": (
+        lambda simulator: report(simulator, daily_spend=16.5),
+        ACCOUNT,
+        "Today's spend reached 80% of the daily budget",
     ),
     "balance_low": (
         lambda simulator: report(simulator, available=49.5),
@@ -48,6 +52,11 @@ CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
         ACCOUNT,
         "The account is rate limited",
     ),
+    "budget_exhausted": (
+        lambda simulator: simulator.fail(Fault.BUDGET_EXHAUSTED),
+        ACCOUNT,
+        "The budget set in the console is used up, and requests are refused",
+    ),
     "api_key_rejected": (
         lambda simulator: simulator.fail(Fault.UNAUTHORIZED),
         ACCOUNT,
@@ -59,19 +68,6 @@ CAUSES: dict[str, tuple[Callable[[Simulator], None], str, str]] = {
         "The account is unavailable",
     ),
 }
-
-
-def described(hass: HomeAssistant, event: Event[Any]) -> dict[str, Any]:
-    """Return the activity log's entry for an event."""
-    found: dict[tuple[str, str], Any] = {}
-
-    def register(domain: str, event_type: str, describe: Any) -> None:
-        found[domain, event_type] = describe
-
-    async_describe_events(hass, register)
-    assert found.keys() == {(DOMAIN, EVENT_ALERT)}
-    entry: dict[str, Any] = found[DOMAIN, EVENT_ALERT](event)
-    return entry
 
 
 @pytest.mark.parametrize("kind", CAUSES)
@@ -86,7 +82,9 @@ async def test_alerts(
     """Each alert is a sentence about the account or the model."""
     cause, device_name, message = CAUSES[kind]
     report(simulator, monthly_spend=100, used=100)
-    hass.config_entries.async_update_entry(entry, options={CONF_LOW_BALANCE: 50})
+    hass.config_entries.async_update_entry(
+        entry, options={CONF_LOW_BALANCE: 50, CONF_DAILY_BUDGET: 20}
+    )
     await setup(hass, entry)
     events = async_capture_events(hass, EVENT_ALERT)
     cause(simulator)
@@ -94,7 +92,7 @@ async def test_alerts(
     await poll(LONG)
     simulator.recover()
     await poll(LONG)
-    failed = kind in ("rate_limited", "api_key_rejected", "account_unavailable")
+    failed = kind in FAILURES
     if failed:
         request.node.add_marker(pytest.mark.logs("Error fetching"))
     assert [event.data["event_type"] for event in events] == [

@@ -10,15 +10,24 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.alibaba_cloud.const import (
     CONF_ASSISTANT,
+    CONF_DAILY_BUDGET,
+    CONF_EXPIRY_DAYS,
     CONF_FORECAST_ALERT,
     CONF_LOW_BALANCE,
+    CONF_LOW_CREDITS,
     CONF_MODEL_LEVELS,
     CONF_MODELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
+    CONF_UNUSUAL_SPEND,
+    CONF_WEEKLY_BUDGET,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.validation import CONF_ALL_MODELS
+from custom_components.alibaba_cloud.validation import (
+    CONF_ALL_MODELS,
+    CONF_MORE_ALERTS,
+    MORE_ALERTS,
+)
 from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.const import STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
@@ -127,6 +136,85 @@ async def test_shown_again(hass: HomeAssistant, account: MockConfigEntry) -> Non
         **kept,
         CONF_SPEND_LEVELS: ["33.3", "90"],
     }
+
+
+def more(form: ConfigFlowResult) -> dict[str, Any]:
+    """Return the values that the section of the form shows."""
+    assert form["data_schema"] is not None
+    fields = form["data_schema"].schema[CONF_MORE_ALERTS].schema.schema
+    return {
+        str(key): value
+        for key in fields
+        if (value := (key.description or {}).get("suggested_value")) is not None
+    }
+
+
+async def test_section(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """Options in the section are stored like the others, and shown the next time."""
+    form = await open_options(hass, account, "alerts")
+    assert more(form) == {
+        CONF_UNUSUAL_SPEND: True,
+        CONF_LOW_CREDITS: 20,
+        CONF_EXPIRY_DAYS: 7,
+    }
+    entered = {
+        CONF_DAILY_BUDGET: "2,5",
+        CONF_WEEKLY_BUDGET: 12,
+        CONF_UNUSUAL_SPEND: False,
+        CONF_LOW_CREDITS: "12.5 %",
+        CONF_EXPIRY_DAYS: 30.0,
+    }
+    stored = {
+        CONF_DAILY_BUDGET: 2.5,
+        CONF_WEEKLY_BUDGET: 12,
+        CONF_UNUSUAL_SPEND: False,
+        CONF_LOW_CREDITS: 12.5,
+        CONF_EXPIRY_DAYS: 30,
+    }
+    assert await choose(hass, account, more_alerts=entered) == {**STORED, **stored}
+    form = await open_options(hass, account, "alerts")
+    assert more(form) == stored
+    # Without the section, its options stay as they are.
+    assert await choose(hass, account) == {**STORED, **stored}
+
+
+@pytest.mark.parametrize("empty", [{}, dict.fromkeys(MORE_ALERTS, "")])
+async def test_empty_section(
+    hass: HomeAssistant, account: MockConfigEntry, empty: dict[str, str]
+) -> None:
+    """An empty field turns its alert off."""
+    kept = await choose(hass, account, more_alerts={CONF_UNUSUAL_SPEND: False, **empty})
+    off = {CONF_UNUSUAL_SPEND: False, CONF_LOW_CREDITS: 0, CONF_EXPIRY_DAYS: 0}
+    assert kept == {**STORED, **off}
+    form = await open_options(hass, account, "alerts")
+    assert more(form) == {CONF_UNUSUAL_SPEND: False}
+
+
+@pytest.mark.parametrize(
+    ("key", "bad"),
+    [
+        (CONF_DAILY_BUDGET, "0"),
+        (CONF_WEEKLY_BUDGET, "a lot"),
+        *((CONF_LOW_CREDITS, bad) for bad in (-1, 100.1, "few", True)),
+        *((CONF_EXPIRY_DAYS, bad) for bad in (-1, 366, 1.5, "soon")),
+    ],
+)
+async def test_error_in_the_section(
+    hass: HomeAssistant, account: MockConfigEntry, key: str, bad: Any
+) -> None:
+    """The error is at the section, names the field, and the input stays."""
+    form = await open_options(hass, account, "alerts")
+    entered = {CONF_UNUSUAL_SPEND: True, key: bad}
+    form = await submit(hass, form, more_alerts=entered, low_balance=0)
+    assert form["errors"] == {
+        CONF_LOW_BALANCE: "invalid_amount",
+        CONF_MORE_ALERTS: f"invalid_{key}",
+    }
+    assert (await texts(hass))[f"invalid_{key}"]
+    assert more(form) == entered
+    result = await submit(hass, form, more_alerts={key: "5"})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert account.options[key] == 5
 
 
 async def test_levels_are_shown_exactly(
@@ -543,6 +631,7 @@ async def test_as_the_frontend_does(
         CONF_FORECAST_ALERT,
         CONF_LOW_BALANCE,
         CONF_MODEL_LEVELS,
+        CONF_MORE_ALERTS,
     ]
     number = fields[CONF_MONTHLY_BUDGET]["selector"]["number"]
     assert number["unit_of_measurement"] == "USD"

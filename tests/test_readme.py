@@ -24,6 +24,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_BASE_URL,
     CONF_FORECAST_ALERT,
     CONF_MODELS,
+    CONF_UNUSUAL_SPEND,
     CONSOLES,
     DOMAIN,
     RAM_CONSOLES,
@@ -42,7 +43,12 @@ from custom_components.alibaba_cloud.group_figures import GROUP_SENSORS
 from custom_components.alibaba_cloud.ledger import Alert, AlertKind, AlertOptions
 from custom_components.alibaba_cloud.llm import GetAccountUsageTool
 from custom_components.alibaba_cloud.options import GROUP_OPTIONS
-from custom_components.alibaba_cloud.options_flow import AMOUNTS, LEVELS
+from custom_components.alibaba_cloud.options_flow import (
+    AMOUNTS,
+    LEVELS,
+    MORE_AMOUNTS,
+    MORE_NUMBERS,
+)
 from custom_components.alibaba_cloud.sources import SOURCES, Source
 from custom_components.alibaba_cloud.trigger import TRIGGERS
 from homeassistant.components.automation import EVENT_AUTOMATION_TRIGGERED
@@ -434,16 +440,21 @@ def test_options_are_in_the_tables() -> None:
         for name in names(cells[:1])
     }
     assert table.keys() == {
-        *(CONF_MODELS, CONF_ASSISTANT, CONF_FORECAST_ALERT),
+        *(CONF_MODELS, CONF_ASSISTANT, CONF_FORECAST_ALERT, CONF_UNUSUAL_SPEND),
         *GROUP_OPTIONS.values(),
         *AMOUNTS,
+        *MORE_AMOUNTS,
+        *MORE_NUMBERS,
         *LEVELS,
     }
     for option, levels in LEVELS.items():
         assert table[option] == ", ".join(map(str, levels))
-    for option in AMOUNTS:
+    for option, number in MORE_NUMBERS.items():
+        assert (table[option], getattr(defaults, option)) == (str(number), number)
+    for option in (*AMOUNTS, *MORE_AMOUNTS):
         assert (table[option], getattr(defaults, option)) == ("empty", None)
     assert (table[CONF_FORECAST_ALERT], defaults.forecast_alert) == ("on", True)
+    assert (table[CONF_UNUSUAL_SPEND], defaults.unusual_spend) == ("on", True)
     assert f"`{GetAccountUsageTool.name}`" in section("docs/options.md", "Assist")
 
 

@@ -13,7 +13,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
 from custom_components.alibaba_cloud.condition import CONDITIONS, AccountCondition
-from custom_components.alibaba_cloud.const import DOMAIN
+from custom_components.alibaba_cloud.const import CONF_UNUSUAL_SPEND, DOMAIN
 from custom_components.alibaba_cloud.event import AlibabaCloudAlerts
 from custom_components.alibaba_cloud.failures import FAILURES
 from custom_components.alibaba_cloud.figures import (
@@ -41,6 +41,7 @@ from custom_components.alibaba_cloud.services import (
 )
 from custom_components.alibaba_cloud.statistics import STATISTICS_NOT_WRITTEN
 from custom_components.alibaba_cloud.trigger import TRIGGERS, AlertTrigger
+from custom_components.alibaba_cloud.validation import MORE_ALERTS
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.util.yaml import load_yaml_dict
@@ -356,6 +357,15 @@ def test_form_errors(english: Any) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", *SAME_AS_ENGLISH])
+def test_errors_of_a_section_name_the_field(language: str) -> None:
+    options = read(TRANSLATIONS / f"{language}.json")["options"]
+    labels = options["step"]["alerts"]["sections"]["more_alerts"]["data"]
+    assert labels.keys() == {*MORE_ALERTS, CONF_UNUSUAL_SPEND}
+    for field in MORE_ALERTS:
+        assert labels[field] in options["error"][f"invalid_{field}"]
+
+
+@pytest.mark.parametrize("language", ["en", *SAME_AS_ENGLISH])
 def test_access_key(language: str) -> None:
     """The AccessKey forms differ only in their purpose; errors name their fields."""
     config = read(TRANSLATIONS / f"{language}.json")["config"]
@@ -395,10 +405,14 @@ async def test_options(
         form = await open_options(hass, account, step)
         assert form["step_id"] == step
         assert form["data_schema"] is not None
-        asked = {str(field) for field in form["data_schema"].schema}
-        named = steps[step]
+        asked = {str(key): it for key, it in form["data_schema"].schema.items()}
+        named = dict(steps[step])
+        for key, texts_of in named.pop("sections", {}).items():
+            assert texts_of.keys() == {"name", "data", "data_description"}
+            within = {str(field) for field in asked.pop(key).schema.schema}
+            assert texts_of["data"].keys() == within
         assert named.keys() == {"title", "description", "data", "data_description"}
-        assert named["data"].keys() == named["data_description"].keys() == asked
+        assert named["data"].keys() == named["data_description"].keys() == asked.keys()
         filled = form["description_placeholders"] or {}
         assert set(placeholders(named["description"])) == filled.keys()
 
@@ -424,6 +438,7 @@ async def test_option_errors(
     assert form["errors"] == errors
     assert english["options"]["error"].keys() == {
         *errors.values(),
+        *(f"invalid_{key}" for key in MORE_ALERTS),
         "no_models_selected",
         "bill_not_read",
     }

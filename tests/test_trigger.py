@@ -457,7 +457,7 @@ async def test_offered_by_target(
             if entity.domain == "sensor" and entity.entity_category is None:
                 entities.async_remove(entity.entity_id)
         await hass.async_block_till_done()
-    model = {"model_level_reached"}
+    model = {"model_level_reached", "limit_lowered"}
     offers: list[tuple[dict[str, Any], set[str]]] = [
         ({"device_id": [device(hass, account)]}, set(KINDS.values())),
         ({"entity_id": [entity_id(hass, "alerts")]}, set(KINDS.values())),

@@ -11,6 +11,8 @@ from yarl import URL
 from custom_components.alibaba_cloud.model_studio import REGIONS, WORKSPACE_REGIONS
 from custom_components.alibaba_cloud.schemas import default_title, place_of, region_of
 from custom_components.alibaba_cloud.validation import (
+    CONF_MORE_ALERTS,
+    MORE_ALERTS,
     InvalidInput,
     is_same_account,
     validate_access_key,
@@ -193,8 +195,9 @@ def test_alerts(level: float, amount: int) -> None:
 def test_alerts_with_anything(entered: Any) -> None:
     """Any input is accepted, or is an error at its field."""
     fields = ("monthly_budget", "low_balance", "spend_levels", "model_levels")
-    typed = dict.fromkeys(fields, entered)
+    typed: dict[str, Any] = dict.fromkeys(fields, entered)
+    typed[CONF_MORE_ALERTS] = dict.fromkeys(MORE_ALERTS, entered)
     if errors := errors_of(validate_alerts, typed):
-        assert {*errors} <= {*fields}
+        assert {*errors} <= {*fields, CONF_MORE_ALERTS}
     else:
-        assert {*validate_alerts(typed)} == {*fields}
+        assert {*validate_alerts(typed)} == {*fields, *MORE_ALERTS}

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 
 from homeassistant.config_entries import ConfigEntryState
@@ -12,6 +13,7 @@ from homeassistant.helpers.dispatcher import (
     async_dispatcher_send,
 )
 from homeassistant.helpers.start import async_at_started
+from homeassistant.util import dt as dt_util
 from homeassistant.util.hass_dict import HassKey
 from homeassistant.util.signal_type import SignalType
 
@@ -19,8 +21,8 @@ from .account import Account
 from .const import DOMAIN
 from .devices import async_device_id
 from .failures import Status
-from .ledger import Alert, AlertKind, AlertState, Observation, decide
-from .model_studio import AccountSnapshot
+from .ledger import Alert, AlertKind, AlertState, Observation, billing_day, decide
+from .model_studio import AccountSnapshot, BudgetExhaustedError
 
 type Levels = Mapping[AlertKind, frozenset[Decimal]]
 
@@ -29,7 +31,7 @@ FAILED: Mapping[Status, AlertKind] = {
     Status.AUTH: AlertKind.API_KEY_REJECTED,
     Status.ERROR: AlertKind.ACCOUNT_UNAVAILABLE,
 }
-"""The alert of each status of a failed poll."""
+"""The alert of each status of a failed poll, except for `BUDGET_EXHAUSTED`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,13 @@ def _watched_levels(hass: HomeAssistant, kind: AlertKind) -> frozenset[Decimal]:
     )
 
 
+def _failure(account: Account) -> AlertKind | None:
+    """Return the alert of a failed poll, None if the last poll did not fail."""
+    if isinstance(account.quotas.error, BudgetExhaustedError):
+        return AlertKind.BUDGET_EXHAUSTED
+    return FAILED.get(account.status)
+
+
 class Alerts:
     """Decides which alerts of an account to send, and sends them."""
 
@@ -84,7 +93,7 @@ class Alerts:
         """Prepare to decide. Nothing is sent before `async_start`."""
         self._account = account
         self._is_started = False
-        self._decided_on: tuple[AccountSnapshot, Levels] | None = None
+        self._decided_on: tuple[AccountSnapshot, Levels, date] | None = None
         self._polls = 0
         """The polls with the API key that were decided on."""
 
@@ -129,7 +138,8 @@ class Alerts:
             # They are sent later.
             return
         state, alerts = self._observe_and_decide()
-        if state == account.store.alerts:
+        before = account.store.alerts
+        if state == before:
             return
         account.store.alerts = state
         for alert in alerts:
@@ -143,28 +153,35 @@ class Alerts:
                     alert=alert,
                 ),
             )
-        await account.store.async_save()
+        if replace(state, limits=before.limits) == before:
+            # Limits change with each answer while they waver, and alerted nothing.
+            account.store.save_later()
+        else:
+            await account.store.async_save()
 
     def _observe_and_decide(self) -> tuple[AlertState, list[Alert]]:
         """Return what was alerted by now, and the alerts to send."""
         account, state = self._account, self._account.store.alerts
         snapshot = account.figures_of_this_run
-        failure = FAILED.get(account.status)
+        failure = _failure(account)
         levels = {
             kind: _watched_levels(account.hass, kind)
             for kind in (AlertKind.SPEND_LEVEL, AlertKind.MODEL_LEVEL)
         }
-        is_new = (snapshot, levels) != self._decided_on
-        self._decided_on = snapshot, levels
+        today = billing_day(dt_util.utcnow())
+        is_new = (snapshot, levels, today) != self._decided_on
+        self._decided_on = snapshot, levels, today
         is_polled = account.quotas.polls != self._polls
         self._polls = account.quotas.polls
-        if not is_new and failure is None and state.failing is None:
+        is_settled = failure is None and state.failing is None
+        if not is_new and is_settled and not state.awaits_answer:
             return state, []
         return decide(
             state,
             Observation(
                 account_id=account.entry.entry_id,
                 account=snapshot,
+                today=today,
                 models=[
                     model
                     for name in account.followed

@@ -20,11 +20,13 @@ from homeassistant.helpers.translation import async_get_cached_translations
 
 from .const import DOMAIN, EVENT_ALERT
 
-AMOUNTS = ("spend", "budget", "projected", "balance")
+AMOUNTS = ("spend", "budget", "projected", "usual", "balance")
 
 
 def _as_shown(key: str, value: Any) -> Any:
     """Return a value of an alert as people read it: amounts have two decimals."""
+    if key == "amount":
+        return f"{value:.2f}".removesuffix(".00")
     return f"{value:.2f}" if key in AMOUNTS else value
 
 

@@ -9,6 +9,7 @@ import voluptuous as vol
 
 from homeassistant.config_entries import ConfigFlowResult, OptionsFlowWithReload
 from homeassistant.const import CONF_BASE
+from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import (
     BooleanSelector,
     NumberSelector,
@@ -26,12 +27,17 @@ from .const import (
     CONF_ACCESS_KEY_ID,
     CONF_API_KEYS,
     CONF_ASSISTANT,
+    CONF_DAILY_BUDGET,
+    CONF_EXPIRY_DAYS,
     CONF_FORECAST_ALERT,
     CONF_LOW_BALANCE,
+    CONF_LOW_CREDITS,
     CONF_MODEL_LEVELS,
     CONF_MODELS,
     CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
+    CONF_UNUSUAL_SPEND,
+    CONF_WEEKLY_BUDGET,
     CONF_WORKSPACE_NAMES,
     CONF_WORKSPACES,
     DOMAIN,
@@ -48,7 +54,13 @@ from .model_studio import (
 from .options import DEFAULTS, GROUP_OPTIONS
 from .schemas import groups_schema, models_schema
 from .sources import billing_today
-from .validation import InvalidInput, validate_alerts, validate_models
+from .validation import (
+    CONF_MORE_ALERTS,
+    MOST_DAYS,
+    InvalidInput,
+    validate_alerts,
+    validate_models,
+)
 
 BILLED_SINCE = timedelta(days=32)
 """From the first of this month back into the month before the last one.
@@ -56,6 +68,11 @@ BILLED_SINCE = timedelta(days=32)
 Workspaces and API keys that were billed since the first of that month are offered.
 """
 AMOUNTS = (CONF_MONTHLY_BUDGET, CONF_LOW_BALANCE)
+MORE_AMOUNTS = (CONF_DAILY_BUDGET, CONF_WEEKLY_BUDGET)
+MORE_NUMBERS = {
+    CONF_LOW_CREDITS: int(DEFAULTS.low_credits),
+    CONF_EXPIRY_DAYS: DEFAULTS.expiry_days,
+}
 LEVELS = {
     CONF_SPEND_LEVELS: DEFAULTS.spend_levels,
     CONF_MODEL_LEVELS: DEFAULTS.model_levels,
@@ -204,6 +221,17 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
                 CONF_FORECAST_ALERT: options.get(
                     CONF_FORECAST_ALERT, DEFAULTS.forecast_alert
                 ),
+                CONF_MORE_ALERTS: {
+                    **{key: options.get(key) for key in MORE_AMOUNTS},
+                    CONF_UNUSUAL_SPEND: options.get(
+                        CONF_UNUSUAL_SPEND, DEFAULTS.unusual_spend
+                    ),
+                    # An alert that is turned off is shown as an empty field.
+                    **{
+                        key: options.get(key, default) or None
+                        for key, default in MORE_NUMBERS.items()
+                    },
+                },
             }
         integration = await async_get_integration(self.hass, DOMAIN)
         return self.async_show_form(
@@ -288,6 +316,33 @@ def _alerts_schema(currency: str | None) -> vol.Schema:
             vol.Optional(
                 CONF_MODEL_LEVELS, default=_offered(CONF_MODEL_LEVELS)
             ): _levels_selector(CONF_MODEL_LEVELS),
+            # With a default, the frontend would show that instead of suggestions.
+            vol.Optional(CONF_MORE_ALERTS): section(
+                vol.Schema(
+                    {
+                        vol.Optional(CONF_DAILY_BUDGET): AnyNumberSelector(amount),
+                        vol.Optional(CONF_WEEKLY_BUDGET): AnyNumberSelector(amount),
+                        vol.Required(
+                            CONF_UNUSUAL_SPEND, default=True
+                        ): BooleanSelector(),
+                        vol.Optional(CONF_LOW_CREDITS): AnyNumberSelector(
+                            NumberSelectorConfig(
+                                min=0,
+                                max=100,
+                                step="any",
+                                mode=NumberSelectorMode.BOX,
+                                unit_of_measurement="%",
+                            )
+                        ),
+                        vol.Optional(CONF_EXPIRY_DAYS): AnyNumberSelector(
+                            NumberSelectorConfig(
+                                min=0, max=MOST_DAYS, mode=NumberSelectorMode.BOX
+                            )
+                        ),
+                    }
+                ),
+                {"collapsed": True},
+            ),
         }
     )
 

@@ -122,6 +122,11 @@ class AccountStore:
         await self._store.async_save(self._to_store())
         self._save_within(SAVE_DELAY)
 
+    @callback
+    def save_later(self) -> None:
+        """Write the account within 15 minutes."""
+        self._save_within(SAVE_DELAY)
+
     async def async_save_last(self) -> None:
         """Write the account for the last time in this run."""
         await self._store.async_save(self._to_store())

@@ -119,10 +119,28 @@ class SpendLevelReached(LevelTrigger):
     kind = AlertKind.SPEND_LEVEL
 
 
+class DailyBudget(AlertTrigger):
+    """Fires when the day's spend reaches a level of the daily budget."""
+
+    kind = AlertKind.DAILY_BUDGET
+
+
+class WeeklyBudget(AlertTrigger):
+    """Fires when the week's spend reaches a level of the weekly budget."""
+
+    kind = AlertKind.WEEKLY_BUDGET
+
+
 class ForecastOverBudget(AlertTrigger):
     """Fires when the forecast exceeds the budget."""
 
     kind = AlertKind.FORECAST_OVER_BUDGET
+
+
+class UnusualSpend(AlertTrigger):
+    """Fires when a day costs unusually much."""
+
+    kind = AlertKind.UNUSUAL_SPEND
 
 
 class BalanceLow(AlertTrigger):
@@ -131,16 +149,46 @@ class BalanceLow(AlertTrigger):
     kind = AlertKind.BALANCE_LOW
 
 
+class CreditExpiring(AlertTrigger):
+    """Fires when something that is paid for in advance expires soon."""
+
+    kind = AlertKind.CREDIT_EXPIRING
+
+
+class CreditsLow(AlertTrigger):
+    """Fires when few credits of the Token Plan are left."""
+
+    kind = AlertKind.CREDITS_LOW
+
+
+class SubscriptionEnding(AlertTrigger):
+    """Fires when the subscription of the Token Plan ends soon."""
+
+    kind = AlertKind.SUBSCRIPTION_ENDING
+
+
 class ModelLevelReached(LevelTrigger):
     """Fires when the use of a model reaches a level of its limit."""
 
     kind = AlertKind.MODEL_LEVEL
 
 
+class LimitLowered(AlertTrigger):
+    """Fires when a limit of a model falls."""
+
+    kind = AlertKind.LIMIT_LOWERED
+
+
 class RateLimited(AlertTrigger):
     """Fires when an account is throttled."""
 
     kind = AlertKind.RATE_LIMITED
+
+
+class BudgetExhausted(AlertTrigger):
+    """Fires when the budget set in the console is used up."""
+
+    kind = AlertKind.BUDGET_EXHAUSTED
 
 
 class ApiKeyRejected(AlertTrigger):
@@ -163,10 +211,18 @@ class Recovered(AlertTrigger):
 
 TRIGGERS: dict[str, type[Trigger]] = {
     "spend_level_reached": SpendLevelReached,
+    "daily_budget": DailyBudget,
+    "weekly_budget": WeeklyBudget,
     "forecast_over_budget": ForecastOverBudget,
+    "unusual_spend": UnusualSpend,
     "balance_low": BalanceLow,
+    "credit_expiring": CreditExpiring,
+    "credits_low": CreditsLow,
+    "subscription_ending": SubscriptionEnding,
     "model_level_reached": ModelLevelReached,
+    "limit_lowered": LimitLowered,
     "rate_limited": RateLimited,
+    "budget_exhausted": BudgetExhausted,
     "api_key_rejected": ApiKeyRejected,
     "account_unavailable": AccountUnavailable,
     "recovered": Recovered,

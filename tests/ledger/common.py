@@ -1,9 +1,20 @@
-"""Times, days, and amounts, as the tests of the ledger write them."""
+"""Times, days, amounts and alerts, as the tests of the ledger write them."""
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+import json
+import re
+from typing import Any
 
-from custom_components.alibaba_cloud.model_studio import BillingPeriod, Money
+from custom_components.alibaba_cloud.ledger import (
+    Alert,
+    AlertOptions,
+    AlertState,
+    Observation,
+    decide,
+)
+from custom_components.alibaba_cloud.model_studio import BillingPeriod, Money, Spend
 
 
 def at(text: str) -> datetime:
@@ -29,3 +40,61 @@ def billing_period(text: str) -> BillingPeriod:
         start=day(start) if start.strip("-") else None,
         end=day(end) if end.strip("-") else None,
     )
+
+
+def spend(amount: str | int, start: str) -> Spend:
+    """Return a spend in US dollars since a day of 2026, such as `08-15`."""
+    return Spend(
+        amount=Decimal(amount), currency="USD", since=at(start), start=day(start)
+    )
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is seen, and what the user wants to be alerted of by then."""
+
+    seen: Observation
+    options: AlertOptions
+
+
+class Account:
+    """An account that restarts after each look."""
+
+    def __init__(self) -> None:
+        """Begin with nothing alerted."""
+        self.state = AlertState()
+
+    def see(self, look: Look) -> list[Alert]:
+        """Return the alerts of a look: the same ones until the state is stored."""
+        state, alerts = decide(self.state, look.seen, look.options)
+        assert decide(self.state, look.seen, look.options) == (state, alerts)
+        self.state = restarted(state)
+        return alerts
+
+    def see_one(self, look: Look) -> Alert:
+        """Return the only alert of a look."""
+        (alert,) = self.see(look)
+        return alert
+
+    def levels(self, look: Look) -> list[Any]:
+        """Return the levels that a look alerts."""
+        return [alert.level for alert in self.see(look)]
+
+    def ignores(self, look: Look) -> bool:
+        """Return whether a look changes nothing."""
+        before = self.state
+        return self.see(look) == [] and self.state == before
+
+
+def restarted(state: AlertState) -> AlertState:
+    """Return a state that was stored and read."""
+    read = AlertState.from_dict(json.loads(json.dumps(state.as_dict())))
+    assert read == state
+    return read
+
+
+def written(alert: Alert) -> str:
+    """Return what an alert says, without its id."""
+    content = {k: v for k, v in alert.as_dict().items() if v is not None}
+    assert re.fullmatch("[0-9a-f]{32}", content.pop("alert_id"))
+    return f"{alert.kind.value} {json.dumps(content)}"

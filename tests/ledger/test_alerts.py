@@ -1,6 +1,6 @@
 """The state of the alerts, as it is stored."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 import json
 from typing import Any
@@ -13,43 +13,93 @@ from custom_components.alibaba_cloud.ledger import (
     AlertKind,
     AlertState,
 )
+from custom_components.alibaba_cloud.ledger.alerts import AlertedLevels, SeenLimit
 
 STORED: dict[str, Any] = {
     "period": "2026-08-01T00:00:00+08:00",
     "budget": "99.5",
     "spend_levels": {"80": True, "90.5": False},
+    "budgets": {
+        "weekly_budget": {"since": "2026-08-10T00:00:00+08:00", "levels": ["50"]}
+    },
     "forecast_alerted": True,
+    "unusual_day": "2026-08-14T00:00:00+08:00",
     "low_balances": {"CNY": "10"},
+    "endings": {"0a1b": "2026-08-31"},
+    "credits_alerted": True,
+    "credits_refresh": "2026-08-20T00:00:00+08:00",
     "model_levels": ["80", "100"],
     "models": {"qwen": ["80", "90.5"]},
+    "limits": {"qwen": {"rpm": [60, 30.5, None], "limit": [None, 1000, 500]}},
     "failing": "rate_limited",
     "failures": ["rate_limited", "account_unavailable"],
     "rounds": 4,
 }
+NO_NUMBERS: tuple[Any, ...] = ("60", True, [], float("inf"))
 DAMAGED: dict[str, list[Any]] = {
     "period": [0, "", "2026-08-01", "2026-08-01T00:00:00"],
     "budget": [99.5, "", "NaN", "Infinity"],
     "spend_levels": [None, ["80"], {"x": True}, {"NaN": True}, {"80": None}],
+    "budgets": [
+        None,
+        {"unheard_of": {"since": "2026-08-10T00:00:00+08:00", "levels": []}},
+        {"daily_budget": {"since": "2026-08-10", "levels": []}},
+        {"daily_budget": {"levels": []}},
+        {"daily_budget": {"since": "2026-08-10T00:00:00+08:00", "levels": [50]}},
+    ],
     "forecast_alerted": [None, 1, "true"],
+    "unusual_day": [0, "", "2026-08-14"],
     "low_balances": [None, ["10"], {"CNY": None}, {"CNY": 10}, {"CNY": "NaN"}],
+    "endings": [None, ["0a1b"], {"0a1b": None}, {"0a1b": "soon"}, {"0a1b": 1}],
+    "credits_alerted": [None, 1, "true"],
+    "credits_refresh": [0, "", "2026-08-20T00:00:00"],
     "model_levels": ["80", {"80": True}, [80], [None], ["NaN"]],
     "models": [None, ["80"], {"m": None}, {"m": {"80": True}}, {"m": ["-Infinity"]}],
+    "limits": [
+        None,
+        [],
+        {"qwen": None},
+        {"qwen": {"rpm": None}},
+        {"qwen": {"rpm": [60, None]}},
+        {"qwen": {"rpm": [60, None, None, None]}},
+        *({"qwen": {"rpm": [bad, None, None]}} for bad in NO_NUMBERS),
+    ],
     "failing": [1, "", "unheard_of", ["rate_limited"]],
     "failures": [None, "rate_limited", [None], ["unheard_of"], [["rate_limited"]]],
     "rounds": [None, -1, 1.5, True, "4"],
 }
 AMOUNTS = st.decimals(-1_000_000, 1_000_000, places=4)
+MOMENTS = st.datetimes(timezones=st.just(BILLING_TIME_ZONE))
 LEVELS = st.frozensets(st.decimals("0.1", 1000, places=1), max_size=4)
+NUMBERS = st.none() | st.integers() | st.floats(0, 1_000_000)
 NAMES = st.text(max_size=3)
 STATES = st.builds(
     AlertState,
-    period=st.none() | st.datetimes(timezones=st.just(BILLING_TIME_ZONE)),
+    period=st.none() | MOMENTS,
     budget=st.none() | AMOUNTS,
     spend_levels=st.dictionaries(AMOUNTS, st.booleans(), max_size=3),
+    budgets=st.dictionaries(
+        st.sampled_from(AlertKind),
+        st.builds(AlertedLevels, since=MOMENTS, levels=LEVELS),
+        max_size=2,
+    ),
     forecast_alerted=st.booleans(),
+    unusual_day=st.none() | MOMENTS,
     low_balances=st.dictionaries(NAMES, AMOUNTS, max_size=3),
+    endings=st.dictionaries(NAMES, st.dates(), max_size=3),
+    credits_alerted=st.booleans(),
+    credits_refresh=st.none() | MOMENTS,
     model_levels=st.none() | LEVELS,
     models=st.dictionaries(NAMES, LEVELS, max_size=3),
+    limits=st.dictionaries(
+        NAMES,
+        st.dictionaries(
+            NAMES,
+            st.builds(SeenLimit, known=NUMBERS, seen=NUMBERS, alerted=NUMBERS),
+            max_size=3,
+        ),
+        max_size=3,
+    ),
     failing=st.none() | st.sampled_from(AlertKind),
     failures=st.lists(st.sampled_from(AlertKind)).map(tuple),
     rounds=st.integers(min_value=0),
@@ -68,10 +118,26 @@ def test_stored_state() -> None:
         period=datetime(2026, 8, 1, tzinfo=BILLING_TIME_ZONE),
         budget=Decimal("99.5"),
         spend_levels={Decimal(80): True, Decimal("90.5"): False},
+        budgets={
+            AlertKind.WEEKLY_BUDGET: AlertedLevels(
+                since=datetime(2026, 8, 10, tzinfo=BILLING_TIME_ZONE),
+                levels=frozenset((Decimal(50),)),
+            )
+        },
         forecast_alerted=True,
+        unusual_day=datetime(2026, 8, 14, tzinfo=BILLING_TIME_ZONE),
         low_balances={"CNY": Decimal(10)},
+        endings={"0a1b": date(2026, 8, 31)},
+        credits_alerted=True,
+        credits_refresh=datetime(2026, 8, 20, tzinfo=BILLING_TIME_ZONE),
         model_levels=frozenset((Decimal(80), Decimal(100))),
         models={"qwen": frozenset((Decimal(80), Decimal("90.5")))},
+        limits={
+            "qwen": {
+                "rpm": SeenLimit(known=60, seen=30.5),
+                "limit": SeenLimit(seen=1000, alerted=500),
+            }
+        },
         failing=AlertKind.RATE_LIMITED,
         failures=(AlertKind.RATE_LIMITED, AlertKind.ACCOUNT_UNAVAILABLE),
         rounds=4,

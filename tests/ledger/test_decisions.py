@@ -1,11 +1,9 @@
 """Which alerts are due, and when they are re-armed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-import json
-import re
 from typing import Any
 
 from hypothesis import given, strategies as st
@@ -13,13 +11,10 @@ import pytest
 
 from custom_components.alibaba_cloud.ledger import (
     BILLING_TIME_ZONE,
-    Alert,
     AlertKind,
     AlertOptions,
-    AlertState,
     Observation,
     Periods,
-    decide,
     outlook,
     reaches,
 )
@@ -29,6 +24,8 @@ from custom_components.alibaba_cloud.model_studio.models import (
     Money,
     Spend,
 )
+
+from .common import Account, Look, written
 
 JULY, AUGUST, SEPTEMBER = (
     datetime(2026, month, 1, tzinfo=BILLING_TIME_ZONE) for month in (7, 8, 9)
@@ -43,14 +40,6 @@ FAILURES = {
 
 type Amount = Decimal | str | int
 type Levels = Sequence[Amount]
-
-
-@dataclass(frozen=True)
-class Look:
-    """An observation, and the user's alert options at this time."""
-
-    seen: Observation
-    options: AlertOptions = USUAL
 
 
 def decimals(amounts: Levels) -> tuple[Decimal, ...]:
@@ -140,53 +129,7 @@ def polled(outcome: str) -> Look:
     """
     failure = FAILURES.get(outcome.upper())
     seen = Observation(account_id="account", polled=outcome in "RKU.", failure=failure)
-    return Look(seen)
-
-
-class Account:
-    """An account that restarts after each observation."""
-
-    def __init__(self) -> None:
-        """Start with nothing alerted."""
-        self.state = AlertState()
-
-    def see(self, look: Look) -> list[Alert]:
-        """Return the alerts of an observation, and store the new state.
-
-        Before the state is stored, the same observation returns the same alerts.
-        """
-        state, alerts = decide(self.state, look.seen, look.options)
-        assert decide(self.state, look.seen, look.options) == (state, alerts)
-        self.state = restarted(state)
-        return alerts
-
-    def see_one(self, look: Look) -> Alert:
-        """Return the only alert of an observation."""
-        (alert,) = self.see(look)
-        return alert
-
-    def levels(self, look: Look) -> list[Any]:
-        """Return the levels that an observation alerts."""
-        return [alert.level for alert in self.see(look)]
-
-    def ignores(self, look: Look) -> bool:
-        """Return whether an observation alerts nothing and keeps the state."""
-        before = self.state
-        return self.see(look) == [] and self.state == before
-
-
-def restarted(state: AlertState) -> AlertState:
-    """Return a state that was stored and read."""
-    read = AlertState.from_dict(json.loads(json.dumps(state.as_dict())))
-    assert read == state
-    return read
-
-
-def written(alert: Alert) -> str:
-    """Return the kind and the content of an alert, without its ID."""
-    content = {k: v for k, v in alert.as_dict().items() if v is not None}
-    assert re.fullmatch("[0-9a-f]{32}", content.pop("alert_id"))
-    return f"{alert.kind.value} {json.dumps(content)}"
+    return Look(seen, USUAL)
 
 
 def test_spend_level() -> None:
@@ -587,7 +530,7 @@ def at_once(spend: Look, balance: Look, models: Look, poll: Look) -> Look:
     """Return one observation of all figures."""
     left_over = balance.seen.account.available_balance
     account = replace(spend.seen.account, available_balance=left_over)
-    return Look(replace(poll.seen, account=account, models=models.seen.models))
+    return Look(replace(poll.seen, account=account, models=models.seen.models), USUAL)
 
 
 LOOKS = st.builds(

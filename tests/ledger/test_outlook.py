@@ -22,6 +22,8 @@ from custom_components.alibaba_cloud.model_studio import (
     Spend,
 )
 
+from .common import day, spend
+
 DAY = timedelta(days=1)
 
 
@@ -365,3 +367,31 @@ def test_last_day_is_that_of_the_billing_zone() -> None:
     assert view(money(0), per_day=1, now=now - timedelta(hours=12)).projected == money(
         "0.5"
     )
+
+
+# The week
+
+
+def week(start: str, spent: dict[str, int], amount: str = "2.5") -> Money | None:
+    """Return the spend of the week of a day of 2026 that cost an amount so far."""
+    return outlook(
+        AccountSnapshot(daily_spend=spend(amount, start)),
+        budget=None,
+        daily={day(text): Decimal(cost) for text, cost in spent.items()},
+        periods=Periods(),
+        now=NOW,
+    ).weekly_spend
+
+
+def test_week() -> None:
+    """It begins on Monday, also in another month."""
+    days = {"08-30": 100, "08-31": 1, "09-01": 2, "09-02": 4, "09-03": 100}
+    assert week("09-03", days) == spend("9.5", "08-31")
+    assert week("08-31", days) == spend("2.5", "08-31")
+
+
+def test_week_with_an_unknown_day() -> None:
+    assert week("09-03", {"08-31": 1, "09-02": 4}) is None
+    account = AccountSnapshot(daily_spend=money(5))
+    made = outlook(account, budget=None, daily={}, periods=Periods(), now=NOW)
+    assert made.weekly_spend is None

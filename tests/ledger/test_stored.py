@@ -37,6 +37,7 @@ def day_if_any(value: Any) -> date | None:
         (stored.text, "", ""),
         (stored.flag, False, False),
         (stored.count, 0, 0),
+        (stored.number, -0.5, -0.5),
         (stored.amount, "-80.50", Decimal("-80.5")),
         (stored.day, "2026-08-01", date(2026, 8, 1)),
         (
@@ -61,6 +62,7 @@ def test_value(read: Read, value: Any, expected: Any) -> None:
         (stored.text, [None, 1, ["a"]]),
         (stored.flag, [None, 0, 1, "true"]),
         (stored.count, [None, -1, 1.0, True, "1"]),
+        (stored.number, [None, True, "1", [1], float("nan"), float("inf")]),
         (stored.amount, [None, 1, 0.5, "", "x", "NaN", "sNaN", "Infinity", "-inf"]),
         (stored.day, [None, 20260801, "", "2026-02-30", "2026-08-01T00:00:00+08:00"]),
         (stored.moment, [None, 0, "now", "2026-08-01", "2026-08-01T00:00:00"]),

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Self
 
-from ..model_studio.models import AccountSnapshot, ModelUsage
+from ..model_studio.models import AccountSnapshot, ModelUsage, Number
+from ..model_studio.prepaid import AssetKind
 from . import stored
 
 
@@ -16,10 +18,18 @@ class AlertKind(StrEnum):
     """What an alert is about."""
 
     SPEND_LEVEL = "spend_level"
+    DAILY_BUDGET = "daily_budget"
+    WEEKLY_BUDGET = "weekly_budget"
     FORECAST_OVER_BUDGET = "forecast_over_budget"
+    UNUSUAL_SPEND = "unusual_spend"
     BALANCE_LOW = "balance_low"
+    CREDIT_EXPIRING = "credit_expiring"
+    CREDITS_LOW = "credits_low"
+    SUBSCRIPTION_ENDING = "subscription_ending"
     MODEL_LEVEL = "model_level"
+    LIMIT_LOWERED = "limit_lowered"
     RATE_LIMITED = "rate_limited"
+    BUDGET_EXHAUSTED = "budget_exhausted"
     API_KEY_REJECTED = "api_key_rejected"
     ACCOUNT_UNAVAILABLE = "account_unavailable"
     RECOVERED = "recovered"
@@ -31,13 +41,21 @@ class AlertOptions:
 
     monthly_budget: Decimal | None = None
     """In the account's currency. If it is None, the spend limit is the budget."""
+    daily_budget: Decimal | None = None
+    """In the account's currency, like `weekly_budget`."""
+    weekly_budget: Decimal | None = None
     spend_levels: tuple[Decimal, ...] = (Decimal(50), Decimal(80), Decimal(100))
-    """In % of the budget."""
+    """In % of each budget."""
     low_balance: Decimal | None = None
     """In the account's currency."""
     model_levels: tuple[Decimal, ...] = (Decimal(80), Decimal(100))
     """In % of a model's quota or rate limit."""
     forecast_alert: bool = True
+    unusual_spend: bool = True
+    low_credits: Decimal = Decimal(20)
+    """In % of the Token Plan's credits. 0 turns the alert off."""
+    expiry_days: int = 7
+    """Days before an expiry or the end of a subscription. 0 turns the alert off."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +64,8 @@ class Observation:
 
     account_id: str
     account: AccountSnapshot = field(default_factory=AccountSnapshot)
+    today: date | None = None
+    """In UTC+8. If it is None, nothing is about to expire or to end."""
     models: Iterable[ModelUsage] = ()
     """The followed models."""
     models_gone: Collection[str] = ()
@@ -74,13 +94,28 @@ class Alert:
     spend: Decimal | None = None
     budget: Decimal | None = None
     projected: Decimal | None = None
+    usual: Decimal | None = None
+    """What a day of this weekday usually costs."""
     balance: Decimal | None = None
     currency: str | None = None
+    asset: AssetKind | None = None
+    """What expires."""
+    amount: Decimal | None = None
+    """What is left of the assets or of the Token Plan's credits."""
+    unit: str | None = None
+    """Unit of the amount. None for credits."""
+    ends: date | None = None
+    """The last day of an asset or a subscription, in UTC+8."""
     model: str | None = None
+    limit_type: str | None = None
+    """Which limit of a model fell: `limit`, `rpm` or `tpm`."""
+    limit: Number | None = None
+    """The limit by now."""
+    previous_limit: Number | None = None
     usage_pct: float | None = None
     """Share of the budget or of the model's limit that is used, in %."""
     period: date | None = None
-    """The first day of the billing period."""
+    """The first day of the billing period, week or day that the spend is of."""
     failure: AlertKind | None = None
     """The failure that ended."""
 
@@ -94,14 +129,65 @@ class Alert:
             "spend": _cents(self.spend),
             "budget": _cents(self.budget),
             "projected": _cents(self.projected),
+            "usual": _cents(self.usual),
             "balance": _cents(self.balance),
             "currency": self.currency,
+            "asset": None if self.asset is None else self.asset.value,
+            "amount": _cents(self.amount),
+            "unit": self.unit,
+            "ends": stored.optional(self.ends, date.isoformat),
             "model": self.model,
+            "limit_type": self.limit_type,
+            "limit": self.limit,
+            "previous_limit": self.previous_limit,
             "usage_pct": self.usage_pct,
             "period": stored.optional(self.period, date.isoformat),
             "failure": None if self.failure is None else self.failure.value,
             "alert_id": self.alert_id,
         }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlertedLevels:
+    """The levels of a day or week that were alerted, in %."""
+
+    since: datetime
+    """When the day or week began."""
+    levels: frozenset[Decimal]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the levels as JSON data."""
+        return {"since": self.since.isoformat(), "levels": _sorted(self.levels)}
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Self:
+        """Return what `as_dict` wrote. Raises `ValueError` or `KeyError`."""
+        data = stored.mapping(value)
+        return cls(since=stored.moment(data["since"]), levels=_levels(data["levels"]))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeenLimit:
+    """A limit of a model, as it was seen in the last answers."""
+
+    known: Number | None = None
+    """The last value of two answers in a row."""
+    seen: Number | None = None
+    """The value of the last answer, if it is another one."""
+    alerted: Number | None = None
+    """The lowest value that was alerted."""
+
+    def as_list(self) -> list[Number | None]:
+        """Return the limit as JSON data."""
+        return [self.known, self.seen, self.alerted]
+
+    @classmethod
+    def from_list(cls, value: Any) -> Self:
+        """Return the limit that `as_list` wrote. Raises `ValueError`."""
+        known, seen, alerted = stored.list_of(
+            value, lambda number: stored.optional(number, stored.number)
+        )
+        return cls(known=known, seen=seen, alerted=alerted)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,23 +202,47 @@ class AlertState:
         default_factory=lambda: MappingProxyType({})
     )
     """The levels of this period, and whether each one was alerted or passed."""
+    budgets: Mapping[AlertKind, AlertedLevels] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """By kind, the levels of the last day or week in which one was alerted."""
     forecast_alerted: bool = False
+    unusual_day: datetime | None = None
+    """When the last day began that was alerted to cost unusually much."""
     low_balances: Mapping[str, Decimal] = field(
         default_factory=lambda: MappingProxyType({})
     )
     """By currency, the threshold of each alert that is not re-armed yet."""
+    endings: Mapping[str, date] = field(default_factory=lambda: MappingProxyType({}))
+    """By the ID of its alert, the last day of what was alerted to end."""
+    credits_alerted: bool = False
+    credits_refresh: datetime | None = None
+    """When the credits were to be refreshed, by the time that they were alerted."""
     model_levels: frozenset[Decimal] | None = None
     """The levels of the last observation. None before the first one."""
     models: Mapping[str, frozenset[Decimal]] = field(
         default_factory=lambda: MappingProxyType({})
     )
     """By model, the levels that were alerted and are not re-armed yet."""
+    limits: Mapping[str, Mapping[str, SeenLimit]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """By followed model and type, its limits."""
     failing: AlertKind | None = None
     """How the last poll failed. None if it did not."""
     failures: tuple[AlertKind, ...] = ()
     """The failures that were alerted since the account last worked."""
     rounds: int = 0
     """How often alerts were due. Makes the IDs of repeated alerts different."""
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the next answer may confirm a limit, also if nothing changes."""
+        return any(
+            limit.seen is not None
+            for limits in self.limits.values()
+            for limit in limits.values()
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON data."""
@@ -142,13 +252,26 @@ class AlertState:
             "spend_levels": {
                 plain(level): alerted for level, alerted in self.spend_levels.items()
             },
+            "budgets": {
+                kind.value: alerted.as_dict() for kind, alerted in self.budgets.items()
+            },
             "forecast_alerted": self.forecast_alerted,
+            "unusual_day": stored.optional(self.unusual_day, datetime.isoformat),
             "low_balances": {
                 currency: plain(threshold)
                 for currency, threshold in self.low_balances.items()
             },
+            "endings": {key: day.isoformat() for key, day in self.endings.items()},
+            "credits_alerted": self.credits_alerted,
+            "credits_refresh": stored.optional(
+                self.credits_refresh, datetime.isoformat
+            ),
             "model_levels": stored.optional(self.model_levels, _sorted),
             "models": {name: _sorted(levels) for name, levels in self.models.items()},
+            "limits": {
+                name: {kind: limit.as_list() for kind, limit in limits.items()}
+                for name, limits in self.limits.items()
+            },
             "failing": self.failing,
             "failures": list(self.failures),
             "rounds": self.rounds,
@@ -168,16 +291,51 @@ class AlertState:
                         data["spend_levels"], stored.flag
                     ).items()
                 },
+                budgets={
+                    AlertKind(kind): alerted
+                    for kind, alerted in stored.mapping_of(
+                        data["budgets"], AlertedLevels.from_dict
+                    ).items()
+                },
                 forecast_alerted=stored.flag(data["forecast_alerted"]),
+                unusual_day=stored.optional(data["unusual_day"], stored.moment),
                 low_balances=stored.mapping_of(data["low_balances"], stored.amount),
+                endings=stored.mapping_of(data["endings"], stored.day),
+                credits_alerted=stored.flag(data["credits_alerted"]),
+                credits_refresh=stored.optional(data["credits_refresh"], stored.moment),
                 model_levels=stored.optional(data["model_levels"], _levels),
                 models=stored.mapping_of(data["models"], _levels),
+                limits=stored.mapping_of(
+                    data["limits"],
+                    lambda limits: stored.mapping_of(limits, SeenLimit.from_list),
+                ),
                 failing=stored.optional(data["failing"], AlertKind),
                 failures=tuple(stored.list_of(data["failures"], AlertKind)),
                 rounds=stored.count(data["rounds"]),
             )
         except KeyError as err:
             raise ValueError("A part of the alerts is missing") from err
+
+
+type Decision = tuple[AlertState, list[Alert]]
+"""The new state, and the alerts to send."""
+
+
+def new_alert(
+    observation: Observation, kind: AlertKind, occasion: str | int, **values: Any
+) -> Alert:
+    """Return an alert. Its ID is unique among the account, kind, occasion and values."""
+    level, period = values.get("level"), values.get("period")
+    names = (
+        observation.account_id,
+        kind.value,
+        occasion,
+        None if level is None else plain(level),
+        values.get("model"),
+        None if period is None else period.isoformat(),
+    )
+    alert_id = sha256(repr(names).encode()).hexdigest()[:32]
+    return Alert(kind=kind, alert_id=alert_id, **values)
 
 
 def plain(number: Decimal) -> str:

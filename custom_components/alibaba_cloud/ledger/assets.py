@@ -38,7 +38,7 @@ def with_assets(
         prepaid_cards_balance=money(AssetKind.PREPAID_CARD),
         savings_plans_balance=money(AssetKind.SAVINGS_PLAN),
         resource_packages_left=_left(known, AssetKind.RESOURCE_PACKAGE, now),
-        next_expiry=_next_expiry(known, now),
+        expiring=_expiring(known, now),
     )
 
 
@@ -57,11 +57,11 @@ def _left(assets: Iterable[Asset], kind: AssetKind, now: datetime) -> Quantity |
     return Quantity(amount=sum(amounts, Decimal()), unit=unit)
 
 
-def _next_expiry(assets: Iterable[Asset], now: datetime) -> Asset | None:
-    """Return the asset that expires first, None if no usable one expires."""
+def _expiring(assets: Iterable[Asset], now: datetime) -> tuple[Asset, ...]:
+    """Return the usable assets that expire, the first one to expire first."""
     expiring = [
         (asset.expires, asset)
         for asset in assets
         if asset.is_usable(now) and asset.expires and asset.amount != 0
     ]
-    return min(expiring, key=lambda pair: pair[0])[1] if expiring else None
+    return tuple(asset for _, asset in sorted(expiring, key=lambda pair: pair[0]))

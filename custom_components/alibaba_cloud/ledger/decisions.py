@@ -7,19 +7,27 @@ later. A model's level is alerted again once its use was well below it.
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
-from hashlib import sha256
-from typing import Any
 
 from ..model_studio.models import AccountSnapshot, Money, Spend
-from .alerts import Alert, AlertKind, AlertOptions, AlertState, Observation, plain
+from .alerts import (
+    Alert,
+    AlertKind,
+    AlertOptions,
+    AlertState,
+    Decision,
+    Observation,
+    new_alert,
+    plain,
+)
+from .budgets import judge_budgets
+from .limit_alerts import judge_limits
+from .prepaid_alerts import judge_credits, judge_endings
+from .unusual import judge_unusual
 
 BALANCE_REARM = Decimal("1.1")
 """A low balance is re-armed once it exceeds the threshold by this factor."""
 MODEL_REARM = 10
 """A model's level is re-armed once the use is this many points below it."""
-
-type Decision = tuple[AlertState, list[Alert]]
-"""The new state, and the alerts to send."""
 
 
 def reaches(account: AccountSnapshot, level: Decimal) -> bool:
@@ -40,7 +48,18 @@ def decide(
     """
     alerts: list[Alert] = []
     rounds = state.rounds
-    for judge in (_spend, _forecast, _balance, _models, _failures):
+    for judge in (
+        _spend,
+        judge_budgets,
+        _forecast,
+        judge_unusual,
+        _balance,
+        judge_endings,
+        judge_credits,
+        _models,
+        judge_limits,
+        _failures,
+    ):
         state, due = judge(state, observation, options)
         alerts += due
     if alerts:
@@ -72,7 +91,7 @@ def _spend(
     if options.monthly_budget:
         occasion = f"{plain(budget.amount)} {budget.currency}"
     alerts = [
-        _alert(
+        new_alert(
             observation,
             AlertKind.SPEND_LEVEL,
             occasion,
@@ -150,7 +169,7 @@ def _forecast(
         return state, []
     if spend.amount >= budget.amount or projected.amount <= budget.amount:
         return state, []
-    alert = _alert(
+    alert = new_alert(
         observation,
         AlertKind.FORECAST_OVER_BUDGET,
         "",
@@ -179,7 +198,7 @@ def _balance(
         state = replace(state, low_balances=low)
     if threshold is None or balance.amount > threshold:
         return state, []
-    alert = _alert(
+    alert = new_alert(
         observation,
         AlertKind.BALANCE_LOW,
         state.rounds,
@@ -214,7 +233,7 @@ def _models(
         )
         reached = frozenset(level for level in watched if usage >= level)
         alerts += [
-            _alert(
+            new_alert(
                 observation,
                 AlertKind.MODEL_LEVEL,
                 state.rounds,
@@ -252,7 +271,7 @@ def _failures(state: AlertState, observation: Observation, _: AlertOptions) -> D
     state = replace(state, failing=failure)
     if is_first or is_other or is_alerted:
         return state, []
-    alert = _alert(observation, failure, state.rounds)
+    alert = new_alert(observation, failure, state.rounds)
     return replace(state, failures=(*state.failures, failure)), [alert]
 
 
@@ -261,7 +280,7 @@ def _recovered(state: AlertState, observation: Observation) -> Decision:
     if state.failing is None and not state.failures:
         return state, []
     alerts = [
-        _alert(
+        new_alert(
             observation,
             AlertKind.RECOVERED,
             f"{state.rounds} {failure.value}",
@@ -270,23 +289,6 @@ def _recovered(state: AlertState, observation: Observation) -> Decision:
         for failure in state.failures
     ]
     return replace(state, failing=None, failures=()), alerts
-
-
-def _alert(
-    observation: Observation, kind: AlertKind, occasion: str | int, **values: Any
-) -> Alert:
-    """Return an alert. Its ID is unique among the account, kind, occasion and values."""
-    level, period = values.get("level"), values.get("period")
-    names = (
-        observation.account_id,
-        kind.value,
-        occasion,
-        None if level is None else plain(level),
-        values.get("model"),
-        None if period is None else period.isoformat(),
-    )
-    alert_id = sha256(repr(names).encode()).hexdigest()[:32]
-    return Alert(kind=kind, alert_id=alert_id, **values)
 
 
 def _comparable_budget(account: AccountSnapshot) -> Money | None:

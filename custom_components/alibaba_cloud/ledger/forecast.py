@@ -48,7 +48,7 @@ class Forecast:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Pace:
+class Pace:
     """The expected cost of a day."""
 
     weekdays: tuple[float, ...]
@@ -71,7 +71,7 @@ def forecast_period(
     away.
     """
     now = now.astimezone(BILLING_TIME_ZONE)
-    if end - now.date() > _LONGEST or (pace := _pace(daily, now.date())) is None:
+    if end - now.date() > _LONGEST or (pace := pace_before(daily, now.date())) is None:
         return None
     days = expected = 0.0
     for start, share in _days(now, end):
@@ -99,7 +99,7 @@ def reached_at(
     last 56 days are known.
     """
     now = now.astimezone(BILLING_TIME_ZONE)
-    if left <= 0 or (pace := _pace(daily, now.date())) is None:
+    if left <= 0 or (pace := pace_before(daily, now.date())) is None:
         return None
     rest = float(left)
     for start, share in _days(now, min(end or date.max, now.date() + _LONGEST)):
@@ -120,7 +120,7 @@ def _days(now: datetime, end: date) -> Iterator[tuple[datetime, float]]:
         start = midnight
 
 
-def _pace(daily: DailySpend, today: date) -> _Pace | None:
+def pace_before(daily: DailySpend, today: date) -> Pace | None:
     """Return the expected cost of a day, None if too few days before `today` are known."""
     known = {
         day: float(daily[day])
@@ -146,7 +146,7 @@ def _pace(daily: DailySpend, today: date) -> _Pace | None:
     squares = sum(
         (amount - weekdays[day.weekday()]) ** 2 for day, amount in known.items()
     )
-    return _Pace(
+    return Pace(
         weekdays=weekdays,
         deviation=sqrt(squares / (len(known) - 1)),
         days=sum(weights.values()) ** 2 / sum(w * w for w in weights.values()),

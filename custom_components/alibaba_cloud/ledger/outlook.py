@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from ..model_studio.models import AccountSnapshot, Money, Outlook, Spend, percentage
 from .forecast import DailySpend, forecast_period, reached_at
-from .windows import Periods
+from .unusual import usual_day
+from .windows import Periods, midnight
 
 _DAY = timedelta(days=1)
 
@@ -32,7 +33,7 @@ def outlook(
         limit = Money(amount=budget, currency=known.currency) if known else None
     elif limit and limit.amount <= 0:
         limit = None
-    made = Outlook(budget=limit)
+    made = replace(_of_today(account, daily), budget=limit)
     if spend is None:
         return made
     left = _difference(limit, spend)
@@ -60,6 +61,31 @@ def outlook(
         empty = reached_at(daily, left=balance.amount, now=now)
         made = replace(made, balance_lasts_until=_day(empty))
     return made
+
+
+def _of_today(account: AccountSnapshot, daily: DailySpend) -> Outlook:
+    """Return the outlook of the day that the daily spend is of, and of its week."""
+    today = account.daily_spend
+    if not isinstance(today, Spend):
+        return Outlook()
+    return Outlook(
+        weekly_spend=_weekly_spend(today, daily),
+        usual_day=usual_day(daily, today.start),
+    )
+
+
+def _weekly_spend(today: Spend, daily: DailySpend) -> Spend | None:
+    """Return the spend of the calendar week that a day's spend is in.
+
+    None if the spend of one of its days is unknown.
+    """
+    monday = today.start - timedelta(days=today.start.weekday())
+    amount = today.amount
+    for number in range(today.start.weekday()):
+        if (day := daily.get(monday + timedelta(days=number))) is None:
+            return None
+        amount += day
+    return replace(today, amount=amount, since=midnight(monday), start=monday)
 
 
 def _difference(limit: Money | None, spend: Money) -> Money | None:

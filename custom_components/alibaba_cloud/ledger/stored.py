@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from math import isfinite
 from typing import Any
 
 
@@ -36,6 +37,15 @@ def count(value: Any) -> int:
     """Return a whole number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError("Not a count")
+    return value
+
+
+def number(value: Any) -> int | float:
+    """Return a finite number that was written as a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("Not a number")  # noqa: TRY004 - one error for all
+    if not isfinite(value):
+        raise ValueError("Not a finite number")
     return value
 
 

@@ -60,6 +60,7 @@ from .models import (
     Spend,
     SpendReport,
     UsageTotals,
+    UsualDay,
 )
 from .openapi import is_refused
 from .prepaid import Asset, AssetKind, Quantity, Seats, TokenPlan
@@ -145,6 +146,7 @@ __all__ = [
     "TokenPlan",
     "TokenPlanClient",
     "UsageTotals",
+    "UsualDay",
     "WorkspacesClient",
     "balance_endpoints",
     "daily_totals",

@@ -223,6 +223,15 @@ class Balance:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UsualDay:
+    """What a day usually costs, in the currency of the account's spend."""
+
+    spend: Decimal
+    unusual_above: Decimal
+    """A day that costs more is unusual."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outlook:
     """The monthly spend compared with its budget, and the forecast."""
 
@@ -241,6 +250,10 @@ class Outlook:
     """Day in UTC+8 on which the budget is used up, None if it is too far off."""
     balance_lasts_until: date | None = None
     """Day in UTC+8 on which the balance is used up, None if it is too far off."""
+    weekly_spend: Spend | None = None
+    """Since Monday in UTC+8. None if the spend of one of these days is unknown."""
+    usual_day: UsualDay | None = None
+    """What a day like that of the daily spend usually costs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -293,8 +306,8 @@ class AccountSnapshot:
     """In the current cycle."""
     resource_packages_left: Quantity | None = None
     """None also if the packages have several units."""
-    next_expiry: Asset | None = None
-    """The asset that expires first, of those with something left."""
+    expiring: tuple[Asset, ...] = ()
+    """The assets that expire and have something left, the first one to expire first."""
     token_plan: TokenPlan = field(default_factory=TokenPlan)
     rate_limit: RateLimit = RateLimit()
     billing_period: BillingPeriod = BillingPeriod()
@@ -315,6 +328,11 @@ class AccountSnapshot:
     quotas_kind: QuotasKind = QuotasKind.UNREAD
     outlook: Outlook = Outlook()
     """Calculated from the other figures, the user's budget and the previous days."""
+
+    @property
+    def next_expiry(self) -> Asset | None:
+        """The asset that expires first, of those with something left."""
+        return self.expiring[0] if self.expiring else None
 
     @property
     def available_data(self) -> AvailableData | None:

@@ -1,0 +1,128 @@
+"""Made-up years of spend, of several kinds. Needs nothing but Python."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import accumulate
+from random import Random
+
+DAYS = [date(2026, 1, 1) + number * timedelta(days=1) for number in range(365)]
+HOURS = (0, 12, 20)
+"""Of the billing day, at which it is looked at, besides at its end."""
+CUSTOMARY = 10
+"""What a usual day costs."""
+PARTS = ((12, 8, 4), (14, 9, 1), (4, 14, 6), (5, 2, 10))
+"""How the spend of a day is split up to noon, up to 20:00 and after, by account."""
+WEEKEND = 5
+
+type Kind = Callable[[Random], list[float]]
+"""Makes the days of a year, in usual days."""
+
+
+def noise(random: Random, spread: float = 0.3) -> float:
+    """Return a day of 1 on average."""
+    return random.lognormvariate(-spread * spread / 2, spread)
+
+
+def flat(random: Random) -> list[float]:
+    """Nothing but noise."""
+    return [noise(random) for _ in DAYS]
+
+
+def weekly(random: Random) -> list[float]:
+    """Less at weekends."""
+    week = [noise(random, 0.15) for _ in range(WEEKEND)]
+    week += [random.uniform(0.1, 0.4) for _ in range(7 - WEEKEND)]
+    return [week[day.weekday()] * noise(random) for day in DAYS]
+
+
+def weekends(random: Random) -> list[float]:
+    """Only at weekends."""
+    return [noise(random) * (day.weekday() >= WEEKEND) for day in DAYS]
+
+
+def growth(random: Random) -> list[float]:
+    """60 % more each quarter."""
+    return [1.6 ** (number * 4 / 365) * noise(random) for number in range(365)]
+
+
+def bursts(random: Random) -> list[float]:
+    """One day in twenty is ten times as much."""
+    return [noise(random) * (10 if random.random() < 0.05 else 1) for _ in DAYS]
+
+
+def stopped(random: Random) -> list[float]:
+    """Nothing for one to five months in the year's midst."""
+    stop = random.randrange(90, 210)
+    resumed = stop + random.randrange(30, 150)
+    return [noise(random) * (not stop <= number < resumed) for number in range(365)]
+
+
+def refunds(random: Random) -> list[float]:
+    """Three days in a hundred give back what two to ten cost."""
+    return [
+        -random.uniform(2, 10) if random.random() < 0.03 else noise(random)
+        for _ in DAYS
+    ]
+
+
+def steps(random: Random) -> list[float]:
+    """Every 75 days or so, another level from that day on: 0.3 to 3 times as much."""
+    level, year = 1.0, []
+    for _ in DAYS:
+        if random.random() < 1 / 75:
+            level *= random.choice((0.3, 0.5, 2, 3))
+        year.append(level * noise(random))
+    return year
+
+
+def drift(random: Random) -> list[float]:
+    """Less at weekends, of a level that wanders by 5 % a day."""
+    level, year = 1.0, []
+    for day in DAYS:
+        level *= random.lognormvariate(0, 0.05)
+        year.append(level * noise(random) * (0.4 if day.weekday() >= WEEKEND else 1))
+    return year
+
+
+def seldom(random: Random) -> list[float]:
+    """Four days in five cost nothing."""
+    return [noise(random, 0.8) * (random.random() < 0.2) for _ in DAYS]
+
+
+KINDS: tuple[Kind, ...] = (
+    flat,
+    weekly,
+    weekends,
+    growth,
+    bursts,
+    stopped,
+    refunds,
+    steps,
+    drift,
+    seldom,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Year:
+    """A year of an account."""
+
+    amounts: list[Decimal]
+    """What each day costs."""
+    shares: list[list[float]]
+    """By day, which share of it is spent by each of `HOURS` and by its end."""
+
+
+def make_year(kind: Kind, number: int) -> Year:
+    """Return a year of a kind. The same number returns the same year."""
+    random = Random(f"{kind.__name__} {number}")
+    amounts = [Decimal(f"{CUSTOMARY * amount:.2f}") for amount in kind(random)]
+    usual = random.choice(PARTS)
+    shares = []
+    for _ in DAYS:
+        # A day is like others of the account, but for its luck.
+        parts = [random.gammavariate(part / 4, 1) for part in usual]
+        shares.append([part / sum(parts) for part in accumulate(parts, initial=0)])
+    return Year(amounts, shares)

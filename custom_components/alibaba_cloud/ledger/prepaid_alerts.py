@@ -1,0 +1,114 @@
+"""Decides the alerts of what is paid for in advance. No I/O."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from ..model_studio.prepaid import AssetKind
+from .alerts import (
+    Alert,
+    AlertKind,
+    AlertOptions,
+    AlertState,
+    Decision,
+    Observation,
+    new_alert,
+)
+from .windows import billing_day
+
+CREDITS_REARM = 10
+"""Low credits are re-armed once the share left is this many points above the level."""
+KEPT = timedelta(days=30)
+"""How long it is remembered that an end was alerted, in case a clock was ahead."""
+
+
+def judge_credits(
+    state: AlertState, observation: Observation, options: AlertOptions
+) -> Decision:
+    """Alert that few of the Token Plan's credits are left, once until the next refresh."""
+    plan = observation.account.token_plan
+    total, left = plan.credits, plan.credits_left
+    if not options.low_credits or not total or left is None or left > total:
+        return state, []
+    share, refresh = left * 100 / total, plan.refresh
+    if state.credits_alerted:
+        last = state.credits_refresh
+        is_refreshed = last is not None and refresh is not None and refresh > last
+        if not is_refreshed and share <= options.low_credits + CREDITS_REARM:
+            return state, []
+        state = replace(state, credits_alerted=False, credits_refresh=None)
+    if share > options.low_credits:
+        return state, []
+    alert = new_alert(
+        observation,
+        AlertKind.CREDITS_LOW,
+        state.rounds,
+        level=options.low_credits,
+        amount=left,
+        usage_pct=plan.credits_used_pct,
+    )
+    return replace(state, credits_alerted=True, credits_refresh=refresh), [alert]
+
+
+def judge_endings(
+    state: AlertState, observation: Observation, options: AlertOptions
+) -> Decision:
+    """Alert what expires or ends soon, once for each last day."""
+    today = observation.today
+    if today is None or not options.expiry_days:
+        return state, []
+    endings = {
+        alert_id: last_day
+        for alert_id, last_day in state.endings.items()
+        if last_day >= today - KEPT
+    }
+    alerts = [
+        alert
+        for alert in (*_expiring(observation), *_subscription(observation))
+        if alert.ends
+        and 0 <= (alert.ends - today).days <= options.expiry_days
+        and alert.alert_id not in endings
+    ]
+    endings |= {alert.alert_id: alert.ends for alert in alerts if alert.ends}
+    if endings != state.endings:
+        state = replace(state, endings=endings)
+    return state, alerts
+
+
+def _expiring(observation: Observation) -> Iterator[Alert]:
+    """Yield the alerts of all expiries: one for assets of a kind and unit on a day.
+
+    Those of an unknown amount or unit are left out.
+    """
+    groups: dict[tuple[AssetKind, str, date], list[Decimal | None]] = {}
+    for asset in observation.account.expiring:
+        if asset.expires and asset.unit:
+            group = asset.kind, asset.unit, _last_day(asset.expires)
+            groups.setdefault(group, []).append(asset.amount)
+    for (kind, unit, ends), amounts in groups.items():
+        known = [amount for amount in amounts if amount is not None]
+        if len(known) == len(amounts):
+            yield new_alert(
+                observation,
+                AlertKind.CREDIT_EXPIRING,
+                f"{kind} {unit} {ends}",
+                asset=kind,
+                amount=sum(known, Decimal()),
+                unit=unit,
+                ends=ends,
+            )
+
+
+def _subscription(observation: Observation) -> Iterator[Alert]:
+    """Yield the alert of the end of the Token Plan's subscription, if it is known."""
+    if observation.account.token_plan.ends:
+        ends = _last_day(observation.account.token_plan.ends)
+        yield new_alert(
+            observation, AlertKind.SUBSCRIPTION_ENDING, ends.isoformat(), ends=ends
+        )
+
+
+def _last_day(ends: datetime) -> date:
+    """Return the day that a moment ends: midnight is the end of the day before."""
+    return billing_day(ends - timedelta.resolution)

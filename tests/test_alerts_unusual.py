@@ -1,0 +1,106 @@
+"""Alerts of days that cost unusually much, of an account that is polled."""
+
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_capture_events,
+)
+
+from custom_components.alibaba_cloud.const import (
+    CONF_SPEND_LEVELS,
+    CONF_UNUSUAL_SPEND,
+    EVENT_ALERT,
+)
+from homeassistant.core import HomeAssistant
+
+from .common import (
+    NOTHING,
+    Poll,
+    arm,
+    described,
+    last_event,
+    noon,
+    report,
+    restart,
+    setup,
+    spend_alike,
+    triggered,
+)
+from .simulator import Simulator
+
+
+@pytest.fixture(autouse=True)
+def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
+    """Return what is stored across restarts."""
+    return hass_storage
+
+
+async def used(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    **options: Any,
+) -> None:
+    """Add an account that costs 10 USD a day, and let 14 days pass."""
+    freezer.move_to(noon(1))
+    hass.config_entries.async_update_entry(
+        entry, options={CONF_SPEND_LEVELS: [], **options}
+    )
+    report(simulator, daily_spend=5, monthly_spend=5, used=100)
+    await setup(hass, entry)
+    await spend_alike(simulator, freezer, poll, list(range(1, 16)))
+
+
+async def test_unusual_spend(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """A day that costs more than three times as much alerts once."""
+    await used(hass, freezer, entry, simulator, poll)
+    events = await arm(hass)
+    sent = async_capture_events(hass, EVENT_ALERT)
+    for spend, times in ((30, 0), (31, 1), (40, 0)):
+        report(simulator, daily_spend=spend, monthly_spend=140 + spend)
+        await poll()
+        assert triggered(events) == [("unusual_spend", None)] * times
+    assert last_event(hass) == (
+        "unusual_spend",
+        {
+            **NOTHING,
+            "spend": 31,
+            "usual": 10,
+            "currency": "USD",
+            "period": "2026-08-15",
+        },
+    )
+    assert described(hass, sent[0])["message"] == (
+        "Today's spend of 31.00 USD is unusual: such a day usually costs 10.00 USD"
+    )
+    await restart(hass, entry)
+    await poll()
+    freezer.move_to(noon(16))
+    report(simulator, daily_spend=5, monthly_spend=185)
+    await poll()
+    assert triggered(events) == []
+
+
+async def test_turned_off(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    await used(hass, freezer, entry, simulator, poll, **{CONF_UNUSUAL_SPEND: False})
+    events = await arm(hass)
+    report(simulator, daily_spend=90, monthly_spend=230)
+    await poll()
+    assert triggered(events) == []
