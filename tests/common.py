@@ -28,6 +28,7 @@ from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
 from custom_components.alibaba_cloud.logbook import async_describe_events
 from custom_components.alibaba_cloud.owners import Owner, identifier
 from custom_components.alibaba_cloud.sources import SOURCES
+from custom_components.alibaba_cloud.validation import InvalidInput
 from homeassistant.components.automation import DOMAIN as AUTOMATION
 from homeassistant.components.homeassistant import (
     DOMAIN as HOMEASSISTANT_DOMAIN,
@@ -119,6 +120,8 @@ NOTHING = {
     "unit": None,
     "ends": None,
     "model": None,
+    "workspace_id": None,
+    "api_key_id": None,
     "limit_type": None,
     "limit": None,
     "previous_limit": None,
@@ -539,3 +542,12 @@ CAUSES: dict[
     ),
 }
 """Kinds of alerts: the options, the cause, and the variables of each alert."""
+
+
+def errors_of(validate: Callable[..., object], *args: object) -> dict[str, str]:
+    """Return the errors of an input; empty if the input is valid."""
+    try:
+        validate(*args)
+    except InvalidInput as err:
+        return err.errors
+    return {}

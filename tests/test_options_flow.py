@@ -23,11 +23,11 @@ from custom_components.alibaba_cloud.const import (
     CONF_WEEKLY_BUDGET,
     DOMAIN,
 )
-from custom_components.alibaba_cloud.validation import (
-    CONF_ALL_MODELS,
+from custom_components.alibaba_cloud.options_validation import (
     CONF_MORE_ALERTS,
     MORE_ALERTS,
 )
+from custom_components.alibaba_cloud.validation import CONF_ALL_MODELS
 from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.const import STATE_UNKNOWN
 from homeassistant.core import HomeAssistant

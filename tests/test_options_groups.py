@@ -10,6 +10,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.alibaba_cloud.const import (
     CONF_API_KEYS,
+    CONF_GROUP_BUDGETS,
     CONF_MODELS,
     CONF_WORKSPACE_NAMES,
     CONF_WORKSPACES,
@@ -63,10 +64,13 @@ async def entry(
 async def choose(
     hass: HomeAssistant, form: Mapping[str, Any], **selected: list[str]
 ) -> None:
-    """Submit the form, and wait for the reload."""
-    result = await hass.config_entries.options.async_configure(
-        form["flow_id"], selected
-    )
+    """Submit the form without budgets, and wait for the reload."""
+    options = hass.config_entries.options
+    result = await options.async_configure(form["flow_id"], selected)
+    if selected:
+        assert result["step_id"] == "group_budgets"
+        empty = {key: dict[str, Any]() for key in selected}
+        result = await options.async_configure(form["flow_id"], empty)
     assert result["type"] is FlowResultType.CREATE_ENTRY
     await hass.async_block_till_done(wait_background_tasks=True)
 
@@ -76,6 +80,15 @@ def suggested(form: Mapping[str, Any]) -> dict[str, list[str]]:
     return {
         str(key): key.description["suggested_value"]
         for key in form["data_schema"].schema
+    }
+
+
+def budgets_suggested(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the amounts that the form of the budgets shows."""
+    return {
+        str(name): name.description["suggested_value"]
+        for part in form["data_schema"].schema.values()
+        for name in part.schema.schema
     }
 
 
@@ -215,6 +228,50 @@ async def test_groups_without_one_currency(
         "a (4.00 USD)",
         "b",
     ]
+
+
+async def test_budgets(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Each followed group has a field. A budget stays until its group is not followed."""
+    options = hass.config_entries.options
+    form = await open_options(hass, entry, "groups")
+    selected = {CONF_WORKSPACES: [WORKSPACE_ID], CONF_API_KEYS: ["1280977"]}
+    production = f"Production ({WORKSPACE_ID})"
+    form = await options.async_configure(form["flow_id"], selected)
+    assert form["data_schema"] is not None
+    asked = form["data_schema"].schema
+    fields = {
+        str(key): {str(name): each.config for name, each in part.schema.schema.items()}
+        for key, part in asked.items()
+    }
+    amount = {"min": 0, "step": "any", "mode": "box", "unit_of_measurement": "CNY"}
+    assert {key: list(part) for key, part in fields.items()} == {
+        CONF_WORKSPACES: [production],
+        CONF_API_KEYS: ["1280977"],
+    }
+    assert amount.items() <= fields[CONF_WORKSPACES][production].items()
+
+    typed: dict[str, dict[str, Any]] = {
+        CONF_WORKSPACES: {production: "many"},
+        CONF_API_KEYS: {"1280977": "12,5"},
+    }
+    form = await options.async_configure(form["flow_id"], typed)
+    assert form["errors"] == {CONF_WORKSPACES: "invalid_amount"}
+    assert budgets_suggested(form) == {production: "many", "1280977": "12,5"}
+    typed[CONF_WORKSPACES] = {production: 3000}
+    await options.async_configure(form["flow_id"], typed)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert entry.options[CONF_GROUP_BUDGETS] == {
+        f"workspace_{WORKSPACE_ID}": 3000,
+        "api_key_1280977": 12.5,
+    }
+
+    form = await open_options(hass, entry, "groups")
+    selected.pop(CONF_WORKSPACES)
+    form = await options.async_configure(form["flow_id"], selected)
+    assert budgets_suggested(form) == {"1280977": 12.5}
+    await options.async_configure(form["flow_id"], {CONF_API_KEYS: {}})
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert CONF_GROUP_BUDGETS not in entry.options
 
 
 async def test_menu(hass: HomeAssistant, entry: MockConfigEntry) -> None:

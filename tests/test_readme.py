@@ -23,6 +23,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_ASSISTANT,
     CONF_BASE_URL,
     CONF_FORECAST_ALERT,
+    CONF_GROUP_BUDGETS,
     CONF_MODELS,
     CONF_UNUSUAL_SPEND,
     CONSOLES,
@@ -441,7 +442,7 @@ def test_options_are_in_the_tables() -> None:
     }
     assert table.keys() == {
         *(CONF_MODELS, CONF_ASSISTANT, CONF_FORECAST_ALERT, CONF_UNUSUAL_SPEND),
-        *GROUP_OPTIONS.values(),
+        *(*GROUP_OPTIONS.values(), CONF_GROUP_BUDGETS),
         *AMOUNTS,
         *MORE_AMOUNTS,
         *MORE_NUMBERS,

@@ -29,6 +29,7 @@ from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     ConnectionFailure,
 )
+from custom_components.alibaba_cloud.options_validation import MORE_ALERTS
 from custom_components.alibaba_cloud.repairs import SOURCE_ISSUES
 from custom_components.alibaba_cloud.services import (
     GET_PRICES_SCHEMA,
@@ -41,7 +42,6 @@ from custom_components.alibaba_cloud.services import (
 )
 from custom_components.alibaba_cloud.statistics import STATISTICS_NOT_WRITTEN
 from custom_components.alibaba_cloud.trigger import TRIGGERS, AlertTrigger
-from custom_components.alibaba_cloud.validation import MORE_ALERTS
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.util.yaml import load_yaml_dict
@@ -273,7 +273,8 @@ def test_activity(english: Any) -> None:
     said = {
         key: text for key, text in english["common"].items() if key.startswith("alert_")
     }
-    assert said.keys() == {f"alert_{kind}" for kind in AlertKind}
+    groups = {"alert_spend_level_group"}
+    assert said.keys() == {f"alert_{kind}" for kind in AlertKind} | groups
     assert {field for text in said.values() for field in placeholders(text)} <= (
         Alert(kind=AlertKind.RECOVERED, alert_id="").as_dict().keys()
     )
@@ -393,6 +394,12 @@ async def test_options(
     options = menu["menu_options"]
     assert isinstance(options, list)
     steps = english["options"]["step"]
+    # The fields of the budgets are named by what they are of.
+    sections = steps["group_budgets"].pop("sections")
+    assert steps.pop("group_budgets").keys() == {"title", "description"}
+    assert {key: texts_of["name"] for key, texts_of in sections.items()} == (
+        steps["groups"]["data"]
+    )
     assert steps.keys() == {"init", *options}
     assert steps["init"].keys() == {
         "title",

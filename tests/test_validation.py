@@ -1,6 +1,5 @@
 """The validation of the flows' input, with generated input and examples."""
 
-from collections.abc import Callable
 from string import ascii_lowercase, digits
 from typing import Any
 
@@ -11,17 +10,15 @@ from yarl import URL
 from custom_components.alibaba_cloud.model_studio import REGIONS, WORKSPACE_REGIONS
 from custom_components.alibaba_cloud.schemas import default_title, place_of, region_of
 from custom_components.alibaba_cloud.validation import (
-    CONF_MORE_ALERTS,
-    MORE_ALERTS,
-    InvalidInput,
     is_same_account,
     validate_access_key,
-    validate_alerts,
     validate_credentials,
     validate_models,
     validate_url,
     validate_workspace,
 )
+
+from .common import errors_of
 
 TEXT = st.text() | st.text(alphabet="ah:/.@?#[]%1 \\\n")
 HOSTS = st.from_regex(
@@ -30,15 +27,6 @@ HOSTS = st.from_regex(
 KEYS = st.text(alphabet=ascii_lowercase + digits, min_size=1)
 BLANKS = st.text(alphabet=" \t\n", max_size=3)
 WORKSPACES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
-
-
-def errors_of(validate: Callable[..., object], *args: object) -> dict[str, str]:
-    """Return the errors of an input; empty if the input is valid."""
-    try:
-        validate(*args)
-    except InvalidInput as err:
-        return err.errors
-    return {}
 
 
 @given(text=TEXT | HOSTS.map("http://{}".format))
@@ -174,30 +162,3 @@ def test_models(
 def test_no_models(typed: dict[str, Any]) -> None:
     errors = errors_of(validate_models, {"all_models": False, **typed}, ["a"])
     assert errors == {"models": "no_models_selected"}
-
-
-@given(
-    level=st.floats(min_value=0.001, max_value=1000).map(lambda it: round(it, 3)),
-    amount=st.integers(min_value=1, max_value=10**9),
-)
-def test_alerts(level: float, amount: int) -> None:
-    """Numbers are stored as entered, with or without a percent sign or a comma."""
-    for shown in (level, str(level), f"{level} %"):
-        options = validate_alerts({"spend_levels": [shown], "monthly_budget": amount})
-        assert options["spend_levels"] == [level]
-        assert options["monthly_budget"] == amount
-    assert (
-        validate_alerts({"low_balance": f"{amount},5"})["low_balance"] == amount + 0.5
-    )
-
-
-@given(entered=st.recursive(st.none() | st.floats() | st.text(), st.lists))
-def test_alerts_with_anything(entered: Any) -> None:
-    """Any input is accepted, or is an error at its field."""
-    fields = ("monthly_budget", "low_balance", "spend_levels", "model_levels")
-    typed: dict[str, Any] = dict.fromkeys(fields, entered)
-    typed[CONF_MORE_ALERTS] = dict.fromkeys(MORE_ALERTS, entered)
-    if errors := errors_of(validate_alerts, typed):
-        assert {*errors} <= {*fields, CONF_MORE_ALERTS}
-    else:
-        assert {*validate_alerts(typed)} == {*fields, *MORE_ALERTS}

@@ -42,7 +42,7 @@ class AccountAlert:
     account: str
     """The account's name."""
     device_id: str
-    """The device of the model or the account that the alert is about."""
+    """The device of the model, the group or the account that the alert is about."""
     alert: Alert
 
 
@@ -149,7 +149,7 @@ class Alerts:
                 AccountAlert(
                     entry_id=account.entry.entry_id,
                     account=account.entry.title,
-                    device_id=async_device_id(account, alert.model),
+                    device_id=async_device_id(account, alert.group or alert.model),
                     alert=alert,
                 ),
             )

@@ -31,6 +31,8 @@ CONF_API_KEYS: Final = "api_keys"
 CONF_WORKSPACE_NAMES: Final = "workspace_names"
 """Names of the followed workspaces by ID, as the options read them last."""
 
+CONF_GROUP_BUDGETS: Final = "group_budgets"
+"""Monthly budgets of the followed workspaces and API keys, by `SpendGroup.key`."""
 CONF_MONTHLY_BUDGET: Final = "monthly_budget"
 CONF_DAILY_BUDGET: Final = "daily_budget"
 CONF_WEEKLY_BUDGET: Final = "weekly_budget"

@@ -14,12 +14,15 @@ from homeassistant.components.logbook import (
     LOGBOOK_ENTRY_NAME,
     LazyEventPartialState,
 )
-from homeassistant.const import ATTR_ENTITY_ID
+from homeassistant.const import ATTR_DEVICE_ID, ATTR_ENTITY_ID
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.translation import async_get_cached_translations
 
 from .const import DOMAIN, EVENT_ALERT
 
+GROUPS = frozenset(("workspace_id", "api_key_id"))
+"""What the alert of a workspace or an API key has, and no other."""
 AMOUNTS = ("spend", "budget", "projected", "usual", "balance")
 
 
@@ -46,9 +49,16 @@ def async_describe_events(
         texts = async_get_cached_translations(
             hass, hass.config.language, "common", DOMAIN
         )
-        text = texts[f"component.{DOMAIN}.common.alert_{alert[ATTR_EVENT_TYPE]}"]
+        key = f"alert_{alert[ATTR_EVENT_TYPE]}"
+        device = dr.async_get(hass).async_get(alert[ATTR_DEVICE_ID])
+        if GROUPS.isdisjoint(alert) or device is None:
+            name = alert["account"]
+        else:
+            key = f"{key}_group"
+            name = device.name_by_user or device.name
+        text = texts[f"component.{DOMAIN}.common.{key}"]
         return {
-            LOGBOOK_ENTRY_NAME: alert["account"],
+            LOGBOOK_ENTRY_NAME: name,
             LOGBOOK_ENTRY_MESSAGE: text.format(
                 **{key: _as_shown(key, value) for key, value in alert.items()}
             ),

@@ -9,6 +9,7 @@ from .const import (
     CONF_DAILY_BUDGET,
     CONF_EXPIRY_DAYS,
     CONF_FORECAST_ALERT,
+    CONF_GROUP_BUDGETS,
     CONF_LOW_BALANCE,
     CONF_LOW_CREDITS,
     CONF_MODEL_LEVELS,
@@ -59,8 +60,14 @@ def alert_options(options: Mapping[str, Any]) -> AlertOptions:
             return default
         return tuple(Decimal(str(value)) for value in values)
 
+    budgets: Mapping[str, float] = options.get(CONF_GROUP_BUDGETS, {})
     return AlertOptions(
         monthly_budget=amount(CONF_MONTHLY_BUDGET),
+        group_budgets={
+            group: Decimal(str(budgets[group.key]))
+            for group in followed_groups(options)
+            if group.key in budgets
+        },
         daily_budget=amount(CONF_DAILY_BUDGET),
         weekly_budget=amount(CONF_WEEKLY_BUDGET),
         spend_levels=levels(CONF_SPEND_LEVELS, DEFAULTS.spend_levels),

@@ -1,18 +1,13 @@
 """Options flow: what to follow, the budget and alerts, and Assist."""
 
-import asyncio
-from collections.abc import Mapping
-from datetime import date, timedelta
 from typing import Any, override
 
 import voluptuous as vol
 
-from homeassistant.config_entries import ConfigFlowResult, OptionsFlowWithReload
-from homeassistant.const import CONF_BASE
+from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import (
     BooleanSelector,
-    NumberSelector,
     NumberSelectorConfig,
     NumberSelectorMode,
     SelectSelector,
@@ -21,11 +16,8 @@ from homeassistant.helpers.selector import (
 )
 from homeassistant.loader import async_get_integration
 
-from .account import Account
-from .clients import access_key_clients, read_workspace_names
 from .const import (
     CONF_ACCESS_KEY_ID,
-    CONF_API_KEYS,
     CONF_ASSISTANT,
     CONF_DAILY_BUDGET,
     CONF_EXPIRY_DAYS,
@@ -38,35 +30,15 @@ from .const import (
     CONF_SPEND_LEVELS,
     CONF_UNUSUAL_SPEND,
     CONF_WEEKLY_BUDGET,
-    CONF_WORKSPACE_NAMES,
-    CONF_WORKSPACES,
     DOMAIN,
 )
-from .failures import describe
-from .model_studio import (
-    BillingClient,
-    Granularity,
-    ModelStudioError,
-    ModelUsage,
-    Money,
-    group_totals,
-)
-from .options import DEFAULTS, GROUP_OPTIONS
-from .schemas import groups_schema, models_schema
-from .sources import billing_today
-from .validation import (
-    CONF_MORE_ALERTS,
-    MOST_DAYS,
-    InvalidInput,
-    validate_alerts,
-    validate_models,
-)
+from .groups_flow import AnyNumberSelector, GroupsFlow, amount_config
+from .model_studio import ModelUsage
+from .options import DEFAULTS
+from .options_validation import CONF_MORE_ALERTS, MOST_DAYS, validate_alerts
+from .schemas import models_schema
+from .validation import InvalidInput, validate_models
 
-BILLED_SINCE = timedelta(days=32)
-"""From the first of this month back into the month before the last one.
-
-Workspaces and API keys that were billed since the first of that month are offered.
-"""
 AMOUNTS = (CONF_MONTHLY_BUDGET, CONF_LOW_BALANCE)
 MORE_AMOUNTS = (CONF_DAILY_BUDGET, CONF_WEEKLY_BUDGET)
 MORE_NUMBERS = {
@@ -79,15 +51,6 @@ LEVELS = {
 }
 
 
-class AnyNumberSelector(NumberSelector):
-    """A number field that accepts any text. The step validates it, so errors are translated."""
-
-    @override
-    def __call__(self, data: Any) -> Any:
-        """Return the input."""
-        return data
-
-
 class AnyLevelsSelector(SelectSelector):
     """A list of numbers that accepts any text. The step validates it."""
 
@@ -97,12 +60,8 @@ class AnyLevelsSelector(SelectSelector):
         return data
 
 
-class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
+class AlibabaCloudOptionsFlow(GroupsFlow):
     """Handle the options of an account."""
-
-    def __init__(self) -> None:
-        """Start without names."""
-        self._workspace_names: Mapping[str, str] = {}
 
     async def async_step_init(
         self, user_input: dict[str, Any] | None = None
@@ -112,18 +71,6 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
         if self.config_entry.data.get(CONF_ACCESS_KEY_ID):
             steps.insert(1, "groups")
         return self.async_show_menu(step_id="init", menu_options=steps)
-
-    @property
-    def _account(self) -> Account | None:
-        """The account, if it is set up."""
-        return getattr(self.config_entry, "runtime_data", None)
-
-    def _save(self, options: Mapping[str, Any]) -> ConfigFlowResult:
-        """Store options. None removes one. Options of other steps stay."""
-        kept = {**self.config_entry.options, **options}
-        return self.async_create_entry(
-            data={key: value for key, value in kept.items() if value is not None}
-        )
 
     async def async_step_models(
         self, user_input: dict[str, Any] | None = None
@@ -148,56 +95,6 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
             errors=errors,
             description_placeholders={"count": str(len(models))},
         )
-
-    async def async_step_groups(
-        self, user_input: dict[str, Any] | None = None
-    ) -> ConfigFlowResult:
-        """Ask for the workspaces and API keys to follow, of those that were billed."""
-        options = self.config_entry.options
-        if user_input is not None:
-            return self._save(self._groups(user_input))
-        clients = access_key_clients(self.hass, self.config_entry.data)
-        assert clients is not None
-        today = billing_today()
-        since = (today.replace(day=1) - BILLED_SINCE).replace(day=1)
-        errors: dict[str, str] = {}
-        placeholders = {"since": since.isoformat()}
-        billed: Mapping[str, Mapping[str, Money | None]]
-        try:
-            billed, self._workspace_names = await asyncio.gather(
-                async_billed_groups(clients.billing, since, today),
-                read_workspace_names(clients.workspaces),
-            )
-        except ModelStudioError as err:
-            billed = {key: {} for key in GROUP_OPTIONS.values()}
-            errors = {CONF_BASE: "bill_not_read"}
-            placeholders["error"] = describe(self.hass, err)
-        return self.async_show_form(
-            step_id="groups",
-            data_schema=groups_schema(
-                billed,
-                self._known_names,
-                {key: options.get(key, []) for key in GROUP_OPTIONS.values()},
-            ),
-            errors=errors,
-            description_placeholders=placeholders,
-        )
-
-    @property
-    def _known_names(self) -> Mapping[str, str]:
-        """The names of workspaces, as they were read now or before."""
-        stored = self.config_entry.options.get(CONF_WORKSPACE_NAMES, {})
-        return {**stored, **self._workspace_names}
-
-    def _groups(self, user_input: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options of the groups that the user selected."""
-        names = self._known_names
-        selected = user_input.get(CONF_WORKSPACES, [])
-        return {
-            CONF_WORKSPACES: selected or None,
-            CONF_API_KEYS: user_input.get(CONF_API_KEYS) or None,
-            CONF_WORKSPACE_NAMES: {i: names[i] for i in selected if i in names} or None,
-        }
 
     async def async_step_alerts(
         self, user_input: dict[str, Any] | None = None
@@ -259,33 +156,6 @@ class AlibabaCloudOptionsFlow(OptionsFlowWithReload):
             ),
         )
 
-    @property
-    def _currency(self) -> str | None:
-        """The account's currency, None if it is unknown."""
-        if (account := self._account) is None:
-            return None
-        figures = account.snapshot
-        money = figures.monthly_spend or figures.available_balance
-        return money.currency if money else None
-
-
-async def async_billed_groups(
-    billing: BillingClient, start: date, end: date
-) -> dict[str, Mapping[str, Money | None]]:
-    """Return the spend of each workspace and API key in some months, by option and ID.
-
-    Raises as `BillingClient.get_trend`.
-    """
-    trends = await asyncio.gather(
-        *(
-            billing.get_trend(
-                start, end, granularity=Granularity.MONTH, group_by=dimension
-            )
-            for dimension in GROUP_OPTIONS
-        )
-    )
-    return dict(zip(GROUP_OPTIONS.values(), map(group_totals, trends), strict=True))
-
 
 def _is_used(model: ModelUsage) -> bool:
     """Return whether a model was billed or used in this period."""
@@ -302,9 +172,7 @@ def _is_used(model: ModelUsage) -> bool:
 
 def _alerts_schema(currency: str | None) -> vol.Schema:
     """Return the form of the alerts, with amounts in the account's currency."""
-    amount = NumberSelectorConfig(min=0, step="any", mode=NumberSelectorMode.BOX)
-    if currency:
-        amount["unit_of_measurement"] = currency
+    amount = amount_config(currency)
     return vol.Schema(
         {
             vol.Optional(CONF_MONTHLY_BUDGET): AnyNumberSelector(amount),

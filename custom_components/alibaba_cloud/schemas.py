@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 import re
+from typing import Any
 
 import voluptuous as vol
 from yarl import URL
@@ -33,8 +34,10 @@ from .model_studio import (
     WORKSPACE_REGIONS,
     ModelUsage,
     Money,
+    SpendGroup,
     plain_text,
 )
+from .options import GROUP_OPTIONS, followed_groups, group_name
 from .validation import CONF_ALL_MODELS, CONF_ENDPOINTS, ENDPOINTS
 
 PLACE_WORKSPACE = "workspace"
@@ -172,6 +175,15 @@ def groups_schema(
             for group_id, money in sorted(groups.items(), key=_by_spend)
         )
     return vol.Schema(fields)
+
+
+def group_fields(options: Mapping[str, Any]) -> dict[str, dict[str, SpendGroup]]:
+    """Return the followed groups, by the option that lists them and by label."""
+    fields: dict[str, dict[str, SpendGroup]] = {}
+    for group in followed_groups(options):
+        name = _group_label(group.id, group_name(options, group), None)
+        fields.setdefault(GROUP_OPTIONS[group.dimension], {})[name] = group
+    return fields
 
 
 def _by_spend(group: tuple[str, Money | None]) -> tuple[bool, Decimal, str]:

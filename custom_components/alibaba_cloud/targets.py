@@ -51,6 +51,19 @@ class Target:
         """Return whether the target contains a device or the account it belongs to."""
         return self._is_everything or device_id in self._device_ids()
 
+    @callback
+    def has_only_child(self, device_id: str) -> bool:
+        """Return whether the target contains a child device, but not its account."""
+        if self._is_everything:
+            return False
+        device_ids = self._device_ids()
+        device = dr.async_get(self._hass).async_get(device_id)
+        return (
+            device_id in device_ids
+            and isinstance(device, dr.ChildDeviceEntry)
+            and device.parent_device_id not in device_ids
+        )
+
     def _device_ids(self) -> set[str]:
         """Return the devices that are chosen and not excluded."""
         return self._resolve(self._chosen) - self._resolve(self._excluded)

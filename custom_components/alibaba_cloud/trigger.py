@@ -101,7 +101,12 @@ class AlertTrigger(Trigger):
 
     @callback
     def _is_targeted(self, sent: AccountAlert) -> bool:
-        """Return whether an alert is about an account or model of the target."""
+        """Return whether an alert is about an account, model or group of the target.
+
+        Whoever watches an account does not watch the budget of each of its workspaces.
+        """
+        if sent.alert.group is not None:
+            return self._target.has_only_child(sent.device_id)
         if sent.alert.model is None:
             return self._target.has_account(sent.entry_id)
         return self._target.has_device(sent.device_id)

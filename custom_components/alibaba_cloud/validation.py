@@ -1,9 +1,7 @@
 """Validation of user input in the config flow and the options flow."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
-from decimal import Decimal, InvalidOperation
-import re
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from yarl import URL
@@ -19,18 +17,9 @@ from .const import (
     CONF_BALANCE_ENDPOINT,
     CONF_BASE_URL,
     CONF_BILLING_ENDPOINT,
-    CONF_DAILY_BUDGET,
-    CONF_EXPIRY_DAYS,
-    CONF_LOW_BALANCE,
-    CONF_LOW_CREDITS,
-    CONF_MODEL_LEVELS,
     CONF_MODELS,
-    CONF_MONTHLY_BUDGET,
     CONF_PROMETHEUS_URL,
-    CONF_SPEND_LEVELS,
-    CONF_WEEKLY_BUDGET,
     CONF_WORKSPACE_ID,
-    HIGHEST_LEVEL,
     LOGGER,
 )
 from .failures import FAILURES, INVALID_ACCESS_KEY, describe, form_error
@@ -52,13 +41,8 @@ from .sources import SOURCES, Source, async_try_clients, permissions
 
 CONF_ALL_MODELS = "all_models"
 CONF_ENDPOINTS = "endpoints"
-CONF_MORE_ALERTS = "more_alerts"
 ENDPOINTS = (CONF_BILLING_ENDPOINT, CONF_BALANCE_ENDPOINT, CONF_PROMETHEUS_URL)
 CREDENTIALS = (CONF_API_KEY, CONF_API_KEY_ENV)
-MOST_LEVELS = 10
-MOST_DAYS = 365
-_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}$)")
-"""A decimal comma. A comma before three digits separates thousands."""
 
 type AccessKeyResults = Mapping[Source, object | ModelStudioError]
 """The report of each source of an AccessKey, or its error."""
@@ -284,110 +268,3 @@ def validate_models(
     if not models:
         raise InvalidInput({CONF_MODELS: "no_models_selected"})
     return models
-
-
-def validate_alerts(user_input: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of the alerts. Raises `InvalidInput`, with all errors.
-
-    The options of the form's section are among them, unless the section is missing.
-    """
-    options, errors = _parsed(user_input, ALERT_OPTIONS)
-    if (section := options.pop(CONF_MORE_ALERTS, None)) is not None:
-        more, errors_within = _parsed(section, MORE_ALERTS)
-        options |= more
-        for key in errors_within:
-            # The frontend shows an error at a section, but none within.
-            errors[CONF_MORE_ALERTS] = f"invalid_{key}"
-    if errors:
-        raise InvalidInput(errors)
-    return options
-
-
-def _parsed(
-    user_input: Mapping[str, Any], fields: Mapping[str, Callable[[Any], object]]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the input with some of its fields parsed, and their errors."""
-    options, errors = dict(user_input), {}
-    for key, parse in fields.items():
-        try:
-            options[key] = parse(user_input.get(key))
-        except ValueError as err:
-            errors[key] = str(err)
-    return options, errors
-
-
-def _amount(entered: Any) -> int | float | None:
-    """Return an amount of money, None for an empty field.
-
-    Raises `ValueError` with the key of a text.
-    """
-    if entered in (None, ""):
-        return None
-    if (amount := _number(entered)) is None or amount <= 0:
-        raise ValueError("invalid_amount")
-    return amount
-
-
-def _levels(entered: Any) -> list[int | float]:
-    """Return levels (in %) in order, each once; none for an empty field.
-
-    Raises `ValueError` with the key of a text.
-    """
-    if entered is None:
-        entered = []
-    elif isinstance(entered, str) or not isinstance(entered, Collection):
-        entered = [entered]
-    levels = set()
-    for item in entered:
-        level = _number(item)
-        if level is None or not 0 < level <= HIGHEST_LEVEL:
-            raise ValueError("invalid_level")
-        levels.add(level)
-    if len(levels) > MOST_LEVELS:
-        raise ValueError("too_many_levels")
-    return sorted(levels)
-
-
-def _number(entered: Any) -> int | float | None:
-    """Return a number, as an integer if it is whole; None for anything else."""
-    if isinstance(entered, bool) or not isinstance(entered, int | float | str):
-        return None
-    text = _DECIMAL_COMMA.sub(".", str(entered).rstrip(" %"))
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return None
-    if not number.is_finite() or abs(number.adjusted()) > 15:
-        return None
-    return int(number) if number == number.to_integral_value() else float(number)
-
-
-def _share(entered: Any) -> int | float:
-    """Return a share in %, 0 for an empty field. Raises `ValueError`."""
-    share = 0 if entered in (None, "") else _number(entered)
-    if share is None or not 0 <= share <= 100:
-        raise ValueError("invalid_share")
-    return share
-
-
-def _days(entered: Any) -> int:
-    """Return a number of days, 0 for an empty field. Raises `ValueError`."""
-    days = 0 if entered in (None, "") else _number(entered)
-    if not isinstance(days, int) or not 0 <= days <= MOST_DAYS:
-        raise ValueError("invalid_days")
-    return days
-
-
-ALERT_OPTIONS: Mapping[str, Callable[[Any], object]] = {
-    CONF_MONTHLY_BUDGET: _amount,
-    CONF_SPEND_LEVELS: _levels,
-    CONF_LOW_BALANCE: _amount,
-    CONF_MODEL_LEVELS: _levels,
-}
-MORE_ALERTS: Mapping[str, Callable[[Any], object]] = {
-    CONF_DAILY_BUDGET: _amount,
-    CONF_WEEKLY_BUDGET: _amount,
-    CONF_LOW_CREDITS: _share,
-    CONF_EXPIRY_DAYS: _days,
-}
-"""Options in the section of the form."""

@@ -20,7 +20,19 @@ STORED: dict[str, Any] = {
     "budget": "99.5",
     "spend_levels": {"80": True, "90.5": False},
     "budgets": {
-        "weekly_budget": {"since": "2026-08-10T00:00:00+08:00", "levels": ["50"]}
+        "weekly_budget": {
+            "since": "2026-08-10T00:00:00+08:00",
+            "budget": "70",
+            "levels": ["50"],
+        }
+    },
+    "group_levels": ["50", "80"],
+    "groups": {
+        "api_key_7": {
+            "since": "2026-08-01T00:00:00+08:00",
+            "budget": "20.5",
+            "levels": ["80"],
+        }
     },
     "forecast_alerted": True,
     "unusual_day": "2026-08-14T00:00:00+08:00",
@@ -35,6 +47,17 @@ STORED: dict[str, Any] = {
     "failures": ["rate_limited", "account_unavailable"],
     "rounds": 4,
 }
+LEVELS_OF_A_DAY = {
+    "since": "2026-08-10T00:00:00+08:00",
+    "budget": "20",
+    "levels": ["50"],
+}
+NO_LEVELS: tuple[dict[str, Any], ...] = (
+    {"since": "2026-08-10"},
+    {"budget": 20},
+    {"budget": None},
+    {"levels": [50]},
+)
 NO_NUMBERS: tuple[Any, ...] = ("60", True, [], float("inf"))
 DAMAGED: dict[str, list[Any]] = {
     "period": [0, "", "2026-08-01", "2026-08-01T00:00:00"],
@@ -42,10 +65,16 @@ DAMAGED: dict[str, list[Any]] = {
     "spend_levels": [None, ["80"], {"x": True}, {"NaN": True}, {"80": None}],
     "budgets": [
         None,
-        {"unheard_of": {"since": "2026-08-10T00:00:00+08:00", "levels": []}},
-        {"daily_budget": {"since": "2026-08-10", "levels": []}},
+        {"unheard_of": LEVELS_OF_A_DAY},
+        *({"daily_budget": {**LEVELS_OF_A_DAY, **bad}} for bad in NO_LEVELS),
         {"daily_budget": {"levels": []}},
-        {"daily_budget": {"since": "2026-08-10T00:00:00+08:00", "levels": [50]}},
+    ],
+    "group_levels": ["80", {"80": True}, [80], [None], ["NaN"]],
+    "groups": [
+        None,
+        ["api_key_7"],
+        {"api_key_7": None},
+        *({"api_key_7": {**LEVELS_OF_A_DAY, **bad}} for bad in NO_LEVELS),
     ],
     "forecast_alerted": [None, 1, "true"],
     "unusual_day": [0, "", "2026-08-14"],
@@ -73,6 +102,7 @@ MOMENTS = st.datetimes(timezones=st.just(BILLING_TIME_ZONE))
 LEVELS = st.frozensets(st.decimals("0.1", 1000, places=1), max_size=4)
 NUMBERS = st.none() | st.integers() | st.floats(0, 1_000_000)
 NAMES = st.text(max_size=3)
+ALERTED = st.builds(AlertedLevels, since=MOMENTS, budget=AMOUNTS, levels=LEVELS)
 STATES = st.builds(
     AlertState,
     period=st.none() | MOMENTS,
@@ -80,9 +110,11 @@ STATES = st.builds(
     spend_levels=st.dictionaries(AMOUNTS, st.booleans(), max_size=3),
     budgets=st.dictionaries(
         st.sampled_from(AlertKind),
-        st.builds(AlertedLevels, since=MOMENTS, levels=LEVELS),
+        ALERTED,
         max_size=2,
     ),
+    group_levels=st.none() | LEVELS,
+    groups=st.dictionaries(NAMES, ALERTED, max_size=2),
     forecast_alerted=st.booleans(),
     unusual_day=st.none() | MOMENTS,
     low_balances=st.dictionaries(NAMES, AMOUNTS, max_size=3),
@@ -121,7 +153,16 @@ def test_stored_state() -> None:
         budgets={
             AlertKind.WEEKLY_BUDGET: AlertedLevels(
                 since=datetime(2026, 8, 10, tzinfo=BILLING_TIME_ZONE),
+                budget=Decimal(70),
                 levels=frozenset((Decimal(50),)),
+            )
+        },
+        group_levels=frozenset((Decimal(50), Decimal(80))),
+        groups={
+            "api_key_7": AlertedLevels(
+                since=datetime(2026, 8, 1, tzinfo=BILLING_TIME_ZONE),
+                budget=Decimal("20.5"),
+                levels=frozenset((Decimal(80),)),
             )
         },
         forecast_alerted=True,

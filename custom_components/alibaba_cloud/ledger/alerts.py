@@ -9,6 +9,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Self
 
+from ..model_studio.groups import Dimension, SpendGroup
 from ..model_studio.models import AccountSnapshot, ModelUsage, Number
 from ..model_studio.prepaid import AssetKind
 from . import stored
@@ -44,6 +45,10 @@ class AlertOptions:
     daily_budget: Decimal | None = None
     """In the account's currency, like `weekly_budget`."""
     weekly_budget: Decimal | None = None
+    group_budgets: Mapping[SpendGroup, Decimal] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """Monthly budgets of workspaces and API keys, in the currency of the bill."""
     spend_levels: tuple[Decimal, ...] = (Decimal(50), Decimal(80), Decimal(100))
     """In % of each budget."""
     low_balance: Decimal | None = None
@@ -107,6 +112,8 @@ class Alert:
     ends: date | None = None
     """The last day of an asset or a subscription, in UTC+8."""
     model: str | None = None
+    group: SpendGroup | None = None
+    """The workspace or API key that the spend is of. None for the account."""
     limit_type: str | None = None
     """Which limit of a model fell: `limit`, `rpm` or `tpm`."""
     limit: Number | None = None
@@ -137,6 +144,8 @@ class Alert:
             "unit": self.unit,
             "ends": stored.optional(self.ends, date.isoformat),
             "model": self.model,
+            "workspace_id": self._group_id(Dimension.WORKSPACE),
+            "api_key_id": self._group_id(Dimension.API_KEY),
             "limit_type": self.limit_type,
             "limit": self.limit,
             "previous_limit": self.previous_limit,
@@ -146,24 +155,40 @@ class Alert:
             "alert_id": self.alert_id,
         }
 
+    def _group_id(self, dimension: Dimension) -> str | None:
+        """Return the ID of the alert's group, None if it is of another dimension."""
+        if self.group is None or self.group.dimension is not dimension:
+            return None
+        return self.group.id
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlertedLevels:
-    """The levels of a day or week that were alerted, in %."""
+    """The levels of a budget that were alerted in a day, week or month."""
 
     since: datetime
-    """When the day or week began."""
+    """When the day, week or month began."""
+    budget: Decimal
     levels: frozenset[Decimal]
+    """In %. Levels that were passed before they were watched are among them."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the levels as JSON data."""
-        return {"since": self.since.isoformat(), "levels": _sorted(self.levels)}
+        return {
+            "since": self.since.isoformat(),
+            "budget": plain(self.budget),
+            "levels": _sorted(self.levels),
+        }
 
     @classmethod
     def from_dict(cls, value: Any) -> Self:
         """Return what `as_dict` wrote. Raises `ValueError` or `KeyError`."""
         data = stored.mapping(value)
-        return cls(since=stored.moment(data["since"]), levels=_levels(data["levels"]))
+        return cls(
+            since=stored.moment(data["since"]),
+            budget=stored.amount(data["budget"]),
+            levels=_levels(data["levels"]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,6 +231,12 @@ class AlertState:
         default_factory=lambda: MappingProxyType({})
     )
     """By kind, the levels of the last day or week in which one was alerted."""
+    group_levels: frozenset[Decimal] | None = None
+    """The levels of all groups in the last observation. None before the first one."""
+    groups: Mapping[str, AlertedLevels] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """The levels of each group that has a budget, by its key."""
     forecast_alerted: bool = False
     unusual_day: datetime | None = None
     """When the last day began that was alerted to cost unusually much."""
@@ -255,6 +286,8 @@ class AlertState:
             "budgets": {
                 kind.value: alerted.as_dict() for kind, alerted in self.budgets.items()
             },
+            "group_levels": stored.optional(self.group_levels, _sorted),
+            "groups": {key: levels.as_dict() for key, levels in self.groups.items()},
             "forecast_alerted": self.forecast_alerted,
             "unusual_day": stored.optional(self.unusual_day, datetime.isoformat),
             "low_balances": {
@@ -297,6 +330,8 @@ class AlertState:
                         data["budgets"], AlertedLevels.from_dict
                     ).items()
                 },
+                group_levels=stored.optional(data["group_levels"], _levels),
+                groups=stored.mapping_of(data["groups"], AlertedLevels.from_dict),
                 forecast_alerted=stored.flag(data["forecast_alerted"]),
                 unusual_day=stored.optional(data["unusual_day"], stored.moment),
                 low_balances=stored.mapping_of(data["low_balances"], stored.amount),

@@ -1,9 +1,13 @@
-"""Decides the alerts of the daily and the weekly budget. No I/O."""
+"""Decides the alerts of daily and weekly budgets, and of budgets of groups. No I/O."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from decimal import Decimal
 
+from ..model_studio.groups import SpendGroup
 from ..model_studio.models import Spend
 from .alerts import (
+    Alert,
     AlertedLevels,
     AlertKind,
     AlertOptions,
@@ -11,6 +15,7 @@ from .alerts import (
     Decision,
     Observation,
     new_alert,
+    plain,
 )
 
 
@@ -31,28 +36,107 @@ def judge_budgets(
             continue
         is_same = last is not None and spend.since == last.since
         alerted = last.levels if last and is_same else frozenset()
-        share = spend.amount * 100 / budget
-        due = [
-            level
-            for level in sorted(set(options.spend_levels) - alerted)
-            if share >= level
-        ]
+        due = _reached(spend, budget, set(options.spend_levels) - alerted)
         if not due:
             continue
         alerts += [
-            new_alert(
+            _alert(observation, kind, spend, budget, level=level) for level in due
+        ]
+        levels = AlertedLevels(
+            since=spend.since, budget=budget, levels=alerted.union(due)
+        )
+        state = replace(state, budgets={**state.budgets, kind: levels})
+    return state, alerts
+
+
+def judge_groups(
+    state: AlertState, observation: Observation, options: AlertOptions
+) -> Decision:
+    """Alert each level that a group's spend reaches of its budget, once per month.
+
+    A level that was not watched before and is reached already is not alerted. A new
+    budget re-arms the levels that are not reached under it.
+    """
+    watched = {*options.spend_levels, *observation.trigger_spend_levels}
+    unwatched = watched - (
+        watched if state.group_levels is None else state.group_levels
+    )
+    groups: dict[str, AlertedLevels] = {}
+    alerts: list[Alert] = []
+    for group, budget in options.group_budgets.items():
+        figures = observation.account.groups.get(group)
+        spend = None if figures is None else figures.monthly_spend
+        last = state.groups.get(group.key)
+        if last is not None:
+            groups[group.key] = last
+        if not isinstance(spend, Spend) or (last and spend.since < last.since):
+            continue
+        reached = _reached(spend, budget, watched)
+        passed = _passed(spend, budget, last, reached, unwatched)
+        due = [level for level in reached if level not in passed]
+        alerts += [
+            _alert(
                 observation,
-                kind,
-                "",
+                AlertKind.SPEND_LEVEL,
+                spend,
+                budget,
                 level=level,
-                spend=spend.amount,
-                budget=budget,
-                currency=spend.currency,
-                usage_pct=round(float(share), 4),
-                period=spend.start,
+                is_option=level in options.spend_levels,
+                group=group,
             )
             for level in due
         ]
-        reached = AlertedLevels(since=spend.since, levels=alerted.union(due))
-        state = replace(state, budgets={**state.budgets, kind: reached})
+        groups[group.key] = AlertedLevels(
+            since=spend.since, budget=budget, levels=passed.union(due)
+        )
+    levels = frozenset(watched) if options.group_budgets else None
+    if (levels, groups) != (state.group_levels, state.groups):
+        state = replace(state, group_levels=levels, groups=groups)
     return state, alerts
+
+
+def _reached(spend: Spend, budget: Decimal, levels: Iterable[Decimal]) -> list[Decimal]:
+    """Return the levels of a budget, in %, that a spend reaches, in ascending order."""
+    return sorted(level for level in levels if spend.amount * 100 >= level * budget)
+
+
+def _passed(
+    spend: Spend,
+    budget: Decimal,
+    last: AlertedLevels | None,
+    reached: Collection[Decimal],
+    unwatched: Collection[Decimal],
+) -> frozenset[Decimal]:
+    """Return the levels of a group that are not alerted again this month."""
+    if last is None or spend.since > last.since:
+        return frozenset()
+    passed = last.levels
+    if budget != last.budget:
+        passed = passed.intersection(reached)
+    return passed.union(level for level in reached if level in unwatched)
+
+
+def _alert(
+    observation: Observation,
+    kind: AlertKind,
+    spend: Spend,
+    budget: Decimal,
+    *,
+    level: Decimal,
+    is_option: bool = True,
+    group: SpendGroup | None = None,
+) -> Alert:
+    """Return the alert of a level that a spend reaches of a budget."""
+    return new_alert(
+        observation,
+        kind,
+        "" if group is None else f"{group.key} {plain(budget)} {spend.currency}",
+        level=level,
+        is_option=is_option,
+        spend=spend.amount,
+        budget=budget,
+        currency=spend.currency,
+        usage_pct=round(float(spend.amount * 100 / budget), 4),
+        group=group,
+        period=spend.start,
+    )

@@ -19,7 +19,7 @@ from .alerts import (
     new_alert,
     plain,
 )
-from .budgets import judge_budgets
+from .budgets import judge_budgets, judge_groups
 from .limit_alerts import judge_limits
 from .prepaid_alerts import judge_credits, judge_endings
 from .unusual import judge_unusual
@@ -51,6 +51,7 @@ def decide(
     for judge in (
         _spend,
         judge_budgets,
+        judge_groups,
         _forecast,
         judge_unusual,
         _balance,
