@@ -19,9 +19,9 @@ class Times:
     earliest: datetime
     latest: datetime
     likely: datetime
-    """The time that names a new day or period."""
+    """The time that determines the first day of a new day or period."""
     gap: bool
-    """Whether the figures were unknown for so long that any amount may be spent."""
+    """Whether any amount may have been spent because the figures were unknown for long."""
 
 
 def read_clock(
@@ -30,8 +30,8 @@ def read_clock(
     """Return the periods with the time of an answer, and the possible times.
 
     `now` is the machine's clock. `elapsed` is the time since the last answer of this
-    run, by a clock that nobody sets. If the two disagree, one of them was wrong, before
-    or now. Both times are then possible until they agree again, or for a day.
+    run, by a monotonic clock. If the two disagree, the machine's clock was wrong before
+    or is wrong now. Both times are then possible until they agree again, or for a day.
     """
     before = periods.time
     if before is None:
@@ -57,7 +57,7 @@ def read_clock(
 def _doubted_since(
     periods: Periods, now: datetime, expected: datetime
 ) -> datetime | None:
-    """Return since when the clock is doubted. None if it is right, or after a day."""
+    """Return since when the clock is doubted. None if it is right or after a day."""
     if abs(now - expected) <= _TOLERANCE:
         return None
     since = periods.doubted_since or expected

@@ -8,9 +8,10 @@ fall.
 The rules are explained in `docs/periods.md`:
 
 1. The two figures together show whether one of them rolled over (`rollover.py`).
-2. The clock and the reported billing period only limit when that is possible, and name
-   the new day or period.
-3. While an answer does not show it, the figure is held: it is unknown.
+2. The clock and the reported billing period only limit when that is possible, and
+   determine the first day of the new day or period.
+3. If an answer does not show whether a figure rolled over, the figure is held: it is
+   unknown.
 """
 
 from dataclasses import replace
@@ -44,8 +45,8 @@ def follow(
     """Return the periods after an answer.
 
     `now` is the machine's clock, which may be wrong. `elapsed` is the time since the last
-    answer of this run, by a clock that nobody sets. It is None for the first answer of a
-    run. Another currency starts from nothing.
+    answer of this run, by a monotonic clock. It is None for the first answer of a run.
+    If the currency changes, the periods start from nothing.
     """
     now = now.astimezone(BILLING_TIME_ZONE)
     if currency != periods.currency:
@@ -88,7 +89,7 @@ def _with_spend_before(
         # A day on which nothing was spent may have ended unnoticed.
         was_idle = old_day is None or old_day.amount == 0
         if rollovers.day or was_idle or not before_day:
-            # After a gap, the month may hold spend of a day that is not shown yet.
+            # After a gap, the month may include spend of a day that is not reported yet.
             expected = before_day[:1] if gap else ()
             before_day = tuple(dict.fromkeys((*expected, before_today)))
     return replace(
@@ -117,14 +118,14 @@ def _with_reported_period(
 
 
 def _with_start(month: Window, start: date, times: Times, *, is_first: bool) -> Window:
-    """Return the month's window with the reported start, if the start can be its own.
+    """Return the month's window with the reported start, if that is possible.
 
-    If it is the first start that is reported, the old one was a guess.
+    The first reported start always replaces the old one, which was a guess.
     """
     if month.earliest <= start <= month.latest:
         since = month.since
-        # A figure rolls over before the period is reported. A figure of nothing did so
-        # unnoticed: it starts now.
+        # A figure may roll over before the period is reported. A figure of zero did so
+        # unnoticed: its window starts now.
         if month.amount == 0 and start > month.start:
             since = _since(month, start, times)
         return replace(month, since=since, start=start, latest=start)
@@ -137,7 +138,7 @@ def _with_start(month: Window, start: date, times: Times, *, is_first: bool) -> 
 def _earliest_start(start: date, times: Times) -> date:
     """Return the earliest start of a monthly figure while a period is reported.
 
-    For a day, the figure may still belong to the period before.
+    For a day after the start, the figure may still belong to the period before.
     """
     return start - DAY if times.earliest < midnight(start) + LATE else start
 
@@ -172,7 +173,7 @@ def _next_day(day: Window, amount: Decimal, times: Times) -> Window:
     """Return the window of a daily figure that rolled over."""
     first, last = _possible_days(times)
     first = max(first, day.earliest + DAY)
-    # A day that begins early is not today yet.
+    # If a day begins early, its date is tomorrow.
     start = min(max(billing_day(times.likely), day.start + DAY), last)
     start = max(start, first, day.start)
     return Window(

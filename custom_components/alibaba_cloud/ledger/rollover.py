@@ -1,7 +1,7 @@
 """Which spend figures rolled over, that is, started again in a new day or period.
 
-A figure that falls was either corrected or rolled over. The month's figure less the
-day's is what the period cost before today. Each case predicts this amount. The clock and
+A figure that falls was either corrected or rolled over. The month's figure minus the
+day's is the period's spend before today. Each case predicts this amount. The clock and
 the reported period only limit which cases are possible. `docs/periods.md` explains why.
 """
 
@@ -38,7 +38,7 @@ ONLY_MONTH = Rollovers(day=False, month=True)
 BOTH = Rollovers(day=True, month=True)
 
 type _Cases = Mapping[Rollovers, set[Decimal]]
-"""For each possible case, the amounts that the period may have cost before today.
+"""For each possible case, the possible amounts of the period's spend before today.
 
 Cases with fewer rollovers come first.
 """
@@ -69,7 +69,7 @@ class _Misfit(NamedTuple):
     needs_refund: bool
     """Whether the case is only possible with a refund. False without a gap."""
     amount: Decimal
-    """The error. Without a gap, plus what was spent since the last answer."""
+    """The error. Without a gap, plus the spend that the case implies."""
 
 
 def find_rollovers(periods: Periods, answer: Answer, times: Times) -> Rollovers:
@@ -122,7 +122,7 @@ def _recent_days(times: Times) -> set[date]:
 def _may_day_roll_over(periods: Periods, answer: Answer, times: Times) -> bool:
     """Return whether the daily figure may have rolled over.
 
-    A figure of nothing rolls over unnoticed. A figure that stayed the same did not roll
+    A figure of zero rolls over unnoticed. A figure that stayed the same did not roll
     over, unless there was a gap in which the month's figure changed.
     """
     day = periods.daily
@@ -137,7 +137,7 @@ def _may_day_roll_over(periods: Periods, answer: Answer, times: Times) -> bool:
 def _may_month_roll_over(periods: Periods, answer: Answer, times: Times) -> bool:
     """Return whether the monthly figure may have rolled over.
 
-    A figure of nothing rolls over unnoticed.
+    A figure of zero rolls over unnoticed.
     """
     month = periods.monthly
     if month is None or month.amount == 0 or not _has_month_changed(periods, answer):
@@ -146,14 +146,14 @@ def _may_month_roll_over(periods: Periods, answer: Answer, times: Times) -> bool
 
 
 def _has_month_changed(periods: Periods, answer: Answer) -> bool:
-    """Return whether the monthly figure is another one than in the last answer."""
+    """Return whether the monthly figure differs from that of the last answer."""
     if periods.monthly is None or answer.monthly is None:
         return False
     return answer.monthly != periods.monthly.amount
 
 
 def _change(periods: Periods, answer: Answer) -> _Change | None:
-    """Return how both figures changed. None if the change of one is not known."""
+    """Return how both figures changed. None if one of the changes is unknown."""
     if periods.daily is None or periods.monthly is None or periods.before_today is None:
         return None
     if answer.daily is None or answer.monthly is None:
@@ -170,7 +170,7 @@ def _change(periods: Periods, answer: Answer) -> _Change | None:
 def _cases(
     periods: Periods, change: _Change, *, day_may: bool, month_may: bool
 ) -> _Cases:
-    """Return what each case predicts that the period cost before today."""
+    """Return the amounts that each case predicts for the spend before today."""
     day, before_today = change.day.amount, change.before_today
     before = {before_today, *periods.before_day}
     cases = {NEITHER: before}
@@ -178,7 +178,7 @@ def _cases(
         cases[ONLY_DAY] = {amount + day for amount in before}
         if _may_be_counted(periods, change):
             cases[ONLY_DAY].add(change.month.amount - change.daily)
-    # A month that rolls over late starts at nothing or at what was spent meanwhile.
+    # The new month's figure is zero, or includes the spend since the period began.
     if month_may:
         cases[ONLY_MONTH] = {-day, ZERO, periods.yesterday}
     # The new day may still be the last one of the old period.
@@ -188,14 +188,14 @@ def _cases(
 
 
 def _may_be_counted(periods: Periods, change: _Change) -> bool:
-    """Return whether a new day may leave the month's figure as it is.
+    """Return whether a new day may leave the month's figure unchanged.
 
-    That figure belongs to a later period, or holds what was spent on the new day.
+    This is possible if that figure belongs to a later period or already includes the new day.
     """
     if change.day.earliest + DAY < change.month.start:
         return True
-    # If the last day began in a gap, it is not known how much of the new day it holds.
-    # It holds at least what was spent before.
+    # If the last day began in a gap, the month's figure may include a part of the new
+    # day. Without the new day, it must still include all spend before.
     began_in_gap = len(periods.before_day) > 1
     return began_in_gap and change.before_now >= (
         periods.before_day[0] + change.day.amount
@@ -223,7 +223,7 @@ def _plausible(
     elif change.daily == change.day.amount and (
         billing_day(times.likely) <= change.day.start
     ):
-        # It is likely the same day: two days hardly cost the same.
+        # It is likely the same day: two days rarely cost the same.
         cases = {case: cases[case] for case in cases if not case.day}
     if _is_month_overdue(periods, change.month, now):
         new_month = {case: cases[case] for case in cases if case.month}
@@ -280,7 +280,7 @@ def _misfit(
 
 
 def _day_by_itself(periods: Periods, answer: Answer, times: Times) -> bool | None:
-    """Return whether the daily figure rolled over, without the monthly one."""
+    """Return whether the daily figure rolled over, judged by itself. None if held."""
     day, daily = periods.daily, answer.daily
     assert day is not None and daily is not None
     if _is_day_overdue(day, times.earliest):
@@ -290,7 +290,7 @@ def _day_by_itself(periods: Periods, answer: Answer, times: Times) -> bool | Non
 
 
 def _month_by_itself(periods: Periods, answer: Answer, times: Times) -> bool | None:
-    """Return whether the monthly figure rolled over, without the daily one."""
+    """Return whether the monthly figure rolled over, judged by itself. None if held."""
     month, monthly = periods.monthly, answer.monthly
     assert month is not None and monthly is not None
     if _is_month_overdue(periods, month, times.earliest):
@@ -299,12 +299,12 @@ def _month_by_itself(periods: Periods, answer: Answer, times: Times) -> bool | N
 
 
 def _is_smaller(new: Decimal, old: Decimal) -> bool:
-    """Return whether it is a smaller change from nothing to `new` than from `old`."""
+    """Return whether `new` is closer to zero than to `old`."""
     return abs(new) < abs(new - old)
 
 
 def _unless_held(periods: Periods, rolled_over: bool) -> bool | None:
-    """Return None for a rollover that the next answer with both figures will show."""
+    """Return None for a rollover that an answer with both figures can confirm."""
     if rolled_over and periods.before_today is not None:
         return None
     return rolled_over
@@ -316,7 +316,7 @@ def _is_day_overdue(day: Window, now: datetime) -> bool:
 
 
 def _is_month_overdue(periods: Periods, month: Window, now: datetime) -> bool:
-    """Return whether a new period is reported for longer than the longest delay."""
+    """Return whether a reported new period began longer ago than the longest delay."""
     start = periods.period.start
     if start is None or not _has_new_period(periods, month):
         return False
@@ -324,6 +324,6 @@ def _is_month_overdue(periods: Periods, month: Window, now: datetime) -> bool:
 
 
 def _has_new_period(periods: Periods, month: Window) -> bool:
-    """Return whether a later period is reported than the monthly figure belongs to."""
+    """Return whether the reported period is later than that of the monthly figure."""
     start = periods.period.start
     return start is not None and start > month.latest

@@ -166,9 +166,8 @@ class Periods:
     def ends_exclusively(self) -> bool:
         """Whether the reported period's end is the first day of the next period.
 
-        Before two consecutive periods show it, this is a guess: a period that starts and
-        ends on the same day of the month is taken as whole months. They end one day
-        earlier.
+        Until two consecutive periods show it, this is a guess: the end is exclusive if a
+        period starts and ends on the same day of the month.
         """
         if self.end_is_exclusive is not None:
             return self.end_is_exclusive
