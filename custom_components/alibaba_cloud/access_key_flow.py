@@ -32,6 +32,7 @@ from .model_studio import (
     REGIONS,
     AccountSnapshot,
     SpendReport,
+    UsageRates,
 )
 from .schemas import access_key_schema, default_title, models_schema, region_of
 from .sources import Source, SourceCoordinator
@@ -265,9 +266,10 @@ def billed_models(results: AccessKeyResults) -> set[str]:
 def used_models(results: AccessKeyResults) -> set[str]:
     """Return the models that were billed this month or used just now."""
     rates = results.get(Source.RATES)
+    models = rates.models if isinstance(rates, UsageRates) else {}
     return billed_models(results) | {
         name
-        for name, rate in (rates.items() if isinstance(rates, Mapping) else ())
+        for name, rate in models.items()
         if rate.tokens_per_minute or rate.requests_per_minute
     }
 

@@ -72,7 +72,7 @@ async def async_describe(
     today = billing_today()
 
     def is_known(description: FigureDescription[Any], value: Any) -> bool:
-        if isinstance(value, Spend) and description.key.endswith("daily_spend"):
+        if isinstance(value, Spend) and "daily_spend" in description.key:
             return value.start == today
         return value is not None
 

@@ -5,7 +5,7 @@ do no I/O and import nothing of Home Assistant. `docs/periods.md` argues for the
 """
 
 from .alerts import Alert, AlertKind, AlertOptions, AlertState, Observation
-from .days import SpendDays
+from .days import SpendDays, last_settled_day
 from .decisions import decide, reaches
 from .expiry import without_past
 from .forecast import DailySpend
@@ -34,6 +34,7 @@ __all__ = [
     "cycle_start",
     "decide",
     "follow",
+    "last_settled_day",
     "merge",
     "midnight",
     "outlook",

@@ -68,11 +68,11 @@ class SpendDays:
 
         A day whose bill may not be all of it yet is left out.
         """
-        settled = billing_day(now - _BILL_LAG)
+        settled = last_settled_day(now)
         billed = {
             day: money.amount
             for day, money in days.items()
-            if day < settled and money.currency == currency
+            if day <= settled and money.currency == currency
         }
         if not billed:
             return self
@@ -147,6 +147,11 @@ class SpendDays:
             )
         except KeyError as err:
             raise ValueError("A part of the days is missing") from err
+
+
+def last_settled_day(now: datetime) -> date:
+    """Return the last day whose bill should be all of it."""
+    return billing_day(now - _BILL_LAG) - _DAY
 
 
 def _look(value: Any) -> _Look:

@@ -1,6 +1,6 @@
 """Merges what the sources report into one `AccountSnapshot`. No I/O."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,15 +11,14 @@ from ..model_studio.models import (
     CURRENCY,
     AccountSnapshot,
     Balance,
-    ModelRate,
-    ModelTotals,
     ModelUsage,
     Money,
     Spend,
     SpendReport,
-    UsageTotals,
 )
 from ..model_studio.prepaid import Asset, TokenPlan
+from ..model_studio.price_list import PriceList
+from ..model_studio.usage import ModelRate, ModelTotals, UsageRates, UsageTotals
 from . import stored
 from .windows import Periods, Window, midnight
 
@@ -34,10 +33,11 @@ class Reports:
     account: AccountSnapshot | None = None
     spend: SpendReport | None = None
     balance: Balance | None = None
-    rates: Mapping[str, ModelRate] | None = None
+    rates: UsageRates | None = None
     totals: UsageTotals | None = None
     assets: tuple[Asset, ...] | None = None
     token_plan: TokenPlan | None = None
+    prices: PriceList | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,8 +216,9 @@ def _day_and_month(report: SpendReport | None) -> tuple[Spend | None, Spend | No
 
 def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
     """Return a model with its figures of the other sources."""
-    rate = (reports.rates or {}).get(model.name, _NO_RATE)
-    totals = _NO_TOTALS
+    rate, totals = _NO_RATE, _NO_TOTALS
+    if reports.rates is not None:
+        rate = reports.rates.models.get(model.name, _NO_RATE)
     if reports.totals is not None:
         totals = reports.totals.models.get(model.name, _NO_TOTALS)
     daily = monthly = None

@@ -46,9 +46,8 @@ from .models import (
     AvailableData,
     Balance,
     BillingPeriod,
-    ModelRate,
+    Estimate,
     ModelSpend,
-    ModelTotals,
     ModelUsage,
     Money,
     Number,
@@ -57,7 +56,6 @@ from .models import (
     RateLimit,
     Spend,
     SpendReport,
-    UsageTotals,
 )
 from .openapi import is_refused
 from .prepaid import Asset, AssetKind, Quantity, Seats, TokenPlan
@@ -67,6 +65,7 @@ from .quotas import parse_answer
 from .telemetry import TelemetryClient
 from .token_plan import TokenPlanClient
 from .trend import NULL_GROUP, OTHERS, SpendPeriod, SpendTrend, daily_totals
+from .usage import DayUsage, ModelRate, ModelTotals, UsageRates, UsageTotals
 from .values import plain_text
 
 __all__ = [
@@ -96,7 +95,9 @@ __all__ = [
     "ClockSkewError",
     "ConnectionFailedError",
     "ConnectionFailure",
+    "DayUsage",
     "Dimension",
+    "Estimate",
     "FreeQuotaUsedUpError",
     "Granularity",
     "InvalidAnswerError",
@@ -132,6 +133,7 @@ __all__ = [
     "TelemetryClient",
     "TokenPlan",
     "TokenPlanClient",
+    "UsageRates",
     "UsageTotals",
     "balance_endpoints",
     "daily_totals",
