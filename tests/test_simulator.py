@@ -27,10 +27,12 @@ from tests.simulator import (
     DEFAULT_ACCESS_KEY_SECRET,
     Account,
     Fault,
+    Instance,
     Simulator,
 )
 from tests.simulator.billing import OTHERS_GROUP, balance, trend
 from tests.simulator.faults import HUGE_SIZE
+from tests.simulator.instances import INSTANCES_PATH
 from tests.simulator.server import SERVICES, Service
 from tests.vendor import client
 
@@ -62,6 +64,7 @@ QUERY = {
 async def simulator() -> AsyncIterator[Simulator]:
     """Serve an account whose clock stands still."""
     account = Account(clock=lambda: NOON, has_assets=True, has_token_plan=True)
+    account.instances = [Instance(id="i-1", name="Home", url="https://1.example")]
     async with Simulator(account=account) as simulator:
         yield simulator
 
@@ -95,6 +98,16 @@ def request(simulator: Simulator, service: Service) -> dict[str, Any]:
                 simulator, {}, path=STATS_PATH, action="GetSubscriptionStats"
             )
             url = f"{simulator.openapi_url}{STATS_PATH}"
+            return {"method": "GET", "url": url, "headers": headers}
+        case "instances":
+            headers = signed(
+                simulator,
+                {},
+                path=INSTANCES_PATH,
+                action="ListPrometheusInstances",
+                version="2024-03-30",
+            )
+            url = f"{simulator.openapi_url}{INSTANCES_PATH}"
             return {"method": "GET", "url": url, "headers": headers}
     return {
         "method": "GET",
@@ -541,8 +554,8 @@ async def test_spoilt_answers(
         status, body = await ask(session, simulator, service)
         assert status == HTTPStatus.OK
         answer = json.loads(body)
-        found = answer.get("Data") or answer.get("data") or answer["output"]
-        answers[fault] = leaves(found)
+        names = ("Data", "data", "output", "prometheusInstances")
+        answers[fault] = leaves(next(answer[name] for name in names if name in answer))
     good = answers[None].items()
     assert not good & answers[Fault.WRONG_TYPES].items()
     text = " ".join(answers[Fault.NOT_FINITE].values()).lower()

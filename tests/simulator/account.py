@@ -122,6 +122,20 @@ class Model:
     weight: float = 0.05
 
 
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """A Prometheus instance of the account.
+
+    token: lets in anyone who has it, and must stay with the service.
+    """
+
+    id: str
+    name: str
+    url: str
+    region: str = "cn-beijing"
+    token: str = "token-of-the-instance"
+
+
 def _default_models() -> list[Model]:
     """Return six models, of which `qwen-max` ends a month near its limit."""
     return [
@@ -181,6 +195,7 @@ class Account:
     has_assets: whether it has coupons, a prepaid card, a savings plan and packages.
     resource_packages: how many packages it has then.
     has_token_plan: whether it has a Token Plan for teams.
+    instances: its Prometheus instances.
     """
 
     clock: Callable[[], datetime] = _utc_now
@@ -204,6 +219,7 @@ class Account:
     has_assets: bool = False
     resource_packages: int = 1
     has_token_plan: bool = False
+    instances: list[Instance] = field(default_factory=list)
     _ahead: timedelta = field(default=timedelta(), init=False)
     _corrections: dict[date, Decimal] = field(default_factory=dict, init=False)
     _adjustments: dict[date, dict[str, Decimal]] = field(

@@ -71,6 +71,17 @@ GET_SUBSCRIPTION_STATS = Operation(
     permission="modelstudio:GetSubscriptionStats",
     not_permitted="NoPermission",
 )
+INSTANCE_OPERATIONS = {
+    action: Operation(
+        action=action,
+        version="2024-03-30",
+        style="ROA",
+        method="GET",
+        permission=f"cms:{action}",
+        not_permitted="NoPermission",
+    )
+    for action in ("ListPrometheusInstances", "GetPrometheusInstance")
+}
 ASSET_OPERATIONS = {
     action: replace(QUERY_ACCOUNT_BALANCE, action=action, permission=permission)
     for action, permission in (
@@ -434,5 +445,21 @@ TOKEN_PLAN_MANNERS = replace(
         }
     },
     # It names none.
+    clear_models=lambda _: None,
+)
+INSTANCES_MANNERS = replace(
+    TREND_MANNERS,
+    numbers=re.compile(r"\d+"),
+    wrong_types={
+        "nextToken": 7,
+        "prometheusInstances": [
+            None,
+            7,
+            "qwen",
+            {"prometheusInstanceId": ["id"], "prometheusInstanceName": {}},
+        ],
+        "prometheusInstance": {"httpApiInterUrl": ["https://"]},
+    },
+    # They name none.
     clear_models=lambda _: None,
 )

@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from aiohttp import web
 
-from . import assets, billing, prices, telemetry
+from . import assets, billing, instances, prices, telemetry
 from .account import ANSWERS, PERIODS, Account, QueryError
 from .faults import OPTIONS, QUOTAS_MANNERS, Failure, Fault, Refusal, json_bytes
 from .openapi import (
@@ -21,6 +21,8 @@ from .openapi import (
     BALANCE_MANNERS,
     GET_BILLING_TREND,
     GET_SUBSCRIPTION_STATS,
+    INSTANCE_OPERATIONS,
+    INSTANCES_MANNERS,
     QUERY_ACCOUNT_BALANCE,
     TOKEN_PLAN_MANNERS,
     TREND_MANNERS,
@@ -33,7 +35,14 @@ from .openapi import (
 
 type Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 type Service = Literal[
-    "quotas", "prices", "billing", "balance", "assets", "token_plan", "prometheus"
+    "quotas",
+    "prices",
+    "billing",
+    "balance",
+    "assets",
+    "token_plan",
+    "instances",
+    "prometheus",
 ]
 
 HOST = "127.0.0.1"
@@ -54,6 +63,7 @@ GRANTS = (
     QUERY_ACCOUNT_BALANCE.action,
     GET_SUBSCRIPTION_STATS.action,
     *ASSET_OPERATIONS,
+    *INSTANCE_OPERATIONS,
     "prometheus",
 )
 
@@ -72,6 +82,7 @@ _MANNERS = {
     "balance": BALANCE_MANNERS,
     "assets": ASSETS_MANNERS,
     "token_plan": TOKEN_PLAN_MANNERS,
+    "instances": INSTANCES_MANNERS,
     "prometheus": telemetry.MANNERS,
 }
 _ASSETS: dict[str, Callable[[Account, Mapping[str, str]], dict[str, Any]]] = {
@@ -173,7 +184,8 @@ class Simulator:
     prices_body, trend_body, balance_body, telemetry_body: the same for the prices, the
         bill, the balance and Prometheus.
     assets_bodies: the same for each operation that lists assets, by its name.
-    token_plan_body: the same for the Token Plan.
+    token_plan_body, instances_body: the same for the Token Plan, and for the list and
+        the details of Prometheus instances.
     requests: what came to the quotas, in order.
     price_requests: what came to the prices, in order.
     signed_requests: what came to the other services, in order.
@@ -204,6 +216,7 @@ class Simulator:
         self.telemetry_body: Any = None
         self.assets_bodies: dict[str, Any] = {}
         self.token_plan_body: Any = None
+        self.instances_body: Any = None
         self.not_applicable: set[str] = set()
         self.requests: list[Request] = []
         self.price_requests: list[Request] = []
@@ -398,6 +411,8 @@ class Simulator:
                 await self._admit_signed(request, ASSET_OPERATIONS[_action(request)])
             case "token_plan":
                 await self._admit_signed(request, GET_SUBSCRIPTION_STATS)
+            case "instances":
+                await self._admit_signed(request, _instance_operation(request))
             case "prometheus":
                 _require_get(request)
                 telemetry.admit(
@@ -445,6 +460,7 @@ class Simulator:
             "balance": self.balance_body,
             "assets": self.assets_bodies.get(action),
             "token_plan": self.token_plan_body,
+            "instances": self.instances_body,
             "prometheus": self.telemetry_body,
         }[service]
         if callable(body):
@@ -459,7 +475,10 @@ class Simulator:
                 200, "NotApplicable", "This API is not applicable for caller."
             )
         try:
-            return self._answer_of(service, request.query, request_id, action)
+            query = dict(request.query)
+            if service == "instances":
+                query["path"] = request.path
+            return self._answer_of(service, query, request_id, action)
         except QueryError as err:
             code = "bad_data" if service == "prometheus" else "InvalidParameter"
             raise Refusal(400, code, str(err)) from None
@@ -486,6 +505,9 @@ class Simulator:
                 return rpc_answer(_ASSETS[action](self.account, query), request_id)
             case "token_plan":
                 return stats_answer(assets.subscription(self.account), request_id)
+            case "instances":
+                path = query["path"]
+                return instances.answer(self.account, path, query, request_id)
             case "prometheus":
                 data = telemetry.instant(self.account, query)
                 return {"status": "success", "data": data}
@@ -506,6 +528,7 @@ class Simulator:
             "balance": {},
             "assets": {"ProductCode": "sfm"},
             "token_plan": {},
+            "instances": {"path": instances.INSTANCES_PATH},
             "prometheus": {"query": "model_usage"},
         }[service]
         return self._answer_of(service, query, request_id, action)
@@ -638,12 +661,21 @@ def _action(request: web.BaseRequest) -> str:
 def _service(request: web.BaseRequest) -> Service | None:
     """Return the service that a request is for, None if there is no such path.
 
-    Operations of the billing service share a path.
+    Operations of the billing service share a path. Each Prometheus instance has its own.
     """
+    if request.path.startswith(instances.INSTANCES_PATH):
+        return "instances"
     service = _PATHS.get(request.path)
     if service == "balance" and _action(request) in ASSET_OPERATIONS:
         return "assets"
     return service
+
+
+def _instance_operation(request: web.BaseRequest) -> Operation:
+    """Return the operation of a path: the list, or the details of an instance."""
+    is_list = request.path == instances.INSTANCES_PATH
+    name = "ListPrometheusInstances" if is_list else "GetPrometheusInstance"
+    return INSTANCE_OPERATIONS[name]
 
 
 def _require_get(request: web.BaseRequest) -> None:

@@ -27,6 +27,7 @@ from .errors import (
 from .hosts import (
     BALANCE_ENDPOINTS,
     BILLING_ENDPOINT,
+    CLOUDMONITOR_ENDPOINT,
     DEFAULT_REGION,
     REGIONS,
     TOKEN_PLAN_REGIONS,
@@ -39,6 +40,7 @@ from .hosts import (
     workspace_base_url,
 )
 from .http import TIMEOUT
+from .instances import InstancesClient, PrometheusInstance
 from .models import (
     CURRENCY,
     AccessKey,
@@ -71,6 +73,7 @@ from .values import plain_text
 __all__ = [
     "BALANCE_ENDPOINTS",
     "BILLING_ENDPOINT",
+    "CLOUDMONITOR_ENDPOINT",
     "CURRENCY",
     "DEFAULT_REGION",
     "NULL_GROUP",
@@ -100,6 +103,7 @@ __all__ = [
     "Estimate",
     "FreeQuotaUsedUpError",
     "Granularity",
+    "InstancesClient",
     "InvalidAnswerError",
     "InvalidURLError",
     "InvalidWorkspaceError",
@@ -120,6 +124,7 @@ __all__ = [
     "PriceStep",
     "PriceUnit",
     "PricesClient",
+    "PrometheusInstance",
     "Quantity",
     "QuotasKind",
     "RateLimit",
