@@ -83,6 +83,7 @@ READ_BY = {
     Source.TOKEN_PLAN: "Token Plan",
     Source.RATES: "Prometheus",
     Source.TOTALS: "Prometheus",
+    Source.PRICES: "Prices",
 }
 
 type Described = FigureDescription[Any]

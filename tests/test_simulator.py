@@ -27,10 +27,12 @@ from tests.simulator import (
     DEFAULT_ACCESS_KEY_SECRET,
     Account,
     Fault,
+    Instance,
     Simulator,
 )
 from tests.simulator.billing import OTHERS_GROUP, balance, trend
 from tests.simulator.faults import HUGE_SIZE
+from tests.simulator.instances import INSTANCES_PATH
 from tests.simulator.server import SERVICES, Service
 from tests.vendor import client
 
@@ -65,6 +67,7 @@ QUERY = {
 async def simulator() -> AsyncIterator[Simulator]:
     """Serve an account with a fixed clock."""
     account = Account(clock=lambda: NOON, has_assets=True, has_token_plan=True)
+    account.instances = [Instance(id="i-1", name="Home", url="https://1.example")]
     async with Simulator(account=account) as simulator:
         yield simulator
 
@@ -97,6 +100,16 @@ def request(simulator: Simulator, service: Service) -> dict[str, Any]:
             path, action = ROA[service]
             headers = signed(simulator, {}, path=path, action=action)
             url = f"{simulator.openapi_url}{path}"
+            return {"method": "GET", "url": url, "headers": headers}
+        case "instances":
+            headers = signed(
+                simulator,
+                {},
+                path=INSTANCES_PATH,
+                action="ListPrometheusInstances",
+                version="2024-03-30",
+            )
+            url = f"{simulator.openapi_url}{INSTANCES_PATH}"
             return {"method": "GET", "url": url, "headers": headers}
     return {
         "method": "GET",
@@ -544,7 +557,8 @@ async def test_spoilt_answers(
         status, body = await ask(session, simulator, service)
         assert status == HTTPStatus.OK
         answer = json.loads(body)
-        parts = map(answer.get, ("Data", "data", "output", "workspaces"))
+        names = ("Data", "data", "output", "workspaces", "prometheusInstances")
+        parts = map(answer.get, names)
         answers[fault] = leaves(next(filter(None, parts)))
     good = answers[None].items()
     assert not good & answers[Fault.WRONG_TYPES].items()

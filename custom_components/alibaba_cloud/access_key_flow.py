@@ -15,14 +15,18 @@ from homeassistant.config_entries import (
 from homeassistant.const import CONF_REGION
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import AbortFlow
+from homeassistant.exceptions import HomeAssistantError
 
 from .account import Account, AlibabaCloudConfigEntry
 from .const import (
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
     CONF_BASE_URL,
+    CONF_INSTANCE,
     CONF_MODELS,
     CONSOLES,
+    DOMAIN,
+    NO_INSTANCE,
     RAM_CONSOLES,
 )
 from .failures import describe, escape_markdown
@@ -31,9 +35,19 @@ from .model_studio import (
     BILLING_ENDPOINT,
     REGIONS,
     AccountSnapshot,
+    ModelStudioError,
+    PrometheusInstance,
     SpendReport,
+    UsageRates,
 )
-from .schemas import access_key_schema, default_title, models_schema, region_of
+from .prometheus import async_list_instances, async_use_instance
+from .schemas import (
+    access_key_schema,
+    default_title,
+    models_schema,
+    prometheus_schema,
+    region_of,
+)
 from .sources import Source, SourceCoordinator
 from .validation import (
     CONF_ENDPOINTS,
@@ -73,6 +87,8 @@ class AccessKeyFlow(ConfigFlow):
         self._access_key: dict[str, str] = {}
         self._access_key_input: Mapping[str, Any] = {}
         self._results: AccessKeyResults = {}
+        self._instances: tuple[PrometheusInstance, ...] | ModelStudioError = ()
+        """The Prometheus instances to choose from, or why they can't be listed."""
 
     async def async_step_access_key(
         self, user_input: dict[str, Any] | None = None
@@ -104,7 +120,7 @@ class AccessKeyFlow(ConfigFlow):
             step_id="partial_access",
             menu_options=["accept_access_key", "access_key"],
             description_placeholders=PLACEHOLDERS
-            | describe_access(self.hass, self._results),
+            | describe_access(self.hass, self._results, self._instances),
         )
 
     async def async_step_accept_access_key(
@@ -112,6 +128,24 @@ class AccessKeyFlow(ConfigFlow):
     ) -> ConfigFlowResult:
         """Continue with an AccessKey that can't read everything."""
         return await self._async_accept_access_key(self._access_key)
+
+    async def async_step_prometheus(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask for the Prometheus instance that has the usage."""
+        assert isinstance(self._instances, tuple)
+        error = None
+        if user_input is not None:
+            try:
+                return await self._async_choose_instance(user_input[CONF_INSTANCE])
+            except InvalidInput as err:
+                error = err
+        return self._show_form(
+            "prometheus",
+            prometheus_schema(self._instances, self._access_key[CONF_REGION]),
+            user_input,
+            error,
+        )
 
     async def async_step_models(
         self, user_input: dict[str, Any] | None = None
@@ -176,17 +210,36 @@ class AccessKeyFlow(ConfigFlow):
 
         Raises `InvalidInput`.
         """
-        self._results = {}
+        self._results, self._instances = {}, ()
         if access_key:
             self._results = await async_validate_access_key(self.hass, access_key)
             if self.source == SOURCE_REAUTH:
                 check_currency((s.data for s in self._sources), self._results)
             self._access_key = access_key
+            self._instances = await async_list_instances(self.hass, access_key)
             if source_errors(self._results):
                 return await self.async_step_partial_access()
         return await self._async_accept_access_key(access_key)
 
     async def _async_accept_access_key(
+        self, access_key: dict[str, str]
+    ) -> ConfigFlowResult:
+        """Ask for a Prometheus instance if there are any, and store an AccessKey."""
+        if self._instances and isinstance(self._instances, tuple):
+            return await self.async_step_prometheus()
+        return await self._async_store_access_key(access_key)
+
+    async def _async_choose_instance(self, instance_id: str) -> ConfigFlowResult:
+        """Store the AccessKey with the URL of an instance. Raises `InvalidInput`."""
+        access_key = self._access_key
+        if instance_id != NO_INSTANCE:
+            access_key, rates = await async_use_instance(
+                self.hass, access_key, instance_id
+            )
+            self._results = {**self._results, Source.RATES: rates}
+        return await self._async_store_access_key(access_key)
+
+    async def _async_store_access_key(
         self, access_key: dict[str, str]
     ) -> ConfigFlowResult:
         """Store an AccessKey, or keep it until the entry is created."""
@@ -265,16 +318,31 @@ def billed_models(results: AccessKeyResults) -> set[str]:
 def used_models(results: AccessKeyResults) -> set[str]:
     """Return the models that were billed this month or used just now."""
     rates = results.get(Source.RATES)
+    models = rates.models if isinstance(rates, UsageRates) else {}
     return billed_models(results) | {
         name
-        for name, rate in (rates.items() if isinstance(rates, Mapping) else ())
+        for name, rate in models.items()
         if rate.tokens_per_minute or rate.requests_per_minute
     }
 
 
-def describe_access(hass: HomeAssistant, results: AccessKeyResults) -> dict[str, str]:
-    """Return for each source whether the AccessKey reads it, as Markdown."""
+def describe_access(
+    hass: HomeAssistant,
+    results: AccessKeyResults,
+    instances: tuple[PrometheusInstance, ...] | ModelStudioError,
+) -> dict[str, str]:
+    """Return for each source whether the AccessKey reads it, as Markdown.
+
+    `instances` are the Prometheus instances, or why they can't be listed.
+    """
     access = {Source.SPEND: NOT_USED, Source.BALANCE: NOT_USED, Source.RATES: NOT_USED}
+    if isinstance(instances, ModelStudioError):
+        not_listed = HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="instances_not_listed",
+            translation_placeholders={"error": describe(hass, instances)},
+        )
+        access[Source.RATES] += f" {escape_markdown(describe(hass, not_listed))}"
     access |= dict.fromkeys(results, WORKS)
     for source, error in source_errors(results).items():
         access[source] = f"{FAILS} {escape_markdown(describe(hass, error))}"

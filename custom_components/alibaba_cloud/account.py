@@ -270,7 +270,7 @@ class Account:
             missing.add(Source.QUOTAS)
         before = self.snapshot
         reports = self._reports(
-            quotas, [s for s in self.access_key_sources if s.report is not None]
+            quotas, [s for s in self.other_sources if s.report is not None]
         )
         # The forecast changes once an hour, and with each new figure.
         hour = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
@@ -302,7 +302,7 @@ class Account:
 
         Figures of a day or a period that is over are left out. None if nothing was read.
         """
-        read = [s for s in self.access_key_sources if s.data is not None]
+        read = [s for s in self.other_sources if s.data is not None]
         if self.last_quotas is None and not read:
             return None
         now = dt_util.utcnow()
@@ -336,6 +336,7 @@ class Account:
             groups={d: data[s] for d, s in GROUP_SOURCES.items() if s in data},
             assets=data.get(Source.ASSETS),
             token_plan=data.get(Source.TOKEN_PLAN),
+            prices=data.get(Source.PRICES),
         )
 
     def _build(

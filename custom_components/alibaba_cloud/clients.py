@@ -28,6 +28,7 @@ from .const import (
 from .failures import MissingVariableError
 from .model_studio import (
     BILLING_ENDPOINT,
+    CLOUDMONITOR_ENDPOINT,
     DEFAULT_REGION,
     TOKEN_PLAN_REGIONS,
     AccessKey,
@@ -37,6 +38,7 @@ from .model_studio import (
     BillingClient,
     ConnectionFailedError,
     ConnectionFailure,
+    InstancesClient,
     ModelStudioClient,
     ModelStudioError,
     PermissionDeniedError,
@@ -183,6 +185,24 @@ def access_key_clients(hass: HomeAssistant, data: Mapping[str, Any]) -> Clients 
         telemetry=TelemetryClient(session, url=url, access_key=access_key)
         if url
         else None,
+    )
+
+
+def instances_client(
+    hass: HomeAssistant, data: Mapping[str, Any]
+) -> InstancesClient | None:
+    """Return the client that finds the Prometheus of an AccessKey.
+
+    None if the user entered an endpoint: the AccessKey then goes to no other one.
+    """
+    if data.get(CONF_BILLING_ENDPOINT):
+        return None
+    return InstancesClient(
+        async_get_session(hass),
+        endpoint=CLOUDMONITOR_ENDPOINT.format(region=data[CONF_REGION]),
+        access_key=AccessKey(
+            id=data[CONF_ACCESS_KEY_ID], secret=data[CONF_ACCESS_KEY_SECRET]
+        ),
     )
 
 

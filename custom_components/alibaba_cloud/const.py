@@ -21,6 +21,10 @@ CONF_BILLING_ENDPOINT: Final = "billing_endpoint"
 CONF_BALANCE_ENDPOINT: Final = "balance_endpoint"
 CONF_PROMETHEUS_URL: Final = "prometheus_url"
 
+CONF_INSTANCE: Final = "instance"
+NO_INSTANCE: Final = "none"
+"""The choice of no Prometheus instance."""
+
 CONF_WORKSPACE_ID: Final = "workspace_id"
 CONF_MODELS: Final = "models"
 """Names of the models to follow. Without it, all models that report usage."""

@@ -14,6 +14,7 @@ from .descriptions import (
     money,
     total,
 )
+from .estimate_figures import ESTIMATE_SENSORS, MODEL_ESTIMATE_SENSORS
 from .failures import Status
 from .group_figures import OTHER_GROUPS_SENSORS
 from .model_studio import (
@@ -175,6 +176,7 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         value_fn=lambda snapshot: snapshot.billing_period.end,
     ),
     *PREPAID_SENSORS,
+    *ESTIMATE_SENSORS,
 )
 
 MODEL_SENSORS: tuple[FigureSensorDescription[ModelUsage], ...] = (
@@ -279,6 +281,7 @@ MODEL_SENSORS: tuple[FigureSensorDescription[ModelUsage], ...] = (
         suggested_display_precision=0,
         value_fn=lambda model: model.rate_limit.tpm,
     ),
+    *MODEL_ESTIMATE_SENSORS,
 )
 
 STATUS = FigureSensorDescription[Account](

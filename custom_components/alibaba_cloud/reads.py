@@ -1,7 +1,7 @@
 """What is read from each source of an account."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntry
@@ -9,7 +9,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 
 from .clients import Clients, prices_client, read_quotas
-from .ledger import cycle_start
+from .ledger import cycle_start, last_settled_day, midnight
 from .model_studio import (
     BillingClient,
     Dimension,
@@ -43,6 +43,12 @@ def create_sources(
 
     `models` returns the models whose past spend is imported.
     """
+
+    def if_priced(day: date) -> datetime | None:
+        """Return the start of a day. Without prices, its usage is not needed."""
+        prices = sources[Source.PRICES].data
+        return midnight(day) if prices and prices.models else None
+
     reads: dict[Source, Callable[[], Any]] = {
         Source.QUOTAS: lambda: read_quotas(client, entry),
         Source.PRICES: prices_client(hass, entry.data).get_prices,
@@ -55,18 +61,24 @@ def create_sources(
                 clients.billing, group.dimension
             )
         if (telemetry := clients.telemetry) is not None:
+            reads[Source.RATES] = lambda: telemetry.get_rates(
+                dt_util.utcnow(), day_start=if_priced(billing_today())
+            )
             reads[Source.TOTALS] = lambda: telemetry.get_totals(
-                cycle_start(store.periods, billing_today()), dt_util.utcnow()
+                cycle_start(store.periods, billing_today()),
+                dt_util.utcnow(),
+                closed_day=if_priced(last_settled_day(dt_util.utcnow())),
             )
         if "recorder" in hass.config.components:
             spend_import = SpendImport(hass, clients.billing, entry)
             reads[Source.HISTORY] = lambda: _import_spend(
                 spend_import, store, models(), groups
             )
-    return {
+    sources: dict[Source, SourceCoordinator[Any]] = {
         source: SourceCoordinator(hass, entry, source, read)
         for source, read in reads.items()
     }
+    return sources
 
 
 def _month_by(

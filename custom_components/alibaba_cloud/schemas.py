@@ -25,8 +25,10 @@ from .const import (
     CONF_ACCESS_KEY_ID,
     CONF_ACCESS_KEY_SECRET,
     CONF_BASE_URL,
+    CONF_INSTANCE,
     CONF_MODELS,
     CONF_WORKSPACE_ID,
+    NO_INSTANCE,
 )
 from .model_studio import (
     DEFAULT_REGION,
@@ -34,6 +36,7 @@ from .model_studio import (
     WORKSPACE_REGIONS,
     ModelUsage,
     Money,
+    PrometheusInstance,
     SpendGroup,
     plain_text,
 )
@@ -126,6 +129,36 @@ def access_key_schema(region: str, *, endpoints_open: bool) -> vol.Schema:
                 vol.Schema({vol.Optional(name): URL_SELECTOR for name in ENDPOINTS}),
                 {"collapsed": not endpoints_open},
             ),
+        }
+    )
+
+
+def prometheus_schema(
+    instances: Iterable[PrometheusInstance], region: str
+) -> vol.Schema:
+    """Return the form that offers Prometheus instances, those of a region first."""
+    ordered = sorted(
+        instances, key=lambda it: (it.region != region, it.region or "", it.name or "")
+    )
+    return vol.Schema(
+        {
+            vol.Required(CONF_INSTANCE): SelectSelector(
+                SelectSelectorConfig(
+                    options=[
+                        *(
+                            SelectOptionDict(
+                                value=instance.id,
+                                label=f"{instance.name or instance.id}"
+                                f" ({instance.region or '–'})",
+                            )
+                            for instance in ordered
+                        ),
+                        SelectOptionDict(value=NO_INSTANCE, label=NO_INSTANCE),
+                    ],
+                    mode=SelectSelectorMode.LIST,
+                    translation_key="instance",
+                )
+            )
         }
     )
 

@@ -50,8 +50,17 @@ class AlibabaCloudSensor(AlibabaCloudEntity, SensorEntity):
     """A figure. An amount comes with its currency or unit."""
 
     entity_description: FigureSensorDescription[Any]
-    # They change with the state, which is recorded.
-    _unrecorded_attributes = frozenset({"low", "high"})
+    # They change with the state, which is recorded, or explain only the current one.
+    _unrecorded_attributes = frozenset(
+        {
+            "high",
+            "input_price",
+            "low",
+            "models_without_price",
+            "output_price",
+            "share_priced",
+        }
+    )
 
     @property
     @override

@@ -117,7 +117,7 @@ def _figures(
 
 def _is_known(description: FigureDescription[Any], value: Any) -> bool:
     """Return whether a figure is known, and is not the spend of an earlier day."""
-    if isinstance(value, Spend) and description.key.endswith("daily_spend"):
+    if isinstance(value, Spend) and "daily_spend" in description.key:
         return value.start == billing_today()
     return value is not None
 

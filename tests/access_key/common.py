@@ -65,10 +65,17 @@ ALL_REGIONS: Final = (*REGIONS, "eu-central-1", "ap-northeast-1")
 
 CHINA: Final = "business.aliyuncs.com"
 INTERNATIONAL: Final = "business.ap-southeast-1.aliyuncs.com"
+INSTANCE_HOST: Final = "one.cn-beijing.log.aliyuncs.com"
+"""The host of the account's Prometheus instances."""
 HOSTS: Final = (
     CHINA,
     INTERNATIONAL,
-    *(f"modelstudio.{region}.aliyuncs.com" for region in ALL_REGIONS),
+    INSTANCE_HOST,
+    *(
+        f"{service}.{region}.aliyuncs.com"
+        for service in ("modelstudio", "metrics")
+        for region in ALL_REGIONS
+    ),
 )
 NOT_APPLICABLE: Final = {
     "Code": "NotApplicable",

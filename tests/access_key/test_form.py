@@ -287,7 +287,10 @@ async def test_endpoints_follow_from_the_region(
     result = await flows.fill(
         form, dict.fromkeys(ENDPOINTS, blank), region=region, **NEW_ACCESS_KEY
     )
-    expected = [f"modelstudio.{region}.aliyuncs.com", site]
+    expected = [
+        *(f"{name}.{region}.aliyuncs.com" for name in ("modelstudio", "metrics")),
+        site,
+    ]
     assert sorted(hosts(simulator)) == sorted(expected)
     assert await flows.end(result, source) == {
         **without_access_key(simulator),
@@ -334,7 +337,12 @@ async def test_account_of_neither_site(
     )
     assert placeholder(menu, "spend") == "✓"
     assert placeholder(menu, "rates") == "–"
-    assert [host for host in hosts(simulator) if "modelstudio" not in host] == (
+    others = [
+        host
+        for host in hosts(simulator)
+        if not host.startswith(("modelstudio.", "metrics."))
+    ]
+    assert others == (
         [URL(simulator.openapi_url).authority] if own else [CHINA, INTERNATIONAL]
     )
 

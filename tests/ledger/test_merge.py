@@ -20,15 +20,17 @@ from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     Balance,
     ModelRate,
+    ModelTotals,
     ModelUsage,
     Money,
     QuotasKind,
     RateLimit,
     Spend,
     SpendReport,
+    UsageRates,
     UsageTotals,
 )
-from custom_components.alibaba_cloud.model_studio.models import GroupSpend, ModelTotals
+from custom_components.alibaba_cloud.model_studio.models import GroupSpend
 
 # Hypothesis warns about its own random generator.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
@@ -126,7 +128,9 @@ def balance(currency: str = "CNY") -> Balance:
     )
 
 
-RATES = {"qwen-max": ModelRate(tokens_per_minute=2500, requests_per_minute=50)}
+RATES = UsageRates(
+    models={"qwen-max": ModelRate(tokens_per_minute=2500, requests_per_minute=50)}
+)
 TOTALS = UsageTotals(
     tokens=1000,
     requests=20,
@@ -383,8 +387,8 @@ def test_day_without_a_bill() -> None:
         ),
         (RateLimit(tpm=10_000), ModelRate(requests_per_minute=50), None),
         (RateLimit(rpm=100), ModelRate(requests_per_minute=0), 0),
-        (RateLimit(rpm=0, tpm=0), RATES["qwen-max"], None),
-        (RateLimit(), RATES["qwen-max"], None),
+        (RateLimit(rpm=0, tpm=0), RATES.models["qwen-max"], None),
+        (RateLimit(), RATES.models["qwen-max"], None),
         (RateLimit(tpm=10_000, rpm=100), ModelRate(), None),
     ],
 )
@@ -396,7 +400,7 @@ def test_nearest_limit(
     merged = merge(
         Reports(
             account=replace(LIMITS, models={"qwen-max": model}),
-            rates={"qwen-max": rate},
+            rates=UsageRates(models={"qwen-max": rate}),
         ),
         followed=["qwen-max"],
     )

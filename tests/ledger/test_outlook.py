@@ -17,6 +17,7 @@ from custom_components.alibaba_cloud.ledger.windows import Window
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     BillingPeriod,
+    Estimate,
     Money,
     Outlook,
     Spend,
@@ -395,3 +396,63 @@ def test_week_with_an_unknown_day() -> None:
     account = AccountSnapshot(daily_spend=money(5))
     made = outlook(account, budget=None, daily={}, periods=Periods(), now=NOW)
     assert made.weekly_spend is None
+
+
+# The balance while the bill lags
+
+
+def estimate(
+    amount: str, currency: str = "USD", day: date = date(2026, 8, 21)
+) -> Spend:
+    """Return what today cost at list prices."""
+    return Spend(
+        amount=Decimal(amount), currency=currency, since=midnight(day), start=day
+    )
+
+
+@pytest.mark.parametrize(
+    ("estimated", "billed", "until"),
+    [
+        # 10 a day: 105 last for ten and a half days from noon.
+        (None, None, date(2026, 8, 31)),
+        # 30 of 40 are not billed yet: 75 are left.
+        (estimate("40"), estimate("10"), date(2026, 8, 28)),
+        # There is no bill for today, or the one shown is of yesterday.
+        (estimate("40"), None, date(2026, 8, 27)),
+        (estimate("40"), estimate("30", day=date(2026, 8, 20)), date(2026, 8, 27)),
+        (estimate("40"), money(30), date(2026, 8, 27)),
+        # The bill is ahead of the estimate.
+        (estimate("10"), estimate("40"), date(2026, 8, 31)),
+        (estimate("40", "CNY"), None, date(2026, 8, 31)),
+        # Nothing is left of it.
+        (estimate("105"), None, date(2026, 8, 21)),
+        (estimate("300"), estimate("20"), date(2026, 8, 21)),
+    ],
+)
+def test_unbilled_spend_is_no_longer_there(
+    estimated: Spend | None, billed: Money | None, until: date
+) -> None:
+    account = AccountSnapshot(
+        monthly_spend=estimate("205", day=AUGUST),
+        daily_spend=billed,
+        available_balance=money(105),
+        estimate=Estimate(daily_spend=estimated),
+    )
+    made = outlook(
+        account,
+        budget=None,
+        daily={NOW.date() - age * DAY: Decimal(10) for age in range(1, 21)},
+        periods=Periods(),
+        now=NOW,
+    )
+    assert made.balance_lasts_until == until
+
+
+def test_empty_balance_has_no_end() -> None:
+    account = AccountSnapshot(
+        monthly_spend=estimate("205", day=AUGUST),
+        available_balance=money(0),
+        estimate=Estimate(daily_spend=estimate("5")),
+    )
+    made = outlook(account, budget=None, daily={}, periods=Periods(), now=NOW)
+    assert made.balance_lasts_until is None

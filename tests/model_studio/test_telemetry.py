@@ -21,6 +21,7 @@ from custom_components.alibaba_cloud.model_studio import (
     AccountError,
     AuthenticationError,
     ConnectionFailedError,
+    DayUsage,
     InvalidAnswerError,
     ModelRate,
     ModelStudioError,
@@ -130,6 +131,51 @@ async def test_requests(client: TelemetryClient, service: Service) -> None:
     ]
 
 
+async def test_requests_for_days(client: TelemetryClient, service: Service) -> None:
+    """The usage of a day is asked for once more, by kind."""
+    service.body = vector(
+        {
+            "metric": {"model": "qwen-max", "usage_type": "input_tokens"},
+            "value": [0, "7"],
+        },
+        {
+            "metric": {"model": "qwen-max", "usage_type": "output_tokens"},
+            "value": [0, "2"],
+        },
+        {"metric": {"model": "qwen-plus"}, "value": [0, "many"]},
+        {"metric": {"usage_type": "input_tokens"}, "value": [0, "1"]},
+    )
+    usage = DayUsage(
+        start=JANUARY,
+        models={
+            "qwen-max": {"input_tokens": 7, "output_tokens": 2},
+            "qwen-plus": {"": None},
+            "": {"input_tokens": 1},
+        },
+    )
+    rates = await client.get_rates(january(10.9), day_start=JANUARY)
+    assert rates.today == usage
+    totals = await client.get_totals(january(-60), january(2000), closed_day=JANUARY)
+    assert totals.closed_day == usage
+    query = (
+        "sum by (model, usage_type) "
+        "(sum_over_time((last_over_time(model_usage[59999ms]) >= 0)[{}ms:60s]))"
+    )
+    start = int(JANUARY.timestamp())
+    assert [dict(service.requests[number].query) for number in (2, 5)] == [
+        {"query": query.format(599_999), "time": f"{start + 10 * MINUTE}"},
+        {"query": query.format(86_399_999), "time": f"{start + 1440 * MINUTE}"},
+    ]
+    assert len(service.requests) == 6
+
+
+async def test_day_has_just_begun(client: TelemetryClient, service: Service) -> None:
+    """Before its first minute is over, nothing is asked about a day."""
+    rates = await client.get_rates(january(0.9), day_start=JANUARY)
+    assert rates.today == DayUsage(start=JANUARY, models={})
+    assert len(service.requests) == 2
+
+
 @pytest.mark.parametrize(
     ("calls", "rate"),
     [
@@ -171,7 +217,7 @@ async def test_failed_calls(
             for status, number in calls.items()
         )
     )
-    rates = await client.get_rates(JANUARY)
+    rates = (await client.get_rates(JANUARY)).models
     # The service gives the same answer to the query for tokens.
     assert replace(rates["qwen-max"], tokens_per_minute=None) == rate
 
@@ -211,7 +257,7 @@ async def test_values(
     client: TelemetryClient, service: Service, value: Any, amount: float
 ) -> None:
     service.body = vector(row(value), row("1", "qwen-plus"))
-    rates = await client.get_rates(JANUARY)
+    rates = (await client.get_rates(JANUARY)).models
     assert rates["qwen-max"].tokens_per_minute == amount
     assert type(rates["qwen-max"].tokens_per_minute) is type(amount)
     totals = await client.get_totals(JANUARY, january(5))
@@ -231,7 +277,7 @@ async def test_invalid_values(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     service.body = vector(row(value), row("1", "qwen-plus"))
-    assert await client.get_rates(JANUARY) == {
+    assert (await client.get_rates(JANUARY)).models == {
         "qwen-max": ModelRate(),
         "qwen-plus": ModelRate(tokens_per_minute=1, requests_per_minute=1),
     }

@@ -14,9 +14,11 @@ from custom_components.alibaba_cloud.model_studio import (
     AccessKey,
     AccountError,
     AuthenticationError,
+    DayUsage,
     ModelRate,
     ModelTotals,
     TelemetryClient,
+    UsageRates,
     UsageTotals,
 )
 from tests.prometheus import BILLING_ZONE, Prometheus, Series, Usage, generate_usage
@@ -118,6 +120,25 @@ def expected_totals(usage: Usage, start: datetime, end: datetime) -> UsageTotals
     )
 
 
+def expected_day(
+    usage: Usage, start: datetime, end: datetime
+) -> dict[str, dict[str, int]]:
+    """Return by model and kind what a client should return for a day."""
+    models: dict[str, dict[str, int]] = {}
+    for series in usage.series:
+        if series.metric == "model_usage":
+            amounts = [
+                amount
+                for minute, amount in series.minutes.items()
+                if amount is not None and start.timestamp() < minute <= end.timestamp()
+            ]
+            if amounts:
+                kinds = models.setdefault(series.labels.get("model", ""), {})
+                kind = series.labels["usage_type"]
+                kinds[kind] = kinds.get(kind, 0) + sum(amounts)
+    return models
+
+
 def expected_rates(usage: Usage, minute: datetime) -> dict[str, ModelRate]:
     """Return the rates that a client should return for the minute before a time."""
     totals = expected_totals(usage, minute - timedelta(minutes=1), minute)
@@ -184,6 +205,21 @@ async def test_totals_of_month(
     assert type(totals.tokens) is type(totals.requests) is int
 
 
+@pytest.mark.parametrize("days", [0, 3, 30])
+async def test_usage_of_a_day(
+    telemetry: TelemetryClient, served: Served, days: int
+) -> None:
+    """It is that of the day's minutes, by kind, and the same once the day is closed."""
+    start = AUGUST + timedelta(days=days)
+    end = start + timedelta(days=1)
+    usage = expected_day(served.usage, start, end)
+    assert usage
+    rates = await telemetry.get_rates(end, day_start=start)
+    assert rates.today == DayUsage(start=start, models=usage)
+    totals = await telemetry.get_totals(AUGUST, end + HOUR, closed_day=start)
+    assert totals.closed_day == rates.today
+
+
 async def test_every_minute_belongs_to_one_month(telemetry: TelemetryClient) -> None:
     first, second, both = [
         await telemetry.get_totals(start, end)
@@ -201,8 +237,8 @@ async def test_rates_of_month(telemetry: TelemetryClient, served: Served) -> Non
     for minutes in range(-90, 90, 3):
         minute = SEPTEMBER + timedelta(minutes=minutes)
         rates = await telemetry.get_rates(minute + timedelta(minutes=2, seconds=30))
-        assert rates == expected_rates(served.usage, minute)
-        busy += bool(rates)
+        assert rates.models == expected_rates(served.usage, minute)
+        busy += bool(rates.models)
     assert 0 < busy < 60
 
 
@@ -283,13 +319,13 @@ async def test_rates_of_a_minute(
     seconds: float,
 ) -> None:
     now = january(minute + 2) + timedelta(seconds=seconds)
-    assert await telemetry.get_rates(now) == rates
+    assert await telemetry.get_rates(now) == UsageRates(models=rates)
 
 
 async def test_no_samples(telemetry: TelemetryClient) -> None:
     start = JANUARY - timedelta(days=200)
     assert await telemetry.get_totals(start, start + HOUR) == UsageTotals(models={})
-    assert await telemetry.get_rates(start) == {}
+    assert await telemetry.get_rates(start) == UsageRates(models={})
 
 
 @TELEMETRY_CALLS

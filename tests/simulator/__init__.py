@@ -1,6 +1,6 @@
 """A simulator of Alibaba Cloud Model Studio that serves HTTP on real sockets."""
 
-from .account import Account, Model, QueryError
+from .account import Account, Instance, Model, QueryError
 from .faults import Fault
 from .server import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET, Request, Simulator
 
@@ -9,6 +9,7 @@ __all__ = [
     "DEFAULT_ACCESS_KEY_SECRET",
     "Account",
     "Fault",
+    "Instance",
     "Model",
     "QueryError",
     "Request",

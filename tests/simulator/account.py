@@ -124,6 +124,20 @@ class Model:
     weight: float = 0.05
 
 
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """A Prometheus instance of the account.
+
+    token: lets in anyone who has it, and must stay with the service.
+    """
+
+    id: str
+    name: str
+    url: str
+    region: str = "cn-beijing"
+    token: str = "token-of-the-instance"
+
+
 def _default_models() -> list[Model]:
     """Return six models; `qwen-max` ends a month near its limit."""
     return [
@@ -194,6 +208,7 @@ class Account:
     resource_packages: the number of packages of an account with assets.
     has_token_plan: whether the account has a Token Plan for teams.
     workspaces: the names of the workspaces by ID.
+    instances: its Prometheus instances.
     """
 
     clock: Callable[[], datetime] = _utc_now
@@ -218,6 +233,7 @@ class Account:
     resource_packages: int = 1
     has_token_plan: bool = False
     workspaces: dict[str, str] = field(default_factory=_default_workspaces)
+    instances: list[Instance] = field(default_factory=list)
     _ahead: timedelta = field(default=timedelta(), init=False)
     _corrections: dict[date, Decimal] = field(default_factory=dict, init=False)
     _adjustments: dict[date, dict[str, Decimal]] = field(

@@ -76,6 +76,17 @@ LIST_WORKSPACES = replace(
     action="ListWorkspaces",
     permission="modelstudio:ListWorkspaces",
 )
+INSTANCE_OPERATIONS = {
+    action: Operation(
+        action=action,
+        version="2024-03-30",
+        style="ROA",
+        method="GET",
+        permission=f"cms:{action}",
+        not_permitted="NoPermission",
+    )
+    for action in ("ListPrometheusInstances", "GetPrometheusInstance")
+}
 ASSET_OPERATIONS = {
     action: replace(QUERY_ACCOUNT_BALANCE, action=action, permission=permission)
     for action, permission in (
@@ -450,5 +461,21 @@ TOKEN_PLAN_MANNERS = replace(
 WORKSPACES_MANNERS = replace(
     TREND_MANNERS,
     wrong_types={"requestId": 17, "workspaces": {"llm-1": "Production"}},
+    clear_models=lambda _: None,
+)
+INSTANCES_MANNERS = replace(
+    TREND_MANNERS,
+    numbers=re.compile(r"\d+"),
+    wrong_types={
+        "nextToken": 7,
+        "prometheusInstances": [
+            None,
+            7,
+            "qwen",
+            {"prometheusInstanceId": ["id"], "prometheusInstanceName": {}},
+        ],
+        "prometheusInstance": {"httpApiInterUrl": ["https://"]},
+    },
+    # They name none.
     clear_models=lambda _: None,
 )

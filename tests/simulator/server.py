@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from aiohttp import web
 
-from . import assets, billing, prices, telemetry
+from . import assets, billing, instances, prices, telemetry
 from .account import ANSWERS, PERIODS, Account, QueryError
 from .faults import OPTIONS, QUOTAS_MANNERS, Failure, Fault, Refusal, json_bytes
 from .openapi import (
@@ -21,6 +21,8 @@ from .openapi import (
     BALANCE_MANNERS,
     GET_BILLING_TREND,
     GET_SUBSCRIPTION_STATS,
+    INSTANCE_OPERATIONS,
+    INSTANCES_MANNERS,
     LIST_WORKSPACES,
     QUERY_ACCOUNT_BALANCE,
     TOKEN_PLAN_MANNERS,
@@ -42,6 +44,7 @@ type Service = Literal[
     "balance",
     "assets",
     "token_plan",
+    "instances",
     "workspaces",
     "prometheus",
 ]
@@ -65,6 +68,7 @@ GRANTS = (
     GET_SUBSCRIPTION_STATS.action,
     LIST_WORKSPACES.action,
     *ASSET_OPERATIONS,
+    *INSTANCE_OPERATIONS,
     "prometheus",
 )
 
@@ -84,6 +88,7 @@ _MANNERS = {
     "balance": BALANCE_MANNERS,
     "assets": ASSETS_MANNERS,
     "token_plan": TOKEN_PLAN_MANNERS,
+    "instances": INSTANCES_MANNERS,
     "workspaces": WORKSPACES_MANNERS,
     "prometheus": telemetry.MANNERS,
 }
@@ -185,7 +190,8 @@ class Simulator:
     prices_body, trend_body, balance_body, telemetry_body: the same for the prices, the
         bill, the balance and Prometheus.
     assets_bodies: the same for the operations that list assets, by operation.
-    token_plan_body, workspaces_body: the same for the Token Plan and the workspaces.
+    token_plan_body, workspaces_body, instances_body: the same for the Token Plan, the
+        workspaces, and the list and the details of Prometheus instances.
     requests: the requests to the quotas, in order.
     price_requests: the requests to the prices, in order.
     signed_requests: the requests to the other services, in order.
@@ -218,6 +224,7 @@ class Simulator:
         self.assets_bodies: dict[str, Any] = {}
         self.token_plan_body: Any = None
         self.workspaces_body: Any = None
+        self.instances_body: Any = None
         self.not_applicable: set[str] = set()
         self.requests: list[Request] = []
         self.price_requests: list[Request] = []
@@ -407,6 +414,8 @@ class Simulator:
                 await self._admit_signed(request, GET_SUBSCRIPTION_STATS)
             case "workspaces":
                 await self._admit_signed(request, LIST_WORKSPACES)
+            case "instances":
+                await self._admit_signed(request, _instance_operation(request))
             case "prometheus":
                 _require_get(request)
                 telemetry.admit(
@@ -448,6 +457,7 @@ class Simulator:
             "assets": self.assets_bodies.get(action),
             "token_plan": self.token_plan_body,
             "workspaces": self.workspaces_body,
+            "instances": self.instances_body,
             "prometheus": self.telemetry_body,
         }[service]
         if callable(body):
@@ -462,7 +472,10 @@ class Simulator:
                 200, "NotApplicable", "This API is not applicable for caller."
             )
         try:
-            return self._answer_of(service, request.query, request_id, action)
+            query = dict(request.query)
+            if service == "instances":
+                query["path"] = request.path
+            return self._answer_of(service, query, request_id, action)
         except QueryError as err:
             code = "bad_data" if service == "prometheus" else "InvalidParameter"
             raise Refusal(400, code, str(err)) from None
@@ -490,6 +503,9 @@ class Simulator:
             case "workspaces":
                 page = self.account.list_workspaces(query)
                 return workspaces_answer(page, request_id)
+            case "instances":
+                path = query["path"]
+                return instances.answer(self.account, path, query, request_id)
             case "prometheus":
                 data = telemetry.instant(self.account, query)
                 return {"status": "success", "data": data}
@@ -511,6 +527,7 @@ class Simulator:
             "assets": {"ProductCode": "sfm"},
             "token_plan": {},
             "workspaces": {},
+            "instances": {"path": instances.INSTANCES_PATH},
             "prometheus": {"query": "model_usage"},
         }[service]
         return self._answer_of(service, query, request_id, action)
@@ -641,12 +658,22 @@ def _action(request: web.BaseRequest) -> str:
 def _service(request: web.BaseRequest) -> Service | None:
     """Return the service of a request; None if there is no such path.
 
-    The balance and the assets share a path; their operations differ.
+    The balance and the assets share a path; their operations differ. Each Prometheus
+    instance has a path.
     """
+    if request.path.startswith(instances.INSTANCES_PATH):
+        return "instances"
     service = _PATHS.get(request.path)
     if service == "balance" and _action(request) in ASSET_OPERATIONS:
         return "assets"
     return service
+
+
+def _instance_operation(request: web.BaseRequest) -> Operation:
+    """Return the operation of a path: the list, or the details of an instance."""
+    is_list = request.path == instances.INSTANCES_PATH
+    name = "ListPrometheusInstances" if is_list else "GetPrometheusInstance"
+    return INSTANCE_OPERATIONS[name]
 
 
 def _require_get(request: web.BaseRequest) -> None:

@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 import re
 from typing import Any
 
@@ -28,15 +29,19 @@ type _Part = tuple[dict[str, str], int]
 type _Value = Callable[[Account, Model, int, datetime], int]
 
 _SUBQUERY = re.compile(r"\[[^\]]*:[^\]]*\]")
+_DAY_BY_KIND = re.compile(r"by \(model, usage_type\).*\[(\d+)ms:")
+_INPUT_SHARE = 0.7
+"""The part of a model's tokens that is input."""
 
 
 def instant(account: Account, query: Mapping[str, str]) -> dict[str, Any]:
     """Return the `data` of an instant query as JSON data.
 
     PromQL is not evaluated. The samples belong to the series that the query names. They
-    are grouped by model, and by status code if the query contains `status_code`. A
-    query with a subquery returns the use of the billing period up to the virtual time.
-    Other queries return the use of the last full minute before `time`.
+    are grouped by model, and by status code or kind if the query groups by it. A query
+    with a subquery returns the use of the billing period up to the virtual time, or by
+    kind the use of its range. Other queries return the use of the last full minute
+    before `time`.
 
     Raises:
         QueryError: the query is missing, or its time is invalid.
@@ -47,8 +52,12 @@ def instant(account: Account, query: Mapping[str, str]) -> dict[str, Any]:
         raise QueryError('invalid parameter "query": unknown position: no expression')
     moment = _moment(query["time"]) if "time" in query else account.now
     per_usd = next((rate for name, rate in _SERIES.items() if name in text), None)
-    value = _of_month if _SUBQUERY.search(text) else _of_minute
     kinds = _by_status if "status_code" in text else _by_nothing
+    value: _Value = _of_month if _SUBQUERY.search(text) else _of_minute
+    if day := _DAY_BY_KIND.search(text):
+        kinds = _by_kind
+        # The client asks for a millisecond less.
+        value = partial(_of_range, range_=timedelta(milliseconds=int(day[1]) + 1))
     return {
         "resultType": "vector",
         "result": _vector(account, moment, per_usd, value, kinds) if per_usd else [],
@@ -87,18 +96,35 @@ def _by_status(account: Account, amount: int) -> list[_Part]:
     ]
 
 
+def _by_kind(_: Account, amount: int) -> list[_Part]:
+    """Return the kinds of a number of tokens."""
+    put_in = int(amount * _INPUT_SHARE)
+    return [
+        ({"usage_type": "total_tokens"}, amount),
+        ({"usage_type": "input_tokens"}, put_in),
+        ({"usage_type": "output_tokens"}, amount - put_in),
+    ]
+
+
 def _of_month(account: Account, model: Model, per_usd: int, _: datetime) -> int:
     """Return the use of a model in the billing period."""
     return _used(account, model, per_usd, account.now)
 
 
 def _of_minute(account: Account, model: Model, per_usd: int, moment: datetime) -> int:
-    """Return the use of a model in the last full minute, in whole units.
+    """Return the use of a model in the last full minute, in whole units."""
+    return _of_range(account, model, per_usd, moment, MINUTE)
 
-    The minutes of a month add up to the month.
+
+def _of_range(
+    account: Account, model: Model, per_usd: int, moment: datetime, range_: timedelta
+) -> int:
+    """Return what a model has used until the last full minute, in whole units.
+
+    It is that of a range in one month. The ranges of a month add up to the month.
     """
     end = moment.astimezone(BILLING_ZONE).replace(second=0, microsecond=0)
-    start = end - MINUTE
+    start = end - range_
     # Midnight on the first of a month ends the last minute of the previous month.
     before = _used(account, model, per_usd, start)
     if start.month == end.month:

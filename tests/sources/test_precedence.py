@@ -187,7 +187,7 @@ async def test_counters_follow_the_billing_cycle(
         minutes = {
             re.findall(r"\[(\d+)ms:", request.query["query"])[0]
             for request in simulator.signed_requests
-            if ":" in request.query.get("query", "")
+            if "sum by (model) (sum_over_time" in request.query.get("query", "")
         }
         simulator.signed_requests.clear()
         now = datetime.fromisoformat(NOW)

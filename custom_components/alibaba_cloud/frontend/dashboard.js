@@ -310,7 +310,7 @@ function accountSections(hass, account, text) {
         ...present("monthly_spend").flatMap((entity) =>
           budget > 0 ? gauge(entity, budget, { needle: true }) : tile(entity),
         ),
-        ...tiles("daily_spend", "projected_monthly_spend"),
+        ...tiles("daily_spend", "estimated_daily_spend", "projected_monthly_spend"),
         ...tiles("budget", "remaining_budget"),
         ...present("budget_exhausted_on").map(dateTile),
         ...tiles("available_balance", "credit_balance"),

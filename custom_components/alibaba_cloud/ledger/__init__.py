@@ -5,7 +5,7 @@ and do not import Home Assistant. `docs/periods.md` explains the rules.
 """
 
 from .alerts import Alert, AlertKind, AlertOptions, AlertState, Observation
-from .days import SpendDays
+from .days import SpendDays, last_settled_day
 from .decisions import decide, reaches
 from .expiry import without_past
 from .forecast import DailySpend
@@ -34,6 +34,7 @@ __all__ = [
     "cycle_start",
     "decide",
     "follow",
+    "last_settled_day",
     "merge",
     "midnight",
     "outlook",

@@ -69,11 +69,11 @@ class SpendDays:
 
         A day whose bill may still be incomplete is left out.
         """
-        incomplete = billing_day(now - _BILL_LAG)
+        settled = last_settled_day(now)
         billed = {
             day: money.amount
             for day, money in days.items()
-            if day < incomplete and money.currency == currency
+            if day <= settled and money.currency == currency
         }
         if not billed:
             return self
@@ -150,6 +150,11 @@ class SpendDays:
             )
         except KeyError as err:
             raise ValueError("A part of the days is missing") from err
+
+
+def last_settled_day(now: datetime) -> date:
+    """Return the last day whose bill should be complete."""
+    return billing_day(now - _BILL_LAG) - DAY
 
 
 def _reading(value: Any) -> _Reading:

@@ -12,15 +12,14 @@ from ..model_studio.models import (
     CURRENCY,
     AccountSnapshot,
     Balance,
-    ModelRate,
-    ModelTotals,
     ModelUsage,
     Money,
     Spend,
     SpendReport,
-    UsageTotals,
 )
 from ..model_studio.prepaid import Asset, TokenPlan
+from ..model_studio.price_list import PriceList
+from ..model_studio.usage import ModelRate, ModelTotals, UsageRates, UsageTotals
 from . import stored
 from .windows import Periods, Window, midnight
 
@@ -35,12 +34,13 @@ class Reports:
     account: AccountSnapshot | None = None
     spend: SpendReport | None = None
     balance: Balance | None = None
-    rates: Mapping[str, ModelRate] | None = None
+    rates: UsageRates | None = None
     totals: UsageTotals | None = None
     groups: Mapping[Dimension, SpendReport] = field(default_factory=dict)
     """The bills by workspace and by API key."""
     assets: tuple[Asset, ...] | None = None
     token_plan: TokenPlan | None = None
+    prices: PriceList | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,8 +235,9 @@ def spend_of(report: SpendReport | None, key: str) -> tuple[Spend | None, Spend 
 
 def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
     """Return a model with its figures of the other sources."""
-    rate = (reports.rates or {}).get(model.name, _NO_RATE)
-    totals = _NO_TOTALS
+    rate, totals = _NO_RATE, _NO_TOTALS
+    if reports.rates is not None:
+        rate = reports.rates.models.get(model.name, _NO_RATE)
     if reports.totals is not None:
         totals = reports.totals.models.get(model.name, _NO_TOTALS)
     daily, monthly = spend_of(reports.spend, model.name)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from ..model_studio.models import AccountSnapshot, Money, Outlook, Spend, percentage
 from .forecast import DailySpend, forecast_period, reached_at
 from .unusual import usual_day
-from .windows import Periods, midnight
+from .windows import Periods, billing_day, midnight
 
 _DAY = timedelta(days=1)
 
@@ -56,11 +56,34 @@ def outlook(
     if left:
         reached = reached_at(daily, left=left.amount, now=now, end=end)
         made = replace(made, budget_exhausted_on=_day(reached))
+    return replace(made, balance_lasts_until=_lasts_until(account, spend, daily, now))
+
+
+def _lasts_until(
+    account: AccountSnapshot, spend: Spend, daily: DailySpend, now: datetime
+) -> date | None:
+    """Return the day on which the balance is used up.
+
+    Bill and balance lag alike. What today cost at least, and is not billed yet, is
+    therefore no longer there.
+    """
     balance = account.available_balance
-    if balance and balance.currency == spend.currency:
-        empty = reached_at(daily, left=balance.amount, now=now)
-        made = replace(made, balance_lasts_until=_day(empty))
-    return made
+    if balance is None or balance.currency != spend.currency:
+        return None
+    left = balance.amount - _unbilled(account, balance.currency)
+    if left <= 0 < balance.amount:
+        return billing_day(now)
+    return _day(reached_at(daily, left=left, now=now))
+
+
+def _unbilled(account: AccountSnapshot, currency: str) -> Decimal:
+    """Return by how much today's estimate is above today's spend, 0 if it is below."""
+    estimate, spend = account.estimate.daily_spend, account.daily_spend
+    if estimate is None or estimate.currency != currency:
+        return Decimal()
+    is_today = isinstance(spend, Spend) and spend.start == estimate.start
+    known = spend.amount if spend and is_today else Decimal()
+    return max(estimate.amount - known, Decimal())
 
 
 def _of_today(account: AccountSnapshot, daily: DailySpend) -> Outlook:

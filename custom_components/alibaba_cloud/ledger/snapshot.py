@@ -8,6 +8,7 @@ from decimal import Decimal
 from ..model_studio.groups import SpendGroup
 from ..model_studio.models import AccountSnapshot
 from .assets import with_assets
+from .estimate import with_estimate
 from .forecast import DailySpend
 from .groups import with_groups
 from .merge import Reports, ShownSpend, merge
@@ -46,6 +47,16 @@ def build_snapshot(
         snapshot = with_assets(
             snapshot, reports.assets, currency=_currency(reports), now=now
         )
+    snapshot = with_estimate(
+        snapshot,
+        reports.prices,
+        today=None if reports.rates is None else reports.rates.today,
+        closed_day=None if reports.totals is None else reports.totals.closed_day,
+        followed=followed,
+        daily=daily,
+        currency=_currency(reports),
+        now=now,
+    )
     return replace(
         snapshot,
         token_plan=reports.token_plan or snapshot.token_plan,

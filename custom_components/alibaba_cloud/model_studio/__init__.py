@@ -28,6 +28,7 @@ from .groups import Dimension, SpendGroup
 from .hosts import (
     BALANCE_ENDPOINTS,
     BILLING_ENDPOINT,
+    CLOUDMONITOR_ENDPOINT,
     DEFAULT_REGION,
     REGIONS,
     TOKEN_PLAN_REGIONS,
@@ -40,6 +41,7 @@ from .hosts import (
     workspace_base_url,
 )
 from .http import TIMEOUT
+from .instances import InstancesClient, PrometheusInstance
 from .models import (
     CURRENCY,
     AccessKey,
@@ -47,10 +49,9 @@ from .models import (
     AvailableData,
     Balance,
     BillingPeriod,
+    Estimate,
     GroupFigures,
     GroupSpend,
-    ModelRate,
-    ModelTotals,
     ModelUsage,
     Money,
     Number,
@@ -59,7 +60,6 @@ from .models import (
     RateLimit,
     Spend,
     SpendReport,
-    UsageTotals,
     UsualDay,
 )
 from .openapi import is_refused
@@ -77,12 +77,14 @@ from .trend import (
     daily_totals,
     group_totals,
 )
+from .usage import DayUsage, ModelRate, ModelTotals, UsageRates, UsageTotals
 from .values import plain_text
 from .workspaces import WorkspacesClient
 
 __all__ = [
     "BALANCE_ENDPOINTS",
     "BILLING_ENDPOINT",
+    "CLOUDMONITOR_ENDPOINT",
     "CURRENCY",
     "DEFAULT_REGION",
     "NULL_GROUP",
@@ -107,11 +109,14 @@ __all__ = [
     "ClockSkewError",
     "ConnectionFailedError",
     "ConnectionFailure",
+    "DayUsage",
     "Dimension",
+    "Estimate",
     "FreeQuotaUsedUpError",
     "Granularity",
     "GroupFigures",
     "GroupSpend",
+    "InstancesClient",
     "InvalidAnswerError",
     "InvalidURLError",
     "InvalidWorkspaceError",
@@ -131,6 +136,7 @@ __all__ = [
     "PriceStep",
     "PriceUnit",
     "PricesClient",
+    "PrometheusInstance",
     "Quantity",
     "QuotasKind",
     "RateLimit",
@@ -145,6 +151,7 @@ __all__ = [
     "TelemetryClient",
     "TokenPlan",
     "TokenPlanClient",
+    "UsageRates",
     "UsageTotals",
     "UsualDay",
     "WorkspacesClient",

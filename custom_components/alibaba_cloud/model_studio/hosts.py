@@ -21,6 +21,7 @@ WORKSPACE_BASE_URL = "https://{workspace_id}.{region}.maas.aliyuncs.com/api/v1"
 BILLING_ENDPOINT = "https://modelstudio.{region}.aliyuncs.com"
 TOKEN_PLAN_REGIONS = ("cn-beijing", "ap-southeast-1")
 """Regions whose `BILLING_ENDPOINT` also knows the Token Plan for teams."""
+CLOUDMONITOR_ENDPOINT = "https://metrics.{region}.aliyuncs.com"
 BALANCE_ENDPOINTS = (
     "https://business.aliyuncs.com",
     "https://business.ap-southeast-1.aliyuncs.com",
@@ -114,6 +115,17 @@ def normalize_base_url(text: str) -> str:
     if host.endswith(_VENDOR) and _COMPATIBLE_PATH.fullmatch(path):
         path = "/api/v1"
     return f"{url.origin()}{path}"
+
+
+def vendor_url(text: str) -> str:
+    """Return a URL as `normalize_base_url` does, if it is at a host of the vendor.
+
+    Raises `InvalidURLError` for any other.
+    """
+    url = normalize_base_url(text)
+    if not (URL(url).host or "").endswith(_VENDOR):
+        raise InvalidURLError("Not a host of the vendor")
+    return url
 
 
 def workspace_base_url(workspace_id: str, region: str) -> str:

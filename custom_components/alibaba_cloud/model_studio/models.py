@@ -104,6 +104,11 @@ class ModelUsage:
     daily_spend: Money | None = None
     """From the bill, like `monthly_spend`."""
     monthly_spend: Money | None = None
+    daily_spend_estimate: Spend | None = None
+    """Today's usage at list prices."""
+    input_price: Money | None = None
+    """Lowest list price of a million tokens, like `output_price`."""
+    output_price: Money | None = None
 
     @property
     def usage_pct(self) -> float | None:
@@ -151,39 +156,6 @@ def percentage(used: Number | None, limit: Number | None) -> float | None:
         return None
     share = used * 100 / limit
     return round(share, 4) if isfinite(share) else None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelRate:
-    """The usage of a model in one minute."""
-
-    tokens_per_minute: Number | None = None
-    requests_per_minute: Number | None = None
-    throttled_calls: Number | None = None
-    """Requests that the service refused with HTTP 429."""
-    error_rate_pct: float | None = None
-    """Share of the requests that failed, in %, with those that were throttled."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelTotals:
-    """The usage of a model since the start of the billing cycle."""
-
-    tokens: Number | None = None
-    requests: Number | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UsageTotals:
-    """The usage of an account since the start of the billing cycle.
-
-    A figure is None if there are no samples, or if one of them is invalid.
-    """
-
-    tokens: Number | None = None
-    requests: Number | None = None
-    models: Mapping[str, ModelTotals]
-    """By name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -264,6 +236,21 @@ class GroupFigures:
     monthly_spend: Money | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """What usage costs at list prices."""
+
+    daily_spend: Spend | None = None
+    """Today so far. What has no price is left out."""
+    models_without_price: tuple[str, ...] = ()
+    """Names of the models that were used today and are left out, wholly or in part."""
+    share_priced: float | None = None
+    """Share of today's tokens that have a price, in %."""
+    bill_pct: float | None = None
+    """The estimate of `closed_day` in % of its bill."""
+    closed_day: date | None = None
+
+
 class QuotasKind(StrEnum):
     """What the last answer of `GET /quotas` reports."""
 
@@ -328,6 +315,7 @@ class AccountSnapshot:
     quotas_kind: QuotasKind = QuotasKind.UNREAD
     outlook: Outlook = Outlook()
     """Calculated from the other figures, the user's budget and the previous days."""
+    estimate: Estimate = Estimate()
 
     @property
     def next_expiry(self) -> Asset | None:

@@ -27,7 +27,8 @@ from .errors import (
     PermissionDeniedError,
 )
 from .http import Answer, Poll, request
-from .models import AccessKey, ModelRate, ModelTotals, Number, UsageTotals, percentage
+from .models import AccessKey, Number, percentage
+from .usage import DayUsage, ModelRate, ModelTotals, UsageRates, UsageTotals
 from .values import mapping_of, number_of, plain_text, text_of
 
 _LOGGER = logging.getLogger(__name__)
@@ -44,8 +45,10 @@ _PART_LENGTH = 8
 """Length of the pieces of a segment that are looked for."""
 _USUAL_SEGMENT = "prometheus"
 """Part of the path of every instance, and a common word in error messages."""
+_DAY = timedelta(days=1)
 
-_TOKENS = 'model_usage{usage_type="total_tokens"}'
+_USAGE = "model_usage"
+_TOKENS = f'{_USAGE}{{usage_type="total_tokens"}}'
 _REQUESTS = "model_call_count"
 
 # Each sample holds the sum of the minute before it, so the last one of a minute is
@@ -57,8 +60,9 @@ _MINUTE = "(last_over_time({series}[59999ms]) >= 0)"
 _RATES = f"sum by (model) {_MINUTE}"
 _CALLS = f"sum by (model, status_code) {_MINUTE.format(series=_REQUESTS)}"
 # The steps of a subquery are aligned to whole minutes, whenever it is evaluated.
-_TOTALS = f"sum by (model) (sum_over_time({_MINUTE}[{{milliseconds}}ms:60s]))"
-
+_TOTAL = f"(sum_over_time({_MINUTE}[{{milliseconds}}ms:60s]))"
+_TOTALS = f"sum by (model) {_TOTAL}"
+_KINDS = f"sum by (model, usage_type) {_TOTAL}"
 
 _STATUS = re.compile("[1-9][0-9]{2}")
 
@@ -88,8 +92,12 @@ class TelemetryClient:
         self._url = URL(url) / "api/v1/query"
         self._access_key = access_key
 
-    async def get_rates(self, now: datetime) -> Mapping[str, ModelRate]:
-        """Return the usage of the last complete minute by model name.
+    async def get_rates(
+        self, now: datetime, *, day_start: datetime | None = None
+    ) -> UsageRates:
+        """Return the usage of the last complete minute, and since the day's start.
+
+        Without the start, the usage of the day is not asked for.
 
         Raises `AuthenticationError`, `PermissionDeniedError`, `RateLimitError`,
         `AccountError`, `ConnectionFailedError` or `InvalidAnswerError`.
@@ -100,26 +108,32 @@ class TelemetryClient:
             await self._query(poll, _RATES.format(series=_TOKENS), minute)
         )
         calls = _by_model_and("status_code", await self._query(poll, _CALLS, minute))
-        return MappingProxyType(
-            {
-                name: replace(
-                    _call_rate(calls.get(name, {})),
-                    tokens_per_minute=tokens.get(name),
-                )
-                for name in dict.fromkeys((*tokens, *calls))
-                if name
-            }
+        return UsageRates(
+            models=MappingProxyType(
+                {
+                    name: replace(
+                        _call_rate(calls.get(name, {})),
+                        tokens_per_minute=tokens.get(name),
+                    )
+                    for name in dict.fromkeys((*tokens, *calls))
+                    if name
+                }
+            ),
+            today=None
+            if day_start is None
+            else await self._get_day(poll, day_start, now),
         )
 
-    async def get_totals(self, start: datetime, now: datetime) -> UsageTotals:
+    async def get_totals(
+        self, start: datetime, now: datetime, *, closed_day: datetime | None = None
+    ) -> UsageTotals:
         """Return the usage from a start, such as that of the billing cycle, until now.
 
-        The last two minutes can be incomplete. Raises the same errors as `get_rates`.
+        The last two minutes can be incomplete. `closed_day` is the start of a day whose
+        usage is asked for too. Raises the same errors as `get_rates`.
         """
         end = _whole_minute(now)
-        # One millisecond shorter, to exclude the minute that ends at the start.
-        milliseconds = (end - start) // timedelta(milliseconds=1) - 1
-        if milliseconds <= 0:
+        if (milliseconds := _milliseconds(start, end)) <= 0:
             return UsageTotals(models=MappingProxyType({}))
         poll = Poll()
         tokens, requests = [
@@ -144,6 +158,20 @@ class TelemetryClient:
                     if name
                 }
             ),
+            closed_day=None
+            if closed_day is None
+            else await self._get_day(poll, closed_day, closed_day + _DAY),
+        )
+
+    async def _get_day(self, poll: Poll, start: datetime, end: datetime) -> DayUsage:
+        """Return the usage from the start of a day until a time, by model and kind."""
+        end = _whole_minute(end)
+        samples: list[_Sample] = []
+        if (milliseconds := _milliseconds(start, end)) > 0:
+            query = _KINDS.format(series=_USAGE, milliseconds=milliseconds)
+            samples = await self._query(poll, query, end)
+        return DayUsage(
+            start=start, models=MappingProxyType(_by_model_and("usage_type", samples))
         )
 
     async def _query(self, poll: Poll, query: str, time: datetime) -> list[_Sample]:
@@ -284,6 +312,14 @@ def _sum(numbers: Iterable[Number | None]) -> Number | None:
     numbers = list(numbers)
     known = [number for number in numbers if number is not None]
     return number_of(sum(known)) if known and len(known) == len(numbers) else None
+
+
+def _milliseconds(start: datetime, end: datetime) -> int:
+    """Return the range from a start to an end, without the minute before the start.
+
+    It is one millisecond shorter, to exclude the sample at the start.
+    """
+    return (end - start) // timedelta(milliseconds=1) - 1
 
 
 def _whole_minute(time: datetime) -> datetime:

@@ -1,0 +1,229 @@
+"""What usage costs at list prices. No I/O.
+
+The usage does not say how long the input of a call was, so the lowest step of input
+length is taken. The estimate is a lower bound, except for input from the cache that is
+not reported separately: it counts like other input.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+
+from ..model_studio.models import (
+    AccountSnapshot,
+    Estimate,
+    Money,
+    Number,
+    Spend,
+    percentage,
+)
+from ..model_studio.price_list import (
+    PriceKind,
+    PriceList,
+    PriceStep,
+    PriceUnit,
+    parse_kind,
+)
+from ..model_studio.usage import DayUsage
+from ..model_studio.values import plain_text
+from .forecast import DailySpend
+from .windows import billing_day, midnight
+
+type _Priced = tuple[PriceUnit, tuple[PriceKind | None, ...]]
+
+_INPUT, _OUTPUT, _TOTAL = "input_tokens", "output_tokens", "total_tokens"
+_PAID: Mapping[str, _Priced] = {
+    _INPUT: (PriceUnit.TOKEN, (PriceKind.INPUT,)),
+    _OUTPUT: (PriceUnit.TOKEN, (PriceKind.OUTPUT, PriceKind.THINKING_OUTPUT)),
+    "image_count": (PriceUnit.IMAGE, (None, PriceKind.OUTPUT)),
+}
+"""The prices of each kind of usage that is paid for. The lowest of them counts."""
+_CACHED: _Priced = (PriceUnit.TOKEN, (PriceKind.CACHED_INPUT,))
+_MILLION = 1_000_000
+_DECIMAL_PLACES = 4
+_MOST_NAMES = 20
+"""Models that are named as being without a price."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Cost:
+    """What the usage of a model costs."""
+
+    amount: Decimal | None
+    """None if nothing that was used has a price."""
+    tokens: Decimal
+    priced_tokens: Decimal
+    is_complete: bool
+    """Whether all usage has a price."""
+    prices: Mapping[str, Decimal]
+    """Of one unit of each kind of usage."""
+
+
+def with_estimate(
+    snapshot: AccountSnapshot,
+    prices: PriceList | None,
+    *,
+    today: DayUsage | None,
+    closed_day: DayUsage | None,
+    followed: Collection[str],
+    daily: DailySpend,
+    currency: str | None,
+    now: datetime,
+) -> AccountSnapshot:
+    """Return the figures of an account with the estimate of its spend.
+
+    `today` and `closed_day` are the usage of these days. `daily` is the spend of the
+    days before, in the currency of the monthly spend. `currency` is the one that the
+    account pays in, None if it is unknown. With prices in another currency, nothing is
+    estimated.
+    """
+    if prices is None or currency not in (None, prices.currency):
+        return snapshot
+    made = Estimate()
+    if today is not None and billing_day(today.start) == billing_day(now):
+        costs = _costs(today, prices)
+        made = _estimate(costs, prices.currency, today)
+        snapshot = _with_models(
+            snapshot,
+            {name: costs[name] for name in followed if name in costs},
+            prices.currency,
+            today,
+        )
+    spend = snapshot.monthly_spend
+    if closed_day is not None and spend and spend.currency == prices.currency:
+        day = billing_day(closed_day.start)
+        bill, amount = daily.get(day), _sum(_costs(closed_day, prices).values())
+        if bill is not None and bill > 0 and amount is not None:
+            share = percentage(float(amount), float(bill))
+            made = replace(made, bill_pct=share, closed_day=day)
+    return replace(snapshot, estimate=made)
+
+
+def _costs(day: DayUsage, prices: PriceList) -> dict[str, _Cost]:
+    """Return what the usage of a day costs by model."""
+    return {
+        name: _cost(used, prices.models.get(name, ()))
+        for name, used in day.models.items()
+    }
+
+
+def _cost(used: Mapping[str, Number | None], steps: Sequence[PriceStep]) -> _Cost:
+    """Return what usage costs. What has no price, or is no number, is left out."""
+    amounts = {kind: Decimal(str(n)) for kind, n in used.items() if n}
+    paid = {kind for kind in _PAID if used.get(kind, 0) != 0}
+    is_unused = all(n == 0 for n in used.values())
+    prices = {
+        kind: price
+        for kind, priced in _PAID.items()
+        if (price := _lowest(steps, priced)) is not None
+    }
+    parts = {
+        kind: amounts[kind] * prices[kind]
+        for kind in paid
+        if kind in amounts and kind in prices
+    }
+    if _INPUT in parts and (cached := _cached(amounts)):
+        # It is part of the input, which must not count twice.
+        price = _lowest(steps, _CACHED)
+        if price is not None and price < prices[_INPUT]:
+            saved = prices[_INPUT] - price
+            parts[_INPUT] -= min(cached, amounts[_INPUT]) * saved
+    tokens = {kind: amounts.get(kind, Decimal()) for kind in (_INPUT, _OUTPUT)}
+    return _Cost(
+        amount=sum(parts.values(), Decimal()) if parts or is_unused else None,
+        tokens=max(amounts.get(_TOTAL, Decimal()), sum(tokens.values(), Decimal())),
+        priced_tokens=sum(
+            (tokens[kind] for kind in tokens if kind in parts), Decimal()
+        ),
+        is_complete=parts.keys() == paid and bool(paid or is_unused),
+        prices=prices,
+    )
+
+
+def _cached(amounts: Mapping[str, Decimal]) -> Decimal:
+    """Return the input tokens that came from the cache, 0 if that is not reported."""
+    return max(
+        (
+            amount
+            for kind, amount in amounts.items()
+            if "cache" in kind and parse_kind(kind, "") is PriceKind.CACHED_INPUT
+        ),
+        default=Decimal(),
+    )
+
+
+def _lowest(steps: Iterable[PriceStep], priced: _Priced) -> Decimal | None:
+    """Return the lowest price of one unit in any step, None if a step has no price.
+
+    The price that is missing could be lower.
+    """
+    unit, kinds = priced
+    lowest = [
+        min(
+            (
+                price.amount / price.per
+                for price in step.prices
+                if price.unit is unit and price.kind in kinds
+            ),
+            default=None,
+        )
+        for step in steps
+    ]
+    known = [price for price in lowest if price is not None]
+    return min(known) if known and len(known) == len(lowest) else None
+
+
+def _sum(costs: Iterable[_Cost]) -> Decimal | None:
+    """Return the sum of what is known, None if nothing is."""
+    amounts = [cost.amount for cost in costs if cost.amount is not None]
+    return sum(amounts, Decimal()) if amounts else None
+
+
+def _estimate(costs: Mapping[str, _Cost], currency: str, day: DayUsage) -> Estimate:
+    """Return the estimate of an account for a day."""
+    incomplete = sorted(name for name, cost in costs.items() if not cost.is_complete)
+    tokens = sum(cost.tokens for cost in costs.values())
+    priced = sum(cost.priced_tokens for cost in costs.values())
+    return Estimate(
+        daily_spend=_spend(_sum(costs.values()), currency, day),
+        models_without_price=tuple(
+            shown for name in incomplete if (shown := plain_text(name))
+        )[:_MOST_NAMES],
+        share_priced=percentage(float(priced), float(tokens)),
+    )
+
+
+def _with_models(
+    snapshot: AccountSnapshot, costs: Mapping[str, _Cost], currency: str, day: DayUsage
+) -> AccountSnapshot:
+    """Return the figures of an account with the estimates of some of its models."""
+
+    def of_a_million(price: Decimal | None) -> Money | None:
+        if price is None:
+            return None
+        return Money(amount=price * _MILLION, currency=currency)
+
+    models = dict(snapshot.models)
+    for name, cost in costs.items():
+        models[name] = replace(
+            models[name],
+            daily_spend_estimate=_spend(cost.amount, currency, day),
+            input_price=of_a_million(cost.prices.get(_INPUT)),
+            output_price=of_a_million(cost.prices.get(_OUTPUT)),
+        )
+    return replace(snapshot, models=MappingProxyType(models))
+
+
+def _spend(amount: Decimal | None, currency: str, day: DayUsage) -> Spend | None:
+    """Return the estimated spend of a day."""
+    if amount is None:
+        return None
+    start = billing_day(day.start)
+    return Spend(
+        amount=round(amount, _DECIMAL_PLACES),
+        currency=currency,
+        since=midnight(start),
+        start=start,
+    )

@@ -1,0 +1,51 @@
+"""Finds the Prometheus of an account, so that nobody has to enter its URL."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from homeassistant.core import HomeAssistant
+from homeassistant.util import dt as dt_util
+
+from .clients import access_key_clients, instances_client
+from .const import CONF_INSTANCE, CONF_PROMETHEUS_URL
+from .failures import describe
+from .model_studio import ModelStudioError, PrometheusInstance, UsageRates
+from .validation import InvalidInput
+
+
+async def async_list_instances(
+    hass: HomeAssistant, data: Mapping[str, Any]
+) -> tuple[PrometheusInstance, ...] | ModelStudioError:
+    """Return the Prometheus instances of an AccessKey, or why they can't be listed.
+
+    They are not listed if the user entered the URL, or an endpoint to ask instead of the
+    vendor's.
+    """
+    if CONF_PROMETHEUS_URL in data or (client := instances_client(hass, data)) is None:
+        return ()
+    try:
+        return await client.get_instances()
+    except ModelStudioError as err:
+        return err
+
+
+async def async_use_instance(
+    hass: HomeAssistant, data: Mapping[str, str], instance_id: str
+) -> tuple[dict[str, str], UsageRates]:
+    """Return the data of an AccessKey with the URL of an instance, and what it reports.
+
+    Raises `InvalidInput` if the instance can't be read.
+    """
+    client = instances_client(hass, data)
+    assert client
+    try:
+        if (url := await client.get_url(instance_id)) is None:
+            raise InvalidInput({CONF_INSTANCE: "no_instance_url"})
+        data = {**data, CONF_PROMETHEUS_URL: url}
+        clients = access_key_clients(hass, data)
+        assert clients and clients.telemetry
+        return data, await clients.telemetry.get_rates(dt_util.utcnow())
+    except ModelStudioError as err:
+        raise InvalidInput(
+            {CONF_INSTANCE: "instance_not_read"}, error=describe(hass, err)
+        ) from err

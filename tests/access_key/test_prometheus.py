@@ -1,0 +1,221 @@
+"""The Prometheus instance that a flow finds by itself."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from homeassistant.config_entries import (
+    SOURCE_RECONFIGURE,
+    SOURCE_USER,
+    ConfigFlowResult,
+)
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from tests.flows import fields, leaks, placeholder
+from tests.simulator import Fault, Instance, Simulator
+
+from .common import (
+    ENDPOINTS,
+    INSTANCE_HOST,
+    NEW_ACCESS_KEY,
+    NEW_ACCESS_KEY_ID,
+    SOURCES,
+    AccessFlows,
+    asked,
+    stored_anew,
+)
+
+pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "vendor")
+
+TOKEN = "canary-0123456789"
+URL = f"https://{INSTANCE_HOST}/prometheus"
+
+
+@pytest.fixture(autouse=True)
+def instances(limits: None, simulator: Simulator) -> list[Instance]:
+    """Let the account have three instances."""
+    simulator.account.instances = [
+        Instance(id="rw-1", name="Abroad", url=URL, region="us-east-1", token=TOKEN),
+        Instance(id="rw-2", name="Model Studio", url=URL, token=TOKEN),
+        Instance(id="rw-3", name="Archive", url="https://evil.example", token=TOKEN),
+    ]
+    return simulator.account.instances
+
+
+@pytest.fixture(autouse=True)
+def token_stays_with_the_service(
+    hass: HomeAssistant, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    """Fail a test that shows, logs or stores the token of an instance."""
+    yield
+    assert leaks(hass, caplog, [TOKEN]) == []
+    for entry in hass.config_entries.async_entries():
+        assert TOKEN not in repr((entry.as_dict(), vars(entry)))
+
+
+async def find(flows: AccessFlows, source: str) -> ConfigFlowResult:
+    """Return what follows the form of an AccessKey without any endpoint."""
+    form = await flows.ask(source)
+    return await flows.fill(form, dict.fromkeys(ENDPOINTS), **NEW_ACCESS_KEY)
+
+
+def without_endpoints(simulator: Simulator) -> dict[str, str]:
+    """Return the data of an account whose endpoints follow from the region."""
+    return {k: v for k, v in stored_anew(simulator).items() if k not in ENDPOINTS}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_instance_is_selected(
+    flows: AccessFlows, simulator: Simulator, source: str
+) -> None:
+    """Those of the region come first. The one selected is read before it is stored."""
+    form = await find(flows, source)
+    assert form["type"] is FlowResultType.FORM
+    assert form["step_id"] == "prometheus"
+    _, selector = fields(form)["instance"]
+    assert [(it["value"], it["label"]) for it in selector.config["options"]] == [
+        ("rw-3", "Archive (cn-beijing)"),
+        ("rw-2", "Model Studio (cn-beijing)"),
+        ("rw-1", "Abroad (us-east-1)"),
+        ("none", "none"),
+    ]
+    assert TOKEN not in repr(form)
+    asked(simulator)
+    result = await flows.submit(form, instance="rw-2")
+    assert TOKEN not in repr(result)
+    assert asked(simulator).keys() == {NEW_ACCESS_KEY_ID}
+    expected = without_endpoints(simulator) | {"prometheus_url": URL}
+    assert await flows.end(result, source) == expected
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_none_is_selected(
+    flows: AccessFlows, simulator: Simulator, source: str
+) -> None:
+    result = await flows.submit(await find(flows, source), instance="none")
+    assert await flows.end(result, source) == without_endpoints(simulator)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_account_without_instances(
+    flows: AccessFlows, simulator: Simulator, source: str
+) -> None:
+    simulator.account.instances = []
+    result = await find(flows, source)
+    assert await flows.end(result, source) == without_endpoints(simulator)
+
+
+async def test_models_in_use_come_first(
+    flows: AccessFlows, simulator: Simulator
+) -> None:
+    """The instance shows which models are used now, as a URL that was entered does."""
+    simulator.trend_body = {"success": True, "code": "200", "data": {}}
+    result = await flows.submit(await find(flows, SOURCE_USER), instance="rw-2")
+    options = [it["value"] for it in fields(result)["models"][1].config["options"]]
+    used = simulator.account.model_names
+    assert set(options[: len(used)]) == set(used)
+    await flows.end(result, SOURCE_USER)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "cause",
+    [Fault.SERVER_ERROR, Fault.FORBIDDEN, Fault.HTML, Fault.RESET, None],
+    ids=str,
+)
+async def test_instances_that_cannot_be_listed_are_no_obstacle(
+    flows: AccessFlows, simulator: Simulator, source: str, cause: Fault | None
+) -> None:
+    """The step is skipped, with a missing permission too."""
+    if cause is None:
+        simulator.denied = {"ListPrometheusInstances"}
+    else:
+        simulator.fail(cause, at="instances")
+    result = await find(flows, source)
+    assert await flows.end(result, source) == without_endpoints(simulator)
+
+
+@pytest.mark.logs("Error fetching .* balance data")
+async def test_summary_says_why(flows: AccessFlows, simulator: Simulator) -> None:
+    simulator.denied = {"ListPrometheusInstances", "QueryAccountBalance"}
+    menu = await find(flows, SOURCE_USER)
+    assert menu["step_id"] == "partial_access"
+    assert placeholder(menu, "rates") == (
+        "– The Prometheus instances can't be listed: NoPermission: You are not"
+        " authorized to perform cms:ListPrometheusInstances"
+    )
+    result = await flows.choose(menu, "accept_access_key")
+    await flows.end(result, SOURCE_USER, failing=["balance"])
+
+
+@pytest.mark.logs("Error fetching .* balance data")
+async def test_instance_after_the_summary(
+    flows: AccessFlows, simulator: Simulator
+) -> None:
+    """The step comes once the user continues with an AccessKey that reads a part."""
+    simulator.denied = {"QueryAccountBalance"}
+    menu = await find(flows, SOURCE_USER)
+    assert placeholder(menu, "rates") == "–"
+    form = await flows.choose(menu, "accept_access_key")
+    assert form["step_id"] == "prometheus"
+    result = await flows.submit(form, instance="rw-1")
+    data = await flows.end(result, SOURCE_USER, failing=["balance"])
+    assert data["prometheus_url"] == URL
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_instance_at_another_host(
+    flows: AccessFlows, simulator: Simulator, source: str
+) -> None:
+    """The AccessKey is not sent there."""
+    form = await find(flows, source)
+    form = await flows.submit(form, instance="rw-3")
+    assert form["errors"] == {"instance": "no_instance_url"}
+    result = await flows.submit(form, instance="rw-2")
+    assert (await flows.end(result, source))["prometheus_url"] == URL
+
+
+@pytest.mark.parametrize(
+    ("at", "error"),
+    [("instances", "InternalError"), ("prometheus", "internal")],
+)
+async def test_instance_that_cannot_be_read(
+    flows: AccessFlows, simulator: Simulator, at: str, error: str
+) -> None:
+    """Neither its details, nor its usage."""
+    form = await find(flows, SOURCE_RECONFIGURE)
+    simulator.fail(Fault.SERVER_ERROR, at=at)  # type: ignore[arg-type]
+    form = await flows.submit(form, instance="rw-2")
+    assert form["errors"] == {"instance": "instance_not_read"}
+    assert error in placeholder(form, "error")
+    simulator.recover()
+    result = await flows.submit(form, instance="rw-2")
+    assert (await flows.end(result, SOURCE_RECONFIGURE))["prometheus_url"] == URL
+
+
+async def test_instance_that_rejects_the_access_key(
+    flows: AccessFlows, simulator: Simulator
+) -> None:
+    """Some instances want a token instead. The AccessKey is fine."""
+    form = await find(flows, SOURCE_RECONFIGURE)
+    simulator.fail(Fault.UNAUTHORIZED, at="prometheus")
+    form = await flows.submit(form, instance="rw-2")
+    assert form["errors"] == {"instance": "instance_not_read"}
+    result = await flows.submit(form, instance="none")
+    assert "prometheus_url" not in await flows.end(result, SOURCE_RECONFIGURE)
+
+
+@pytest.mark.parametrize("name", ["prometheus_url", "billing_endpoint"])
+async def test_nothing_is_listed(
+    flows: AccessFlows, simulator: Simulator, name: str
+) -> None:
+    """Neither with a URL that was entered, nor with an endpoint of the user's own."""
+    form = await flows.ask(SOURCE_USER)
+    url = {
+        "prometheus_url": simulator.prometheus_url,
+        "billing_endpoint": simulator.openapi_url,
+    }[name]
+    result = await flows.fill(form, {name: url}, **NEW_ACCESS_KEY)
+    paths = [request.path for request in simulator.signed_requests]
+    assert "/prometheus-instances" not in paths
+    await flows.end(result, SOURCE_USER)
