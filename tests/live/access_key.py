@@ -18,15 +18,21 @@ HOST = "localhost"
 MODELS = ("qwen-max", "qwen-plus", "qwen3-coder-plus", "qwen-vl-max")
 """The selected models."""
 
+WORKSPACE_BUDGET = 120_000
 LEAST, MOST = 0.04, 0.8
 """The lowest and highest share of its token limit that a model uses per minute."""
 STEP = 0.03
 """The maximum change of that share from one minute to the next."""
+KINDS = {"input_tokens": 0.7, "output_tokens": 0.3}
+"""The share of the tokens that each kind has."""
+KINDS_SINCE = 3 * DAY.total_seconds()
+"""The age, in seconds, of the oldest usage by kind. Estimates need no older one."""
 
 
-def busy_account() -> Account:
-    """Return an account whose spend fits the usage of `usage_of`."""
-    return Account(answer="limits", base_spend=120, credits=6000)
+def busy_account(**settings: Any) -> Account:
+    """Return an account with much usage: that of `usage_of`."""
+    usual = {"answer": "limits", "base_spend": 120, "credits": 6000}
+    return Account(**usual | settings)
 
 
 def usage_of(models: Iterable[Model], now: datetime, *, ahead: timedelta) -> Usage:
@@ -52,6 +58,7 @@ def usage_of(models: Iterable[Model], now: datetime, *, ahead: timedelta) -> Usa
             tokens[minute] = int(used * model.tpm * random.uniform(0.95, 1))
             # Calls use less of their limit than tokens, so the load follows the tokens.
             calls[minute] = int(used * model.rpm * random.uniform(0.3, 0.7))
+        lately = {m: n for m, n in tokens.items() if m >= now.timestamp() - KINDS_SINCE}
         labels = {
             "model": model.name,
             "workspace_id": WORKSPACE_ID,
@@ -62,6 +69,14 @@ def usage_of(models: Iterable[Model], now: datetime, *, ahead: timedelta) -> Usa
                 metric="model_usage",
                 labels={**labels, "usage_type": "total_tokens"},
                 minutes=tokens,
+            ),
+            *(
+                Series(
+                    metric="model_usage",
+                    labels={**labels, "usage_type": kind},
+                    minutes={m: n and int(n * share) for m, n in lately.items()},
+                )
+                for kind, share in KINDS.items()
             ),
             Series(
                 metric="model_call_count",
@@ -125,6 +140,20 @@ async def set_up(
         step = await home_assistant.continue_flow(step["flow_id"], **answer)
     assert step["type"] == "create_entry", step
     return LiveAccount(home_assistant, step["result"]["entry_id"])
+
+
+async def follow_groups(account: LiveAccount) -> None:
+    """Follow a workspace, which gets a budget, and an API key."""
+    step = await account.home_assistant.set_options(
+        account.entry_id,
+        {"next_step_id": "groups"},
+        {"workspaces": [WORKSPACE_ID], "api_keys": ["1280413"]},
+        {
+            "workspaces": {f"Production ({WORKSPACE_ID})": WORKSPACE_BUDGET},
+            "api_keys": {},
+        },
+    )
+    assert step["type"] == "create_entry", step
 
 
 async def past_spend(account: LiveAccount) -> dict[str, str]:

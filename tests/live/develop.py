@@ -41,6 +41,7 @@ URL_VARIABLE = "ALIBABA_CLOUD_BASE_URL"
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
 SIMULATOR_KEY = "sk-simulator"
 
+SPEND_A_DAY = 5000
 AHEAD = timedelta(days=1)
 """How far ahead Prometheus has usage; then a new start is needed."""
 
@@ -150,7 +151,16 @@ class Simulators:
         """
         self.plain = Simulator(port=port)
         self.with_access_key = Simulator(
-            port=port + 1, account=access_key.busy_account()
+            port=port + 1,
+            account=access_key.busy_account(
+                # The currency of the prices: others have no estimate. The list prices of
+                # the usage are about as high.
+                currency="USD",
+                base_spend=SPEND_A_DAY,
+                credits=60 * SPEND_A_DAY,
+                has_assets=True,
+                has_token_plan=True,
+            ),
         )
         self.prometheus_url = ""
         self._ports = range(port, port + 2 + Prometheus.is_available())
@@ -225,9 +235,10 @@ async def set_up(home_assistant: HomeAssistant, simulators: Simulators | None) -
 
     """
     if simulators:
-        await access_key.set_up(
+        account = await access_key.set_up(
             home_assistant, simulators.with_access_key, simulators.prometheus_url
         )
+        await access_key.follow_groups(account)
         base_url = simulators.plain.base_url
         step = await enter_account(
             home_assistant, api_key=SIMULATOR_KEY, base_url=base_url

@@ -378,6 +378,16 @@ class HomeAssistant:
         )
         return step
 
+    async def set_options(
+        self, entry_id: str, *answers: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Submit the steps of an options flow; return the last one."""
+        path = "/api/config/config_entries/options/flow"
+        step: dict[str, Any] = await self.request("POST", path, {"handler": entry_id})
+        for answer in answers:
+            step = await self.request("POST", f"{path}/{step['flow_id']}", dict(answer))
+        return step
+
     async def flows(self, domain: str, source: str) -> list[dict[str, Any]]:
         """Return the flows in progress of an integration and a source."""
         return [

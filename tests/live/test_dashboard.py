@@ -104,20 +104,27 @@ async def test_limits_only(
         await page.screenshot(path=screenshots / "limits.png")
 
 
-async def test_spend_of_models(
+async def test_access_key(
     home_assistant: HomeAssistant, simulator: Simulator, screenshots: Path
 ) -> None:
-    """An account with an AccessKey has a graph of the spend by model."""
+    """The dashboard has sections for all that is read with an AccessKey."""
     simulator.account.answer = "limits"
+    simulator.account.has_assets = simulator.account.has_token_plan = True
     account = await access_key.set_up(
         home_assistant, simulator, simulator.prometheus_url
     )
     await access_key.past_spend(account)
+    await access_key.follow_groups(account)
     async with open_page(home_assistant) as page:
         await show_views(home_assistant, page, [{"strategy": {"type": STRATEGY}}])
         await expect(page.get_by_text("Spend by model per day")).to_be_visible()
+        for section in ("Prepaid", "Spend by workspace this month"):
+            await expect(page.get_by_text(section, exact=True)).to_be_visible()
+        await expect_card(page, "Production", "CN¥")
+        await expect_card(page, "Other API keys", "CN¥")
+        await expect_card(page, "Token Plan credits used", "%")
         await expect(page.locator(PROBLEMS)).to_have_count(0)
-        await page.screenshot(path=screenshots / "spend_of_models.png", full_page=True)
+        await page.screenshot(path=screenshots / "access_key.png", full_page=True)
 
 
 async def test_update_and_removal(account: LiveAccount) -> None:
