@@ -26,6 +26,8 @@ import orjson
 
 from custom_components.alibaba_cloud.clients import async_get_session
 from homeassistant.components.recorder import get_instance
+from homeassistant.components.recorder.db_schema import StateAttributes, States
+from homeassistant.components.recorder.util import session_scope
 from homeassistant.core import HomeAssistant, StateMachine
 from homeassistant.setup import async_setup_component
 
@@ -55,6 +57,7 @@ type Poll = Callable[[], Awaitable[object]]
 FLOOR, OURS, RIVAL = "floor", "this integration", "rest and template"
 SIZES = (10, 100, 500)
 CHANGED = "5 % changed"
+ROWS_RATIO = f"All changed: database rows, {OURS} : {RIVAL}"
 ROUNDS = 41
 MINUTES = 20
 """After set-up, in which blocks are looked for. All that is put off happens in them."""
@@ -194,6 +197,45 @@ def measure_polls(models: int) -> dict[str, dict[str, tuple[float, int]]]:
     return asyncio.run(_measure_polls(models))
 
 
+async def _measure_rows(models: int) -> dict[str, float]:
+    with Service(models) as service:
+        [base_url] = service.base_urls
+        async with home_assistant() as hass:
+            await import_cases(hass)
+            rows = {}
+            for case in (OURS, RIVAL):
+                poll = await set_up(hass, case, base_url, models)
+                await settled(hass)
+                before = await _rows(hass)
+                for _ in range(ROUNDS):
+                    service.move(1)
+                    await poll()
+                    await settled(hass)
+                rows[case] = (await _rows(hass) - before) / ROUNDS
+                for entry in hass.config_entries.async_entries(DOMAIN):
+                    await hass.config_entries.async_unload(entry.entry_id)
+            return rows
+
+
+async def _rows(hass: HomeAssistant) -> int:
+    """Return how many states and attributes the database has."""
+    recorder = get_instance(hass)
+
+    def count() -> int:
+        with session_scope(hass=hass, read_only=True) as session:
+            return sum(
+                session.query(table).count() for table in (States, StateAttributes)
+            )
+
+    await recorder.async_add_executor_job(recorder.block_till_done)
+    return await recorder.async_add_executor_job(count)
+
+
+def measure_rows(models: int) -> dict[str, float]:
+    """Return the rows that a poll adds to the database if all models changed, by case."""
+    return asyncio.run(_measure_rows(models))
+
+
 async def _measure_set_up(case: str, models: int) -> tuple[float, float, float]:
     with Service(models) as service:
         [base_url] = service.base_urls
@@ -274,6 +316,10 @@ def main() -> int:
                 add(f"{name}: CPU of {case}, ms", cpu * 1000)
             add(f"{name}: {OURS} : {FLOOR}", by_case[OURS][0] / by_case[FLOOR][0])
             add(f"{name}: states written", by_case[OURS][1])
+        by_case_rows = in_fresh_process(measure_rows, models)
+        for case, count in by_case_rows.items():
+            add(f"All changed: database rows of {case}", count)
+        add(ROWS_RATIO, by_case_rows[OURS] / by_case_rows[RIVAL])
         runs = [in_fresh_process(measure_set_up, OURS, models) for _ in range(RUNS)]
         rival, _, _ = in_fresh_process(measure_set_up, RIVAL, models)
         add(f"Set-up: CPU of {OURS}, s", median(run[0] for run in runs))
@@ -294,6 +340,7 @@ def main() -> int:
             goal(f"unchanged: {OURS} : {FLOOR}", 2),
             goal("unchanged: states written", 0),
             goal(f"{CHANGED}: {OURS} : {FLOOR}", 10),
+            goal(ROWS_RATIO, 1),
             goal("Longest block after set-up, ms", 10),
             goal("Longest block in an outage, ms", 10),
             goal(
