@@ -45,7 +45,8 @@ ALWAYS_LOGGED = re.compile(
 )
 
 # Home Assistant's test framework logs each statement of the recorder's database.
-logging.getLogger("sqlalchemy.engine").setLevel(logging.WARNING)
+for name in ("sqlalchemy.engine", "homeassistant.components.recorder"):
+    logging.getLogger(name).setLevel(logging.WARNING)
 
 # A busy machine makes no test fail.
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

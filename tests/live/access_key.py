@@ -31,7 +31,7 @@ KINDS_SINCE = 3 * DAY.total_seconds()
 
 def busy_account(**settings: Any) -> Account:
     """Return an account with much usage: that of `usage_of`."""
-    usual = {"answer": "limits", "base_spend": 120, "credits": 6000}
+    usual: dict[str, Any] = {"answer": "limits", "base_spend": 120, "credits": 6000}
     return Account(**usual | settings)
 
 
@@ -156,7 +156,7 @@ async def follow_groups(account: LiveAccount) -> None:
     assert step["type"] == "create_entry", step
 
 
-async def past_spend(account: LiveAccount) -> dict[str, str]:
+async def past_spend(account: LiveAccount, currency: str = "cny") -> dict[str, str]:
     """Wait until past spend is imported; return the statistic IDs by model.
 
     The empty name is the account.
@@ -165,7 +165,7 @@ async def past_spend(account: LiveAccount) -> dict[str, str]:
         TimeoutError: the import takes too long.
 
     """
-    total = f"{DOMAIN}:{account.entry_id.lower()}_cny_spend"
+    total = f"{DOMAIN}:{account.entry_id.lower()}_{currency}_spend"
     ids = {"": total} | {
         model: f"{total}_{model.replace('-', '_')}" for model in MODELS
     }

@@ -238,6 +238,8 @@ async def set_up(home_assistant: HomeAssistant, simulators: Simulators | None) -
         account = await access_key.set_up(
             home_assistant, simulators.with_access_key, simulators.prometheus_url
         )
+        # New options reload the account, which would cancel the import.
+        await access_key.past_spend(account, "usd")
         await access_key.follow_groups(account)
         base_url = simulators.plain.base_url
         step = await enter_account(

@@ -178,7 +178,7 @@ def check_load(
             key: {
                 series.model: series.minutes[time] or 0
                 for series in usage.series
-                if series.metric == metric and series.model in MODELS
+                if series.metric == metric and series.counts and series.model in MODELS
             }
             for key, metric in RATES.items()
         }
@@ -429,7 +429,7 @@ async def test_access_key_revoked(
     )
     simulator.access_keys = {}
 
-    failed = {"spend", "balance", "history"}
+    failed = {"spend", "balance", "history", "assets", "token_plan"}
     if prometheus is None:
         # The simulator serves the metrics and rejects the AccessKey, too.
         failed |= {"rates", "totals"}

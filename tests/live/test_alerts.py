@@ -74,7 +74,7 @@ async def edit_automation(page: Page, *, account: str, screenshots: Path) -> Non
         for trigger in (
             "Account unavailable",
             "Forecast over budget",
-            "3 more triggers",
+            "11 more triggers",
         ):
             await expect(page.get_by_text(trigger)).to_be_visible()
     await page.screenshot(path=screenshots / "triggers.png")

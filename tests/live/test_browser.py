@@ -145,7 +145,7 @@ async def test_access_key(
 
         # The reauth form shows why the AccessKey is rejected.
         simulator.access_keys.clear()
-        log.expect("custom_components.alibaba_cloud", 5)
+        log.expect("custom_components.alibaba_cloud", 7)
         await account.reload()
         await page.goto(f"/config/integrations/integration/{DOMAIN}")
         await page.get_by_role("button", name="Reconfigure").click()

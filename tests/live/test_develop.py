@@ -27,7 +27,10 @@ from .account import DOMAIN
 from .instance import HOST, LOG_ENTRY, NOT_INHERITED, ROOT, free_port, free_ports
 
 READY = "Ctrl-C ends it."
-SOURCES = ("spend", "balance", "rates", "totals", "history")
+SOURCES = (
+    *("spend", "balance", "rates", "totals", "history", "assets", "token_plan"),
+    *("workspaces", "api_keys"),
+)
 """The sources of an AccessKey by their names in the log."""
 WITHIN = 180.0
 
@@ -144,7 +147,8 @@ async def test_simulated_accounts(tmp_path: Path) -> None:
     assert before.keys() == {"Model Studio (127.0.0.1)", "Model Studio (localhost)"}
     entry = before["Model Studio (localhost)"]
     assert entry["data"]["prometheus_url"] == prometheus
-    assert entry["options"] == {"models": list(MODELS)}
+    assert entry["options"]["models"] == list(MODELS)
+    assert entry["options"]["workspaces"]
 
     async with develop(tmp_path, *options) as process:
         await check(process)
