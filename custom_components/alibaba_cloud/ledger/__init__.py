@@ -8,7 +8,6 @@ from .alerts import Alert, AlertKind, AlertOptions, AlertState, Observation
 from .days import SpendDays, last_settled_day
 from .decisions import decide, reaches
 from .expiry import without_past
-from .forecast import DailySpend
 from .merge import Reports, Shown, ShownSpend, merge, with_windows
 from .outlook import outlook
 from .periods import follow
@@ -22,7 +21,6 @@ __all__ = [
     "AlertOptions",
     "AlertState",
     "Answer",
-    "DailySpend",
     "Observation",
     "Periods",
     "Reports",
