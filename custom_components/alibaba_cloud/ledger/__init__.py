@@ -5,6 +5,7 @@ and do not import Home Assistant. `docs/periods.md` explains the rules.
 """
 
 from .alerts import Alert, AlertKind, AlertOptions, AlertState, Observation
+from .budgets import group_reaches
 from .days import SpendDays, last_settled_day
 from .decisions import decide, reaches
 from .expiry import without_past
@@ -32,6 +33,7 @@ __all__ = [
     "cycle_start",
     "decide",
     "follow",
+    "group_reaches",
     "last_settled_day",
     "merge",
     "midnight",

@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from ..model_studio.groups import SpendGroup
-from ..model_studio.models import Spend
+from ..model_studio.models import GroupFigures, Money, Spend
 from .alerts import (
     Alert,
     AlertedLevels,
@@ -17,6 +17,17 @@ from .alerts import (
     new_alert,
     plain,
 )
+
+
+def group_reaches(
+    figures: GroupFigures | None, budget: Decimal, level: Decimal
+) -> bool:
+    """Return whether a group's monthly spend is at or above a level of a budget, in %.
+
+    `budget` is in the currency of the spend. False while the spend is unknown.
+    """
+    spend = None if figures is None else figures.monthly_spend
+    return spend is not None and bool(_reached(spend, budget, (level,)))
 
 
 def judge_budgets(
@@ -95,7 +106,7 @@ def judge_groups(
     return state, alerts
 
 
-def _reached(spend: Spend, budget: Decimal, levels: Iterable[Decimal]) -> list[Decimal]:
+def _reached(spend: Money, budget: Decimal, levels: Iterable[Decimal]) -> list[Decimal]:
     """Return the levels of a budget, in %, that a spend reaches, in ascending order."""
     return sorted(level for level in levels if spend.amount * 100 >= level * budget)
 
