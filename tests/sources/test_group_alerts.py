@@ -18,7 +18,7 @@ from custom_components.alibaba_cloud.const import (
     DOMAIN,
     EVENT_ALERT,
 )
-from homeassistant.core import HomeAssistant
+from homeassistant.core import Event, HomeAssistant
 from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.condition import (
     async_from_config,
@@ -146,15 +146,23 @@ async def test_budget_of_a_workspace(
     assert len(sent) == 1
 
 
-async def test_workspace_that_is_gone_from_the_log(
+async def test_workspace_without_a_device_in_the_log(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
-    """An old alert of a removed device is told of the account."""
+    """Its alerts have its ID, and are not about the account's budget."""
     sent = async_capture_events(hass, EVENT_ALERT)
     await setup(hass, entry)
     hass.config_entries.async_update_entry(entry, options={CONF_SPEND_LEVELS: [50]})
     await reload(hass, entry)
-    assert described(hass, sent[0])["name"] == "Model Studio"
+    removed = sent[0]
+    assert dr.async_get(hass).async_get(removed.data["device_id"]) is None
+    of_account = {**removed.data, "device_id": device(hass, entry)}
+    for event in (removed, Event(EVENT_ALERT, of_account)):
+        assert described(hass, event) == {
+            "name": WORKSPACE_ID,
+            "message": "Spend reached 50% of its budget",
+            "entity_id": "event.model_studio_alerts",
+        }
 
 
 @pytest.mark.parametrize(
