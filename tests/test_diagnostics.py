@@ -157,6 +157,7 @@ async def test_diagnostics_of_groups(
         workspaces=["llm-8q2v5kx0r7t1m3zc"],
         workspace_names={"llm-8q2v5kx0r7t1m3zc": "Production"},
         api_keys=["1280413", "1280977"],
+        group_budgets={"workspace_llm-8q2v5kx0r7t1m3zc": 10, "api_key_1280413": 20},
     )
     await setup(hass, entry)
     downloaded: Any = await diagnostics(hass, entry)
@@ -170,6 +171,8 @@ async def test_diagnostics_of_groups(
     others = downloaded["account"]["other_groups"]
     assert others.keys() == {"WORKSPACE_ID", "API_KEY_ID"}
     assert downloaded["options"]["models"] == ["qwen-max", "qwen-plus"]
+    assert downloaded["options"]["group_budgets"] == [10, 20]
+    assert [group["budget"] for group in downloaded["alerts"]["groups"]] == ["10", "20"]
     text = json_dumps(downloaded)
     for secret in ("llm-8q2v5kx0r7t1m3zc", "Production", "1280413", "1280977"):
         assert secret not in text

@@ -421,10 +421,12 @@ async def test_options_of_an_account_with_usage(
         await hass.async_block_till_done(wait_background_tasks=True)
         assert devices(hass, account) == followed
 
-    hass.config_entries.async_update_entry(account, options={CONF_MODELS: ["gone"]})
+    gone = ["gone", "gone\u202e\nby"]
+    hass.config_entries.async_update_entry(account, options={CONF_MODELS: gone})
     result = await open_options(hass, account)
     assert offered(result) == {
         "gone": "gone",
+        "gone\u202e\nby": "gone by",
         "qwen-max": "qwen-max (1,000, 600 RPM, 1,000,000 TPM)",
         "qwen-plus": "qwen-plus (2,000, 15,000 RPM, 1,200,000 TPM)",
         "text-embedding-v4": "text-embedding-v4 (0)",

@@ -130,6 +130,18 @@ async def test_forecast(
     )
 
 
+async def test_names_of_the_service_are_plain_text(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    events = async_capture_events(hass, EVENT_ALERT)
+    name = "qwen\u202e\nmax"
+    simulator.body["data"]["models"][0]["model"] = name
+    report(simulator, used=810)
+    await poll()
+    assert events[-1].data["model"] == name
+    assert described(hass, events[-1])["message"] == "qwen max reached 80% of its limit"
+
+
 async def test_language_of_home_assistant(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:

@@ -275,7 +275,7 @@ async def test_budgets(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 
 
 async def test_menu(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """The page needs an AccessKey."""
+    """The page needs an AccessKey, or something that is followed."""
     options = hass.config_entries.options
     menu = await options.async_init(entry.entry_id)
     assert menu["menu_options"] == ["models", "groups", "alerts", "assistant"]
@@ -284,3 +284,29 @@ async def test_menu(hass: HomeAssistant, entry: MockConfigEntry) -> None:
     )
     menu = await options.async_init(entry.entry_id)
     assert menu["menu_options"] == ["models", "alerts", "assistant"]
+
+
+async def test_without_the_access_key(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """What was followed with it can be removed."""
+    form = await open_options(hass, entry, "groups")
+    await choose(hass, form, workspaces=[WORKSPACE_ID], api_keys=["1280413"])
+    hass.config_entries.async_update_entry(
+        entry, data={key: entry.data[key] for key in ("api_key", "base_url")}
+    )
+    await hass.async_block_till_done(wait_background_tasks=True)
+    simulator.forget()
+    form = await open_options(hass, entry, "groups")
+    assert form["errors"] == {}
+    assert simulator.signed_requests == []
+    assert offered(form, CONF_WORKSPACES) == {
+        WORKSPACE_ID: f"Production ({WORKSPACE_ID})"
+    }
+    assert offered(form, CONF_API_KEYS) == {"1280413": "1280413"}
+    await choose(hass, form, workspaces=[WORKSPACE_ID])
+    assert devices(hass, entry) == {*MODELS, "Production"}
+    form = await open_options(hass, entry, "groups")
+    await choose(hass, form)
+    assert entry.options == {CONF_MODELS: MODELS}
+    assert devices(hass, entry) == set(MODELS)

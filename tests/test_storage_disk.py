@@ -232,4 +232,5 @@ async def test_written_when_home_assistant_stops(
     assert attributes(hass, "daily_spend")["last_reset"] > began
     await unload(hass, entry)
     days = SpendDays.from_dict(stored(disk)["days"])
-    assert sum(days.totals(dt_util.utcnow()).values()) <= Decimal(7)
+    totals = days.totals(dt_util.utcnow()).values()
+    assert sum(spend.amount for spend in totals) <= Decimal(7)

@@ -96,10 +96,10 @@ async def async_remove_entry(
 async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry, device: dr.AnyDeviceEntry
 ) -> bool:
-    """Let the device of a model that is gone, or of a group not followed, be removed."""
+    """Let the device of a model that is gone, or of a group not read, be removed."""
     account = entry.runtime_data
     if account.last_quotas is None:
         return False
-    owners = (None, *account.models, *account.groups)
-    current = set(map(account.identifier, owners))
+    groups = () if account.clients is None else account.groups
+    current = set(map(account.identifier, (None, *account.models, *groups)))
     return not any(identifier in current for _, identifier in device.identifiers)

@@ -14,9 +14,9 @@ from homeassistant.util import dt as dt_util
 from .clients import access_key_clients, api_key_client
 from .const import CONF_BASE_URL, CONF_MODELS
 from .failures import Status, describe, setup_error
-from .ledger import DailySpend, Reports, build_snapshot, with_windows, without_past
+from .ledger import Reports, build_snapshot, with_windows, without_past
 from .listeners import Listeners
-from .model_studio import AccountSnapshot, Money, PriceList, QuotasKind
+from .model_studio import CURRENCY, AccountSnapshot, Money, PriceList, QuotasKind
 from .options import alert_options, followed_groups
 from .owners import Figures, Owner, figures_by_owner, figures_of, identifier
 from .reads import create_sources
@@ -66,7 +66,7 @@ class Account:
         """
         self.read_at: datetime | None = None
         """When the API key's figures were last read in this run."""
-        self._inputs: tuple[Reports, DailySpend, datetime] | None = None
+        self._inputs: tuple[Reports, Mapping[date, Money], datetime] | None = None
         """What the snapshot was built from."""
         self._was_failing = False
         self._are_prices_requested = False
@@ -246,15 +246,19 @@ class Account:
     def _record_bills(self, days: Mapping[date, Money]) -> None:
         """Record the billed spend of some days, in the account's currency.
 
-        If the API key does not report one, that is the currency of the last day.
+        If the API key reports limits only, that is the currency of the last day.
         """
-        if not days:
-            return
-        account = self.store.account if self.last_quotas is None else self.last_quotas
-        spend = None if account is None else account.monthly_spend
-        if spend is None:
-            spend = days[max(days)]
-        self.store.record_bills(days, spend.currency)
+        if days:
+            last = days[max(days)].currency
+            currency = CURRENCY if self._reports_usage else last
+            self.store.record_bills(days, currency)
+
+    @property
+    def _reports_usage(self) -> bool:
+        """Whether the API key reports money and usage, or did so in the last run."""
+        if self.last_quotas is None:
+            return self.store.answer is not None
+        return self.last_quotas.quotas_kind is not QuotasKind.LIMITS
 
     @callback
     def _update(self) -> None:
@@ -340,20 +344,17 @@ class Account:
         )
 
     def _build(
-        self, reports: Reports, daily: DailySpend, now: datetime
+        self, reports: Reports, daily: Mapping[date, Money], now: datetime
     ) -> AccountSnapshot:
         """Return the figures of some reports.
 
         Their outlook is as of `now`, from the `daily` spend of the days before.
         """
-        quotas = self.last_quotas
         return build_snapshot(
             reports,
             followed=() if self.clients is None else self.followed,
             groups=() if self.clients is None else self.groups,
-            reports_usage=self.store.answer is not None
-            if quotas is None
-            else quotas.quotas_kind is not QuotasKind.LIMITS,
+            reports_usage=self._reports_usage,
             periods=self.store.periods,
             shown=self.store.shown,
             daily=daily,

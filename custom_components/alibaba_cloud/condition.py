@@ -16,8 +16,9 @@ from homeassistant.helpers.typing import ConfigType
 
 from .account import Account, AlibabaCloudConfigEntry
 from .const import CONF_LEVEL, DOMAIN
+from .devices import async_device_id
 from .failures import Status
-from .ledger import reaches
+from .ledger import group_reaches, reaches
 from .targets import Target
 from .trigger import LEVEL, with_options
 
@@ -59,14 +60,23 @@ class AccountCondition(Condition):
 
 
 class IsOverBudget(AccountCondition):
-    """Whether the spend has reached a level of the budget, by default 100 %."""
+    """Whether the spend has reached a level of the budget, by default 100 %.
+
+    A workspace or an API key of the target has a budget of its own.
+    """
 
     options = {vol.Optional(CONF_LEVEL, default=100): LEVEL}
 
     @override
     def _holds(self, account: Account) -> bool:
-        return reaches(
-            account.figures_of_this_run, Decimal(str(self._options[CONF_LEVEL]))
+        figures = account.figures_of_this_run
+        level = Decimal(str(self._options[CONF_LEVEL]))
+        if self._target.has_budget(account.entry.entry_id) and reaches(figures, level):
+            return True
+        return any(
+            group_reaches(figures.groups.get(group), budget, level)
+            for group, budget in account.options.group_budgets.items()
+            if self._target.has_only_child(async_device_id(account, group))
         )
 
 

@@ -18,6 +18,7 @@ from .const import (
     CONF_ACCESS_KEY_SECRET,
     CONF_API_KEYS,
     CONF_BASE_URL,
+    CONF_GROUP_BUDGETS,
     CONF_PROMETHEUS_URL,
     CONF_WORKSPACE_NAMES,
     CONF_WORKSPACES,
@@ -49,9 +50,15 @@ async def async_get_config_entry_diagnostics(
     """Return diagnostics of an account."""
     account = entry.runtime_data
     quotas, listing = account.last_quotas, account.client.listing
+    options = async_redact_data(entry.options, TO_REDACT)
+    alerts = account.store.alerts.as_dict()
+    # The keys of these contain the IDs of workspaces and API keys.
+    if CONF_GROUP_BUDGETS in options:
+        options[CONF_GROUP_BUDGETS] = list(options[CONF_GROUP_BUDGETS].values())
+    alerts["groups"] = list(alerts["groups"].values())
     diagnostics = {
         "entry": async_redact_data(entry.data, TO_REDACT),
-        "options": async_redact_data(entry.options, TO_REDACT),
+        "options": options,
         "answer": {
             "quotas_kind": quotas and quotas.quotas_kind,
             "pages": listing and listing.pages,
@@ -62,7 +69,7 @@ async def async_get_config_entry_diagnostics(
         "failed_sources": account.failed_sources,
         "account": account.snapshot,
         "periods": account.store.periods.as_dict(),
-        "alerts": account.store.alerts.as_dict(),
+        "alerts": alerts,
     }
     groups = [group.id for group in account.groups]
     plain: dict[str, Any] = _plain(diagnostics, _ids(entry.data, groups))

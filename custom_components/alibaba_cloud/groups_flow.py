@@ -96,7 +96,10 @@ class GroupsFlow(OptionsFlowWithReload):
     async def async_step_groups(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Ask for the workspaces and API keys to follow, of those that were billed."""
+        """Ask for the workspaces and API keys to follow, of those that were billed.
+
+        Without an AccessKey, those that are followed can be removed.
+        """
         options = self.config_entry.options
         if user_input is not None:
             self._chosen = self._groups(user_input)
@@ -104,19 +107,19 @@ class GroupsFlow(OptionsFlowWithReload):
                 return await self.async_step_group_budgets()
             return self._save_groups({})
         clients = access_key_clients(self.hass, self.config_entry.data)
-        assert clients is not None
         today = billing_today()
         since = (today.replace(day=1) - BILLED_SINCE).replace(day=1)
         errors: dict[str, str] = {}
         placeholders = {"since": since.isoformat()}
         billed: Mapping[str, Mapping[str, Money | None]]
+        billed = {key: {} for key in GROUP_OPTIONS.values()}
         try:
-            billed, self._workspace_names = await asyncio.gather(
-                async_billed_groups(clients.billing, since, today),
-                read_workspace_names(clients.workspaces),
-            )
+            if clients is not None:
+                billed, self._workspace_names = await asyncio.gather(
+                    async_billed_groups(clients.billing, since, today),
+                    read_workspace_names(clients.workspaces),
+                )
         except ModelStudioError as err:
-            billed = {key: {} for key in GROUP_OPTIONS.values()}
             errors = {CONF_BASE: "bill_not_read"}
             placeholders["error"] = describe(self.hass, err)
         self._billed_currency = next(

@@ -20,14 +20,15 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.translation import async_get_cached_translations
 
 from .const import DOMAIN, EVENT_ALERT
+from .model_studio import plain_text
 
-GROUPS = frozenset(("workspace_id", "api_key_id"))
-"""What the alert of a workspace or an API key has, and no other."""
 AMOUNTS = ("spend", "budget", "projected", "usual", "balance")
 
 
 def _as_shown(key: str, value: Any) -> Any:
     """Return a value of an alert as people read it: amounts have two decimals."""
+    if isinstance(value, str):
+        return plain_text(value)
     if key == "amount":
         return f"{value:.2f}".removesuffix(".00")
     return f"{value:.2f}" if key in AMOUNTS else value
@@ -50,12 +51,14 @@ def async_describe_events(
             hass, hass.config.language, "common", DOMAIN
         )
         key = f"alert_{alert[ATTR_EVENT_TYPE]}"
-        device = dr.async_get(hass).async_get(alert[ATTR_DEVICE_ID])
-        if GROUPS.isdisjoint(alert) or device is None:
-            name = alert["account"]
-        else:
+        name = alert["account"]
+        if group_id := alert.get("workspace_id") or alert.get("api_key_id"):
             key = f"{key}_group"
-            name = device.name_by_user or device.name
+            device = dr.async_get(hass).async_get(alert[ATTR_DEVICE_ID])
+            name = plain_text(group_id)
+            # Without a device of its own, the alert has that of the account.
+            if isinstance(device, dr.ChildDeviceEntry):
+                name = device.name_by_user or device.name or name
         text = texts[f"component.{DOMAIN}.common.{key}"]
         return {
             LOGBOOK_ENTRY_NAME: name,

@@ -34,7 +34,7 @@ from .const import (
 )
 from .groups_flow import AnyNumberSelector, GroupsFlow, amount_config
 from .model_studio import ModelUsage
-from .options import DEFAULTS
+from .options import DEFAULTS, followed_groups
 from .options_validation import CONF_MORE_ALERTS, MOST_DAYS, validate_alerts
 from .schemas import models_schema
 from .validation import InvalidInput, validate_models
@@ -68,7 +68,8 @@ class AlibabaCloudOptionsFlow(GroupsFlow):
     ) -> ConfigFlowResult:
         """Show the menu of options."""
         steps = ["models", "alerts", "assistant"]
-        if self.config_entry.data.get(CONF_ACCESS_KEY_ID):
+        entry = self.config_entry
+        if entry.data.get(CONF_ACCESS_KEY_ID) or followed_groups(entry.options):
             steps.insert(1, "groups")
         return self.async_show_menu(step_id="init", menu_options=steps)
 

@@ -19,6 +19,8 @@ type Owner = str | SpendGroup | None
 type Figures = AccountSnapshot | ModelUsage | GroupFigures
 
 _DIMENSIONS = (Dimension.WORKSPACE, Dimension.API_KEY)
+_LONGEST_SLUG = 150
+"""With more, an ID could exceed the 255 characters that the recorder stores."""
 _PLAIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -78,8 +80,9 @@ def statistic_id(entry_id: str, currency: str, owner: Owner = None) -> str:
     if isinstance(owner, SpendGroup):
         parts.insert(2, owner.dimension.name.lower())
     if (name := bill_key(owner)) is not None:
-        parts.append("_".join(re.findall("[a-z0-9]+", name.lower())))
-        if not _PLAIN.fullmatch(name):
+        slug = "_".join(re.findall("[a-z0-9]+", name.lower()))
+        parts.append(slug[:_LONGEST_SLUG].rstrip("_"))
+        if len(slug) > _LONGEST_SLUG or not _PLAIN.fullmatch(name):
             # Different names can have the same letters and digits.
             parts.append(f"{crc32(name.encode()):08x}")
     return f"{DOMAIN}:{'_'.join(filter(None, parts))}"

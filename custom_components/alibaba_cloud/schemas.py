@@ -245,8 +245,9 @@ def _multiple(options: Iterable[SelectOptionDict]) -> SelectSelector:
 
 def _label(name: str, models: Mapping[str, ModelUsage]) -> str:
     """Return a model's name with its limits."""
+    label = plain_text(name)
     if (model := models.get(name)) is None:
-        return name
+        return label
     limits = [
         f"{value:,} {unit}".rstrip()
         for value, unit in (
@@ -256,8 +257,7 @@ def _label(name: str, models: Mapping[str, ModelUsage]) -> str:
         )
         if value is not None
     ]
-    name = plain_text(name)
-    return f"{name} ({', '.join(limits)})" if limits else name
+    return f"{label} ({', '.join(limits)})" if limits else label
 
 
 def place_of(base_url: str) -> tuple[str, dict[str, str]]:

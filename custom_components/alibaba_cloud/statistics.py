@@ -48,6 +48,8 @@ from .past_bills import DAY, REVISED_DAYS, Bills, PastBills
 from .sources import SOURCES, Source, billing_today
 
 EPOCH = date(1970, 1, 1)
+LONGEST_NAME = 255
+"""Characters of a name that the recorder can store."""
 DATABASE_TIMEOUT = 5 * 60
 """Seconds that the recorder may take to read, or to write what is queued."""
 
@@ -174,7 +176,7 @@ class SpendImport:
         return new
 
     def _name(self, owner: Owner, texts: Mapping[str, str]) -> str:
-        """Return the name of the statistic of an owner."""
+        """Return the name of the statistic of an owner, as long as it can be stored."""
         key, name = "spend", owner
         if isinstance(owner, SpendGroup):
             key = f"{owner.dimension.name.lower()}_spend"
@@ -183,7 +185,7 @@ class SpendImport:
             key = "model_spend"
         return texts[f"component.{DOMAIN}.common.statistic_{key}"].format(
             model=name, name=name, account=self._entry.title
-        )
+        )[:LONGEST_NAME]
 
     def _add(self, name: str, currency: str, owner: Owner, rows: Written) -> None:
         """Queue the rows of a statistic."""

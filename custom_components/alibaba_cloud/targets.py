@@ -17,6 +17,9 @@ from homeassistant.helpers.target import (
 )
 from homeassistant.helpers.typing import ConfigType
 
+from .model_studio import SpendGroup
+from .owners import Owner, owner_of
+
 TARGET: dict[Any, Any] = {vol.Optional(CONF_TARGET): cv.TARGET_FIELDS}
 """The schema of an optional target."""
 
@@ -39,11 +42,16 @@ class Target:
     @callback
     def has_account(self, entry_id: str) -> bool:
         """Return whether the target contains any device of an account."""
-        registry = dr.async_get(self._hass)
-        return self._is_everything or any(
-            device.config_entry_id == entry_id
-            for device_id in self._device_ids()
-            if (device := registry.async_get(device_id))
+        return self._is_everything or bool(self._owners(entry_id))
+
+    @callback
+    def has_budget(self, entry_id: str) -> bool:
+        """Return whether the target is about the budget of an account itself.
+
+        The devices of workspaces and API keys are about their own budgets.
+        """
+        return self._is_everything or not all(
+            isinstance(owner, SpendGroup) for owner in self._owners(entry_id)
         )
 
     @callback
@@ -63,6 +71,17 @@ class Target:
             and isinstance(device, dr.ChildDeviceEntry)
             and device.parent_device_id not in device_ids
         )
+
+    def _owners(self, entry_id: str) -> set[Owner]:
+        """Return what the devices of an account in the target belong to."""
+        registry = dr.async_get(self._hass)
+        return {
+            owner_of(entry_id, identifier)
+            for device_id in self._device_ids()
+            if (device := registry.async_get(device_id))
+            and device.config_entry_id == entry_id
+            for _, identifier in device.identifiers
+        }
 
     def _device_ids(self) -> set[str]:
         """Return the devices that are chosen and not excluded."""

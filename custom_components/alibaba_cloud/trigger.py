@@ -103,10 +103,13 @@ class AlertTrigger(Trigger):
     def _is_targeted(self, sent: AccountAlert) -> bool:
         """Return whether an alert is about an account, model or group of the target.
 
-        Whoever watches an account does not watch the budget of each of its workspaces.
+        Whoever watches an account does not watch the budget of each of its workspaces,
+        and whoever watches a workspace does not watch the budget of its account.
         """
         if sent.alert.group is not None:
             return self._target.has_only_child(sent.device_id)
+        if sent.alert.kind is AlertKind.SPEND_LEVEL:
+            return self._target.has_budget(sent.entry_id)
         if sent.alert.model is None:
             return self._target.has_account(sent.entry_id)
         return self._target.has_device(sent.device_id)

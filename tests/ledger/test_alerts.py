@@ -24,14 +24,15 @@ STORED: dict[str, Any] = {
             "since": "2026-08-10T00:00:00+08:00",
             "budget": "70",
             "levels": ["50"],
+            "watched": [],
         }
     },
-    "group_levels": ["50", "80"],
     "groups": {
         "api_key_7": {
             "since": "2026-08-01T00:00:00+08:00",
             "budget": "20.5",
             "levels": ["80"],
+            "watched": ["50", "80"],
         }
     },
     "forecast_alerted": True,
@@ -51,12 +52,14 @@ LEVELS_OF_A_DAY = {
     "since": "2026-08-10T00:00:00+08:00",
     "budget": "20",
     "levels": ["50"],
+    "watched": ["50"],
 }
 NO_LEVELS: tuple[dict[str, Any], ...] = (
     {"since": "2026-08-10"},
     {"budget": 20},
     {"budget": None},
     {"levels": [50]},
+    {"watched": [50]},
 )
 NO_NUMBERS: tuple[Any, ...] = ("60", True, [], float("inf"))
 DAMAGED: dict[str, list[Any]] = {
@@ -69,7 +72,6 @@ DAMAGED: dict[str, list[Any]] = {
         *({"daily_budget": {**LEVELS_OF_A_DAY, **bad}} for bad in NO_LEVELS),
         {"daily_budget": {"levels": []}},
     ],
-    "group_levels": ["80", {"80": True}, [80], [None], ["NaN"]],
     "groups": [
         None,
         ["api_key_7"],
@@ -102,7 +104,9 @@ MOMENTS = st.datetimes(timezones=st.just(BILLING_TIME_ZONE))
 LEVELS = st.frozensets(st.decimals("0.1", 1000, places=1), max_size=4)
 NUMBERS = st.none() | st.integers() | st.floats(0, 1_000_000)
 NAMES = st.text(max_size=3)
-ALERTED = st.builds(AlertedLevels, since=MOMENTS, budget=AMOUNTS, levels=LEVELS)
+ALERTED = st.builds(
+    AlertedLevels, since=MOMENTS, budget=AMOUNTS, levels=LEVELS, watched=LEVELS
+)
 STATES = st.builds(
     AlertState,
     period=st.none() | MOMENTS,
@@ -113,7 +117,6 @@ STATES = st.builds(
         ALERTED,
         max_size=2,
     ),
-    group_levels=st.none() | LEVELS,
     groups=st.dictionaries(NAMES, ALERTED, max_size=2),
     forecast_alerted=st.booleans(),
     unusual_day=st.none() | MOMENTS,
@@ -157,12 +160,12 @@ def test_stored_state() -> None:
                 levels=frozenset((Decimal(50),)),
             )
         },
-        group_levels=frozenset((Decimal(50), Decimal(80))),
         groups={
             "api_key_7": AlertedLevels(
                 since=datetime(2026, 8, 1, tzinfo=BILLING_TIME_ZONE),
                 budget=Decimal("20.5"),
                 levels=frozenset((Decimal(80),)),
+                watched=frozenset((Decimal(50), Decimal(80))),
             )
         },
         forecast_alerted=True,

@@ -105,10 +105,18 @@ def test_first_of_all_kinds_expires_next() -> None:
 
 
 def test_what_is_used_up_does_not_expire() -> None:
-    later = replace(PLAN, expires=NOW + 2 * DAY)
-    assert figures(replace(PLAN, amount=Decimal()), later).next_expiry == later
-    unknown = replace(PLAN, amount=None)
+    later = replace(PACKAGE, expires=NOW + 2 * DAY)
+    for used_up in (COUPON, CARD, PACKAGE):
+        made = figures(replace(used_up, amount=Decimal()), later)
+        assert made.next_expiry == later
+    unknown = replace(PACKAGE, amount=None)
     assert figures(unknown, later).next_expiry == unknown
+
+
+def test_savings_plan_ends_even_if_this_cycle_is_used_up() -> None:
+    later = replace(PACKAGE, expires=NOW + 2 * DAY)
+    used_up = replace(PLAN, amount=Decimal())
+    assert figures(used_up, later).next_expiry == used_up
 
 
 def snapshot(**reports: Any) -> AccountSnapshot:

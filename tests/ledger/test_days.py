@@ -98,7 +98,7 @@ class Account:
     def totals(self, when: str) -> dict[str, str]:
         """Return the spend of each past day that is known at a time."""
         return {
-            f"{day:%m-%d}": str(total)
+            f"{day:%m-%d}": str(total.amount)
             for day, total in sorted(self.days.totals(at(when)).items())
         }
 
@@ -261,7 +261,7 @@ def test_days_of_the_billing_zone() -> None:
     before_it = datetime(2026, 8, 15, 15, 59, 59, tzinfo=UTC)
     assert days.totals(before_it) == {}
     over = datetime(2026, 8, 15, 16, tzinfo=UTC)
-    assert days.totals(over) == {day("08-15"): Decimal(5)}
+    assert days.totals(over) == {day("08-15"): money(5)}
 
 
 @pytest.mark.parametrize("monthly", [None, 9])
@@ -281,8 +281,7 @@ def test_currency_changed() -> None:
     account = Account().look("08-14 23:30", 5).bill(d08_13=4)
     account.currency = "CNY"
     account.look("08-15 23:30", 30)
-    assert account.days.currency == "CNY"
-    assert account.totals("08-16 12:00") == {"08-15": "30"}
+    assert account.days.totals(at("08-16 12:00")) == {day("08-15"): money(30, "CNY")}
 
 
 def test_month_that_is_not_clear() -> None:
@@ -320,7 +319,7 @@ def test_noon_of_the_billing_zone() -> None:
     noon = datetime(2026, 8, 16, 4, tzinfo=UTC)
     days = SpendDays()
     assert days.bill(billed, "USD", noon - timedelta(seconds=1)) is days
-    assert days.bill(billed, "USD", noon).totals(noon) == {day("08-15"): Decimal(7)}
+    assert days.bill(billed, "USD", noon).totals(noon) == {day("08-15"): money(7)}
 
 
 def test_bill_of_days_not_seen() -> None:
@@ -334,12 +333,11 @@ def test_bill_of_days_not_seen() -> None:
     assert account.totals("08-17 12:00") == {**expected, "08-16": "6"}
 
 
-def test_days_before_the_account_was_used() -> None:
-    """Idle days count from the first spend on, or all of them if there is none."""
-    account = Account().bill(d08_12=0, d08_13=0, d08_14=4, d08_15=0)
-    assert account.totals("08-17 12:00") == {"08-14": "4", "08-15": "0"}
-    unused = Account().bill(d08_12=0, d08_13=0)
-    assert unused.totals("08-17 12:00") == {"08-12": "0", "08-13": "0"}
+def test_idle_days() -> None:
+    """They are known, also before the first spend."""
+    account = Account().bill(d08_12=0, d08_13=4, d08_14=0)
+    expected = {"08-12": "0", "08-13": "4", "08-14": "0"}
+    assert account.totals("08-17 12:00") == expected
 
 
 def test_bill_of_nothing_and_of_refunds() -> None:
@@ -394,7 +392,7 @@ def test_eight_weeks_of_looks() -> None:
     assert sorted(account.days.readings) == [oldest + n * DAY for n in range(58)]
     assert max(account.days.readings) == last
     totals = account.days.totals(first + 70 * DAY)
-    assert totals[last - 56 * DAY] == 13
+    assert totals[last - 56 * DAY] == money(13)
 
 
 def test_eight_weeks_of_bills() -> None:

@@ -450,6 +450,17 @@ def test_new_model_level(name: str) -> None:
     assert account.levels(used(m=60, **given)) == [55]
 
 
+@pytest.mark.parametrize("unknown", [used(asked=(70,)), used(m=None, asked=(70,))])
+def test_new_model_level_while_the_use_is_unknown(unknown: Look) -> None:
+    """It is compared with the use once that is known, such as after a restart."""
+    account = Account()
+    assert account.see(used(m=75)) == []
+    assert account.ignores(unknown)
+    assert account.see(used(m=75, asked=(70,))) == []
+    assert account.see(used(m=60, asked=(70,))) == []
+    assert account.levels(used(m=75, asked=(70,))) == [70]
+
+
 @pytest.mark.parametrize(("lowest", "due"), [(71, []), (70, [80])])
 def test_removed_model_level(lowest: int, due: list[int]) -> None:
     """A removed level is remembered until the use has fallen well below it."""

@@ -22,6 +22,8 @@ from custom_components.alibaba_cloud.model_studio import (
 )
 from custom_components.alibaba_cloud.model_studio.price_list import parse_price_page
 
+from .common import usd
+
 TODAY = date(2026, 8, 15)
 YESTERDAY = date(2026, 8, 14)
 NOW = datetime.fromisoformat("2026-08-15T12:00+08:00")
@@ -342,32 +344,36 @@ def test_currency_is_that_of_the_prices() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bill", "month", "used", "share"),
+    ("bill", "used", "share"),
     [
-        ("4.00", spend("50"), {"input_tokens": 2 * MILLION}, 80),
-        ("1.60", spend("50"), {"input_tokens": 2 * MILLION}, 200),
-        ("0.80", spend("50"), {"input_tokens": MILLION // 4}, 50),
-        ("4.00", spend("50"), {"input_tokens": 0}, 0),
+        ("4.00", {"input_tokens": 2 * MILLION}, 80),
+        ("1.60", {"input_tokens": 2 * MILLION}, 200),
+        ("0.80", {"input_tokens": MILLION // 4}, 50),
+        ("4.00", {"input_tokens": 0}, 0),
         # One of the two is unknown, or there is nothing to compare with.
-        (None, spend("50"), {"input_tokens": 2 * MILLION}, None),
-        ("0.00", spend("50"), {"input_tokens": 2 * MILLION}, None),
-        ("-1.00", spend("50"), {"input_tokens": 2 * MILLION}, None),
-        ("4.00", spend("50"), {"total_tokens": 2 * MILLION}, None),
-        ("4.00", None, {"input_tokens": 2 * MILLION}, None),
-        ("4.00", spend("50", currency="CNY"), {"input_tokens": 2 * MILLION}, None),
+        (None, {"input_tokens": 2 * MILLION}, None),
+        ("0.00", {"input_tokens": 2 * MILLION}, None),
+        ("-1.00", {"input_tokens": 2 * MILLION}, None),
+        ("4.00", {"total_tokens": 2 * MILLION}, None),
     ],
 )
 def test_compared_with_the_bill(
-    bill: str | None,
-    month: Spend | None,
-    used: Mapping[str, Number],
-    share: float | None,
+    bill: str | None, used: Mapping[str, Number], share: float | None
 ) -> None:
     made = estimated(
         None,
-        snapshot=AccountSnapshot(monthly_spend=month),
         closed_day=day_usage(YESTERDAY, qwen_max=used),
-        daily={} if bill is None else {YESTERDAY: Decimal(bill), TODAY: Decimal(99)},
+        daily={} if bill is None else {YESTERDAY: usd(bill), TODAY: usd(99)},
     )
     day = None if share is None else YESTERDAY
     assert made.estimate == Estimate(bill_pct=share, closed_day=day)
+
+
+def test_bill_in_another_currency() -> None:
+    """It can't be compared."""
+    made = estimated(
+        None,
+        closed_day=day_usage(YESTERDAY, qwen_max={"input_tokens": MILLION}),
+        daily={YESTERDAY: Money(amount=Decimal(4), currency="CNY")},
+    )
+    assert made.estimate == Estimate()

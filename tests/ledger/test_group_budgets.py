@@ -122,6 +122,28 @@ def test_level_of_automations() -> None:
     assert not alert.is_option
 
 
+@pytest.mark.parametrize("unknown", [(), (None,), (None, None)])
+def test_new_level_while_the_spend_is_unknown(unknown: tuple[None, ...]) -> None:
+    """It is compared with the spend once that is known, such as after a restart."""
+    account = Account()
+    assert account.levels(spent(spend(19, "08-01"), spend(1, "08-01"))) == [50, 80]
+    look = spent(*unknown, asked=(90, 99))
+    assert account.ignores(look)
+    known = spent(spend(19, "08-01"), spend(1, "08-01"), asked=(90, 99))
+    assert account.see(known) == []
+    assert account.levels(spent(spend(20, "08-01"), asked=(90, 99))) == [99, 100]
+
+
+def test_new_level_while_another_group_is_unknown() -> None:
+    """Each group is compared with it by itself."""
+    account = Account()
+    assert account.levels(spent(spend(19, "08-01"), spend(95, "08-01"))) == [50, 80] * 2
+    assert account.see(spent(None, spend(95, "08-01"), asked=(90,))) == []
+    assert account.see(spent(spend(19, "08-01"), None, asked=(90,))) == []
+    assert account.levels(spent(spend(1, "09-01"), None, asked=(90,))) == []
+    assert account.levels(spent(spend(18, "09-01"), None, asked=(90,))) == [50, 80, 90]
+
+
 def test_new_level_that_is_passed_already() -> None:
     """It alerts from the next month on."""
     account = Account()

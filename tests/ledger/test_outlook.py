@@ -1,5 +1,6 @@
 """The spend of an account compared with its budget, and the forecast."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -23,7 +24,7 @@ from custom_components.alibaba_cloud.model_studio import (
     Spend,
 )
 
-from .common import day, spend
+from .common import day, spend, usd
 
 DAY = timedelta(days=1)
 
@@ -40,6 +41,18 @@ AUGUST = date(2026, 8, 1)
 def money(amount: str | int | None, currency: str = "USD") -> Money | None:
     """Return an amount if there is one."""
     return None if amount is None else Money(amount=Decimal(amount), currency=currency)
+
+
+def costs(
+    amount: str | int,
+    days: int = 20,
+    *,
+    today: date = date(2026, 8, 21),
+    currency: str = "USD",
+) -> dict[date, Money]:
+    """Return days before today that cost an amount each."""
+    cost = Money(amount=Decimal(amount), currency=currency)
+    return {today - age * DAY: cost for age in range(1, days + 1)}
 
 
 def followed(
@@ -85,7 +98,9 @@ def view(
             monthly_spend=spend, spend_limit=limit, available_balance=balance
         ),
         budget=None if budget is None else Decimal(budget),
-        daily={today - age * DAY: Decimal(per_day) for age in range(1, days + 1)},
+        daily=costs(
+            per_day, days, today=today, currency=spend.currency if spend else "USD"
+        ),
         periods=periods or Periods(),
         now=now,
     )
@@ -378,7 +393,7 @@ def week(start: str, spent: dict[str, int], amount: str = "2.5") -> Money | None
     return outlook(
         AccountSnapshot(daily_spend=spend(amount, start)),
         budget=None,
-        daily={day(text): Decimal(cost) for text, cost in spent.items()},
+        daily={day(text): usd(cost) for text, cost in spent.items()},
         periods=Periods(),
         now=NOW,
     ).weekly_spend
@@ -391,11 +406,45 @@ def test_week() -> None:
     assert week("08-31", days) == spend("2.5", "08-31")
 
 
+def test_week_that_begins_with_idle_days() -> None:
+    """A day that cost nothing is known, also before the first spend."""
+    assert week("09-03", {"08-31": 0, "09-01": 0, "09-02": 4}) == spend("6.5", "08-31")
+
+
 def test_week_with_an_unknown_day() -> None:
     assert week("09-03", {"08-31": 1, "09-02": 4}) is None
     account = AccountSnapshot(daily_spend=money(5))
     made = outlook(account, budget=None, daily={}, periods=Periods(), now=NOW)
     assert made.weekly_spend is None
+
+
+# Days that do not count
+
+
+def outlook_after(days: Mapping[date, Money]) -> Outlook:
+    """Return the outlook of an account in US dollars after some days."""
+    account = AccountSnapshot(
+        daily_spend=spend(1, "08-21"),
+        monthly_spend=spend(100, "08-01"),
+        available_balance=usd(50),
+    )
+    return outlook(account, budget=Decimal(150), daily=days, periods=Periods(), now=NOW)
+
+
+def test_days_in_another_currency() -> None:
+    """They count as unknown."""
+    known = outlook_after(costs(10))
+    assert known.usual_day
+    assert known.projected
+    assert known.weekly_spend == spend(41, "08-17")
+    assert outlook_after(costs(70, currency="CNY")) == outlook_after({})
+
+
+def test_idle_days_before_the_account_was_used() -> None:
+    """They make no forecast, and no usual day."""
+    days = costs(10, 16)
+    before = costs(0, 10, today=min(days))
+    assert outlook_after(before | days) == outlook_after(days)
 
 
 # The balance while the bill lags
@@ -441,7 +490,7 @@ def test_unbilled_spend_is_no_longer_there(
     made = outlook(
         account,
         budget=None,
-        daily={NOW.date() - age * DAY: Decimal(10) for age in range(1, 21)},
+        daily=costs(10),
         periods=Periods(),
         now=NOW,
     )

@@ -11,14 +11,19 @@ from pytest_homeassistant_custom_component.common import (
 from custom_components.alibaba_cloud.const import (
     CONF_API_KEYS,
     CONF_GROUP_BUDGETS,
+    CONF_MONTHLY_BUDGET,
     CONF_SPEND_LEVELS,
     CONF_WORKSPACE_NAMES,
     CONF_WORKSPACES,
     DOMAIN,
     EVENT_ALERT,
 )
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr
+from homeassistant.core import Event, HomeAssistant
+from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers.condition import (
+    async_from_config,
+    async_validate_condition_config,
+)
 from tests.common import (
     NOTHING,
     Poll,
@@ -31,11 +36,14 @@ from tests.common import (
     setup,
     triggered,
 )
+from tests.simulator import Simulator
 from tests.simulator.account import WORKSPACE_ID
 
 LEVEL_REACHED = f"{DOMAIN}.spend_level_reached"
 QUARTER = 15 * 60 + 1
 WORKSPACE = f"account_workspace_{WORKSPACE_ID}"
+API_KEY = "account_api_key_1280977"
+MODEL = "account_model_qwen-max"
 
 
 @pytest.fixture
@@ -70,12 +78,39 @@ def child(hass: HomeAssistant, identifier: str = WORKSPACE) -> dr.ChildDeviceEnt
     return found
 
 
+def device_ids(
+    hass: HomeAssistant, entry: MockConfigEntry, targets: list[str]
+) -> list[str]:
+    """Return the devices of the account, and of its models and groups."""
+    return [
+        device(hass, entry) if target == "account" else child(hass, target).id
+        for target in targets
+    ]
+
+
 def on(*device_ids: str) -> dict[str, Any]:
-    """Return a trigger on the spend of some devices."""
+    """Return a trigger on the spend of some devices, or of all accounts."""
     return {
         "trigger": LEVEL_REACHED,
         "target": {"device_id": list(device_ids)},
     }
+
+
+async def is_over_budget(hass: HomeAssistant, device_ids: list[str]) -> bool | None:
+    """Return whether any of these devices is over budget."""
+    config = cv.CONDITION_SCHEMA(
+        {
+            "condition": f"{DOMAIN}.is_over_budget",
+            "target": {"device_id": device_ids},
+        }
+    )
+    checker = await async_from_config(
+        hass, await async_validate_condition_config(hass, config)
+    )
+    try:
+        return checker.async_check()
+    finally:
+        checker.async_unload()
 
 
 async def test_budget_of_a_workspace(
@@ -111,22 +146,30 @@ async def test_budget_of_a_workspace(
     assert len(sent) == 1
 
 
-async def test_workspace_that_is_gone_from_the_log(
+async def test_workspace_without_a_device_in_the_log(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
-    """An old alert of a removed device is told of the account."""
+    """Its alerts have its ID, and are not about the account's budget."""
     sent = async_capture_events(hass, EVENT_ALERT)
     await setup(hass, entry)
     hass.config_entries.async_update_entry(entry, options={CONF_SPEND_LEVELS: [50]})
     await reload(hass, entry)
-    assert described(hass, sent[0])["name"] == "Model Studio"
+    removed = sent[0]
+    assert dr.async_get(hass).async_get(removed.data["device_id"]) is None
+    of_account = {**removed.data, "device_id": device(hass, entry)}
+    for event in (removed, Event(EVENT_ALERT, of_account)):
+        assert described(hass, event) == {
+            "name": WORKSPACE_ID,
+            "message": "Spend reached 50% of its budget",
+            "entity_id": "event.model_studio_alerts",
+        }
 
 
 @pytest.mark.parametrize(
     ("targets", "count"),
     [
         pytest.param([WORKSPACE], 1, id="workspace"),
-        pytest.param(["account_api_key_1280977"], 0, id="another group"),
+        pytest.param([API_KEY], 0, id="another group"),
         pytest.param(["account"], 0, id="account"),
         pytest.param(["account", WORKSPACE], 0, id="both"),
         pytest.param([], 0, id="all accounts"),
@@ -145,13 +188,86 @@ async def test_trigger(
         entry, options={**entry.options, CONF_GROUP_BUDGETS: {}}
     )
     await setup(hass, entry)
-    devices = [
-        device(hass, entry) if target == "account" else child(hass, target).id
-        for target in targets
-    ]
-    events = await arm(hass, on(*devices) if devices else {"trigger": LEVEL_REACHED})
+    events = await arm(hass, on(*device_ids(hass, entry, targets)))
     hass.config_entries.async_update_entry(
         entry, options={**entry.options, CONF_GROUP_BUDGETS: budgets}
     )
     await reload(hass, entry)
     assert triggered(events) == [("spend_level_reached", 50)] * count
+
+
+@pytest.mark.parametrize(
+    ("targets", "count"),
+    [
+        pytest.param([WORKSPACE], 0, id="workspace"),
+        pytest.param([WORKSPACE, MODEL], 1, id="and a model"),
+        pytest.param(["account", WORKSPACE], 1, id="and its account"),
+        pytest.param([], 1, id="all accounts"),
+    ],
+)
+async def test_budget_of_the_account(
+    hass: HomeAssistant, entry: MockConfigEntry, targets: list[str], count: int
+) -> None:
+    """A trigger on a workspace alone is not about the budget of its account."""
+    options = {**entry.options, CONF_GROUP_BUDGETS: {}}
+    hass.config_entries.async_update_entry(entry, options=options)
+    await setup(hass, entry)
+    events = await arm(hass, on(*device_ids(hass, entry, targets)))
+    hass.config_entries.async_update_entry(
+        entry, options={**options, CONF_MONTHLY_BUDGET: 10}
+    )
+    await reload(hass, entry)
+    assert triggered(events) == [("spend_level_reached", 50)] * count
+
+
+@pytest.mark.parametrize(
+    ("budget", "targets", "is_over"),
+    [
+        pytest.param(1_000_000, [WORKSPACE], True, id="workspace"),
+        pytest.param(1_000_000, [API_KEY], False, id="API key"),
+        pytest.param(1_000_000, [API_KEY, WORKSPACE], True, id="both"),
+        pytest.param(1_000_000, [WORKSPACE, MODEL], True, id="and a model"),
+        pytest.param(1_000_000, ["account"], False, id="account"),
+        pytest.param(1_000_000, ["account", WORKSPACE], False, id="and its account"),
+        pytest.param(1_000_000, [], False, id="all accounts"),
+        pytest.param(10, [API_KEY], False, id="API key of an account over budget"),
+        pytest.param(10, [API_KEY, MODEL], True, id="model of an account over budget"),
+        pytest.param(10, ["account"], True, id="account over budget"),
+        pytest.param(10, [], True, id="all accounts over budget"),
+    ],
+)
+async def test_condition(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    budget: int,
+    targets: list[str],
+    is_over: bool,
+) -> None:
+    """The workspace is over its own budget, and the API key is not."""
+    hass.config_entries.async_update_entry(
+        entry, options={**entry.options, CONF_MONTHLY_BUDGET: budget}
+    )
+    await setup(hass, entry)
+    assert await is_over_budget(hass, device_ids(hass, entry, targets)) is is_over
+
+
+async def test_condition_without_a_budget_or_a_spend(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """The condition is false, whatever the account spends."""
+    await setup(hass, entry)
+    device_id = child(hass).id
+    assert await is_over_budget(hass, [device_id])
+    hass.config_entries.async_update_entry(
+        entry,
+        options={**entry.options, CONF_GROUP_BUDGETS: {}, CONF_MONTHLY_BUDGET: 10},
+    )
+    await reload(hass, entry)
+    assert not await is_over_budget(hass, [device_id])
+    simulator.trend_body = {"success": True, "code": "200", "data": {}}
+    hass.config_entries.async_update_entry(
+        entry,
+        options={**entry.options, CONF_GROUP_BUDGETS: {f"workspace_{WORKSPACE_ID}": 1}},
+    )
+    await reload(hass, entry)
+    assert not await is_over_budget(hass, [device_id])

@@ -346,6 +346,9 @@ async def test_removed_access_key_leaves_its_figures_unknown(
     await reload(hass, account)
     assert state(hass, "monthly_spend", WORKSPACE) == STATE_UNKNOWN
     assert state(hass, "other_api_keys_monthly_spend") == STATE_UNKNOWN
+    device = child(hass, WORKSPACE)
+    assert device is not None
+    assert await async_remove_config_entry_device(hass, account, device)
 
 
 async def test_get_usage(hass: HomeAssistant, account: MockConfigEntry) -> None:

@@ -73,6 +73,23 @@ async def test_quotas_come_first(
     assert state(hass, "monthly_spend", "qwen-max") == "2.00"
 
 
+async def test_bill_in_another_currency_drops_no_day(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Not even if an answer of the API key has no monthly spend."""
+    simulator.account = Account(currency="CNY")
+    simulator.body = answer("account")
+    await setup(hass, entry)
+    before = entry.runtime_data.store.days
+    assert before.readings
+    del simulator.body["data"]["monthly_spend"]
+    await poll(15 * 60 + 1)
+    days = entry.runtime_data.store.days
+    assert days.currency == "USD"
+    assert days.readings.keys() == before.readings.keys()
+    assert days.billed == {}
+
+
 @pytest.mark.logs(*["Error fetching Model Studio data"] * 2)
 async def test_bill_keeps_last_reset(
     hass: HomeAssistant,

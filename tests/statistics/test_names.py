@@ -5,10 +5,15 @@ from collections.abc import Collection
 from hypothesis import given, strategies as st
 import pytest
 
+from custom_components.alibaba_cloud.model_studio import Dimension, SpendGroup
 from custom_components.alibaba_cloud.owners import statistic_id
-from homeassistant.components.recorder.statistics import valid_statistic_id
+from homeassistant.components.recorder.statistics import (
+    async_list_statistic_ids,
+    valid_statistic_id,
+)
+from homeassistant.core import HomeAssistant
 
-from .common import YESTERDAY, World
+from .common import ON_BOTH, YESTERDAY, World
 
 # Hypothesis warns about the random generator that Home Assistant's tests register.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
@@ -60,6 +65,32 @@ def test_any_names(names: Collection[str]) -> None:
     ids = {statistic_id("account", "CNY", name) for name in (None, *names)}
     assert len(ids) == len(names) + 1
     assert all(map(valid_statistic_id, ids))
+
+
+def test_longest_id() -> None:
+    """The recorder stores IDs of at most 255 characters."""
+    names = [f"{'x' * 149} {end * 400}" for end in "yz"]
+    ids = {
+        statistic_id("01jentry" * 4, "USD", SpendGroup(dimension=dimension, id=name))
+        for name in names
+        for dimension in (Dimension.WORKSPACE, Dimension.API_KEY)
+    }
+    assert len(ids) == 4
+    assert all(map(valid_statistic_id, ids))
+    assert max(map(len, ids)) <= 255
+
+
+@ON_BOTH
+async def test_long_names(hass: HomeAssistant, world: World) -> None:
+    """The recorder stores names of at most 255 characters."""
+    names = [f"{'x' * 299}{number}" for number in range(2)]
+    for name in names:
+        world.account.adjust(YESTERDAY, name, "1.00")
+    await world.run(*names)
+    world.bill(*names)
+    await world.check()
+    listed = await async_list_statistic_ids(hass, statistic_type="sum")
+    assert sorted(len(row["name"] or "") for row in listed) == [20, 255, 255]
 
 
 async def test_models_that_are_alike(world: World) -> None:

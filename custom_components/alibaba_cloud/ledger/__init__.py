@@ -5,10 +5,10 @@ and do not import Home Assistant. `docs/periods.md` explains the rules.
 """
 
 from .alerts import Alert, AlertKind, AlertOptions, AlertState, Observation
+from .budgets import group_reaches
 from .days import SpendDays, last_settled_day
 from .decisions import decide, reaches
 from .expiry import without_past
-from .forecast import DailySpend
 from .merge import Reports, Shown, ShownSpend, merge, with_windows
 from .outlook import outlook
 from .periods import follow
@@ -22,7 +22,6 @@ __all__ = [
     "AlertOptions",
     "AlertState",
     "Answer",
-    "DailySpend",
     "Observation",
     "Periods",
     "Reports",
@@ -34,6 +33,7 @@ __all__ = [
     "cycle_start",
     "decide",
     "follow",
+    "group_reaches",
     "last_settled_day",
     "merge",
     "midnight",

@@ -171,6 +171,8 @@ class AlertedLevels:
     budget: Decimal
     levels: frozenset[Decimal]
     """In %. Levels that were passed before they were watched are among them."""
+    watched: frozenset[Decimal] = frozenset()
+    """Of a group, the levels that its spend was last compared with."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the levels as JSON data."""
@@ -178,6 +180,7 @@ class AlertedLevels:
             "since": self.since.isoformat(),
             "budget": plain(self.budget),
             "levels": _sorted(self.levels),
+            "watched": _sorted(self.watched),
         }
 
     @classmethod
@@ -188,6 +191,7 @@ class AlertedLevels:
             since=stored.moment(data["since"]),
             budget=stored.amount(data["budget"]),
             levels=_levels(data["levels"]),
+            watched=_levels(data["watched"]),
         )
 
 
@@ -231,8 +235,6 @@ class AlertState:
         default_factory=lambda: MappingProxyType({})
     )
     """By kind, the levels of the last day or week in which one was alerted."""
-    group_levels: frozenset[Decimal] | None = None
-    """The levels of all groups in the last observation. None before the first one."""
     groups: Mapping[str, AlertedLevels] = field(
         default_factory=lambda: MappingProxyType({})
     )
@@ -250,7 +252,7 @@ class AlertState:
     credits_refresh: datetime | None = None
     """When the credits were to be refreshed, by the time that they were alerted."""
     model_levels: frozenset[Decimal] | None = None
-    """The levels of the last observation. None before the first one."""
+    """The levels that models were last compared with. None before the first time."""
     models: Mapping[str, frozenset[Decimal]] = field(
         default_factory=lambda: MappingProxyType({})
     )
@@ -286,7 +288,6 @@ class AlertState:
             "budgets": {
                 kind.value: alerted.as_dict() for kind, alerted in self.budgets.items()
             },
-            "group_levels": stored.optional(self.group_levels, _sorted),
             "groups": {key: levels.as_dict() for key, levels in self.groups.items()},
             "forecast_alerted": self.forecast_alerted,
             "unusual_day": stored.optional(self.unusual_day, datetime.isoformat),
@@ -330,7 +331,6 @@ class AlertState:
                         data["budgets"], AlertedLevels.from_dict
                     ).items()
                 },
-                group_levels=stored.optional(data["group_levels"], _levels),
                 groups=stored.mapping_of(data["groups"], AlertedLevels.from_dict),
                 forecast_alerted=stored.flag(data["forecast_alerted"]),
                 unusual_day=stored.optional(data["unusual_day"], stored.moment),

@@ -58,10 +58,16 @@ def _left(assets: Iterable[Asset], kind: AssetKind, now: datetime) -> Quantity |
 
 
 def _expiring(assets: Iterable[Asset], now: datetime) -> tuple[Asset, ...]:
-    """Return the usable assets that expire, the first one to expire first."""
+    """Return the usable assets that expire, the first one to expire first.
+
+    Those that are used up are left out. A savings plan never is: its amount is what is
+    left in the current cycle.
+    """
     expiring = [
         (asset.expires, asset)
         for asset in assets
-        if asset.is_usable(now) and asset.expires and asset.amount != 0
+        if asset.is_usable(now)
+        and asset.expires
+        and (asset.amount != 0 or asset.kind is AssetKind.SAVINGS_PLAN)
     ]
     return tuple(asset for _, asset in sorted(expiring, key=lambda pair: pair[0]))

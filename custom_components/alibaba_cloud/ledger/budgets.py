@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from ..model_studio.groups import SpendGroup
-from ..model_studio.models import Spend
+from ..model_studio.models import GroupFigures, Money, Spend
 from .alerts import (
     Alert,
     AlertedLevels,
@@ -17,6 +17,17 @@ from .alerts import (
     new_alert,
     plain,
 )
+
+
+def group_reaches(
+    figures: GroupFigures | None, budget: Decimal, level: Decimal
+) -> bool:
+    """Return whether a group's monthly spend is at or above a level of a budget, in %.
+
+    `budget` is in the currency of the spend. False while the spend is unknown.
+    """
+    spend = None if figures is None else figures.monthly_spend
+    return spend is not None and bool(_reached(spend, budget, (level,)))
 
 
 def judge_budgets(
@@ -57,10 +68,7 @@ def judge_groups(
     A level that was not watched before and is reached already is not alerted. A new
     budget re-arms the levels that are not reached under it.
     """
-    watched = {*options.spend_levels, *observation.trigger_spend_levels}
-    unwatched = watched - (
-        watched if state.group_levels is None else state.group_levels
-    )
+    watched = observation.trigger_spend_levels.union(options.spend_levels)
     groups: dict[str, AlertedLevels] = {}
     alerts: list[Alert] = []
     for group, budget in options.group_budgets.items():
@@ -72,7 +80,7 @@ def judge_groups(
         if not isinstance(spend, Spend) or (last and spend.since < last.since):
             continue
         reached = _reached(spend, budget, watched)
-        passed = _passed(spend, budget, last, reached, unwatched)
+        passed = _passed(spend, budget, last, reached)
         due = [level for level in reached if level not in passed]
         alerts += [
             _alert(
@@ -87,15 +95,14 @@ def judge_groups(
             for level in due
         ]
         groups[group.key] = AlertedLevels(
-            since=spend.since, budget=budget, levels=passed.union(due)
+            since=spend.since, budget=budget, levels=passed.union(due), watched=watched
         )
-    levels = frozenset(watched) if options.group_budgets else None
-    if (levels, groups) != (state.group_levels, state.groups):
-        state = replace(state, group_levels=levels, groups=groups)
+    if groups != state.groups:
+        state = replace(state, groups=groups)
     return state, alerts
 
 
-def _reached(spend: Spend, budget: Decimal, levels: Iterable[Decimal]) -> list[Decimal]:
+def _reached(spend: Money, budget: Decimal, levels: Iterable[Decimal]) -> list[Decimal]:
     """Return the levels of a budget, in %, that a spend reaches, in ascending order."""
     return sorted(level for level in levels if spend.amount * 100 >= level * budget)
 
@@ -105,7 +112,6 @@ def _passed(
     budget: Decimal,
     last: AlertedLevels | None,
     reached: Collection[Decimal],
-    unwatched: Collection[Decimal],
 ) -> frozenset[Decimal]:
     """Return the levels of a group that are not alerted again this month."""
     if last is None or spend.since > last.since:
@@ -113,7 +119,7 @@ def _passed(
     passed = last.levels
     if budget != last.budget:
         passed = passed.intersection(reached)
-    return passed.union(level for level in reached if level in unwatched)
+    return passed.union(level for level in reached if level not in last.watched)
 
 
 def _alert(

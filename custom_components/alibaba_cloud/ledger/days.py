@@ -85,20 +85,18 @@ class SpendDays:
         """Return the days in a currency. Another currency starts from nothing."""
         return self if currency == self.currency else type(self)(currency=currency)
 
-    def totals(self, now: datetime) -> dict[date, Decimal]:
-        """Return the spend of each past day that is known.
-
-        Days before the account was first used are left out.
-        """
+    def totals(self, now: datetime) -> dict[date, Money]:
+        """Return the spend of each past day that is known."""
         today = billing_day(now)
         read = {
             day: total
             for day, reading in self.readings.items()
             if day < today and (total := self._total(day, reading)) is not None
         }
-        totals = read | dict(self.billed)
-        first = min((day for day, total in totals.items() if total), default=date.min)
-        return {day: total for day, total in totals.items() if day >= first}
+        return {
+            day: Money(amount=total, currency=self.currency)
+            for day, total in (read | dict(self.billed)).items()
+        }
 
     def _total(self, day: date, reading: _Reading) -> Decimal | None:
         """Return the spend of a day, from its reading and the next day's."""

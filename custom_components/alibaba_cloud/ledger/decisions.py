@@ -223,9 +223,11 @@ def _models(
         if name not in observation.models_gone
     }
     alerts = []
+    compared = state.model_levels
     for model in observation.models:
         if model.level_pct is None:
             continue
+        compared = watched
         usage = Decimal(str(model.level_pct))
         alerted = frozenset(
             level
@@ -248,8 +250,8 @@ def _models(
         # A level that is no longer watched stays alerted until it is re-armed.
         if reached or alerted:
             models[model.name] = reached | alerted
-    if watched != state.model_levels or models != state.models:
-        state = replace(state, model_levels=watched, models=models)
+    if compared != state.model_levels or models != state.models:
+        state = replace(state, model_levels=compared, models=models)
     return state, alerts
 
 

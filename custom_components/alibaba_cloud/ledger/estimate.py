@@ -7,7 +7,7 @@ not reported separately: it counts like other input.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -28,7 +28,6 @@ from ..model_studio.price_list import (
 )
 from ..model_studio.usage import DayUsage
 from ..model_studio.values import plain_text
-from .forecast import DailySpend
 from .windows import billing_day, midnight
 
 type _Priced = tuple[PriceUnit, tuple[PriceKind | None, ...]]
@@ -68,16 +67,15 @@ def with_estimate(
     today: DayUsage | None,
     closed_day: DayUsage | None,
     followed: Collection[str],
-    daily: DailySpend,
+    daily: Mapping[date, Money],
     currency: str | None,
     now: datetime,
 ) -> AccountSnapshot:
     """Return the figures of an account with the estimate of its spend.
 
     `today` and `closed_day` are the usage of these days. `daily` is the spend of the
-    days before, in the currency of the monthly spend. `currency` is the one that the
-    account pays in, None if it is unknown. With prices in another currency, nothing is
-    estimated.
+    days before. `currency` is the one that the account pays in, None if it is unknown.
+    With prices in another currency, nothing is estimated.
     """
     if prices is None or currency not in (None, prices.currency):
         return snapshot
@@ -91,12 +89,12 @@ def with_estimate(
             prices.currency,
             today,
         )
-    spend = snapshot.monthly_spend
-    if closed_day is not None and spend and spend.currency == prices.currency:
+    if closed_day is not None:
         day = billing_day(closed_day.start)
         bill, amount = daily.get(day), _sum(_costs(closed_day, prices).values())
-        if bill is not None and bill > 0 and amount is not None:
-            share = percentage(float(amount), float(bill))
+        is_comparable = bill is not None and bill.currency == prices.currency
+        if bill and is_comparable and bill.amount > 0 and amount is not None:
+            share = percentage(float(amount), float(bill.amount))
             made = replace(made, bill_pct=share, closed_day=day)
     return replace(snapshot, estimate=made)
 

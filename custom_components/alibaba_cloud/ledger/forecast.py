@@ -59,6 +59,15 @@ class Pace:
     """The number of equally weighted days that would be as exact."""
 
 
+def since_first_spend(daily: DailySpend) -> DailySpend:
+    """Return the days from the first one that cost something, all if none did.
+
+    Idle days before an account was first used do not show what a day usually costs.
+    """
+    first = min((day for day, amount in daily.items() if amount), default=date.min)
+    return {day: amount for day, amount in daily.items() if day >= first}
+
+
 def forecast_period(
     daily: DailySpend, *, spent: Decimal, now: datetime, end: date
 ) -> Forecast | None:

@@ -1,12 +1,13 @@
 """Where an account's spend stands against its budget, and where it is going."""
 
 from calendar import monthrange
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from ..model_studio.models import AccountSnapshot, Money, Outlook, Spend, percentage
-from .forecast import DailySpend, forecast_period, reached_at
+from .forecast import DailySpend, forecast_period, reached_at, since_first_spend
 from .unusual import usual_day
 from .windows import Periods, billing_day, midnight
 
@@ -17,7 +18,7 @@ def outlook(
     account: AccountSnapshot,
     *,
     budget: Decimal | None,
-    daily: DailySpend,
+    daily: Mapping[date, Money],
     periods: Periods,
     now: datetime,
 ) -> Outlook:
@@ -25,7 +26,7 @@ def outlook(
 
     `budget` is the user's, in the currency of the account's spend; while that is unknown,
     of its other money. Without one, the service's spend limit is the budget. `daily` is
-    what the days before cost, in that currency too.
+    what the days before cost. Those in another currency than the spend do not count.
     """
     spend, limit = account.monthly_spend, account.spend_limit
     if budget is not None:
@@ -45,8 +46,9 @@ def outlook(
         )
     if not isinstance(spend, Spend):
         return made
+    past = since_first_spend(_amounts(daily, spend.currency))
     end = _last_day(spend, periods)
-    if forecast := forecast_period(daily, spent=spend.amount, now=now, end=end):
+    if forecast := forecast_period(past, spent=spend.amount, now=now, end=end):
         made = replace(
             made,
             projected=Money(amount=forecast.projected, currency=spend.currency),
@@ -54,9 +56,9 @@ def outlook(
             high=forecast.high,
         )
     if left:
-        reached = reached_at(daily, left=left.amount, now=now, end=end)
+        reached = reached_at(past, left=left.amount, now=now, end=end)
         made = replace(made, budget_exhausted_on=_day(reached))
-    return replace(made, balance_lasts_until=_lasts_until(account, spend, daily, now))
+    return replace(made, balance_lasts_until=_lasts_until(account, spend, past, now))
 
 
 def _lasts_until(
@@ -86,14 +88,22 @@ def _unbilled(account: AccountSnapshot, currency: str) -> Decimal:
     return max(estimate.amount - known, Decimal())
 
 
-def _of_today(account: AccountSnapshot, daily: DailySpend) -> Outlook:
+def _amounts(daily: Mapping[date, Money], currency: str) -> DailySpend:
+    """Return the spend of the days that is in a currency."""
+    return {
+        day: spend.amount for day, spend in daily.items() if spend.currency == currency
+    }
+
+
+def _of_today(account: AccountSnapshot, daily: Mapping[date, Money]) -> Outlook:
     """Return the outlook of the day that the daily spend is of, and of its week."""
     today = account.daily_spend
     if not isinstance(today, Spend):
         return Outlook()
+    past = _amounts(daily, today.currency)
     return Outlook(
-        weekly_spend=_weekly_spend(today, daily),
-        usual_day=usual_day(daily, today.start),
+        weekly_spend=_weekly_spend(today, past),
+        usual_day=usual_day(since_first_spend(past), today.start),
     )
 
 

@@ -1,15 +1,14 @@
 """The one snapshot of an account: all reports, the budget and the forecast. No I/O."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from ..model_studio.groups import SpendGroup
-from ..model_studio.models import AccountSnapshot
+from ..model_studio.models import AccountSnapshot, Money
 from .assets import with_assets
 from .estimate import with_estimate
-from .forecast import DailySpend
 from .groups import with_groups
 from .merge import Reports, ShownSpend, merge
 from .outlook import outlook
@@ -24,7 +23,7 @@ def build_snapshot(
     reports_usage: bool,
     periods: Periods,
     shown: ShownSpend,
-    daily: DailySpend,
+    daily: Mapping[date, Money],
     budget: Decimal | None,
     now: datetime,
 ) -> AccountSnapshot:
