@@ -42,10 +42,12 @@ pytestmark = [
 ]
 
 OPERATIONS = {operation.action: operation for operation in _OPERATIONS}
+VOUCHERS = ("QueryCashCoupons", "QueryPrepaidCards")
 FIELDS = (
-    *("ApplicableProducts", "Balance", "CommodityCode", "Currency", "EndTime"),
-    *("EndTimestamp", "ExpiryTime", "RemainingAmount", "RemainingAmountUnit"),
-    *("RestPoolValue", "Status"),
+    *("ApplicableProducts", "ApplicableScenarios", "Balance", "CommodityCode"),
+    *("Currency", "EffectiveTime", "EndTime", "EndTimestamp", "ExpiryTime"),
+    *("RemainingAmount", "RemainingAmountUnit", "RestPoolValue", "StartTime"),
+    *("StartTimestamp", "Status"),
 )
 """The fields that the client reads."""
 
@@ -227,6 +229,7 @@ async def test_one_retry_for_all_requests(
     [
         (None, True),
         ("", True),
+        (" ", True),
         ("通用", True),
         ("全部产品", True),
         ("所有云产品", True),
@@ -244,13 +247,64 @@ async def test_one_retry_for_all_requests(
         ("Object Storage Service", False),
         ("Allowlist service", False),
         ("全部产品（百炼除外）", False),
+        # Names of products fill more than a text that is shown.
+        (f"{'ECS, ' * 1000}Model Studio", True),
+        (f"All products {', ' * 1000}except Model Studio", False),
+        (f"{'ECS, ' * 5000}Model Studio", False),
+        (7, False),
         ("All products except Model Studio", False),
     ],
 )
-def test_products(products: str | None, applies: bool) -> None:
-    for action in ("QueryCashCoupons", "QueryPrepaidCards"):
+def test_products(products: Any, applies: bool) -> None:
+    for action in VOUCHERS:
         row = {"Balance": "1.00", "ApplicableProducts": products}
         assert (OPERATIONS[action].parse(row) is not None) is applies
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "applies"),
+    [
+        (None, True),
+        ("", True),
+        (" ", True),
+        ("阿里云按量付费账单", True),
+        ("后付费", True),
+        ("後付費帳單", True),
+        ("Pay-As-You-Go bills", True),
+        ("pay as you go", True),
+        ("Postpaid", True),
+        ("post-paid usage", True),
+        ("通用", True),
+        ("All scenarios", True),
+        (f"{'新购, ' * 1000}按量付费", True),
+        ("包年包月", False),
+        ("预付费订单新购、续费", False),
+        ("Subscription orders", False),
+        ("Prepaid", False),
+        (7, False),
+    ],
+)
+def test_scenarios(scenarios: Any, applies: bool) -> None:
+    """A voucher for orders only can't pay for usage."""
+    for action in VOUCHERS:
+        row = {"Balance": "1.00", "ApplicableScenarios": scenarios}
+        assert (OPERATIONS[action].parse(row) is not None) is applies
+
+
+@pytest.mark.parametrize(
+    ("action", "row"),
+    [
+        ("QueryCashCoupons", {"EffectiveTime": "2026-08-31T16:00:00Z"}),
+        ("QueryPrepaidCards", {"EffectiveTime": "2026-09-01 00:00:00"}),
+        ("QuerySavingsPlansInstance", {"StartTimestamp": 1_788_192_000_000}),
+        ("QuerySavingsPlansInstance", {"StartTime": "2026-09-01 00:00:00"}),
+        ("QueryResourcePackageInstances", {"EffectiveTime": "2026-08-31T16:00:00Z"}),
+    ],
+)
+def test_begin(action: str, row: dict[str, Any]) -> None:
+    asset = OPERATIONS[action].parse({"CommodityCode": "sfm", **row})
+    assert asset is not None
+    assert asset.effective == day(9, 1)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +314,7 @@ def test_products(products: str | None, applies: bool) -> None:
         ({"CommodityCode": "sfm_package"}, True),
         ({"ApplicableProducts": {"Product": ["sfm"]}}, True),
         ({"ApplicableProducts": {"Product": ["oss"]}}, False),
+        ({"ApplicableProducts": {"Product": ["oss " * 1000 + "sfm"]}}, True),
         ({"CommodityCode": "ossbag"}, False),
         ({"ApplicableProducts": "oss", "CommodityCode": "sfm"}, True),
     ],
@@ -301,10 +356,11 @@ def test_unknown_figures() -> None:
         odd: Any
         for odd in (None, [], {}, True):
             row = dict.fromkeys(FIELDS, odd) | {"CommodityCode": "sfm_x"}
-            del row["ApplicableProducts"]
+            del row["ApplicableProducts"], row["ApplicableScenarios"]
             asset = operation.parse(row)
             assert asset is not None
-            assert (asset.amount, asset.unit, asset.expires) == (None, None, None)
+            assert (asset.amount, asset.unit) == (None, None)
+            assert (asset.effective, asset.expires) == (None, None)
 
 
 @pytest.mark.parametrize(

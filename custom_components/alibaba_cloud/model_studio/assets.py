@@ -34,6 +34,12 @@ _ALL_PRODUCTS = re.compile(
     r"\s*(all\b|universal\b|全部|所有|全[场場]|通用(?!型))", re.IGNORECASE
 )
 _EXCEPT = re.compile("except|exclud|除|不含|不包[括含]", re.IGNORECASE)
+_USAGE = re.compile(
+    r"按量|[后後]付[费費]|pay[-\s]?as[-\s]?you[-\s]?go|post[-\s]?paid", re.IGNORECASE
+)
+"""Matches scenarios in which usage is paid for. Others are orders and renewals."""
+_MAX_SEARCHED = 20_000
+"""Characters of a text that are searched. A list of products can be long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,19 +156,31 @@ def rows_of(answer: Mapping[str, Any], path: Iterable[str]) -> list[Mapping[str,
     return [row for row in value if isinstance(row, dict)]
 
 
+def _searched(value: Any) -> str | None:
+    """Return a text to search. It is longer than those of `text_of`, and never shown."""
+    return value[:_MAX_SEARCHED] if isinstance(value, str) else text_of(value)
+
+
 def _is_for_model_studio(*texts: str | None) -> bool:
     """Return whether these texts name Model Studio or all products, or are empty.
 
     The service describes the products in words. A text that excludes products and names
     Model Studio is not clear, so it doesn't count.
     """
-    known = [text for text in texts if text]
+    known = [text for text in texts if text and text.strip()]
     if not known:
         return True
     text = " ".join(known)
     if _MODEL_STUDIO.search(text):
         return not _EXCEPT.search(text)
     return any(map(_ALL_PRODUCTS.match, known))
+
+
+def _is_for_usage(text: str | None) -> bool:
+    """Return whether these scenarios name usage or are all scenarios, or are empty."""
+    if not text or not text.strip():
+        return True
+    return bool(_USAGE.search(text) or _ALL_PRODUCTS.match(text))
 
 
 def _is_active(row: Mapping[str, Any]) -> bool:
@@ -175,12 +193,15 @@ def _voucher(kind: AssetKind) -> Callable[[Mapping[str, Any]], Asset | None]:
     """Return the function that parses a coupon or a prepaid card."""
 
     def parse(row: Mapping[str, Any]) -> Asset | None:
-        if not _is_for_model_studio(text_of(row.get("ApplicableProducts"))):
+        if not _is_for_model_studio(
+            _searched(row.get("ApplicableProducts"))
+        ) or not _is_for_usage(_searched(row.get("ApplicableScenarios"))):
             return None
         return Asset(
             kind=kind,
             amount=amount_of(row.get("Balance")),
             unit=None,
+            effective=moment_of(row.get("EffectiveTime")),
             expires=moment_of(row.get("ExpiryTime")),
             is_active=_is_active(row),
         )
@@ -201,6 +222,8 @@ def _savings_plan(row: Mapping[str, Any]) -> Asset | None:
         kind=AssetKind.SAVINGS_PLAN,
         amount=amount_of(row.get("RestPoolValue")),
         unit=currency_of(row.get("Currency")),
+        effective=moment_of(row.get("StartTimestamp"))
+        or moment_of(row.get("StartTime")),
         expires=moment_of(row.get("EndTimestamp")) or moment_of(row.get("EndTime")),
         is_active=_is_active(row),
     )
@@ -209,7 +232,7 @@ def _savings_plan(row: Mapping[str, Any]) -> Asset | None:
 def _resource_package(row: Mapping[str, Any]) -> Asset | None:
     """Return a resource package, None if it is for other products."""
     products = mapping_of(row.get("ApplicableProducts")).get("Product")
-    names = [text_of(name) for name in products] if isinstance(products, list) else []
+    names = [_searched(name) for name in products] if isinstance(products, list) else []
     if not _is_for_model_studio(*names, text_of(row.get("CommodityCode"))):
         return None
     unit = text_of(row.get("RemainingAmountUnit")) or ""
@@ -217,6 +240,7 @@ def _resource_package(row: Mapping[str, Any]) -> Asset | None:
         kind=AssetKind.RESOURCE_PACKAGE,
         amount=amount_of(row.get("RemainingAmount")),
         unit=unit if 0 < len(unit) <= _MAX_UNIT_LENGTH else None,
+        effective=moment_of(row.get("EffectiveTime")),
         expires=moment_of(row.get("ExpiryTime")),
         is_active=_is_active(row),
     )

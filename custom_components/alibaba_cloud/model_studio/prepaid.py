@@ -36,13 +36,19 @@ class Asset:
 
     None if the service doesn't name it: coupons and cards have the account's currency.
     """
+    effective: datetime | None = None
+    """From when on it can be used, None if the service doesn't say."""
     expires: datetime | None
     is_active: bool
     """Whether the service lists it as usable."""
 
     def is_usable(self, now: datetime) -> bool:
-        """Return whether it is active and has not expired."""
-        return self.is_active and (self.expires is None or self.expires > now)
+        """Return whether it is active, has begun and has not expired."""
+        return (
+            self.is_active
+            and (self.effective is None or self.effective <= now)
+            and (self.expires is None or self.expires > now)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
