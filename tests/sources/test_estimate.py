@@ -207,10 +207,10 @@ async def test_get_usage(
 async def test_balance_lasts_until(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """What is not billed yet is no longer there."""
+    """What is not billed yet is no longer there, as far as it will be billed."""
     hass.config_entries.async_update_entry(entry, options={CONF_MODELS: ["qwen-max"]})
     await setup(hass, entry)
-    await poll(61)
+    await poll(LONG)
     before = state(hass, "balance_lasts_until")
     assert before is not None
     simulator.telemetry_body = usage(output_tokens=1_000_000_000)
