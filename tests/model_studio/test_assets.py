@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+import logging
 from typing import Any
 
 import aiohttp
@@ -17,9 +18,12 @@ from custom_components.alibaba_cloud.model_studio import (
     AccountError,
     AssetKind,
     AssetsClient,
+    AuthenticationError,
     BalanceClient,
     InvalidAnswerError,
+    ModelStudioError,
     PermissionDeniedError,
+    RateLimitError,
 )
 from custom_components.alibaba_cloud.model_studio.assets import _OPERATIONS, rows_of
 from tests.simulator import Account, Fault, Simulator
@@ -198,9 +202,26 @@ async def test_site_of_the_balance_is_asked(
 
 @pytest.mark.parametrize("action", ASSET_OPERATIONS)
 async def test_missing_permission(
-    simulator: Simulator, assets: AssetsClient, action: str
+    simulator: Simulator,
+    assets: AssetsClient,
+    caplog: pytest.LogCaptureFixture,
+    action: str,
 ) -> None:
+    """Assets of the other kinds are read."""
+    caplog.set_level(logging.DEBUG)
+    everything = await assets.get_assets()
     simulator.denied = {action}
+    some = await assets.get_assets()
+    assert {asset.kind for asset in some} < {asset.kind for asset in everything}
+    assert len({asset.kind for asset in some}) == len(ASSET_OPERATIONS) - 1
+    assert f"{action} can't be read: " in caplog.text
+    assert KEY.secret not in caplog.text
+    simulator.denied = {*ASSET_OPERATIONS}
+    with pytest.raises(PermissionDeniedError):
+        await assets.get_assets()
+    # Those that are not applicable were not read either.
+    simulator.denied.remove(action)
+    simulator.not_applicable = {action}
     with pytest.raises(PermissionDeniedError):
         await assets.get_assets()
 
@@ -208,12 +229,37 @@ async def test_missing_permission(
 async def test_failure(
     simulator: Simulator, assets: AssetsClient, refused: set[tuple[str, str]]
 ) -> None:
-    """If one operation fails, no assets are returned; the next poll repeats it."""
+    """If one operation fails, the others are read, and the next poll repeats it."""
     simulator.fail(Fault.SERVER_ERROR, at="assets", times=1)
-    with pytest.raises(AccountError, match="InternalError"):
-        await assets.get_assets()
+    assert [asset.kind for asset in await assets.get_assets()] == [
+        AssetKind.PREPAID_CARD,
+        AssetKind.SAVINGS_PLAN,
+        AssetKind.RESOURCE_PACKAGE,
+    ]
     assert refused == set()
     assert len(await assets.get_assets()) == 6
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault.SERVER_ERROR, AccountError),
+        (Fault.THROTTLED, RateLimitError),
+        (Fault.UNAUTHORIZED, AuthenticationError),
+        (Fault.HTML, InvalidAnswerError),
+    ],
+)
+async def test_failure_of_all(
+    simulator: Simulator,
+    assets: AssetsClient,
+    fault: Fault,
+    error: type[ModelStudioError],
+) -> None:
+    """An error that concerns all operations ends the poll at once."""
+    simulator.fail(fault, at="assets")
+    with pytest.raises(error):
+        await assets.get_assets()
+    assert len(actions(simulator)) == (4 if error is AccountError else 1)
 
 
 async def test_one_retry_for_all_requests(

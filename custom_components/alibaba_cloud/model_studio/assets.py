@@ -5,6 +5,7 @@ Only what can be used for Model Studio is reported. No other operation is called
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+import logging
 import re
 from typing import Any
 
@@ -12,12 +13,19 @@ import aiohttp
 from yarl import URL
 
 from .balance import OTHER_SITE, VERSION
-from .errors import AccountError, InvalidAnswerError
+from .errors import (
+    AccountError,
+    InvalidAnswerError,
+    ModelStudioError,
+    PermissionDeniedError,
+)
 from .http import Poll
 from .models import AccessKey
 from .openapi import call
 from .prepaid import Asset, AssetKind
 from .values import amount_of, currency_of, mapping_of, moment_of, text_of
+
+_LOGGER = logging.getLogger(__name__)
 
 _PAGE_SIZE = 20
 """The default of the service, which each operation accepts."""
@@ -81,24 +89,32 @@ class AssetsClient:
     async def get_assets(self) -> tuple[Asset, ...]:
         """Return the assets that can be used for Model Studio, also expired ones.
 
-        Raises the same errors as `openapi.call`.
+        Assets of a kind that the service refuses to list are left out. Raises the same
+        errors as `openapi.call`, for such a refusal only if no kind can be read.
         """
         if not self._endpoints:
             raise AccountError("The account belongs to another site", code=OTHER_SITE)
         poll = Poll()
         endpoint = self._endpoints[0]
         assets: list[Asset] = []
+        failed: list[ModelStudioError] = []
+        has_read = False
         for operation in _OPERATIONS:
             if (endpoint, operation.action) in self._refused:
                 continue
             try:
                 rows = await self._list(poll, endpoint, operation)
-            except AccountError as err:
-                if err.code != OTHER_SITE:
-                    raise
-                self._refused.add((endpoint, operation.action))
+            except (AccountError, PermissionDeniedError) as err:
+                if err.code == OTHER_SITE:
+                    self._refused.add((endpoint, operation.action))
+                    continue
+                _LOGGER.debug("%s can't be read: %s", operation.action, err)
+                failed.append(err)
             else:
+                has_read = True
                 assets += filter(None, map(operation.parse, rows))
+        if failed and not has_read:
+            raise failed[0]
         return tuple(assets)
 
     async def _list(
