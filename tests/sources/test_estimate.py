@@ -142,19 +142,15 @@ async def test_intervals(
 async def test_prices_fail(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Without prices, the estimate is unknown. It returns with them."""
+    """The estimate goes on with the last prices."""
     await poll(61)
-    assert None not in shown(hass)
     simulator.fail(Fault.SERVER_ERROR, at="prices")
     await poll(DAY)
-    assert shown(hass) == ("unknown", "unknown")
-    assert state(hass, "estimate_to_bill_ratio") == "unknown"
-    # Assist may use the last prices.
-    last = account.runtime_data.last_read()
-    assert last.estimate.daily_spend is not None
-    simulator.recover()
-    await poll(3601)
-    assert "unknown" not in shown(hass)
+    assert account.runtime_data.failed_sources.keys() == {"prices"}
+    simulator.telemetry_body = usage(input_tokens=1_000_000)
+    await poll(61)
+    assert shown(hass) == ("1.6000", "1.6000")
+    assert state(hass, "estimate_to_bill_ratio") not in (None, "unknown")
 
 
 @pytest.mark.logs("Error fetching Model Studio rates")
