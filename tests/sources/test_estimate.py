@@ -22,7 +22,7 @@ LONG = 15 * 60 + 1
 
 @pytest.fixture
 def entry(entry: MockConfigEntry, simulator: Simulator) -> MockConfigEntry:
-    """Return an account that pays in the currency of the prices."""
+    """Return an account that pays in USD, and so at prices in USD."""
     simulator.account.currency = "USD"
     return entry
 
@@ -104,16 +104,27 @@ async def test_ratio(
     assert after * 2 == pytest.approx(before, rel=Decimal("0.0001"))
 
 
-async def test_prices_in_another_currency(
+@pytest.mark.logs(
+    "Error fetching Model Studio spend", "Error fetching Model Studio balance"
+)
+async def test_prices_of_an_unknown_currency(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Amounts in different currencies are never compared or added."""
+    """At a host that is not the vendor's, they are in that of bill and balance."""
     simulator.account.currency = "CNY"
+    simulator.denied = {"GetBillingTrend", "QueryAccountBalance"}
     await setup(hass, entry)
     await poll(LONG)
     assert day_queries(simulator)
     assert {entity_id(hass, key) for key in KEYS} == {None}
     assert entity_id(hass, "daily_spend_estimate", "qwen-max") is None
+    simulator.denied = set()
+    await poll(LONG)
+    for key, model in (
+        ("estimated_daily_spend", None),
+        ("daily_spend_estimate", "qwen-max"),
+    ):
+        assert attributes(hass, key, model)["unit_of_measurement"] == "CNY"
 
 
 async def test_host_without_prices(

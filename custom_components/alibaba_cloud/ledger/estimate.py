@@ -76,23 +76,25 @@ def with_estimate(
 
     `today` and `closed_day` are the usage of these days. `daily` is the spend of the
     days before, in the currency of the monthly spend. `currency` is the one that the
-    account pays in, None if it is unknown. With prices in another currency, nothing is
-    estimated.
+    account pays in, None if it is unknown. Prices of an unknown currency are in that
+    one. With prices in another currency, or if both are unknown, nothing is estimated.
     """
-    if prices is None or currency not in (None, prices.currency):
+    if prices is None or (unit := prices.currency or currency) is None:
+        return snapshot
+    if currency not in (None, unit):
         return snapshot
     made = Estimate()
     if today is not None and billing_day(today.start) == billing_day(now):
         costs = _costs(today, prices)
-        made = _estimate(costs, prices.currency, today)
+        made = _estimate(costs, unit, today)
         snapshot = _with_models(
             snapshot,
             {name: costs[name] for name in followed if name in costs},
-            prices.currency,
+            unit,
             today,
         )
     spend = snapshot.monthly_spend
-    if closed_day is not None and spend and spend.currency == prices.currency:
+    if closed_day is not None and spend and spend.currency == unit:
         day = billing_day(closed_day.start)
         bill, amount = daily.get(day), _sum(_costs(closed_day, prices).values())
         if bill is not None and bill > 0 and amount is not None:

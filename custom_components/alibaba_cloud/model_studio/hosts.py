@@ -68,8 +68,13 @@ def is_china_site(base_url: str) -> bool:
     return host == URL(REGIONS[DEFAULT_REGION]).host or ".cn-beijing." in host
 
 
-def price_currency(base_url: str) -> str:
-    """Return the currency of the prices at a host: that of its site."""
+def price_currency(base_url: str) -> str | None:
+    """Return the currency of the prices at a host: that of its site.
+
+    None for a host that is not the vendor's, because it can stand for either site.
+    """
+    if not (URL(base_url).host or "").endswith(_VENDOR):
+        return None
     return "CNY" if is_china_site(base_url) else "USD"
 
 
