@@ -152,7 +152,7 @@ def test_currency_is_that_of_the_balance_or_the_bill() -> None:
 
 
 def test_sources_that_report_nothing() -> None:
-    plan = TokenPlan(ends=NOW)
+    plan = TokenPlan(ends=NOW + DAY)
     assert snapshot(token_plan=plan).token_plan == plan
     assert snapshot().token_plan == TokenPlan()
     assert snapshot(balance=None).coupons_balance is None

@@ -1,5 +1,6 @@
 """The snapshot of all reports, and the start of the billing cycle."""
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,7 +26,9 @@ from custom_components.alibaba_cloud.model_studio import (
     PriceList,
     PriceStep,
     PriceUnit,
+    Seats,
     SpendReport,
+    TokenPlan,
     UsageRates,
     UsageTotals,
 )
@@ -68,6 +71,32 @@ def snapshot(now: datetime = NOW, **reports: Any) -> AccountSnapshot:
         budget=None,
         now=now,
     )
+
+
+def test_token_plan_that_ends() -> None:
+    """Without an end, it is taken to go on."""
+    plan = TokenPlan(ends=NOW, seats=(Seats(total=Decimal(2)),))
+    for now in (NOW, NOW + DAY):
+        assert snapshot(now, token_plan=plan).token_plan == TokenPlan()
+    assert snapshot(NOW - timedelta.resolution, token_plan=plan).token_plan == plan
+    endless = replace(plan, ends=None)
+    assert snapshot(token_plan=endless).token_plan == endless
+
+
+def test_credits_that_are_refreshed() -> None:
+    """What is left of them is unknown until the plan is read again."""
+    first = Seats(credits=Decimal(10), credits_left=Decimal(1), refresh=NOW)
+    later = replace(first, refresh=NOW + DAY)
+    unknown = replace(first, refresh=None)
+    plan = TokenPlan(seats=(first, later, unknown))
+    before = snapshot(NOW - timedelta.resolution, token_plan=plan).token_plan
+    assert before == plan
+    assert before.credits_left == 3
+    after = snapshot(token_plan=plan).token_plan
+    assert after.seats == (replace(first, credits_left=None), later, unknown)
+    assert after.credits == 30
+    assert after.credits_left is None
+    assert after.credits_used_pct is None
 
 
 def used(tokens: int, day: date) -> DayUsage:

@@ -50,7 +50,7 @@ def build_snapshot(
     snapshot = _with_estimate(snapshot, reports, followed, daily, now)
     return replace(
         snapshot,
-        token_plan=reports.token_plan or snapshot.token_plan,
+        token_plan=(reports.token_plan or snapshot.token_plan).at(now),
         outlook=outlook(
             snapshot,
             budget=budget,

@@ -1,10 +1,11 @@
 """What is paid for in advance: coupons, cards, plans and resource packages."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Self
 
 
 class AssetKind(StrEnum):
@@ -74,6 +75,23 @@ class TokenPlan:
     ends: datetime | None = None
     starts: datetime | None = None
     seats: tuple[Seats, ...] = ()
+
+    def at(self, now: datetime) -> Self:
+        """Return what is still known of the plan: nothing once it has ended.
+
+        What is left of the credits is unknown once they were refreshed.
+        """
+        if self.ends is not None and self.ends <= now:
+            return type(self)()
+        return replace(
+            self,
+            seats=tuple(
+                replace(seats, credits_left=None)
+                if seats.refresh is not None and seats.refresh <= now
+                else seats
+                for seats in self.seats
+            ),
+        )
 
     @property
     def total_seats(self) -> Decimal | None:
