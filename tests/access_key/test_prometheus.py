@@ -1,6 +1,7 @@
 """The Prometheus instance that a flow finds by itself."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -214,13 +215,25 @@ async def test_instances_are_no_help_against_other_failures(
 
 
 @pytest.mark.parametrize("source", SOURCES)
-async def test_instance_at_another_host(
-    flows: AccessFlows, simulator: Simulator, source: str
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("https://evil.example", "no_instance_url"),
+        (f"http://{INSTANCE_HOST}/prometheus", "instance_not_encrypted"),
+    ],
+)
+async def test_instance_with_another_address(
+    flows: AccessFlows,
+    instances: list[Instance],
+    source: str,
+    url: str,
+    error: str,
 ) -> None:
-    """The AccessKey is not sent there."""
+    """The AccessKey is sent neither to another host nor unencrypted."""
+    instances[2] = replace(instances[2], url=url)
     form = await find(flows, source)
     form = await flows.submit(form, instance="rw-3")
-    assert form["errors"] == {"instance": "no_instance_url"}
+    assert form["errors"] == {"instance": error}
     result = await flows.submit(form, instance="rw-2")
     assert (await flows.end(result, source))["prometheus_url"] == URL
 
