@@ -31,7 +31,7 @@ KINDS_SINCE = 3 * DAY.total_seconds()
 
 def busy_account(**settings: Any) -> Account:
     """Return an account with much usage: that of `usage_of`."""
-    usual = {"answer": "limits", "base_spend": 120, "credits": 6000}
+    usual: dict[str, Any] = {"answer": "limits", "base_spend": 120, "credits": 6000}
     return Account(**usual | settings)
 
 
