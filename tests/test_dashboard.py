@@ -340,6 +340,75 @@ def drawn(hass: HomeAssistant) -> dict[str, list[list[Any]]]:
     return sections
 
 
+REGENERATE = """
+const [entities, devices, before, now] = JSON.parse(process.argv[1]);
+const hass = (states) => ({ entities, devices, states });
+const view = elements["ll-strategy-view-alibaba-cloud"];
+console.log(view.shouldRegenerate({}, hass(before), hass(now)));
+"""
+"""Prints whether the view is drawn again."""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+@pytest.mark.parametrize(
+    ("changes", "is_drawn_again"),
+    [
+        ({}, False),
+        ({"budget": ("10", "20")}, True),
+        # The bars have the highest costs as their maximum.
+        ({"plus": ("3", "6.1")}, True),
+        ({"plus": ("6.1", "3")}, True),
+        ({"plus": ("0", "unknown")}, False),
+        ({"plus": ("unknown", "3")}, True),
+        ({"plus": ("unavailable", "3")}, True),
+        ({"plus": ("0", "0.001")}, True),
+        ({"plus": ("3", "unknown")}, True),
+        ({"plus": ("-1", "-3")}, False),
+        ({"plus": ("2.1", "3.9")}, False),
+        ({"max": ("100", "100"), "plus": ("3", "6.1")}, False),
+        ({"rest": ("3", "6.1")}, True),
+        # The other entities have no bars.
+        ({"account": ("3", "6.1"), "daily": ("3", "6.1")}, False),
+        ({"foreign": ("3", "6.1")}, False),
+    ],
+)
+def test_drawn_again(changes: dict[str, tuple[str, str]], is_drawn_again: bool) -> None:
+    """If the costs have more than doubled or halved."""
+    keys = {
+        "budget": ("budget", "account", DOMAIN),
+        "account": ("monthly_spend", "account", DOMAIN),
+        "rest": ("other_models_monthly_spend", "account", DOMAIN),
+        "max": ("monthly_spend", "model", DOMAIN),
+        "plus": ("monthly_spend", "model", DOMAIN),
+        "daily": ("daily_spend", "model", DOMAIN),
+        "foreign": ("monthly_spend", "model", "another"),
+    }
+    entities = {
+        name: {
+            "entity_id": name,
+            "platform": platform,
+            "device_id": device,
+            "translation_key": key,
+        }
+        for name, (key, device, platform) in keys.items()
+    }
+    devices = {"account": {}, "model": {"parent_device_id": "account"}}
+    before, now = (
+        {name: {"state": states[which]} for name, states in changes.items()}
+        for which in (0, 1)
+    )
+    node = subprocess.run(
+        [
+            *("node", "--eval", STUBS + SOURCE + REGENERATE),
+            json.dumps([entities, devices, before, now]),
+        ],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert json.loads(node.stdout) is is_drawn_again
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
 async def test_spend_of_groups(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator

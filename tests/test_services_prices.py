@@ -1,5 +1,6 @@
 """The action that returns the list prices of models."""
 
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -7,12 +8,13 @@ from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.alibaba_cloud.const import DOMAIN
+from custom_components.alibaba_cloud.const import CONF_BASE_URL, DOMAIN
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.json import json_dumps
 
 from .common import API_KEY, NOW, Poll, get_usage, setup, state
+from .flows import BEIJING, answering_at, tls
 from .simulator import Fault, Simulator
 from .simulator.prices import PRICES
 
@@ -39,7 +41,8 @@ async def test_get_prices(hass: HomeAssistant, simulator: Simulator) -> None:
     simulator.price_requests.clear()
     prices = await get_prices(hass)
     assert prices["models"].keys() == PRICES.keys() - {"model-unit"}
-    million = {"currency": "USD", "per": 1_000_000, "unit": "token"}
+    # The simulator is not at a host of the vendor: the currency is unknown.
+    million = {"per": 1_000_000, "unit": "token"}
     assert prices["models"]["qwen-max"] == {
         "steps": [
             {
@@ -58,7 +61,6 @@ async def test_get_prices(hass: HomeAssistant, simulator: Simulator) -> None:
                 {
                     "name": "Image generation",
                     "amount": 0.035,
-                    "currency": "USD",
                     "per": 1,
                     "unit": "image",
                 }
@@ -70,6 +72,19 @@ async def test_get_prices(hass: HomeAssistant, simulator: Simulator) -> None:
         "256K<Token≤1M",
     ]
     assert simulator.price_requests == []
+
+
+async def test_currency_at_a_host_of_the_vendor(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, tmp_path: Path
+) -> None:
+    hass.config_entries.async_update_entry(
+        entry, data={**entry.data, CONF_BASE_URL: BEIJING}
+    )
+    contexts = tls(tmp_path, ["dashscope.aliyuncs.com"])
+    async with answering_at(hass, simulator, contexts):
+        await setup(hass, entry)
+    [step] = (await get_prices(hass, model="qwen-max"))["models"]["qwen-max"]["steps"]
+    assert {price["currency"] for price in step["prices"]} == {"CNY"}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +140,6 @@ async def test_step_without_a_known_price_is_left_out(
                             {
                                 "kind": "input",
                                 "amount": 1.0,
-                                "currency": "USD",
                                 "per": 1000,
                                 "unit": "token",
                             }

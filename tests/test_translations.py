@@ -344,6 +344,7 @@ def test_form_errors(english: Any) -> None:
         "access_key_incomplete",
         "environment_variable_missing",
         "free_quota_used_up",
+        "instance_not_encrypted",
         "instance_not_read",
         "invalid_access_key",
         "invalid_balance_endpoint",

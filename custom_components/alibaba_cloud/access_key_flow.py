@@ -56,6 +56,7 @@ from .validation import (
     InvalidInput,
     async_validate_access_key,
     check_currency,
+    check_permissions,
     is_same_account,
     source_errors,
     validate_access_key,
@@ -215,8 +216,10 @@ class AccessKeyFlow(ConfigFlow):
             self._results = await async_validate_access_key(self.hass, access_key)
             if self.source == SOURCE_REAUTH:
                 check_currency((s.data for s in self._sources), self._results)
-            self._access_key = access_key
-            self._instances = await async_list_instances(self.hass, access_key)
+            instances = await async_list_instances(self.hass, access_key)
+            if not instances or isinstance(instances, ModelStudioError):
+                check_permissions(self.hass, self._results)
+            self._access_key, self._instances = access_key, instances
             if source_errors(self._results):
                 return await self.async_step_partial_access()
         return await self._async_accept_access_key(access_key)
@@ -230,13 +233,18 @@ class AccessKeyFlow(ConfigFlow):
         return await self._async_store_access_key(access_key)
 
     async def _async_choose_instance(self, instance_id: str) -> ConfigFlowResult:
-        """Store the AccessKey with the URL of an instance. Raises `InvalidInput`."""
+        """Store the AccessKey with the URL of an instance.
+
+        Raises `InvalidInput` if the instance can't be read, or if there is none and the
+        AccessKey reads nothing else.
+        """
         access_key = self._access_key
         if instance_id != NO_INSTANCE:
             access_key, rates = await async_use_instance(
                 self.hass, access_key, instance_id
             )
             self._results = {**self._results, Source.RATES: rates}
+        check_permissions(self.hass, self._results)
         return await self._async_store_access_key(access_key)
 
     async def _async_store_access_key(

@@ -327,7 +327,10 @@ class Account:
     def _reports(
         self, quotas: AccountSnapshot | None, sources: Iterable[SourceCoordinator[Any]]
     ) -> Reports:
-        """Return the last reports of some sources, and the API key's figures."""
+        """Return the last reports of some sources, and the API key's figures.
+
+        Prices change seldom, so the last ones are taken whether or not they can be read.
+        """
         data: dict[Source, Any] = {source.source: source.data for source in sources}
         return Reports(
             account=None
@@ -340,7 +343,7 @@ class Account:
             groups={d: data[s] for d, s in GROUP_SOURCES.items() if s in data},
             assets=data.get(Source.ASSETS),
             token_plan=data.get(Source.TOKEN_PLAN),
-            prices=data.get(Source.PRICES),
+            prices=self.prices,
         )
 
     def _build(

@@ -9,7 +9,12 @@ from homeassistant.util import dt as dt_util
 from .clients import access_key_clients, instances_client
 from .const import CONF_INSTANCE, CONF_PROMETHEUS_URL
 from .failures import describe
-from .model_studio import ModelStudioError, PrometheusInstance, UsageRates
+from .model_studio import (
+    ModelStudioError,
+    PrometheusInstance,
+    UnencryptedURLError,
+    UsageRates,
+)
 from .validation import InvalidInput
 
 
@@ -45,6 +50,8 @@ async def async_use_instance(
         clients = access_key_clients(hass, data)
         assert clients and clients.telemetry
         return data, await clients.telemetry.get_rates(dt_util.utcnow())
+    except UnencryptedURLError as err:
+        raise InvalidInput({CONF_INSTANCE: "instance_not_encrypted"}) from err
     except ModelStudioError as err:
         raise InvalidInput(
             {CONF_INSTANCE: "instance_not_read"}, error=describe(hass, err)

@@ -276,13 +276,13 @@ async def _async_get_prices(call: ServiceCall) -> ServiceResponse:
     }
 
 
-def _step(step: PriceStep, currency: str) -> dict[str, Any]:
+def _step(step: PriceStep, currency: str | None) -> dict[str, Any]:
     """Return the prices of a step, with its range if there is one."""
     prices = [_price(price, currency) for price in step.prices]
     return {**({"range": step.name} if step.name else {}), "prices": prices}
 
 
-def _price(price: Price, currency: str) -> dict[str, Any]:
+def _price(price: Price, currency: str | None) -> dict[str, Any]:
     """Return a price without what is not known of it."""
     known = {
         "kind": price.kind,

@@ -194,7 +194,8 @@ async def async_validate_access_key(
 ) -> AccessKeyResults:
     """Try an AccessKey with each source. Return their reports and errors.
 
-    Raises `InvalidInput` if the AccessKey is rejected or reads nothing.
+    Raises `InvalidInput` if the AccessKey is rejected, or if nothing can be read and not
+    only permissions are missing: for those, see `check_permissions`.
     """
     try:
         clients = access_key_clients(hass, data)
@@ -205,18 +206,33 @@ async def async_validate_access_key(
     failed = source_errors(results)
     denied = {s: e for s, e in failed.items() if isinstance(e, PermissionDeniedError)}
     error = _rejection(failed)
-    if error is None and failed and len(failed) == len(results):
+    if error is None and len(denied) < len(failed) == len(results):
         error = next(iter([*denied.values(), *failed.values()]))
     if error is None:
         return results
+    raise _unusable(hass, error, denied) from error
+
+
+def check_permissions(hass: HomeAssistant, results: AccessKeyResults) -> None:
+    """Raise `InvalidInput` if an AccessKey lacks the permission for everything."""
+    failed = source_errors(results)
+    if failed and len(failed) == len(results):
+        error = next(iter(failed.values()))
+        raise _unusable(hass, error, failed) from error
+
+
+def _unusable(
+    hass: HomeAssistant, error: ModelStudioError, denied: Iterable[Source]
+) -> InvalidInput:
+    """Return the error of an AccessKey that can't be used."""
     key = FAILURES[type(error)][1]
     if isinstance(error, AuthenticationError):
         key = INVALID_ACCESS_KEY
-    raise InvalidInput(
+    return InvalidInput(
         {CONF_BASE: key},
         error=describe(hass, error),
         permission=permissions(denied),
-    ) from error
+    )
 
 
 def source_errors(results: AccessKeyResults) -> dict[Source, ModelStudioError]:

@@ -1,6 +1,7 @@
 """The Prometheus instance that a flow finds by itself."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +20,7 @@ from .common import (
     INSTANCE_HOST,
     NEW_ACCESS_KEY,
     NEW_ACCESS_KEY_ID,
+    POLICIES,
     SOURCES,
     AccessFlows,
     asked,
@@ -163,14 +165,75 @@ async def test_instance_after_the_summary(
     assert data["prometheus_url"] == URL
 
 
-@pytest.mark.parametrize("source", SOURCES)
-async def test_instance_at_another_host(
-    flows: AccessFlows, simulator: Simulator, source: str
+@pytest.mark.logs("Error fetching .* spend data", "Error fetching .* balance data")
+async def test_access_key_for_prometheus_only(
+    flows: AccessFlows, simulator: Simulator
 ) -> None:
-    """The AccessKey is not sent there."""
+    """It can be used with an instance, but not without one."""
+    simulator.denied = {"GetBillingTrend", "QueryAccountBalance"}
+    menu = await find(flows, SOURCE_USER)
+    assert menu["step_id"] == "partial_access"
+    form = await flows.choose(menu, "accept_access_key")
+    form = await flows.submit(form, instance="none")
+    assert form["step_id"] == "prometheus"
+    assert form["errors"] == {"base": "missing_permission"}
+    assert placeholder(form, "permission") == (
+        f"{POLICIES['billing']}, {POLICIES['balance']}"
+    )
+    result = await flows.submit(form, instance="rw-2")
+    data = await flows.end(result, SOURCE_USER, failing=["spend", "balance"])
+    assert data["prometheus_url"] == URL
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_access_key_that_reads_nothing(
+    flows: AccessFlows,
+    simulator: Simulator,
+    instances: list[Instance],
+    listed: bool,
+) -> None:
+    """There is no instance, or the instances can't be listed either."""
+    simulator.denied = {"GetBillingTrend", "QueryAccountBalance"}
+    if listed:
+        instances.clear()
+    else:
+        simulator.denied.add("ListPrometheusInstances")
+    form = await find(flows, SOURCE_USER)
+    assert form["step_id"] == "access_key"
+    assert form["errors"] == {"base": "missing_permission"}
+
+
+async def test_instances_are_no_help_against_other_failures(
+    flows: AccessFlows, simulator: Simulator
+) -> None:
+    simulator.denied = {"GetBillingTrend"}
+    simulator.fail(Fault.SERVER_ERROR, at="balance")
+    form = await find(flows, SOURCE_USER)
+    assert form["errors"] == {"base": "missing_permission"}
+    paths = [request.path for request in simulator.signed_requests]
+    assert "/prometheus-instances" not in paths
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("https://evil.example", "no_instance_url"),
+        (f"http://{INSTANCE_HOST}/prometheus", "instance_not_encrypted"),
+    ],
+)
+async def test_instance_with_another_address(
+    flows: AccessFlows,
+    instances: list[Instance],
+    source: str,
+    url: str,
+    error: str,
+) -> None:
+    """The AccessKey is sent neither to another host nor unencrypted."""
+    instances[2] = replace(instances[2], url=url)
     form = await find(flows, source)
     form = await flows.submit(form, instance="rw-3")
-    assert form["errors"] == {"instance": "no_instance_url"}
+    assert form["errors"] == {"instance": error}
     result = await flows.submit(form, instance="rw-2")
     assert (await flows.end(result, source))["prometheus_url"] == URL
 

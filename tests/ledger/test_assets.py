@@ -64,6 +64,7 @@ def test_nothing_listed_is_unknown() -> None:
         {"is_active": False},
         {"expires": NOW},
         {"expires": NOW - DAY},
+        {"effective": NOW + timedelta.resolution},
         {"is_active": False, "amount": None},
     ],
 )
@@ -78,6 +79,13 @@ def test_an_asset_without_an_expiry_is_usable() -> None:
     endless = replace(COUPON, expires=None)
     assert figures(endless).coupons_balance == cny(10)
     assert figures(endless).next_expiry is None
+
+
+@pytest.mark.parametrize("effective", [None, NOW, NOW - DAY])
+def test_an_asset_that_has_begun_is_usable(effective: datetime | None) -> None:
+    coupon = replace(COUPON, effective=effective)
+    assert figures(coupon).coupons_balance == cny(10)
+    assert figures(coupon).next_expiry == replace(coupon, unit="CNY")
 
 
 def test_an_unknown_part_makes_the_sum_unknown() -> None:
@@ -152,7 +160,7 @@ def test_currency_is_that_of_the_balance_or_the_bill() -> None:
 
 
 def test_sources_that_report_nothing() -> None:
-    plan = TokenPlan(ends=NOW)
+    plan = TokenPlan(ends=NOW + DAY)
     assert snapshot(token_plan=plan).token_plan == plan
     assert snapshot().token_plan == TokenPlan()
     assert snapshot(balance=None).coupons_balance is None

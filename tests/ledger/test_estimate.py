@@ -34,7 +34,7 @@ type Row = tuple[str, str, str]
 """The type, the amount and the unit of a price."""
 
 
-def price_list(currency: str = "USD", **models: list[list[Row]]) -> PriceList:
+def price_list(currency: str | None = "USD", **models: list[list[Row]]) -> PriceList:
     """Return the prices of models by step, read from an answer of the service."""
     page = parse_price_page(
         json.dumps(
@@ -322,6 +322,12 @@ def test_names_are_bounded_and_plain() -> None:
         ),
         # The account pays in another currency.
         (day_usage(qwen_max={"input_tokens": 1}), QWEN_MAX, {"currency": "CNY"}),
+        # Nobody knows what the prices are in.
+        (
+            day_usage(qwen_max={"input_tokens": 1}),
+            price_list(None, qwen_max=[text("1", "2")]),
+            {"currency": None},
+        ),
     ],
 )
 def test_unknown(
@@ -341,6 +347,26 @@ def test_currency_is_that_of_the_prices() -> None:
             currency=currency,
         )
         assert made.estimate.daily_spend == spend("2.4", currency="CNY")
+
+
+def test_currency_is_that_of_the_account() -> None:
+    """If the host does not show that of the prices."""
+    made = estimated(
+        day_usage(qwen_max={"input_tokens": MILLION}),
+        price_list(None, qwen_max=[text("2.4", "9.6")]),
+        snapshot=AccountSnapshot(
+            models={"qwen-max": ModelUsage(name="qwen-max")},
+            monthly_spend=spend("50", currency="CNY"),
+        ),
+        closed_day=day_usage(YESTERDAY, qwen_max={"input_tokens": MILLION}),
+        daily={YESTERDAY: Money(amount=Decimal("4.80"), currency="CNY")},
+        currency="CNY",
+    )
+    assert made.estimate.daily_spend == spend("2.4", currency="CNY")
+    assert made.estimate.bill_pct == 50
+    model = made.models["qwen-max"]
+    assert model.daily_spend_estimate == spend("2.4", currency="CNY")
+    assert model.input_price == Money(amount=Decimal("2.4"), currency="CNY")
 
 
 @pytest.mark.parametrize(

@@ -460,48 +460,64 @@ def estimate(
 
 
 @pytest.mark.parametrize(
-    ("estimated", "billed", "until"),
+    ("estimated", "bill_pct", "billed", "until"),
     [
         # 10 a day: 105 last for ten and a half days from noon.
-        (None, None, date(2026, 8, 31)),
+        (None, 100, None, date(2026, 8, 31)),
         # 30 of 40 are not billed yet: 75 are left.
-        (estimate("40"), estimate("10"), date(2026, 8, 28)),
+        (estimate("40"), 100, estimate("10"), date(2026, 8, 28)),
         # There is no bill for today, or the one shown is of yesterday.
-        (estimate("40"), None, date(2026, 8, 27)),
-        (estimate("40"), estimate("30", day=date(2026, 8, 20)), date(2026, 8, 27)),
-        (estimate("40"), money(30), date(2026, 8, 27)),
+        (estimate("40"), 100, None, date(2026, 8, 27)),
+        (estimate("40"), 100, estimate("30", day=date(2026, 8, 20)), date(2026, 8, 27)),
+        (estimate("40"), 100, money(30), date(2026, 8, 27)),
         # The bill is ahead of the estimate.
-        (estimate("10"), estimate("40"), date(2026, 8, 31)),
-        (estimate("40", "CNY"), None, date(2026, 8, 31)),
+        (estimate("10"), 100, estimate("40"), date(2026, 8, 31)),
+        (estimate("40", "CNY"), 100, None, date(2026, 8, 31)),
         # Nothing is left of it.
-        (estimate("105"), None, date(2026, 8, 21)),
-        (estimate("300"), estimate("20"), date(2026, 8, 21)),
+        (estimate("105"), 100, None, date(2026, 8, 21)),
+        (estimate("300"), 100, estimate("20"), date(2026, 8, 21)),
+        # With discounts, the bill is a quarter of the estimate: 160 become 40.
+        (estimate("160"), 400.0, estimate("10"), date(2026, 8, 28)),
+        (estimate("160"), 400.0, estimate("40"), date(2026, 8, 31)),
+        # It is never more than the estimate.
+        (estimate("40"), 50.0, estimate("10"), date(2026, 8, 28)),
+        (estimate("40"), 0.0, None, date(2026, 8, 27)),
+        # All of it may be free.
+        (estimate("300"), None, None, date(2026, 8, 31)),
     ],
 )
 def test_unbilled_spend_is_no_longer_there(
-    estimated: Spend | None, billed: Money | None, until: date
+    estimated: Spend | None, bill_pct: float | None, billed: Money | None, until: date
 ) -> None:
     account = AccountSnapshot(
         monthly_spend=estimate("205", day=AUGUST),
         daily_spend=billed,
         available_balance=money(105),
-        estimate=Estimate(daily_spend=estimated),
+        estimate=Estimate(daily_spend=estimated, bill_pct=bill_pct),
     )
-    made = outlook(
-        account,
-        budget=None,
-        daily=costs(10),
-        periods=Periods(),
-        now=NOW,
-    )
-    assert made.balance_lasts_until == until
+
+    def lasts_until(**options: Any) -> date | None:
+        return outlook(
+            account,
+            budget=None,
+            daily=costs(10),
+            periods=Periods(),
+            now=NOW,
+            **options,
+        ).balance_lasts_until
+
+    assert lasts_until(balance_lags=True) == until
+    # In a balance without delay, nothing is missing.
+    assert lasts_until() == date(2026, 8, 31)
 
 
 def test_empty_balance_has_no_end() -> None:
     account = AccountSnapshot(
         monthly_spend=estimate("205", day=AUGUST),
         available_balance=money(0),
-        estimate=Estimate(daily_spend=estimate("5")),
+        estimate=Estimate(daily_spend=estimate("5"), bill_pct=100),
     )
-    made = outlook(account, budget=None, daily={}, periods=Periods(), now=NOW)
+    made = outlook(
+        account, budget=None, daily={}, periods=Periods(), now=NOW, balance_lags=True
+    )
     assert made.balance_lasts_until is None

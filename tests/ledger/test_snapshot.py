@@ -1,15 +1,130 @@
-"""The start of the billing cycle, from which usage is counted."""
+"""The snapshot of all reports, and the start of the billing cycle."""
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from custom_components.alibaba_cloud.ledger import Periods, cycle_start, midnight
+from custom_components.alibaba_cloud.ledger import (
+    Periods,
+    Reports,
+    ShownSpend,
+    build_snapshot,
+    cycle_start,
+    midnight,
+)
 from custom_components.alibaba_cloud.ledger.windows import Window
-from custom_components.alibaba_cloud.model_studio import BillingPeriod
+from custom_components.alibaba_cloud.model_studio import (
+    AccountSnapshot,
+    Balance,
+    BillingPeriod,
+    DayUsage,
+    Price,
+    PriceKind,
+    PriceList,
+    PriceStep,
+    PriceUnit,
+    Seats,
+    SpendReport,
+    TokenPlan,
+    UsageRates,
+    UsageTotals,
+)
+
+from .common import usd
 
 TODAY = date(2026, 8, 15)
+NOW = midnight(TODAY) + timedelta(hours=12)
+DAY = timedelta(days=1)
+PRICES = PriceList(
+    currency="USD",
+    models={
+        "qwen-max": (
+            PriceStep(
+                prices=(
+                    Price(
+                        amount=Decimal(1),
+                        per=1,
+                        unit=PriceUnit.TOKEN,
+                        kind=PriceKind.INPUT,
+                        name="Input",
+                    ),
+                )
+            ),
+        )
+    },
+)
+
+
+def snapshot(now: datetime = NOW, **reports: Any) -> AccountSnapshot:
+    """Return the figures of an account that spent 10 USD on each of the last days."""
+    return build_snapshot(
+        Reports(**reports),
+        followed=(),
+        groups=(),
+        reports_usage=False,
+        periods=Periods(),
+        shown=ShownSpend(),
+        daily={TODAY - age * DAY: usd(10) for age in range(1, 31)},
+        budget=None,
+        now=now,
+    )
+
+
+def test_token_plan_that_ends() -> None:
+    """Without an end, it is taken to go on."""
+    plan = TokenPlan(ends=NOW, seats=(Seats(total=Decimal(2)),))
+    for now in (NOW, NOW + DAY):
+        assert snapshot(now, token_plan=plan).token_plan == TokenPlan()
+    assert snapshot(NOW - timedelta.resolution, token_plan=plan).token_plan == plan
+    endless = replace(plan, ends=None)
+    assert snapshot(token_plan=endless).token_plan == endless
+
+
+def test_credits_that_are_refreshed() -> None:
+    """What is left of them is unknown until the plan is read again."""
+    first = Seats(credits=Decimal(10), credits_left=Decimal(1), refresh=NOW)
+    later = replace(first, refresh=NOW + DAY)
+    unknown = replace(first, refresh=None)
+    plan = TokenPlan(seats=(first, later, unknown))
+    before = snapshot(NOW - timedelta.resolution, token_plan=plan).token_plan
+    assert before == plan
+    assert before.credits_left == 3
+    after = snapshot(token_plan=plan).token_plan
+    assert after.seats == (replace(first, credits_left=None), later, unknown)
+    assert after.credits == 30
+    assert after.credits_left is None
+    assert after.credits_used_pct is None
+
+
+def used(tokens: int, day: date) -> DayUsage:
+    """Return how many tokens of 1 USD were used on a day."""
+    return DayUsage(start=midnight(day), models={"qwen-max": {"input_tokens": tokens}})
+
+
+@pytest.mark.parametrize(
+    ("account", "until"),
+    [
+        # What is not billed yet is missing in a balance of the AccessKey only.
+        (None, date(2026, 8, 22)),
+        (AccountSnapshot(), date(2026, 8, 22)),
+        (AccountSnapshot(available_balance=usd(105)), date(2026, 8, 25)),
+    ],
+)
+def test_balance_that_lags(account: AccountSnapshot | None, until: date) -> None:
+    """It was 105 USD before 30 USD were used today."""
+    made = snapshot(
+        account=account,
+        spend=SpendReport(day=TODAY, monthly=usd(140), daily=usd(0)),
+        balance=Balance(available=usd(105), credit=None),
+        prices=PRICES,
+        rates=UsageRates(models={}, today=used(30, TODAY)),
+        totals=UsageTotals(models={}, closed_day=used(10, TODAY - DAY)),
+    )
+    assert made.estimate.bill_pct == 100
+    assert made.outlook.balance_lasts_until == until
 
 
 def periods(start: date | None, end: date | None, month: date | None) -> Periods:

@@ -153,8 +153,8 @@ class Simulators:
         self.with_access_key = Simulator(
             port=port + 1,
             account=access_key.busy_account(
-                # The currency of the prices: others have no estimate. The list prices of
-                # the usage are about as high.
+                # The list prices of the simulator are in USD, too. Those of the usage are
+                # about as high.
                 currency="USD",
                 base_spend=SPEND_A_DAY,
                 credits=60 * SPEND_A_DAY,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+import logging
 from typing import Any
 
 import aiohttp
@@ -17,9 +18,12 @@ from custom_components.alibaba_cloud.model_studio import (
     AccountError,
     AssetKind,
     AssetsClient,
+    AuthenticationError,
     BalanceClient,
     InvalidAnswerError,
+    ModelStudioError,
     PermissionDeniedError,
+    RateLimitError,
 )
 from custom_components.alibaba_cloud.model_studio.assets import _OPERATIONS, rows_of
 from tests.simulator import Account, Fault, Simulator
@@ -42,10 +46,12 @@ pytestmark = [
 ]
 
 OPERATIONS = {operation.action: operation for operation in _OPERATIONS}
+VOUCHERS = ("QueryCashCoupons", "QueryPrepaidCards")
 FIELDS = (
-    *("ApplicableProducts", "Balance", "CommodityCode", "Currency", "EndTime"),
-    *("EndTimestamp", "ExpiryTime", "RemainingAmount", "RemainingAmountUnit"),
-    *("RestPoolValue", "Status"),
+    *("ApplicableProducts", "ApplicableScenarios", "Balance", "CommodityCode"),
+    *("Currency", "EffectiveTime", "EndTime", "EndTimestamp", "ExpiryTime"),
+    *("RemainingAmount", "RemainingAmountUnit", "RestPoolValue", "StartTime"),
+    *("StartTimestamp", "Status"),
 )
 """The fields that the client reads."""
 
@@ -196,9 +202,26 @@ async def test_site_of_the_balance_is_asked(
 
 @pytest.mark.parametrize("action", ASSET_OPERATIONS)
 async def test_missing_permission(
-    simulator: Simulator, assets: AssetsClient, action: str
+    simulator: Simulator,
+    assets: AssetsClient,
+    caplog: pytest.LogCaptureFixture,
+    action: str,
 ) -> None:
+    """Assets of the other kinds are read."""
+    caplog.set_level(logging.DEBUG)
+    everything = await assets.get_assets()
     simulator.denied = {action}
+    some = await assets.get_assets()
+    assert {asset.kind for asset in some} < {asset.kind for asset in everything}
+    assert len({asset.kind for asset in some}) == len(ASSET_OPERATIONS) - 1
+    assert f"{action} can't be read: " in caplog.text
+    assert KEY.secret not in caplog.text
+    simulator.denied = {*ASSET_OPERATIONS}
+    with pytest.raises(PermissionDeniedError):
+        await assets.get_assets()
+    # Those that are not applicable were not read either.
+    simulator.denied.remove(action)
+    simulator.not_applicable = {action}
     with pytest.raises(PermissionDeniedError):
         await assets.get_assets()
 
@@ -206,12 +229,37 @@ async def test_missing_permission(
 async def test_failure(
     simulator: Simulator, assets: AssetsClient, refused: set[tuple[str, str]]
 ) -> None:
-    """If one operation fails, no assets are returned; the next poll repeats it."""
+    """If one operation fails, the others are read, and the next poll repeats it."""
     simulator.fail(Fault.SERVER_ERROR, at="assets", times=1)
-    with pytest.raises(AccountError, match="InternalError"):
-        await assets.get_assets()
+    assert [asset.kind for asset in await assets.get_assets()] == [
+        AssetKind.PREPAID_CARD,
+        AssetKind.SAVINGS_PLAN,
+        AssetKind.RESOURCE_PACKAGE,
+    ]
     assert refused == set()
     assert len(await assets.get_assets()) == 6
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault.SERVER_ERROR, AccountError),
+        (Fault.THROTTLED, RateLimitError),
+        (Fault.UNAUTHORIZED, AuthenticationError),
+        (Fault.HTML, InvalidAnswerError),
+    ],
+)
+async def test_failure_of_all(
+    simulator: Simulator,
+    assets: AssetsClient,
+    fault: Fault,
+    error: type[ModelStudioError],
+) -> None:
+    """An error that concerns all operations ends the poll at once."""
+    simulator.fail(fault, at="assets")
+    with pytest.raises(error):
+        await assets.get_assets()
+    assert len(actions(simulator)) == (4 if error is AccountError else 1)
 
 
 async def test_one_retry_for_all_requests(
@@ -227,6 +275,7 @@ async def test_one_retry_for_all_requests(
     [
         (None, True),
         ("", True),
+        (" ", True),
         ("通用", True),
         ("全部产品", True),
         ("所有云产品", True),
@@ -244,13 +293,64 @@ async def test_one_retry_for_all_requests(
         ("Object Storage Service", False),
         ("Allowlist service", False),
         ("全部产品（百炼除外）", False),
+        # Names of products fill more than a text that is shown.
+        (f"{'ECS, ' * 1000}Model Studio", True),
+        (f"All products {', ' * 1000}except Model Studio", False),
+        (f"{'ECS, ' * 5000}Model Studio", False),
+        (7, False),
         ("All products except Model Studio", False),
     ],
 )
-def test_products(products: str | None, applies: bool) -> None:
-    for action in ("QueryCashCoupons", "QueryPrepaidCards"):
+def test_products(products: Any, applies: bool) -> None:
+    for action in VOUCHERS:
         row = {"Balance": "1.00", "ApplicableProducts": products}
         assert (OPERATIONS[action].parse(row) is not None) is applies
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "applies"),
+    [
+        (None, True),
+        ("", True),
+        (" ", True),
+        ("阿里云按量付费账单", True),
+        ("后付费", True),
+        ("後付費帳單", True),
+        ("Pay-As-You-Go bills", True),
+        ("pay as you go", True),
+        ("Postpaid", True),
+        ("post-paid usage", True),
+        ("通用", True),
+        ("All scenarios", True),
+        (f"{'新购, ' * 1000}按量付费", True),
+        ("包年包月", False),
+        ("预付费订单新购、续费", False),
+        ("Subscription orders", False),
+        ("Prepaid", False),
+        (7, False),
+    ],
+)
+def test_scenarios(scenarios: Any, applies: bool) -> None:
+    """A voucher for orders only can't pay for usage."""
+    for action in VOUCHERS:
+        row = {"Balance": "1.00", "ApplicableScenarios": scenarios}
+        assert (OPERATIONS[action].parse(row) is not None) is applies
+
+
+@pytest.mark.parametrize(
+    ("action", "row"),
+    [
+        ("QueryCashCoupons", {"EffectiveTime": "2026-08-31T16:00:00Z"}),
+        ("QueryPrepaidCards", {"EffectiveTime": "2026-09-01 00:00:00"}),
+        ("QuerySavingsPlansInstance", {"StartTimestamp": 1_788_192_000_000}),
+        ("QuerySavingsPlansInstance", {"StartTime": "2026-09-01 00:00:00"}),
+        ("QueryResourcePackageInstances", {"EffectiveTime": "2026-08-31T16:00:00Z"}),
+    ],
+)
+def test_begin(action: str, row: dict[str, Any]) -> None:
+    asset = OPERATIONS[action].parse({"CommodityCode": "sfm", **row})
+    assert asset is not None
+    assert asset.effective == day(9, 1)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +360,7 @@ def test_products(products: str | None, applies: bool) -> None:
         ({"CommodityCode": "sfm_package"}, True),
         ({"ApplicableProducts": {"Product": ["sfm"]}}, True),
         ({"ApplicableProducts": {"Product": ["oss"]}}, False),
+        ({"ApplicableProducts": {"Product": ["oss " * 1000 + "sfm"]}}, True),
         ({"CommodityCode": "ossbag"}, False),
         ({"ApplicableProducts": "oss", "CommodityCode": "sfm"}, True),
     ],
@@ -301,10 +402,11 @@ def test_unknown_figures() -> None:
         odd: Any
         for odd in (None, [], {}, True):
             row = dict.fromkeys(FIELDS, odd) | {"CommodityCode": "sfm_x"}
-            del row["ApplicableProducts"]
+            del row["ApplicableProducts"], row["ApplicableScenarios"]
             asset = operation.parse(row)
             assert asset is not None
-            assert (asset.amount, asset.unit, asset.expires) == (None, None, None)
+            assert (asset.amount, asset.unit) == (None, None)
+            assert (asset.effective, asset.expires) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from custom_components.alibaba_cloud.model_studio import (
     ModelStudioError,
     PermissionDeniedError,
     PrometheusInstance,
+    UnencryptedURLError,
 )
 from custom_components.alibaba_cloud.model_studio.instances import (
     parse_instances,
@@ -161,8 +162,7 @@ async def test_token_stays_with_the_service(
             "https://cn-beijing.arms.aliyuncs.com:9443/api/v1/prometheus/a/b/c/cn-beijing",
             "https://cn-beijing.arms.aliyuncs.com:9443/api/v1/prometheus/a/b/c/cn-beijing",
         ),
-        # The AccessKey is sent to no other host, and never unencrypted.
-        (URL.replace("https", "http"), None),
+        # The AccessKey is sent to no other host.
         ("https://evil.example/prometheus", None),
         ("https://aliyuncs.com.evil.example/prometheus", None),
         ("https://evilaliyuncs.com/prometheus", None),
@@ -177,6 +177,15 @@ async def test_token_stays_with_the_service(
 )
 def test_url(url: Any, expected: str | None) -> None:
     assert parse_url({"prometheusInstance": {"httpApiInterUrl": url}}) == expected
+
+
+@pytest.mark.parametrize(
+    "url", [URL.replace("https", "http"), f" {URL.replace('https', 'HTTP')}/ "]
+)
+def test_url_that_is_not_encrypted(url: str) -> None:
+    """The AccessKey is never sent unencrypted."""
+    with pytest.raises(UnencryptedURLError):
+        parse_url({"prometheusInstance": {"httpApiInterUrl": url}})
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,8 @@ class Service:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = None
+    failures: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    """The status and the body for queries that contain these texts."""
     hang_ups: int = 0
     """The number of connections to close before the first answer."""
     requests: list[web.BaseRequest] = field(default_factory=list)
@@ -75,8 +77,14 @@ class Service:
             self.hang_ups -= 1
             assert request.transport
             request.transport.abort()
-        body = self.body if isinstance(self.body, bytes) else json.dumps(self.body)
-        return web.Response(status=self.status, headers=self.headers, body=body)
+        query = request.query["query"]
+        status, body = next(
+            (answer for text, answer in self.failures.items() if text in query),
+            (self.status, self.body),
+        )
+        if not isinstance(body, bytes):
+            body = json.dumps(body)
+        return web.Response(status=status, headers=self.headers, body=body)
 
 
 @pytest.fixture
@@ -174,6 +182,30 @@ async def test_day_has_just_begun(client: TelemetryClient, service: Service) -> 
     rates = await client.get_rates(january(0.9), day_start=JANUARY)
     assert rates.today == DayUsage(start=JANUARY, models={})
     assert len(service.requests) == 2
+
+
+@pytest.mark.parametrize("body", [b"", {"status": "error", "error": KEY.secret}])
+@pytest.mark.parametrize("status", [200, 401, 403, 422, 429, 503])
+async def test_day_that_cannot_be_read(
+    client: TelemetryClient,
+    service: Service,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    body: Any,
+) -> None:
+    """Its usage is unknown. All else is read, and only the log says why."""
+    caplog.set_level(logging.DEBUG)
+    service.body = vector(row("7"))
+    service.failures["usage_type)"] = status, body
+    rates = await client.get_rates(january(10), day_start=JANUARY)
+    assert rates.today is None
+    assert rates.models["qwen-max"].tokens_per_minute == 7
+    totals = await client.get_totals(JANUARY, january(2000), closed_day=JANUARY)
+    assert totals.closed_day is None
+    assert totals.tokens == 7
+    said = [m for m in caplog.messages if m.startswith("The usage of a day can't be")]
+    assert len(said) == 2
+    assert KEY.secret not in caplog.text
 
 
 @pytest.mark.parametrize(

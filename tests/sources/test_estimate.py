@@ -22,7 +22,7 @@ LONG = 15 * 60 + 1
 
 @pytest.fixture
 def entry(entry: MockConfigEntry, simulator: Simulator) -> MockConfigEntry:
-    """Return an account that pays in the currency of the prices."""
+    """Return an account that pays in USD, and so at prices in USD."""
     simulator.account.currency = "USD"
     return entry
 
@@ -104,16 +104,27 @@ async def test_ratio(
     assert after * 2 == pytest.approx(before, rel=Decimal("0.0001"))
 
 
-async def test_prices_in_another_currency(
+@pytest.mark.logs(
+    "Error fetching Model Studio spend", "Error fetching Model Studio balance"
+)
+async def test_prices_of_an_unknown_currency(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Amounts in different currencies are never compared or added."""
+    """At a host that is not the vendor's, they are in that of bill and balance."""
     simulator.account.currency = "CNY"
+    simulator.denied = {"GetBillingTrend", "QueryAccountBalance"}
     await setup(hass, entry)
     await poll(LONG)
     assert day_queries(simulator)
     assert {entity_id(hass, key) for key in KEYS} == {None}
     assert entity_id(hass, "daily_spend_estimate", "qwen-max") is None
+    simulator.denied = set()
+    await poll(LONG)
+    for key, model in (
+        ("estimated_daily_spend", None),
+        ("daily_spend_estimate", "qwen-max"),
+    ):
+        assert attributes(hass, key, model)["unit_of_measurement"] == "CNY"
 
 
 async def test_host_without_prices(
@@ -142,19 +153,15 @@ async def test_intervals(
 async def test_prices_fail(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Without prices, the estimate is unknown. It returns with them."""
+    """The estimate goes on with the last prices."""
     await poll(61)
-    assert None not in shown(hass)
     simulator.fail(Fault.SERVER_ERROR, at="prices")
     await poll(DAY)
-    assert shown(hass) == ("unknown", "unknown")
-    assert state(hass, "estimate_to_bill_ratio") == "unknown"
-    # Assist may use the last prices.
-    last = account.runtime_data.last_read()
-    assert last.estimate.daily_spend is not None
-    simulator.recover()
-    await poll(3601)
-    assert "unknown" not in shown(hass)
+    assert account.runtime_data.failed_sources.keys() == {"prices"}
+    simulator.telemetry_body = usage(input_tokens=1_000_000)
+    await poll(61)
+    assert shown(hass) == ("1.6000", "1.6000")
+    assert state(hass, "estimate_to_bill_ratio") not in (None, "unknown")
 
 
 @pytest.mark.logs("Error fetching Model Studio rates")
@@ -207,10 +214,10 @@ async def test_get_usage(
 async def test_balance_lasts_until(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """What is not billed yet is no longer there."""
+    """What is not billed yet is no longer there, as far as it will be billed."""
     hass.config_entries.async_update_entry(entry, options={CONF_MODELS: ["qwen-max"]})
     await setup(hass, entry)
-    await poll(61)
+    await poll(LONG)
     before = state(hass, "balance_lasts_until")
     assert before is not None
     simulator.telemetry_body = usage(output_tokens=1_000_000_000)

@@ -199,7 +199,7 @@ async def test_assets_without_permission_are_an_issue(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """Assets share the issue and the permission of the balance."""
-    simulator.denied = {"QueryPrepaidCards"}
+    simulator.denied = {*ASSET_OPERATIONS}
     await setup(hass, entry)
     assert state(hass, "access_key_problem") == "on"
     assert issues(hass) == set()
@@ -213,6 +213,19 @@ async def test_assets_without_permission_are_an_issue(
     await poll(HOUR)
     assert issues(hass) == set()
     assert states(hass, "assets") == ASSETS
+
+
+async def test_one_kind_without_permission(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """What can't be read is unknown, and not 0. The other kinds are read."""
+    simulator.denied = {"QueryCashCoupons"}
+    await poll(SIX_HOURS)
+    assert failed_sources(hass) == {}
+    shown = states(hass, "assets")
+    assert shown.pop("coupons_balance") == "unknown"
+    assert shown.items() < {**ASSETS, "next_expiry": shown["next_expiry"]}.items()
+    assert attributes(hass, "next_expiry")["kind"] == "savings_plan"
 
 
 async def test_token_plan_without_permission_is_no_failure(

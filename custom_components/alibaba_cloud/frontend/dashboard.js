@@ -166,6 +166,25 @@ function numberOf(hass, entity) {
   return Number.isNaN(number) ? null : number;
 }
 
+/**
+ * Returns how high the bars of costs are, in powers of two; null if nothing is spent.
+ *
+ * The costs of a model, a workspace or an API key are of a device with a parent.
+ */
+function scaleOfCosts(hass) {
+  const costs = Object.values(hass.entities)
+    .filter(
+      ({ platform, translation_key: key, device_id: device }) =>
+        platform === DOMAIN &&
+        (key === "monthly_spend"
+          ? hass.devices[device]?.parent_device_id
+          : /^other_\w+_monthly_spend$/.test(key)),
+    )
+    .map(({ entity_id: id }) => numberOf(hass, id) ?? 0);
+  const highest = Math.max(0, ...costs);
+  return highest > 0 ? Math.floor(Math.log2(highest)) : null;
+}
+
 /** Returns the models that have a figure, those with the highest first. */
 function ranked(hass, models, key) {
   return models
@@ -458,11 +477,15 @@ class ViewStrategy extends HTMLElement {
     return { type: "sections", max_columns: COLUMNS, sections };
   }
 
-  /** Returns whether there are other entities or devices, or another budget. */
+  /**
+   * Returns whether there are other entities or devices, or another budget, or the costs
+   * no longer fit their bars.
+   */
   static shouldRegenerate(config, before, now) {
     return (
       before.entities !== now.entities ||
       before.devices !== now.devices ||
+      scaleOfCosts(before) !== scaleOfCosts(now) ||
       Object.values(now.entities).some(
         ({ platform, translation_key: key, entity_id: id }) =>
           platform === DOMAIN &&

@@ -43,7 +43,7 @@ def with_assets(
 
 
 def _left(assets: Iterable[Asset], kind: AssetKind, now: datetime) -> Quantity | None:
-    """Return what is left of all assets of a kind, nothing of those that have expired.
+    """Return what is left of all assets of a kind that can be used now.
 
     None if none is listed, the amount of a usable one is unknown, or units differ.
     """

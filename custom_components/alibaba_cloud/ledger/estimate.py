@@ -75,24 +75,27 @@ def with_estimate(
 
     `today` and `closed_day` are the usage of these days. `daily` is the spend of the
     days before. `currency` is the one that the account pays in, None if it is unknown.
-    With prices in another currency, nothing is estimated.
+    Prices of an unknown currency are in that one. With prices in another currency, or if
+    both are unknown, nothing is estimated.
     """
-    if prices is None or currency not in (None, prices.currency):
+    if prices is None or (unit := prices.currency or currency) is None:
+        return snapshot
+    if currency not in (None, unit):
         return snapshot
     made = Estimate()
     if today is not None and billing_day(today.start) == billing_day(now):
         costs = _costs(today, prices)
-        made = _estimate(costs, prices.currency, today)
+        made = _estimate(costs, unit, today)
         snapshot = _with_models(
             snapshot,
             {name: costs[name] for name in followed if name in costs},
-            prices.currency,
+            unit,
             today,
         )
     if closed_day is not None:
         day = billing_day(closed_day.start)
         bill, amount = daily.get(day), _sum(_costs(closed_day, prices).values())
-        is_comparable = bill is not None and bill.currency == prices.currency
+        is_comparable = bill is not None and bill.currency == unit
         if bill and is_comparable and bill.amount > 0 and amount is not None:
             share = percentage(float(amount), float(bill.amount))
             made = replace(made, bill_pct=share, closed_day=day)

@@ -21,12 +21,15 @@ def outlook(
     daily: Mapping[date, Money],
     periods: Periods,
     now: datetime,
+    balance_lags: bool = False,
 ) -> Outlook:
     """Return the outlook of an account.
 
     `budget` is the user's, in the currency of the account's spend; while that is unknown,
     of its other money. Without one, the service's spend limit is the budget. `daily` is
     what the days before cost. Those in another currency than the spend do not count.
+    `balance_lags` says whether the balance is as old as the bill, so that today's usage
+    is not yet subtracted from it.
     """
     spend, limit = account.monthly_spend, account.spend_limit
     if budget is not None:
@@ -58,34 +61,48 @@ def outlook(
     if left:
         reached = reached_at(past, left=left.amount, now=now, end=end)
         made = replace(made, budget_exhausted_on=_day(reached))
-    return replace(made, balance_lasts_until=_lasts_until(account, spend, past, now))
+    until = _lasts_until(account, spend, past, now, lags=balance_lags)
+    return replace(made, balance_lasts_until=until)
 
 
 def _lasts_until(
-    account: AccountSnapshot, spend: Spend, daily: DailySpend, now: datetime
+    account: AccountSnapshot,
+    spend: Spend,
+    daily: DailySpend,
+    now: datetime,
+    *,
+    lags: bool,
 ) -> date | None:
     """Return the day on which the balance is used up.
 
-    Bill and balance lag alike. What today cost at least, and is not billed yet, is
-    therefore no longer there.
+    If the balance lags, what is not billed yet is no longer there.
     """
     balance = account.available_balance
     if balance is None or balance.currency != spend.currency:
         return None
-    left = balance.amount - _unbilled(account, balance.currency)
+    left = balance.amount
+    if lags:
+        left -= _unbilled(account, balance.currency)
     if left <= 0 < balance.amount:
         return billing_day(now)
     return _day(reached_at(daily, left=left, now=now))
 
 
 def _unbilled(account: AccountSnapshot, currency: str) -> Decimal:
-    """Return by how much today's estimate is above today's spend, 0 if it is below."""
+    """Return what today's usage will probably add to today's spend, at least 0.
+
+    The estimate has list prices. With free quotas and discounts, the bill is lower: by
+    as much as that of the last day which is completely billed. Without such a day,
+    nothing is known, and 0 is returned.
+    """
     estimate, spend = account.estimate.daily_spend, account.daily_spend
-    if estimate is None or estimate.currency != currency:
+    ratio = account.estimate.bill_pct
+    if estimate is None or ratio is None or estimate.currency != currency:
         return Decimal()
+    expected = estimate.amount * 100 / max(Decimal(str(ratio)), Decimal(100))
     is_today = isinstance(spend, Spend) and spend.start == estimate.start
     known = spend.amount if spend and is_today else Decimal()
-    return max(estimate.amount - known, Decimal())
+    return max(expected - known, Decimal())
 
 
 def _amounts(daily: Mapping[date, Money], currency: str) -> DailySpend:

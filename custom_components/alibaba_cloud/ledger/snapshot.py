@@ -46,7 +46,32 @@ def build_snapshot(
         snapshot = with_assets(
             snapshot, reports.assets, currency=_currency(reports), now=now
         )
-    snapshot = with_estimate(
+    snapshot = _with_estimate(snapshot, reports, followed, daily, now)
+    return replace(
+        snapshot,
+        token_plan=(reports.token_plan or snapshot.token_plan).at(now),
+        outlook=outlook(
+            snapshot,
+            budget=budget,
+            daily=daily,
+            periods=periods,
+            now=now,
+            # That of the API key is near real time.
+            balance_lags=reports.account is None
+            or reports.account.available_balance is None,
+        ),
+    )
+
+
+def _with_estimate(
+    snapshot: AccountSnapshot,
+    reports: Reports,
+    followed: Collection[str],
+    daily: Mapping[date, Money],
+    now: datetime,
+) -> AccountSnapshot:
+    """Return the figures of an account with the estimate of its spend."""
+    return with_estimate(
         snapshot,
         reports.prices,
         today=None if reports.rates is None else reports.rates.today,
@@ -55,11 +80,6 @@ def build_snapshot(
         daily=daily,
         currency=_currency(reports),
         now=now,
-    )
-    return replace(
-        snapshot,
-        token_plan=reports.token_plan or snapshot.token_plan,
-        outlook=outlook(snapshot, budget=budget, daily=daily, periods=periods, now=now),
     )
 
 

@@ -5,6 +5,7 @@ Only what can be used for Model Studio is reported. No other operation is called
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+import logging
 import re
 from typing import Any
 
@@ -12,12 +13,19 @@ import aiohttp
 from yarl import URL
 
 from .balance import OTHER_SITE, VERSION
-from .errors import AccountError, InvalidAnswerError
+from .errors import (
+    AccountError,
+    InvalidAnswerError,
+    ModelStudioError,
+    PermissionDeniedError,
+)
 from .http import Poll
 from .models import AccessKey
 from .openapi import call
 from .prepaid import Asset, AssetKind
 from .values import amount_of, currency_of, mapping_of, moment_of, text_of
+
+_LOGGER = logging.getLogger(__name__)
 
 _PAGE_SIZE = 20
 """The default of the service, which each operation accepts."""
@@ -34,6 +42,12 @@ _ALL_PRODUCTS = re.compile(
     r"\s*(all\b|universal\b|全部|所有|全[场場]|通用(?!型))", re.IGNORECASE
 )
 _EXCEPT = re.compile("except|exclud|除|不含|不包[括含]", re.IGNORECASE)
+_USAGE = re.compile(
+    r"按量|[后後]付[费費]|pay[-\s]?as[-\s]?you[-\s]?go|post[-\s]?paid", re.IGNORECASE
+)
+"""Matches scenarios in which usage is paid for. Others are orders and renewals."""
+_MAX_SEARCHED = 20_000
+"""Characters of a text that are searched. A list of products can be long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,24 +89,32 @@ class AssetsClient:
     async def get_assets(self) -> tuple[Asset, ...]:
         """Return the assets that can be used for Model Studio, also expired ones.
 
-        Raises the same errors as `openapi.call`.
+        Assets of a kind that the service refuses to list are left out. Raises the same
+        errors as `openapi.call`, for such a refusal only if no kind can be read.
         """
         if not self._endpoints:
             raise AccountError("The account belongs to another site", code=OTHER_SITE)
         poll = Poll()
         endpoint = self._endpoints[0]
         assets: list[Asset] = []
+        failed: list[ModelStudioError] = []
+        has_read = False
         for operation in _OPERATIONS:
             if (endpoint, operation.action) in self._refused:
                 continue
             try:
                 rows = await self._list(poll, endpoint, operation)
-            except AccountError as err:
-                if err.code != OTHER_SITE:
-                    raise
-                self._refused.add((endpoint, operation.action))
+            except (AccountError, PermissionDeniedError) as err:
+                if err.code == OTHER_SITE:
+                    self._refused.add((endpoint, operation.action))
+                    continue
+                _LOGGER.debug("%s can't be read: %s", operation.action, err)
+                failed.append(err)
             else:
+                has_read = True
                 assets += filter(None, map(operation.parse, rows))
+        if failed and not has_read:
+            raise failed[0]
         return tuple(assets)
 
     async def _list(
@@ -150,19 +172,31 @@ def rows_of(answer: Mapping[str, Any], path: Iterable[str]) -> list[Mapping[str,
     return [row for row in value if isinstance(row, dict)]
 
 
+def _searched(value: Any) -> str | None:
+    """Return a text to search. It is longer than those of `text_of`, and never shown."""
+    return value[:_MAX_SEARCHED] if isinstance(value, str) else text_of(value)
+
+
 def _is_for_model_studio(*texts: str | None) -> bool:
     """Return whether these texts name Model Studio or all products, or are empty.
 
     The service describes the products in words. A text that excludes products and names
     Model Studio is not clear, so it doesn't count.
     """
-    known = [text for text in texts if text]
+    known = [text for text in texts if text and text.strip()]
     if not known:
         return True
     text = " ".join(known)
     if _MODEL_STUDIO.search(text):
         return not _EXCEPT.search(text)
     return any(map(_ALL_PRODUCTS.match, known))
+
+
+def _is_for_usage(text: str | None) -> bool:
+    """Return whether these scenarios name usage or are all scenarios, or are empty."""
+    if not text or not text.strip():
+        return True
+    return bool(_USAGE.search(text) or _ALL_PRODUCTS.match(text))
 
 
 def _is_active(row: Mapping[str, Any]) -> bool:
@@ -175,12 +209,15 @@ def _voucher(kind: AssetKind) -> Callable[[Mapping[str, Any]], Asset | None]:
     """Return the function that parses a coupon or a prepaid card."""
 
     def parse(row: Mapping[str, Any]) -> Asset | None:
-        if not _is_for_model_studio(text_of(row.get("ApplicableProducts"))):
+        if not _is_for_model_studio(
+            _searched(row.get("ApplicableProducts"))
+        ) or not _is_for_usage(_searched(row.get("ApplicableScenarios"))):
             return None
         return Asset(
             kind=kind,
             amount=amount_of(row.get("Balance")),
             unit=None,
+            effective=moment_of(row.get("EffectiveTime")),
             expires=moment_of(row.get("ExpiryTime")),
             is_active=_is_active(row),
         )
@@ -201,6 +238,8 @@ def _savings_plan(row: Mapping[str, Any]) -> Asset | None:
         kind=AssetKind.SAVINGS_PLAN,
         amount=amount_of(row.get("RestPoolValue")),
         unit=currency_of(row.get("Currency")),
+        effective=moment_of(row.get("StartTimestamp"))
+        or moment_of(row.get("StartTime")),
         expires=moment_of(row.get("EndTimestamp")) or moment_of(row.get("EndTime")),
         is_active=_is_active(row),
     )
@@ -209,7 +248,7 @@ def _savings_plan(row: Mapping[str, Any]) -> Asset | None:
 def _resource_package(row: Mapping[str, Any]) -> Asset | None:
     """Return a resource package, None if it is for other products."""
     products = mapping_of(row.get("ApplicableProducts")).get("Product")
-    names = [text_of(name) for name in products] if isinstance(products, list) else []
+    names = [_searched(name) for name in products] if isinstance(products, list) else []
     if not _is_for_model_studio(*names, text_of(row.get("CommodityCode"))):
         return None
     unit = text_of(row.get("RemainingAmountUnit")) or ""
@@ -217,6 +256,7 @@ def _resource_package(row: Mapping[str, Any]) -> Asset | None:
         kind=AssetKind.RESOURCE_PACKAGE,
         amount=amount_of(row.get("RemainingAmount")),
         unit=unit if 0 < len(unit) <= _MAX_UNIT_LENGTH else None,
+        effective=moment_of(row.get("EffectiveTime")),
         expires=moment_of(row.get("ExpiryTime")),
         is_active=_is_active(row),
     )

@@ -58,6 +58,10 @@ class InvalidURLError(ValueError):
     """Raised for a base URL that no API key may be sent to."""
 
 
+class UnencryptedURLError(InvalidURLError):
+    """Raised for an http URL that is not local. It can be valid otherwise."""
+
+
 class InvalidWorkspaceError(ValueError):
     """Raised for an invalid workspace ID."""
 
@@ -68,8 +72,13 @@ def is_china_site(base_url: str) -> bool:
     return host == URL(REGIONS[DEFAULT_REGION]).host or ".cn-beijing." in host
 
 
-def price_currency(base_url: str) -> str:
-    """Return the currency of the prices at a host: that of its site."""
+def price_currency(base_url: str) -> str | None:
+    """Return the currency of the prices at a host: that of its site.
+
+    None for a host that is not the vendor's, because it can stand for either site.
+    """
+    if not (URL(base_url).host or "").endswith(_VENDOR):
+        return None
     return "CNY" if is_china_site(base_url) else "USD"
 
 
@@ -86,7 +95,8 @@ def normalize_base_url(text: str) -> str:
 
     On the vendor's own hosts, the URL of the OpenAI-compatible API becomes the URL of
     the native API. Raises `InvalidURLError` unless the URL is https, or http for this
-    machine and private addresses. It must have no credentials, query or fragment.
+    machine and private addresses. It must have no credentials, query or fragment. The
+    error is an `UnencryptedURLError` if nothing but https is missing.
     """
     text = text.strip()
     try:
@@ -99,18 +109,19 @@ def normalize_base_url(text: str) -> str:
             url = url.with_host(host)
     except ValueError as err:
         raise InvalidURLError("Not a URL") from err
-    allowed = ("https", "http") if _is_local(host) else ("https",)
     if (
         not host
         or not text.isprintable()
         or " " in text
-        or url.scheme not in allowed
+        or url.scheme not in ("https", "http")
         or url.user is not None
         or url.password is not None
         or url.query_string
         or url.fragment
     ):
         raise InvalidURLError("Not a base URL")
+    if url.scheme == "http" and not _is_local(host):
+        raise UnencryptedURLError("Not encrypted")
     path = url.raw_path.rstrip("/").removesuffix("/quotas").rstrip("/")
     if host.endswith(_VENDOR) and _COMPATIBLE_PATH.fullmatch(path):
         path = "/api/v1"
@@ -120,7 +131,7 @@ def normalize_base_url(text: str) -> str:
 def vendor_url(text: str) -> str:
     """Return a URL as `normalize_base_url` does, if it is at a host of the vendor.
 
-    Raises `InvalidURLError` for any other.
+    Raises `InvalidURLError` for any other, and as `normalize_base_url`.
     """
     url = normalize_base_url(text)
     if not (URL(url).host or "").endswith(_VENDOR):

@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from .errors import InvalidAnswerError
-from .hosts import InvalidURLError, vendor_url
+from .hosts import InvalidURLError, UnencryptedURLError, vendor_url
 from .http import Poll
 from .models import AccessKey
 from .openapi import call
@@ -69,7 +69,8 @@ class InstancesClient:
         """Return the URL of an instance's HTTP API in the internet.
 
         None if it has none, or one at another host than the vendor's. The URL can
-        contain a token. Raises the same errors as `openapi.call`.
+        contain a token. Raises `UnencryptedURLError`, and the same errors as
+        `openapi.call`.
         """
         return parse_url(
             await self._call(Poll(), "GetPrometheusInstance", self._url / instance_id)
@@ -111,7 +112,8 @@ def parse_instances(answer: Mapping[str, Any]) -> list[PrometheusInstance]:
 def parse_url(answer: Mapping[str, Any]) -> str | None:
     """Return the URL in an answer of `GetPrometheusInstance`, and nothing else of it.
 
-    None if it can't be used. Raises `InvalidAnswerError` if there is no instance.
+    None if it can't be used. Raises `UnencryptedURLError` if the AccessKey would be sent
+    unencrypted, and `InvalidAnswerError` if there is no instance.
     """
     instance = answer.get("prometheusInstance")
     if not isinstance(instance, dict):
@@ -119,5 +121,7 @@ def parse_url(answer: Mapping[str, Any]) -> str | None:
     url = instance.get("httpApiInterUrl")
     try:
         return vendor_url(url) if isinstance(url, str) else None
+    except UnencryptedURLError:
+        raise
     except InvalidURLError:
         return None

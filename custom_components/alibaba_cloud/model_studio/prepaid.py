@@ -1,10 +1,11 @@
 """What is paid for in advance: coupons, cards, plans and resource packages."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Self
 
 
 class AssetKind(StrEnum):
@@ -36,13 +37,19 @@ class Asset:
 
     None if the service doesn't name it: coupons and cards have the account's currency.
     """
+    effective: datetime | None = None
+    """From when on it can be used, None if the service doesn't say."""
     expires: datetime | None
     is_active: bool
     """Whether the service lists it as usable."""
 
     def is_usable(self, now: datetime) -> bool:
-        """Return whether it is active and has not expired."""
-        return self.is_active and (self.expires is None or self.expires > now)
+        """Return whether it is active, has begun and has not expired."""
+        return (
+            self.is_active
+            and (self.effective is None or self.effective <= now)
+            and (self.expires is None or self.expires > now)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +75,23 @@ class TokenPlan:
     ends: datetime | None = None
     starts: datetime | None = None
     seats: tuple[Seats, ...] = ()
+
+    def at(self, now: datetime) -> Self:
+        """Return what is still known of the plan: nothing once it has ended.
+
+        What is left of the credits is unknown once they were refreshed.
+        """
+        if self.ends is not None and self.ends <= now:
+            return type(self)()
+        return replace(
+            self,
+            seats=tuple(
+                replace(seats, credits_left=None)
+                if seats.refresh is not None and seats.refresh <= now
+                else seats
+                for seats in self.seats
+            ),
+        )
 
     @property
     def total_seats(self) -> Decimal | None:

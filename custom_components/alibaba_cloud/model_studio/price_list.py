@@ -68,7 +68,8 @@ class PriceStep:
 class PriceList:
     """The list prices at a host, without discounts and free quotas."""
 
-    currency: str
+    currency: str | None
+    """None if the host does not show it."""
     models: Mapping[str, Sequence[PriceStep]]
     """The steps of each model in the order of the service, by the model's name.
 

@@ -97,7 +97,8 @@ class TelemetryClient:
     ) -> UsageRates:
         """Return the usage of the last complete minute, and since the day's start.
 
-        Without the start, the usage of the day is not asked for.
+        Without the start, the usage of the day is not asked for. If it can't be read, it
+        is unknown, and no error is raised.
 
         Raises `AuthenticationError`, `PermissionDeniedError`, `RateLimitError`,
         `AccountError`, `ConnectionFailedError` or `InvalidAnswerError`.
@@ -130,7 +131,8 @@ class TelemetryClient:
         """Return the usage from a start, such as that of the billing cycle, until now.
 
         The last two minutes can be incomplete. `closed_day` is the start of a day whose
-        usage is asked for too. Raises the same errors as `get_rates`.
+        usage is asked for too. Raises the same errors as `get_rates`, but none for that
+        day, whose usage is then unknown.
         """
         end = _whole_minute(now)
         if (milliseconds := _milliseconds(start, end)) <= 0:
@@ -163,13 +165,23 @@ class TelemetryClient:
             else await self._get_day(poll, closed_day, closed_day + _DAY),
         )
 
-    async def _get_day(self, poll: Poll, start: datetime, end: datetime) -> DayUsage:
-        """Return the usage from the start of a day until a time, by model and kind."""
+    async def _get_day(
+        self, poll: Poll, start: datetime, end: datetime
+    ) -> DayUsage | None:
+        """Return the usage from the start of a day until a time, by model and kind.
+
+        None if it can't be read: only the estimate needs it, and a query over a day can
+        be too large.
+        """
         end = _whole_minute(end)
         samples: list[_Sample] = []
         if (milliseconds := _milliseconds(start, end)) > 0:
             query = _KINDS.format(series=_USAGE, milliseconds=milliseconds)
-            samples = await self._query(poll, query, end)
+            try:
+                samples = await self._query(poll, query, end)
+            except ModelStudioError as err:
+                _LOGGER.debug("The usage of a day can't be read: %s", err)
+                return None
         return DayUsage(
             start=start, models=MappingProxyType(_by_model_and("usage_type", samples))
         )
