@@ -425,48 +425,6 @@ def test_day_after_one_that_began_in_a_gap(answer: str, expected: Rollovers) -> 
     assert found(answer, time="08-16 02:00", before_day="94 100") == expected
 
 
-@pytest.mark.parametrize("last_day", [4, 6])
-def test_days_that_are_late_while_the_month_is_early(last_day: int) -> None:
-    """A new period starts while the daily figure is still of the last day but one."""
-    check(
-        f"""
-        08-30 23:59:00  5     105     08-01/08-31 | 08-30 08-01
-        08-31 12:00:00  5     {105 + last_day} 08-01/08-31 | 08-30 08-01
-        08-31 23:00:00  5     0       08-01/08-31 | 08-30 09-01@08-31T23:00
-        08-31 23:59:00  {last_day} 0       08-01/08-31 | 08-31 09-01@08-31T23:00
-        09-01 23:59:00  1     1       09-01/09-30 | 09-01 09-01@08-31T23:00
-        """
-    )
-
-
-def test_day_that_goes_on_while_the_month_is_late() -> None:
-    """Spend on the first day starts no new day while the monthly figure is late.
-
-    The clock was behind before, in an idle period.
-    """
-    check(
-        """
-             08-31 16:00:00  0     0       08-01/08-31 | 08-31 08-01
-        down 08-31 16:30:00  0     0       08-01/08-31 | 08-31 08-01 clock=08-31 15:58:00
-             09-01 00:30:00  0     0       09-01/09-30 | 09-01 09-01
-             09-01 02:00:00  1     0       09-01/09-30 | 09-01 09-01
-             09-01 02:30:00  2     0       09-01/09-30 | 09-01 09-01
-        """
-    )
-
-
-def test_day_that_is_late_when_the_month_starts() -> None:
-    """Both figures roll over while the daily one shows the old period's last day."""
-    check(
-        """
-        08-30 12:00:00  4     104     08-01/08-31 | 08-30 08-01
-        08-30 23:59:00  5     105     08-01/08-31 | 08-30 08-01
-        08-31 12:00:00  5     111     08-01/08-31 | 08-30 08-01
-        09-01 00:00:00  6     0       09-01/09-30 | 09-01 09-01
-        """
-    )
-
-
 def test_restart_with_a_clock_that_is_behind() -> None:
     """An unchanged daily figure starts no new day while the true time is unknown."""
     check(

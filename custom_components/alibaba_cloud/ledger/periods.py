@@ -86,9 +86,12 @@ def _with_spend_before(
         before_today, before_day = None, ()
     if answer.daily is not None and answer.monthly is not None:
         before_today = answer.monthly - answer.daily
-        # A day on which nothing was spent may have ended unnoticed.
+        # A day on which nothing was spent may have ended unnoticed. A monthly figure that is
+        # then less than the daily one and stays the same only lags.
         was_idle = old_day is None or old_day.amount == 0
-        if rollovers.day or was_idle or not before_day:
+        is_same = before.monthly is not None and answer.monthly == before.monthly.amount
+        lags = before_today < 0 and is_same
+        if rollovers.day or (was_idle and not lags) or not before_day:
             # After a gap, the month may include spend of a day that is not reported yet.
             expected = before_day[:1] if gap else ()
             before_day = tuple(dict.fromkeys((*expected, before_today)))

@@ -67,7 +67,7 @@ class _Misfit(NamedTuple):
     is_off: bool
     """Whether no prediction of the case is exact."""
     needs_refund: bool
-    """Whether the case is only possible with a refund. False without a gap."""
+    """Whether the case needs a refund. Without a gap, False if it is off."""
     amount: Decimal
     """The error. Without a gap, plus the spend that the case implies."""
 
@@ -178,12 +178,14 @@ def _cases(
         cases[ONLY_DAY] = {amount + day for amount in before}
         if _may_be_counted(periods, change):
             cases[ONLY_DAY].add(change.month.amount - change.daily)
-    # The new month's figure is zero, or includes the spend since the period began.
+    # The new month's figure is zero, or includes the spend since the period began. While
+    # the old one stood still, the daily figure may have included that spend as well.
+    lacking = max([ZERO, *(amount - before_today for amount in periods.before_day)])
     if month_may:
-        cases[ONLY_MONTH] = {-day, ZERO, periods.yesterday}
+        cases[ONLY_MONTH] = {-day, lacking - day, ZERO, periods.yesterday}
     # The new day may still be the last one of the old period.
     if day_may and month_may:
-        cases[BOTH] = {ZERO, day, -change.daily}
+        cases[BOTH] = {ZERO, lacking, day, -change.daily}
     return cases
 
 
@@ -192,7 +194,10 @@ def _may_be_counted(periods: Periods, change: _Change) -> bool:
 
     This is possible if that figure belongs to a later period or already includes the new day.
     """
-    if change.day.earliest + DAY < change.month.start:
+    # It was less than the daily figure from the start: it rolled over while the daily one
+    # still showed a day of the old period.
+    is_of_old_period = any(amount < 0 for amount in periods.before_day)
+    if is_of_old_period or change.day.earliest + DAY < change.month.start:
         return True
     # If the last day began in a gap, the month's figure may include a part of the new
     # day. Without the new day, it must still include all spend before.
@@ -267,7 +272,7 @@ def _misfit(
         error = min(map(abs, errors))
         return _Misfit(
             is_off=error > 0,
-            needs_refund=False,
+            needs_refund=error == 0 and daily_spent < 0,
             amount=error + abs(daily_spent) + abs(monthly_spent),
         )
     # In a gap, spending adds up. A figure that fell more likely rolled over.
