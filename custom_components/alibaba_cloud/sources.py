@@ -62,16 +62,19 @@ BILLING_PERMISSION = "modelstudio:GetBillingTrend"
 BALANCE_PERMISSION = "AliyunBSSReadOnlyAccess"
 PROMETHEUS_PERMISSION = "AliyunPrometheusMetricReadAccess"
 
+_BILL = SourceDescription(
+    interval=timedelta(minutes=15),
+    permission=BILLING_PERMISSION,
+    checks_access_key=True,
+)
+"""A bill of this month, by any dimension."""
+
 SOURCES: Mapping[Source, SourceDescription] = {
     Source.QUOTAS: SourceDescription(interval=timedelta(seconds=30)),
     Source.PRICES: SourceDescription(
         interval=timedelta(days=1), retry_interval=timedelta(hours=1)
     ),
-    Source.SPEND: SourceDescription(
-        interval=timedelta(minutes=15),
-        permission=BILLING_PERMISSION,
-        checks_access_key=True,
-    ),
+    Source.SPEND: _BILL,
     Source.BALANCE: SourceDescription(
         interval=timedelta(minutes=15),
         permission=BALANCE_PERMISSION,
@@ -89,16 +92,8 @@ SOURCES: Mapping[Source, SourceDescription] = {
         checks_access_key=True,
         retry_interval=timedelta(hours=1),
     ),
-    Source.WORKSPACES: SourceDescription(
-        interval=timedelta(minutes=15),
-        permission=BILLING_PERMISSION,
-        checks_access_key=True,
-    ),
-    Source.API_KEYS: SourceDescription(
-        interval=timedelta(minutes=15),
-        permission=BILLING_PERMISSION,
-        checks_access_key=True,
-    ),
+    Source.WORKSPACES: _BILL,
+    Source.API_KEYS: _BILL,
     Source.ASSETS: SourceDescription(
         interval=timedelta(hours=6),
         permission=BALANCE_PERMISSION,
