@@ -1,17 +1,15 @@
 """Where an account's spend stands against its budget, and where it is going."""
 
-from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from ..model_studio.models import AccountSnapshot, Money, Outlook, Spend, percentage
+from .expiry import month_after
 from .forecast import DailySpend, forecast_period, reached_at, since_first_spend
 from .unusual import usual_day
-from .windows import Periods, billing_day, midnight
-
-_DAY = timedelta(days=1)
+from .windows import DAY, Periods, billing_day, midnight
 
 
 def outlook(
@@ -129,10 +127,10 @@ def _weekly_spend(today: Spend, daily: DailySpend) -> Spend | None:
 
     None if the spend of one of its days is unknown.
     """
-    monday = today.start - timedelta(days=today.start.weekday())
+    monday = today.start - today.start.weekday() * DAY
     amount = today.amount
     for number in range(today.start.weekday()):
-        if (day := daily.get(monday + timedelta(days=number))) is None:
+        if (day := daily.get(monday + number * DAY)) is None:
             return None
         amount += day
     return replace(today, amount=amount, since=midnight(monday), start=monday)
@@ -154,10 +152,7 @@ def _last_day(spend: Spend, periods: Periods) -> date:
     month = periods.monthly
     if month and month.start == spend.start and (last := periods.last_day):
         return last
-    first = spend.start.replace(day=1)
-    following = first + timedelta(days=monthrange(first.year, first.month)[1])
-    days = monthrange(following.year, following.month)[1]
-    return following.replace(day=min(spend.start.day, days)) - _DAY
+    return month_after(spend.start) - DAY
 
 
 def _day(when: datetime | None) -> date | None:

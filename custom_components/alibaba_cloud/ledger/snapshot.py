@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
 from ..model_studio.groups import SpendGroup
@@ -12,7 +12,7 @@ from .estimate import with_estimate
 from .groups import with_groups
 from .merge import Reports, ShownSpend, merge
 from .outlook import outlook
-from .windows import Periods, midnight
+from .windows import DAY, Periods, midnight
 
 
 def build_snapshot(
@@ -100,5 +100,5 @@ def cycle_start(periods: Periods, today: date) -> datetime:
         return midnight(today.replace(day=1))
     last_day = periods.last_day
     if last_day is not None and last_day < today:
-        return midnight(last_day + timedelta(days=1))
+        return midnight(last_day + DAY)
     return midnight(periods.monthly.start)
