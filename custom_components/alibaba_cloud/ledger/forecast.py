@@ -42,7 +42,7 @@ class Forecast:
 
     projected: Decimal
     low: Decimal
-    """Four times out of five, the spend is expected to be between `low` and `high`."""
+    """`low` to `high` is an 80 % interval."""
     high: Decimal
 
 
@@ -53,7 +53,7 @@ class Pace:
     weekdays: tuple[float, ...]
     """By weekday, Monday first. None is negative."""
     deviation: float
-    """The standard deviation of a day's spend from that."""
+    """The standard deviation of a day's spend from its expected cost."""
     days: float
     """The number of equally weighted days that would be as exact."""
 
