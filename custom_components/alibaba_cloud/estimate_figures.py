@@ -1,4 +1,4 @@
-"""The figures of what usage costs at list prices, before it is billed."""
+"""The figures of the estimate: what usage costs at list prices."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""The figures of what is paid for in advance: assets and the Token Plan for teams."""
+"""The figures of prepaid assets and of the Token Plan for teams."""
 
 from decimal import Decimal
 from functools import partial
@@ -12,11 +12,11 @@ from .model_studio import AccountSnapshot, AssetKind, Money, Quantity
 from .sources import Source
 
 _MONEY_SOURCES = (Source.ASSETS, Source.BALANCE, Source.SPEND)
-"""Coupons and cards have no currency of their own: the balance or the bill names it."""
+"""Coupons and cards have the currency of the balance or the bill."""
 
 
 def _has_something_left(left: Money | Quantity | None) -> bool:
-    """Return whether something is left.
+    """Return whether an amount is left.
 
     The service also lists assets that expired years ago.
     """
@@ -29,7 +29,7 @@ def _number(figure: Decimal | None) -> float | None:
 
 
 def _next_expiry(snapshot: AccountSnapshot) -> dict[str, Any]:
-    """Return what expires next, and how much of it is left."""
+    """Return the kind and the remaining amount of the first asset to expire."""
     asset = snapshot.next_expiry
     if asset is None:
         return dict.fromkeys(("kind", "amount", "currency", "unit"))
