@@ -1,12 +1,12 @@
-"""How often a day is alerted to cost unusually much, on made-up years.
+"""How often a day is alerted as unusual, on simulated years.
 
-Each day of a year is compared with the days before it, three times and at its end, as an
-account does. Then each day is made to cost five times what is usual: the average of the
-same weekday in the eight weeks before. Days that usually cost nothing are left out.
+Each day of a year is compared with the days before it, at three hours and at its end. Then
+the spend of each day is raised to five times the average of the same weekday in the eight
+weeks before. Days with an average of 0 are not raised.
 
-- *Alerts* is how many alerts the years have in a month, as they are.
-- *False* is how many of them are of days that cost less than three times that average.
-- *Found* is the share of the days of five times the cost that are alerted, by each hour.
+- *Alerts* is the number of alerts in a month, without raised days.
+- *False* is the number of those alerts on days that cost less than three times the average.
+- *Found* is the share of the raised days that are alerted by each hour.
 """
 
 import argparse
@@ -22,15 +22,15 @@ from custom_components.alibaba_cloud.ledger.unusual import usual_day
 from .years import DAYS, HOURS, KINDS, Kind, make_year
 
 RAISED = 5
-"""How many times as much a day costs that should be found."""
+"""The spend of a raised day, as a multiple of the average."""
 MONTHS = 12
 WEEK = timedelta(weeks=1)
 MOST = 1.0
-"""Alerts in a month, for any kind of year."""
+"""The largest number of alerts in a month, for any kind of year."""
 STEADY = ("flat", "weekly", "growth", "drift")
 """Kinds without bursts, refunds and pauses."""
 LEAST = 0.75
-"""Share of the raised days to find on those."""
+"""The smallest share of the raised days to find on those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _average(known: dict[date, Decimal], day: date) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Look at the years and report; return the exit status."""
+    """Compare the days and report; return the exit status."""
     from .common import Goal, progress, report
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])

@@ -1,4 +1,4 @@
-"""Made-up years of spend, of several kinds. Needs nothing but Python."""
+"""Simulated years of spend, of several kinds. Needs nothing but Python."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from random import Random
 
 DAYS = [date(2026, 1, 1) + number * timedelta(days=1) for number in range(365)]
 HOURS = (0, 12, 20)
-"""Of the billing day, at which it is looked at, besides at its end."""
+"""Hours of the billing day at which its spend so far is checked, besides at its end."""
 CUSTOMARY = 10
-"""What a usual day costs."""
+"""The spend of a usual day."""
 PARTS = ((12, 8, 4), (14, 9, 1), (4, 14, 6), (5, 2, 10))
-"""How the spend of a day is split up to noon, up to 20:00 and after, by account."""
+"""How the spend of a day is split: until noon, until 20:00, and later. One per account."""
 WEEKEND = 5
 
 type Kind = Callable[[Random], list[float]]
-"""Makes the days of a year, in usual days."""
+"""Returns the spend of each day of a year, as a multiple of a usual day."""
 
 
 def noise(random: Random, spread: float = 0.3) -> float:
-    """Return a day of 1 on average."""
+    """Return a random factor that is 1 on average."""
     return random.lognormvariate(-spread * spread / 2, spread)
 
 
@@ -53,7 +53,7 @@ def bursts(random: Random) -> list[float]:
 
 
 def stopped(random: Random) -> list[float]:
-    """Nothing for one to five months in the year's midst."""
+    """Nothing for one to five months in the middle of the year."""
     stop = random.randrange(90, 210)
     resumed = stop + random.randrange(30, 150)
     return [noise(random) * (not stop <= number < resumed) for number in range(365)]
@@ -110,9 +110,9 @@ class Year:
     """A year of an account."""
 
     amounts: list[Decimal]
-    """What each day costs."""
+    """The spend of each day."""
     shares: list[list[float]]
-    """By day, which share of it is spent by each of `HOURS` and by its end."""
+    """For each day, the share of its spend until each of `HOURS` and until its end."""
 
 
 def make_year(kind: Kind, number: int) -> Year:
@@ -122,7 +122,7 @@ def make_year(kind: Kind, number: int) -> Year:
     usual = random.choice(PARTS)
     shares = []
     for _ in DAYS:
-        # A day is like others of the account, but for its luck.
+        # Each day varies at random around the usual split of the account.
         parts = [random.gammavariate(part / 4, 1) for part in usual]
         shares.append([part / sum(parts) for part in accumulate(parts, initial=0)])
     return Year(amounts, shares)

@@ -96,7 +96,7 @@ async def async_remove_entry(
 async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: AlibabaCloudConfigEntry, device: dr.AnyDeviceEntry
 ) -> bool:
-    """Let the device of a model that is gone, or of a group not read, be removed."""
+    """Allow removing the device of a gone model, or of a group that is not read."""
     account = entry.runtime_data
     if account.last_quotas is None:
         return False

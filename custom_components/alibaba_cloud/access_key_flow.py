@@ -227,7 +227,7 @@ class AccessKeyFlow(ConfigFlow):
     async def _async_accept_access_key(
         self, access_key: dict[str, str]
     ) -> ConfigFlowResult:
-        """Ask for a Prometheus instance if there are any, and store an AccessKey."""
+        """Store an AccessKey. If there are Prometheus instances, ask for one first."""
         if self._instances and isinstance(self._instances, tuple):
             return await self.async_step_prometheus()
         return await self._async_store_access_key(access_key)
@@ -235,8 +235,8 @@ class AccessKeyFlow(ConfigFlow):
     async def _async_choose_instance(self, instance_id: str) -> ConfigFlowResult:
         """Store the AccessKey with the URL of an instance.
 
-        Raises `InvalidInput` if the instance can't be read, or if there is none and the
-        AccessKey reads nothing else.
+        Raises `InvalidInput` if the instance can't be read, or if the user selected none
+        and the AccessKey reads nothing else.
         """
         access_key = self._access_key
         if instance_id != NO_INSTANCE:

@@ -135,7 +135,7 @@ class Account:
         return self.chosen_models if self.last_quotas is None else self.models
 
     def identifier(self, owner: Owner) -> str:
-        """Return the identifier of an owner's device, with which unique IDs start."""
+        """Return the identifier of an owner's device. Unique IDs start with it."""
         return identifier(self.entry.entry_id, owner)
 
     def figures(self, owner: Owner) -> Figures | None:
@@ -329,7 +329,7 @@ class Account:
     ) -> Reports:
         """Return the last reports of some sources, and the API key's figures.
 
-        Prices change seldom, so the last ones are taken whether or not they can be read.
+        Prices seldom change, so the last ones are used even while they can't be read.
         """
         data: dict[Source, Any] = {source.source: source.data for source in sources}
         return Reports(

@@ -154,7 +154,7 @@ class Alerts:
                 ),
             )
         if replace(state, limits=before.limits) == before:
-            # Limits change with each answer while they waver, and alerted nothing.
+            # Only limits changed, and none was alerted. They can change with each answer.
             account.store.save_later()
         else:
             await account.store.async_save()

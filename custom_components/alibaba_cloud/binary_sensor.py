@@ -33,7 +33,7 @@ async def async_setup_entry(
         if description.exists(account)
     )
     if account.clients is None:
-        # It was there with an AccessKey.
+        # The account may have had an AccessKey before, and with it this entity.
         async_remove_figure(account, Platform.BINARY_SENSOR, "access_key_problem")
     FigureEntities(
         entry, async_add_entities, AlibabaCloudBinarySensor, ACCOUNT_BINARY_SENSORS

@@ -193,7 +193,7 @@ def instances_client(
 ) -> InstancesClient | None:
     """Return the client that finds the Prometheus of an AccessKey.
 
-    None if the user entered an endpoint: the AccessKey then goes to no other one.
+    None if the user entered an endpoint: the AccessKey is then sent to no other one.
     """
     if data.get(CONF_BILLING_ENDPOINT):
         return None
@@ -207,10 +207,10 @@ def instances_client(
 
 
 async def read_token_plan(client: TokenPlanClient) -> TokenPlan:
-    """Read the Token Plan, which is empty without the permission for it.
+    """Read the Token Plan. Without the permission for it, the plan is empty.
 
-    Few accounts have a plan, so the permission is optional and not asked for. Raises as
-    `TokenPlanClient.get_plan`.
+    Few accounts have a plan, so a missing permission is not reported as an error. Raises
+    as `TokenPlanClient.get_plan`.
     """
     try:
         return await client.get_plan()
@@ -219,9 +219,9 @@ async def read_token_plan(client: TokenPlanClient) -> TokenPlan:
 
 
 async def read_workspace_names(client: WorkspacesClient) -> Mapping[str, str]:
-    """Read the names of workspaces by ID. There are none if they can't be read.
+    """Read the names of workspaces by ID. Empty if they can't be read.
 
-    They are optional: without them, IDs are shown.
+    Names are optional. Without them, IDs are shown.
     """
     try:
         return await client.get_names()

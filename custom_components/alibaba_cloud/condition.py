@@ -62,7 +62,7 @@ class AccountCondition(Condition):
 class IsOverBudget(AccountCondition):
     """Whether the spend has reached a level of the budget, by default 100 %.
 
-    A workspace or an API key of the target has a budget of its own.
+    For the device of a workspace or an API key, this is about its own budget.
     """
 
     options = {vol.Optional(CONF_LEVEL, default=100): LEVEL}

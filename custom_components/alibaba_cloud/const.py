@@ -33,7 +33,7 @@ CONF_WORKSPACES: Final = "workspaces"
 CONF_API_KEYS: Final = "api_keys"
 """IDs of the workspaces and API keys whose spend is followed."""
 CONF_WORKSPACE_NAMES: Final = "workspace_names"
-"""Names of the followed workspaces by ID, as the options read them last."""
+"""Names of the followed workspaces by ID, as the options flow last read them."""
 
 CONF_GROUP_BUDGETS: Final = "group_budgets"
 """Monthly budgets of the followed workspaces and API keys, by `SpendGroup.key`."""

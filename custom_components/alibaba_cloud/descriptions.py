@@ -1,4 +1,4 @@
-"""How a figure is described: what it shows, when it exists and who reports it."""
+"""Descriptions of figures: what each shows, when it exists and who reports it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from .sources import Source
 
 @dataclass(frozen=True, kw_only=True)
 class FigureDescription[FiguresT](EntityDescription):
-    """A figure of an account or a model."""
+    """A figure of an account, a model or a group."""
 
     value_fn: Callable[[FiguresT], Any]
     """Returns the figure, None if it is unknown."""

@@ -78,7 +78,7 @@ def async_child_device_info(
 
 @callback
 def async_remove_gone(account: Account) -> None:
-    """Remove the devices of what is gone or not followed, and do so from now on."""
+    """Remove outdated devices, now and whenever figures change."""
     removal: asyncio.Task[None] | None = None
     checked: AccountSnapshot | None = None
 
@@ -101,7 +101,7 @@ def async_remove_gone(account: Account) -> None:
 
 
 async def _async_remove(account: Account) -> None:
-    """Remove the devices of what is gone, in batches.
+    """Remove outdated devices, in batches.
 
     Devices that are left at an unload are removed after the next setup.
     """
@@ -113,10 +113,10 @@ async def _async_remove(account: Account) -> None:
 
 
 def _devices_to_remove(account: Account) -> list[str]:
-    """Return the devices of models that are no longer listed, or not chosen.
+    """Return the devices of models and groups that are outdated.
 
-    Only a complete answer shows that a model is gone. A group is, once the user no
-    longer follows it.
+    A group is outdated if the user does not follow it, and a model if it is not chosen or
+    no longer listed. Only a complete answer shows that a model is no longer listed.
     """
     quotas = account.last_quotas
     assert quotas is not None

@@ -1,4 +1,4 @@
-"""The figures of what usage costs at list prices, before it is billed."""
+"""The figures of the estimate: what usage costs at list prices."""
 
 from functools import partial
 from typing import Any
@@ -7,7 +7,7 @@ from homeassistant.components.sensor import SensorStateClass
 from homeassistant.const import EntityCategory, UnitOfRatio
 
 from .descriptions import FigureSensorDescription, total
-from .model_studio import AccountSnapshot, ModelUsage, Money
+from .model_studio import AccountSnapshot, ModelUsage
 from .sources import Source
 
 _estimate = partial(total, sources=(Source.PRICES, Source.RATES))
@@ -23,13 +23,9 @@ def _coverage(snapshot: AccountSnapshot) -> dict[str, Any]:
 
 def _prices(model: ModelUsage) -> dict[str, Any]:
     """Return the lowest prices of a million tokens."""
-
-    def number(price: Money | None) -> float | None:
-        return None if price is None else float(price.amount)
-
     return {
-        "input_price": number(model.input_price),
-        "output_price": number(model.output_price),
+        "input_price": model.input_price and float(model.input_price.amount),
+        "output_price": model.output_price and float(model.output_price.amount),
     }
 
 

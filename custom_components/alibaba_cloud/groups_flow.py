@@ -1,4 +1,4 @@
-"""The steps of the options flow for workspaces and API keys: which to follow, budgets."""
+"""Steps of the options flow to follow workspaces and API keys and set their budgets."""
 
 import asyncio
 from collections.abc import Mapping
@@ -39,9 +39,9 @@ from .sources import billing_today
 from .validation import InvalidInput
 
 BILLED_SINCE = timedelta(days=32)
-"""From the first of this month back into the month before the last one.
+"""From the first day of this month back into the month before the last one.
 
-Workspaces and API keys that were billed since the first of that month are offered.
+The form offers the workspaces and API keys that were billed since that month began.
 """
 
 
@@ -87,7 +87,7 @@ class GroupsFlow(OptionsFlowWithReload):
         return money.currency if money else None
 
     def _save(self, options: Mapping[str, Any]) -> ConfigFlowResult:
-        """Store options. None removes one. Options of other steps stay."""
+        """Store options. Those that are None are removed. Those of other steps are kept."""
         kept = {**self.config_entry.options, **options}
         return self.async_create_entry(
             data={key: value for key, value in kept.items() if value is not None}
@@ -96,9 +96,10 @@ class GroupsFlow(OptionsFlowWithReload):
     async def async_step_groups(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Ask for the workspaces and API keys to follow, of those that were billed.
+        """Ask which workspaces and API keys to follow.
 
-        Without an AccessKey, those that are followed can be removed.
+        The form offers those that were billed. Without an AccessKey, it offers only the
+        followed ones, so that the user can remove them.
         """
         options = self.config_entry.options
         if user_input is not None:
@@ -138,7 +139,7 @@ class GroupsFlow(OptionsFlowWithReload):
 
     @property
     def _known_names(self) -> Mapping[str, str]:
-        """The names of workspaces, as they were read now or before."""
+        """The names of workspaces by ID, including stored ones."""
         stored = self.config_entry.options.get(CONF_WORKSPACE_NAMES, {})
         return {**stored, **self._workspace_names}
 

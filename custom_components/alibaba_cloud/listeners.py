@@ -1,4 +1,4 @@
-"""Notifies the entities of an account, many of them in batches."""
+"""Notifies the entities of an account, in batches if there are many."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -22,7 +22,7 @@ class Listeners:
         self._hass = hass
         self._entry = entry
         self._by_owner: dict[Owner, list[Callable[[], None]]] = {}
-        """The listeners to the figures of each owner."""
+        """The listeners by owner of the figures."""
         self._due: dict[Callable[[], None], None] = {}
         self._is_notifying = False
 

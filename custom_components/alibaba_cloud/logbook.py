@@ -56,7 +56,7 @@ def async_describe_events(
             key = f"{key}_group"
             device = dr.async_get(hass).async_get(alert[ATTR_DEVICE_ID])
             name = plain_text(group_id)
-            # Without a device of its own, the alert has that of the account.
+            # If the group has no device, the alert has the device of the account.
             if isinstance(device, dr.ChildDeviceEntry):
                 name = device.name_by_user or device.name or name
         text = texts[f"component.{DOMAIN}.common.{key}"]

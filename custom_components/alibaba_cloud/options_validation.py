@@ -29,14 +29,14 @@ _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}$)")
 def validate_alerts(user_input: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the alerts. Raises `InvalidInput`, with all errors.
 
-    The options of the form's section are among them, unless the section is missing.
+    The options of the form's section are included, unless the section is missing.
     """
     options, errors = _parsed(user_input, ALERT_OPTIONS)
     if (section := options.pop(CONF_MORE_ALERTS, None)) is not None:
         more, errors_within = _parsed(section, MORE_ALERTS)
         options |= more
         for key in errors_within:
-            # The frontend shows an error at a section, but none within.
+            # The frontend shows an error at a section, but not at a field in it.
             errors[CONF_MORE_ALERTS] = f"invalid_{key}"
     if errors:
         raise InvalidInput(errors)
@@ -48,8 +48,8 @@ def validate_group_budgets(
 ) -> dict[str, int | float]:
     """Return the budget of each group that has one, by its key.
 
-    `groups` are those of each section of the form, by field. Raises `InvalidInput`, with
-    an error at each section that has one.
+    `groups` are the groups by section and field of the form. Raises `InvalidInput`, with
+    the errors by section.
     """
     budgets: dict[str, int | float] = {}
     errors = {}

@@ -20,7 +20,7 @@ type Figures = AccountSnapshot | ModelUsage | GroupFigures
 
 _DIMENSIONS = (Dimension.WORKSPACE, Dimension.API_KEY)
 _LONGEST_SLUG = 150
-"""With more, an ID could exceed the 255 characters that the recorder stores."""
+"""Characters. With a longer slug, an ID could exceed the 255 that the recorder stores."""
 _PLAIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 

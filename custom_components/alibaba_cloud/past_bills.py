@@ -41,7 +41,7 @@ class PastBills:
     """Reads an account's bills. If a read fails, the next one continues there."""
 
     def __init__(self, billing: BillingClient, dimension: Dimension) -> None:
-        """Prepare to read the bills by the groups of a dimension."""
+        """Prepare to read the bills, grouped by a dimension."""
         self._billing = billing
         self._dimension = dimension
         self._months: dict[tuple[date, date], SpendTrend] = {}

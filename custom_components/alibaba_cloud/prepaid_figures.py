@@ -1,5 +1,6 @@
-"""The figures of what is paid for in advance: assets and the Token Plan for teams."""
+"""The figures of prepaid assets and of the Token Plan for teams."""
 
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -11,26 +12,31 @@ from .model_studio import AccountSnapshot, AssetKind, Money, Quantity
 from .sources import Source
 
 _MONEY_SOURCES = (Source.ASSETS, Source.BALANCE, Source.SPEND)
-"""Coupons and cards have no currency of their own: the balance or the bill names it."""
+"""Coupons and cards have the currency of the balance or the bill."""
 
 
 def _has_something_left(left: Money | Quantity | None) -> bool:
-    """Return whether something is left.
+    """Return whether an amount is left.
 
     The service also lists assets that expired years ago.
     """
     return left is not None and left.amount > 0
 
 
+def _number(figure: Decimal | None) -> float | None:
+    """Return a figure as JSON data."""
+    return None if figure is None else float(figure)
+
+
 def _next_expiry(snapshot: AccountSnapshot) -> dict[str, Any]:
-    """Return what expires next, and how much of it is left."""
+    """Return the kind and the remaining amount of the first asset to expire."""
     asset = snapshot.next_expiry
     if asset is None:
         return dict.fromkeys(("kind", "amount", "currency", "unit"))
     is_package = asset.kind is AssetKind.RESOURCE_PACKAGE
     return {
         "kind": asset.kind.value,
-        "amount": None if asset.amount is None else float(asset.amount),
+        "amount": _number(asset.amount),
         "currency": None if is_package else asset.unit,
         "unit": asset.unit if is_package else None,
     }
@@ -38,18 +44,14 @@ def _next_expiry(snapshot: AccountSnapshot) -> dict[str, Any]:
 
 def _seats(snapshot: AccountSnapshot) -> dict[str, Any]:
     """Return the assigned seats, and the figures of each type of seats."""
-
-    def number(value: Any) -> float | None:
-        return None if value is None else float(value)
-
     return {
-        "assigned": number(snapshot.token_plan.assigned_seats),
+        "assigned": _number(snapshot.token_plan.assigned_seats),
         "by_type": {
             seats.type: {
-                "seats": number(seats.total),
-                "assigned": number(seats.assigned),
-                "credits": number(seats.credits),
-                "credits_left": number(seats.credits_left),
+                "seats": _number(seats.total),
+                "assigned": _number(seats.assigned),
+                "credits": _number(seats.credits),
+                "credits_left": _number(seats.credits_left),
             }
             for seats in snapshot.token_plan.seats
             if seats.type

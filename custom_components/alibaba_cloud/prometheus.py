@@ -23,8 +23,8 @@ async def async_list_instances(
 ) -> tuple[PrometheusInstance, ...] | ModelStudioError:
     """Return the Prometheus instances of an AccessKey, or why they can't be listed.
 
-    They are not listed if the user entered the URL, or an endpoint to ask instead of the
-    vendor's.
+    They are not listed if the user entered the URL of a Prometheus, or an endpoint that
+    replaces the vendor's.
     """
     if CONF_PROMETHEUS_URL in data or (client := instances_client(hass, data)) is None:
         return ()
@@ -37,7 +37,7 @@ async def async_list_instances(
 async def async_use_instance(
     hass: HomeAssistant, data: Mapping[str, str], instance_id: str
 ) -> tuple[dict[str, str], UsageRates]:
-    """Return the data of an AccessKey with the URL of an instance, and what it reports.
+    """Return the data of an AccessKey with the URL of an instance, and its usage.
 
     Raises `InvalidInput` if the instance can't be read.
     """

@@ -45,7 +45,7 @@ def create_sources(
     """
 
     def if_priced(day: date) -> datetime | None:
-        """Return the start of a day. Without prices, its usage is not needed."""
+        """Return the start of a day. None without prices: its usage is then not needed."""
         prices = sources[Source.PRICES].data
         return midnight(day) if prices and prices.models else None
 
@@ -84,7 +84,7 @@ def create_sources(
 def _month_by(
     billing: BillingClient, dimension: Dimension
 ) -> Callable[[], Awaitable[SpendReport]]:
-    """Return what reads the bill of the month by the groups of a dimension."""
+    """Return a function that reads the bill of the month, grouped by a dimension."""
     return lambda: billing.get_month(billing_today(), group_by=dimension)
 
 

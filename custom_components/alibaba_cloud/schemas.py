@@ -136,7 +136,7 @@ def access_key_schema(region: str, *, endpoints_open: bool) -> vol.Schema:
 def prometheus_schema(
     instances: Iterable[PrometheusInstance], region: str
 ) -> vol.Schema:
-    """Return the form that offers Prometheus instances, those of a region first."""
+    """Return the form that offers Prometheus instances. Those of a region come first."""
     ordered = sorted(
         instances, key=lambda it: (it.region != region, it.region or "", it.name or "")
     )
@@ -193,9 +193,10 @@ def groups_schema(
     names: Mapping[str, str],
     chosen: Mapping[str, Iterable[str]],
 ) -> vol.Schema:
-    """Return the form that offers the groups of some dimensions, by its option.
+    """Return the form that offers groups, with a field for each option.
 
-    `billed` is the spend of each group by ID. Those with the highest spend come first.
+    `billed` is the spend of the groups by option and ID, `names` are their names by ID,
+    and `chosen` are the selected IDs by option. Groups with the highest spend come first.
     """
     fields: dict[vol.Marker, SelectSelector] = {}
     for key, spend in billed.items():
@@ -211,7 +212,7 @@ def groups_schema(
 
 
 def group_fields(options: Mapping[str, Any]) -> dict[str, dict[str, SpendGroup]]:
-    """Return the followed groups, by the option that lists them and by label."""
+    """Return the followed groups by option and label."""
     fields: dict[str, dict[str, SpendGroup]] = {}
     for group in followed_groups(options):
         name = _group_label(group.id, group_name(options, group), None)
@@ -220,13 +221,13 @@ def group_fields(options: Mapping[str, Any]) -> dict[str, dict[str, SpendGroup]]
 
 
 def _by_spend(group: tuple[str, Money | None]) -> tuple[bool, Decimal, str]:
-    """Return the key that sorts groups by their spend, unknown ones last."""
+    """Return the key that sorts groups by their spend, those without a known one last."""
     group_id, spend = group
     return spend is None, -(spend.amount if spend else Decimal()), group_id
 
 
 def _group_label(group_id: str, name: str | None, spend: Money | None) -> str:
-    """Return the name of a group, else its ID, with what else is known of it."""
+    """Return the name of a group with its ID, or only its ID, and its spend if known."""
     details = [plain_text(group_id)]
     if spend is not None:
         details.append(f"{spend.amount:,.2f} {spend.currency}")
@@ -235,7 +236,7 @@ def _group_label(group_id: str, name: str | None, spend: Money | None) -> str:
 
 
 def _multiple(options: Iterable[SelectOptionDict]) -> SelectSelector:
-    """Return a selector of several options."""
+    """Return a selector for several options."""
     return SelectSelector(
         SelectSelectorConfig(
             options=list(options), multiple=True, mode=SelectSelectorMode.DROPDOWN

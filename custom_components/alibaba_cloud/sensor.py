@@ -50,7 +50,7 @@ class AlibabaCloudSensor(AlibabaCloudEntity, SensorEntity):
     """A figure. An amount comes with its currency or unit."""
 
     entity_description: FigureSensorDescription[Any]
-    # They change with the state, which is recorded, or explain only the current one.
+    # They change with the state, which is recorded, or only explain the current state.
     _unrecorded_attributes = frozenset(
         {
             "high",

@@ -62,16 +62,19 @@ BILLING_PERMISSION = "modelstudio:GetBillingTrend"
 BALANCE_PERMISSION = "AliyunBSSReadOnlyAccess"
 PROMETHEUS_PERMISSION = "AliyunPrometheusMetricReadAccess"
 
+_BILL = SourceDescription(
+    interval=timedelta(minutes=15),
+    permission=BILLING_PERMISSION,
+    checks_access_key=True,
+)
+"""A bill of this month, by any dimension."""
+
 SOURCES: Mapping[Source, SourceDescription] = {
     Source.QUOTAS: SourceDescription(interval=timedelta(seconds=30)),
     Source.PRICES: SourceDescription(
         interval=timedelta(days=1), retry_interval=timedelta(hours=1)
     ),
-    Source.SPEND: SourceDescription(
-        interval=timedelta(minutes=15),
-        permission=BILLING_PERMISSION,
-        checks_access_key=True,
-    ),
+    Source.SPEND: _BILL,
     Source.BALANCE: SourceDescription(
         interval=timedelta(minutes=15),
         permission=BALANCE_PERMISSION,
@@ -89,16 +92,8 @@ SOURCES: Mapping[Source, SourceDescription] = {
         checks_access_key=True,
         retry_interval=timedelta(hours=1),
     ),
-    Source.WORKSPACES: SourceDescription(
-        interval=timedelta(minutes=15),
-        permission=BILLING_PERMISSION,
-        checks_access_key=True,
-    ),
-    Source.API_KEYS: SourceDescription(
-        interval=timedelta(minutes=15),
-        permission=BILLING_PERMISSION,
-        checks_access_key=True,
-    ),
+    Source.WORKSPACES: _BILL,
+    Source.API_KEYS: _BILL,
     Source.ASSETS: SourceDescription(
         interval=timedelta(hours=6),
         permission=BALANCE_PERMISSION,
@@ -117,7 +112,7 @@ GROUP_SOURCES: Mapping[Dimension, Source] = {
     Dimension.WORKSPACE: Source.WORKSPACES,
     Dimension.API_KEY: Source.API_KEYS,
 }
-"""The source of the spend of each dimension. It is read if a group of it is followed."""
+"""The source of the spend of groups. It is read only if such a group is followed."""
 TRIED = (Source.SPEND, Source.BALANCE, Source.RATES)
 """The sources that show whether an AccessKey works."""
 
@@ -235,7 +230,7 @@ def billing_today() -> date:
 def access_key_reads(
     clients: Clients,
 ) -> dict[Source, Callable[[], Awaitable[object]]]:
-    """Return what reads each source of an AccessKey that needs nothing of the account."""
+    """Return a function for each source of an AccessKey that can be read by itself."""
     reads: dict[Source, Callable[[], Awaitable[object]]] = {
         Source.SPEND: lambda: clients.billing.get_month(billing_today()),
         Source.BALANCE: clients.balance.get_balance,
@@ -251,8 +246,8 @@ def access_key_reads(
 async def async_read_first(sources: Iterable[SourceCoordinator[Any]]) -> None:
     """Read the sources of an AccessKey for the first time.
 
-    The assets come after the balance, which finds out the site of the account. The
-    history comes last: it takes one request for each month.
+    The assets come after the balance, because reading it finds the site of the account.
+    The history comes last, because it takes one request for each month.
     """
     later = (Source.ASSETS, Source.HISTORY)
     by_source = {source.source: source for source in sources}

@@ -49,7 +49,7 @@ from .sources import SOURCES, Source, billing_today
 
 EPOCH = date(1970, 1, 1)
 LONGEST_NAME = 255
-"""Characters of a name that the recorder can store."""
+"""The largest number of characters of a name that the recorder can store."""
 DATABASE_TIMEOUT = 5 * 60
 """Seconds that the recorder may take to read, or to write what is queued."""
 
@@ -131,7 +131,7 @@ class SpendImport:
     ) -> Bills:
         """Return the bills that may differ from what is written, or all of them.
 
-        `owners` are those of the dimension.
+        `owners` are the owners of this dimension.
         """
         last = billing_today() - DAY
         reached = [
@@ -176,7 +176,7 @@ class SpendImport:
         return new
 
     def _name(self, owner: Owner, texts: Mapping[str, str]) -> str:
-        """Return the name of the statistic of an owner, as long as it can be stored."""
+        """Return the name of an owner's statistic, cut to what can be stored."""
         key, name = "spend", owner
         if isinstance(owner, SpendGroup):
             key = f"{owner.dimension.name.lower()}_spend"

@@ -46,9 +46,9 @@ class Target:
 
     @callback
     def has_budget(self, entry_id: str) -> bool:
-        """Return whether the target is about the budget of an account itself.
+        """Return whether the target includes the budget of an account.
 
-        The devices of workspaces and API keys are about their own budgets.
+        The devices of workspaces and API keys stand for their own budgets only.
         """
         return self._is_everything or not all(
             isinstance(owner, SpendGroup) for owner in self._owners(entry_id)
@@ -73,7 +73,7 @@ class Target:
         )
 
     def _owners(self, entry_id: str) -> set[Owner]:
-        """Return what the devices of an account in the target belong to."""
+        """Return the owners of those devices of an account that are in the target."""
         registry = dr.async_get(self._hass)
         return {
             owner_of(entry_id, identifier)

@@ -103,8 +103,8 @@ class AlertTrigger(Trigger):
     def _is_targeted(self, sent: AccountAlert) -> bool:
         """Return whether an alert is about an account, model or group of the target.
 
-        Whoever watches an account does not watch the budget of each of its workspaces,
-        and whoever watches a workspace does not watch the budget of its account.
+        A trigger on an account does not fire for the budgets of its workspaces and API
+        keys. A trigger on one of these does not fire for the budget of its account.
         """
         if sent.alert.group is not None:
             return self._target.has_only_child(sent.device_id)
@@ -146,7 +146,7 @@ class ForecastOverBudget(AlertTrigger):
 
 
 class UnusualSpend(AlertTrigger):
-    """Fires when a day costs unusually much."""
+    """Fires when the spend of a day is unusual."""
 
     kind = AlertKind.UNUSUAL_SPEND
 
@@ -158,7 +158,7 @@ class BalanceLow(AlertTrigger):
 
 
 class CreditExpiring(AlertTrigger):
-    """Fires when something that is paid for in advance expires soon."""
+    """Fires when a prepaid asset expires soon."""
 
     kind = AlertKind.CREDIT_EXPIRING
 

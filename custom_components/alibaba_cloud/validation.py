@@ -194,8 +194,8 @@ async def async_validate_access_key(
 ) -> AccessKeyResults:
     """Try an AccessKey with each source. Return their reports and errors.
 
-    Raises `InvalidInput` if the AccessKey is rejected, or if nothing can be read and not
-    only permissions are missing: for those, see `check_permissions`.
+    Raises `InvalidInput` if the AccessKey is rejected, or if nothing can be read. If
+    nothing can be read only because permissions are missing, `check_permissions` raises.
     """
     try:
         clients = access_key_clients(hass, data)
@@ -214,7 +214,7 @@ async def async_validate_access_key(
 
 
 def check_permissions(hass: HomeAssistant, results: AccessKeyResults) -> None:
-    """Raise `InvalidInput` if an AccessKey lacks the permission for everything."""
+    """Raise `InvalidInput` if the AccessKey has no permission to read anything."""
     failed = source_errors(results)
     if failed and len(failed) == len(results):
         error = next(iter(failed.values()))

@@ -167,9 +167,9 @@ function numberOf(hass, entity) {
 }
 
 /**
- * Returns how high the bars of costs are, in powers of two; null if nothing is spent.
+ * Returns the scale of the bars of costs, as a power of two; null if nothing is spent.
  *
- * The costs of a model, a workspace or an API key are of a device with a parent.
+ * The device of a model, a workspace or an API key has a parent.
  */
 function scaleOfCosts(hass) {
   const costs = Object.values(hass.entities)
@@ -305,7 +305,7 @@ function accountSections(hass, account, text) {
   const paid = ranked(hass, models, "monthly_spend");
   const spendByModel = paid.flatMap((model) => model.spend).slice(0, COLORS);
 
-  /** Returns bars of what some parts of the spend cost, and all others together. */
+  /** Returns a bar for each part of the spend, and one for all others together. */
   const costs = (parts, others, othersText) => {
     const known = ranked(hass, parts, "monthly_spend");
     const bars = [

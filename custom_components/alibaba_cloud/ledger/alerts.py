@@ -70,7 +70,7 @@ class Observation:
     account_id: str
     account: AccountSnapshot = field(default_factory=AccountSnapshot)
     today: date | None = None
-    """In UTC+8. If it is None, nothing is about to expire or to end."""
+    """In UTC+8. If it is None, no expiry and no end of a subscription is alerted."""
     models: Iterable[ModelUsage] = ()
     """The followed models."""
     models_gone: Collection[str] = ()
@@ -100,29 +100,29 @@ class Alert:
     budget: Decimal | None = None
     projected: Decimal | None = None
     usual: Decimal | None = None
-    """What a day of this weekday usually costs."""
+    """The usual spend of a day of this weekday."""
     balance: Decimal | None = None
     currency: str | None = None
     asset: AssetKind | None = None
-    """What expires."""
+    """The kind of the assets that expire."""
     amount: Decimal | None = None
-    """What is left of the assets or of the Token Plan's credits."""
+    """The remaining amount of the assets, or the remaining credits of the Token Plan."""
     unit: str | None = None
     """Unit of the amount. None for credits."""
     ends: date | None = None
     """The last day of an asset or a subscription, in UTC+8."""
     model: str | None = None
     group: SpendGroup | None = None
-    """The workspace or API key that the spend is of. None for the account."""
+    """The workspace or API key of the spend. None for the account."""
     limit_type: str | None = None
     """Which limit of a model fell: `limit`, `rpm` or `tpm`."""
     limit: Number | None = None
-    """The limit by now."""
+    """The new limit."""
     previous_limit: Number | None = None
     usage_pct: float | None = None
     """Share of the budget or of the model's limit that is used, in %."""
     period: date | None = None
-    """The first day of the billing period, week or day that the spend is of."""
+    """The first day of the billing period, week or day of the spend."""
     failure: AlertKind | None = None
     """The failure that ended."""
 
@@ -170,9 +170,9 @@ class AlertedLevels:
     """When the day, week or month began."""
     budget: Decimal
     levels: frozenset[Decimal]
-    """In %. Levels that were passed before they were watched are among them."""
+    """In %, with levels that were reached before they were watched."""
     watched: frozenset[Decimal] = frozenset()
-    """Of a group, the levels that its spend was last compared with."""
+    """The levels that the spend of a group was last compared with."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the levels as JSON data."""
@@ -200,9 +200,9 @@ class SeenLimit:
     """A limit of a model, as it was seen in the last answers."""
 
     known: Number | None = None
-    """The last value of two answers in a row."""
+    """The last value that two answers in a row reported."""
     seen: Number | None = None
-    """The value of the last answer, if it is another one."""
+    """The value of the last answer, if it differs from `known`."""
     alerted: Number | None = None
     """The lowest value that was alerted."""
 
@@ -241,16 +241,16 @@ class AlertState:
     """The levels of each group that has a budget, by its key."""
     forecast_alerted: bool = False
     unusual_day: datetime | None = None
-    """When the last day began that was alerted to cost unusually much."""
+    """The start of the last day that was alerted as unusual."""
     low_balances: Mapping[str, Decimal] = field(
         default_factory=lambda: MappingProxyType({})
     )
     """By currency, the threshold of each alert that is not re-armed yet."""
     endings: Mapping[str, date] = field(default_factory=lambda: MappingProxyType({}))
-    """By the ID of its alert, the last day of what was alerted to end."""
+    """The last day of each expiry or end that was alerted, by the ID of its alert."""
     credits_alerted: bool = False
     credits_refresh: datetime | None = None
-    """When the credits were to be refreshed, by the time that they were alerted."""
+    """The next refresh of the credits, as it was known when they were alerted."""
     model_levels: frozenset[Decimal] | None = None
     """The levels that models were last compared with. None before the first time."""
     models: Mapping[str, frozenset[Decimal]] = field(
@@ -260,7 +260,7 @@ class AlertState:
     limits: Mapping[str, Mapping[str, SeenLimit]] = field(
         default_factory=lambda: MappingProxyType({})
     )
-    """By followed model and type, its limits."""
+    """The limits of the followed models, by model and type of limit."""
     failing: AlertKind | None = None
     """How the last poll failed. None if it did not."""
     failures: tuple[AlertKind, ...] = ()
@@ -270,7 +270,7 @@ class AlertState:
 
     @property
     def awaits_answer(self) -> bool:
-        """Whether the next answer may confirm a limit, also if nothing changes."""
+        """Whether the next answer may confirm a limit, even if no figure changes."""
         return any(
             limit.seen is not None
             for limits in self.limits.values()

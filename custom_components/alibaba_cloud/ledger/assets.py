@@ -1,4 +1,4 @@
-"""What is left of an account's assets, and which of them expires first. No I/O."""
+"""Adds up an account's prepaid assets, and orders them by expiry. No I/O."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -58,10 +58,10 @@ def _left(assets: Iterable[Asset], kind: AssetKind, now: datetime) -> Quantity |
 
 
 def _expiring(assets: Iterable[Asset], now: datetime) -> tuple[Asset, ...]:
-    """Return the usable assets that expire, the first one to expire first.
+    """Return the usable assets that expire, in the order of their expiry.
 
-    Those that are used up are left out. A savings plan never is: its amount is what is
-    left in the current cycle.
+    Assets that are used up are left out. A savings plan stays, because its amount is
+    that of the current cycle.
     """
     expiring = [
         (asset.expires, asset)

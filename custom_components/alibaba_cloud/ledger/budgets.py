@@ -63,9 +63,9 @@ def judge_budgets(
 def judge_groups(
     state: AlertState, observation: Observation, options: AlertOptions
 ) -> Decision:
-    """Alert each level that a group's spend reaches of its budget, once per month.
+    """Alert each level of a group's budget that its spend reaches, once per month.
 
-    A level that was not watched before and is reached already is not alerted. A new
+    A level that is already reached when it is first watched is not alerted. A new
     budget re-arms the levels that are not reached under it.
     """
     watched = observation.trigger_spend_levels.union(options.spend_levels)
@@ -103,7 +103,7 @@ def judge_groups(
 
 
 def _reached(spend: Money, budget: Decimal, levels: Iterable[Decimal]) -> list[Decimal]:
-    """Return the levels of a budget, in %, that a spend reaches, in ascending order."""
+    """Return the levels of a budget (in %) that a spend reaches, in ascending order."""
     return sorted(level for level in levels if spend.amount * 100 >= level * budget)
 
 
@@ -132,7 +132,7 @@ def _alert(
     is_option: bool = True,
     group: SpendGroup | None = None,
 ) -> Alert:
-    """Return the alert of a level that a spend reaches of a budget."""
+    """Return the alert of a level of a budget that a spend reaches."""
     return new_alert(
         observation,
         kind,

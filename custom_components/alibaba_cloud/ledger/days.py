@@ -102,7 +102,7 @@ class SpendDays:
         """Return the spend of a day, from its reading and the next day's."""
         following = self.readings.get(day + DAY)
         if following is not None and following.month == reading.month:
-            # On the next day, the month's figure still has all that the day cost.
+            # On the next day, the month's figure includes the whole spend of the day.
             if following.before is not None and reading.before is not None:
                 return following.before - reading.before
         is_last_hour = midnight(day + DAY) - reading.time <= _LAST_HOUR

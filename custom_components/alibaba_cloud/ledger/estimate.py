@@ -1,8 +1,8 @@
 """What usage costs at list prices. No I/O.
 
-The usage does not say how long the input of a call was, so the lowest step of input
-length is taken. The estimate is a lower bound, except for input from the cache that is
-not reported separately: it counts like other input.
+The usage does not include the input length of each call, on which some prices depend. The
+lowest price counts, so the estimate is a lower bound. There is one exception: input from
+the cache counts like other input if it is not reported separately.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -38,12 +38,12 @@ _PAID: Mapping[str, _Priced] = {
     _OUTPUT: (PriceUnit.TOKEN, (PriceKind.OUTPUT, PriceKind.THINKING_OUTPUT)),
     "image_count": (PriceUnit.IMAGE, (None, PriceKind.OUTPUT)),
 }
-"""The prices of each kind of usage that is paid for. The lowest of them counts."""
+"""The prices of each kind of billable usage. The lowest one counts."""
 _CACHED: _Priced = (PriceUnit.TOKEN, (PriceKind.CACHED_INPUT,))
 _MILLION = 1_000_000
 _DECIMAL_PLACES = 4
 _MOST_NAMES = 20
-"""Models that are named as being without a price."""
+"""The largest number of models without a price that are listed by name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,13 +51,13 @@ class _Cost:
     """What the usage of a model costs."""
 
     amount: Decimal | None
-    """None if nothing that was used has a price."""
+    """None if no part of the usage has a price."""
     tokens: Decimal
     priced_tokens: Decimal
     is_complete: bool
     """Whether all usage has a price."""
     prices: Mapping[str, Decimal]
-    """Of one unit of each kind of usage."""
+    """The price of one unit, by kind of usage."""
 
 
 def with_estimate(
@@ -73,10 +73,10 @@ def with_estimate(
 ) -> AccountSnapshot:
     """Return the figures of an account with the estimate of its spend.
 
-    `today` and `closed_day` are the usage of these days. `daily` is the spend of the
-    days before. `currency` is the one that the account pays in, None if it is unknown.
-    Prices of an unknown currency are in that one. With prices in another currency, or if
-    both are unknown, nothing is estimated.
+    `today` and `closed_day` are the usage of these days. `daily` is the spend of past
+    days. `currency` is the currency of the account, None if it is unknown. Prices without
+    a currency are in the currency of the account. Nothing is estimated if the two
+    currencies differ, or if both are unknown.
     """
     if prices is None or (unit := prices.currency or currency) is None:
         return snapshot
@@ -111,7 +111,7 @@ def _costs(day: DayUsage, prices: PriceList) -> dict[str, _Cost]:
 
 
 def _cost(used: Mapping[str, Number | None], steps: Sequence[PriceStep]) -> _Cost:
-    """Return what usage costs. What has no price, or is no number, is left out."""
+    """Return what usage costs. Usage without a price or a valid amount is left out."""
     amounts = {kind: Decimal(str(n)) for kind, n in used.items() if n}
     paid = {kind for kind in _PAID if used.get(kind, 0) != 0}
     is_unused = all(n == 0 for n in used.values())
@@ -126,7 +126,7 @@ def _cost(used: Mapping[str, Number | None], steps: Sequence[PriceStep]) -> _Cos
         if kind in amounts and kind in prices
     }
     if _INPUT in parts and (cached := _cached(amounts)):
-        # It is part of the input, which must not count twice.
+        # Input from the cache is part of the input, so it must not count twice.
         price = _lowest(steps, _CACHED)
         if price is not None and price < prices[_INPUT]:
             saved = prices[_INPUT] - price
@@ -156,9 +156,9 @@ def _cached(amounts: Mapping[str, Decimal]) -> Decimal:
 
 
 def _lowest(steps: Iterable[PriceStep], priced: _Priced) -> Decimal | None:
-    """Return the lowest price of one unit in any step, None if a step has no price.
+    """Return the lowest price of one unit in any step.
 
-    The price that is missing could be lower.
+    None if a step has no price: the missing price could be lower.
     """
     unit, kinds = priced
     lowest = [
@@ -177,7 +177,7 @@ def _lowest(steps: Iterable[PriceStep], priced: _Priced) -> Decimal | None:
 
 
 def _sum(costs: Iterable[_Cost]) -> Decimal | None:
-    """Return the sum of what is known, None if nothing is."""
+    """Return the sum of the known amounts, None if none is known."""
     amounts = [cost.amount for cost in costs if cost.amount is not None]
     return sum(amounts, Decimal()) if amounts else None
 

@@ -36,12 +36,12 @@ def _next_period(period: BillingPeriod, day: date) -> date:
         # A period that starts and ends on the same day of the month is whole months.
         is_next = start is not None and start < end and start.day == end.day
         return end if is_next else end + DAY
-    if start is None or start > day or _month_after(start) <= day:
+    if start is None or start > day or month_after(start) <= day:
         start = day.replace(day=1)
-    return _month_after(start)
+    return month_after(start)
 
 
-def _month_after(day: date) -> date:
+def month_after(day: date) -> date:
     """Return the same day of the next month, or the last day of a shorter month."""
     first = day.replace(day=1) + timedelta(days=monthrange(day.year, day.month)[1])
     return first.replace(day=min(day.day, monthrange(first.year, first.month)[1]))

@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from math import sqrt
 
-from .windows import BILLING_TIME_ZONE
+from .windows import BILLING_TIME_ZONE, DAY
 
 type DailySpend = Mapping[date, Decimal]
 """The spend of billing days, all in one currency.
@@ -34,7 +34,6 @@ _WITHIN = 1.2816
 """80 % of a normal distribution is within this many standard deviations."""
 _LONGEST = timedelta(days=366)
 """The longest forecast."""
-_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +42,7 @@ class Forecast:
 
     projected: Decimal
     low: Decimal
-    """Four times out of five, the spend is expected to be between `low` and `high`."""
+    """`low` to `high` is an 80 % interval."""
     high: Decimal
 
 
@@ -54,7 +53,7 @@ class Pace:
     weekdays: tuple[float, ...]
     """By weekday, Monday first. None is negative."""
     deviation: float
-    """The standard deviation of a day's spend from that."""
+    """The standard deviation of a day's spend from its expected cost."""
     days: float
     """The number of equally weighted days that would be as exact."""
 
@@ -114,7 +113,7 @@ def reached_at(
     for start, share in _days(now, min(end or date.max, now.date() + _LONGEST)):
         expected = share * pace.weekdays[start.weekday()]
         if expected >= rest:
-            return start + rest / expected * share * _DAY
+            return start + rest / expected * share * DAY
         rest -= expected
     return None
 
@@ -124,8 +123,8 @@ def _days(now: datetime, end: date) -> Iterator[tuple[datetime, float]]:
     midnight = datetime.combine(now, time.min, now.tzinfo)
     start = now
     while start.date() <= end:
-        midnight += _DAY
-        yield start, (midnight - start) / _DAY
+        midnight += DAY
+        yield start, (midnight - start) / DAY
         start = midnight
 
 
@@ -134,7 +133,7 @@ def pace_before(daily: DailySpend, today: date) -> Pace | None:
     known = {
         day: float(daily[day])
         for age in range(1, WINDOW.days + 1)
-        if (day := today - age * _DAY) in daily
+        if (day := today - age * DAY) in daily
     }
     if len(known) < LEAST_DAYS:
         return None

@@ -16,8 +16,9 @@ def with_groups(
 ) -> AccountSnapshot:
     """Return the figures of an account with those of its followed groups.
 
-    `reports` are the bills by dimension. What is left of each is the spend of the groups
-    that are not followed, and of nobody. It adds up with the groups to the same bill.
+    `reports` are the bills by dimension. The rest of each bill is the spend of all other
+    groups, and spend that belongs to no group. It and the spend of the followed groups
+    add up to the bill.
     """
     figures = {
         group: _figures(*spend_of(reports.get(group.dimension), group.id))
@@ -39,5 +40,5 @@ def with_groups(
 
 
 def _figures(daily: Spend | None, monthly: Spend | None) -> GroupFigures:
-    """Return the figures of a group or of the others."""
+    """Return the figures of a group, or of all other groups together."""
     return GroupFigures(daily_spend=daily, monthly_spend=monthly)

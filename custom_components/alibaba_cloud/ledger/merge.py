@@ -51,7 +51,7 @@ class Shown:
     start: date
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return the day or the period as JSON data."""
         return {"since": self.since.isoformat(), "start": self.start.isoformat()}
 
     @classmethod
@@ -92,7 +92,7 @@ def _shown(spend: Money | None) -> Shown | None:
 def with_windows(account: AccountSnapshot, periods: Periods) -> AccountSnapshot:
     """Return an account's figures with the day and the period of its spend.
 
-    A spend of which these are not clear is unknown.
+    A spend whose day or period is not clear is unknown.
     """
     return replace(
         account,
@@ -118,7 +118,7 @@ def _placed(spend: Money | None, window: Window | None) -> Spend | None:
 
 
 def _billed(spend: Money | None, start: date) -> Spend | None:
-    """Return a billed spend with the day or the month that it is of."""
+    """Return a billed spend with the start of its day or month."""
     if spend is None:
         return None
     return Spend(
@@ -135,7 +135,7 @@ def _latest(
     """Return the first spend that is not of an earlier day or period than shown before.
 
     The account's own figure may start again within a day, the bill's does not. If the two
-    disagree on when a day began, what was shown first stays.
+    disagree on when a day began, the start that was shown first is kept.
     """
     for spend in (own, billed):
         if spend is None:
@@ -161,12 +161,13 @@ def merge(
 ) -> AccountSnapshot:
     """Return all figures of an account, each from the first source that has it.
 
-    `/quotas` comes first, as it is near real time; its spend is one of `with_windows`.
-    Where an account has money and usage from there (`reports_usage`), another source
-    steps in only with the same currency, the bill only if its `monthly_spend` is
-    `by_month` of the calendar, and none with counters: another one's would look as if
-    they had been used. A spend is never of an earlier day or period than one `shown`
-    before.
+    `/quotas` comes first, because it is near real time. Its spend must be a result of
+    `with_windows`. If `/quotas` reports money and usage (`reports_usage`), three rules
+    limit the other sources. Their amounts must have the same currency. The bill reports
+    the monthly spend only if billing periods are calendar months (`by_month`). Counters
+    are not replaced, because the difference would look like usage.
+
+    A spend is never of an earlier day or period than the one that was `shown` last.
     """
     account = AccountSnapshot() if reports.account is None else reports.account
     models = dict(account.models)
@@ -234,7 +235,7 @@ def spend_of(report: SpendReport | None, key: str) -> tuple[Spend | None, Spend 
 
 
 def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
-    """Return a model with its figures of the other sources."""
+    """Return a model with its figures from the other sources."""
     rate, totals = _NO_RATE, _NO_TOTALS
     if reports.rates is not None:
         rate = reports.rates.models.get(model.name, _NO_RATE)
@@ -255,12 +256,12 @@ def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
 
 
 def _as_spend(money: Money | None) -> Spend | None:
-    """Return a spend of `/quotas`, which has its window if it is clear."""
+    """Return a spend of `/quotas`, None if its window is not clear."""
     return money if isinstance(money, Spend) else None
 
 
 def rest(total: Spend | None, parts: Iterable[Money | None]) -> Spend | None:
-    """Return the rest of a total without its parts."""
+    """Return a total minus its known parts."""
     if total is None:
         return None
     known = sum((part.amount for part in parts if part), Decimal())

@@ -1,17 +1,15 @@
-"""Where an account's spend stands against its budget, and where it is going."""
+"""The outlook of an account: its budget, the forecast and what is usual."""
 
-from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from ..model_studio.models import AccountSnapshot, Money, Outlook, Spend, percentage
+from .expiry import month_after
 from .forecast import DailySpend, forecast_period, reached_at, since_first_spend
 from .unusual import usual_day
-from .windows import Periods, billing_day, midnight
-
-_DAY = timedelta(days=1)
+from .windows import DAY, Periods, billing_day, midnight
 
 
 def outlook(
@@ -25,11 +23,11 @@ def outlook(
 ) -> Outlook:
     """Return the outlook of an account.
 
-    `budget` is the user's, in the currency of the account's spend; while that is unknown,
-    of its other money. Without one, the service's spend limit is the budget. `daily` is
-    what the days before cost. Those in another currency than the spend do not count.
-    `balance_lags` says whether the balance is as old as the bill, so that today's usage
-    is not yet subtracted from it.
+    `budget` is the user's, in the currency of the account's spend. While the spend is
+    unknown, it is in the currency of another amount of the account. If it is None, the
+    service's spend limit is the budget. `daily` is the spend of past days. Days in another
+    currency than the spend are ignored. `balance_lags` is whether the balance is as old as
+    the bill: then it still includes what today's usage costs.
     """
     spend, limit = account.monthly_spend, account.spend_limit
     if budget is not None:
@@ -75,7 +73,8 @@ def _lasts_until(
 ) -> date | None:
     """Return the day on which the balance is used up.
 
-    If the balance lags, what is not billed yet is no longer there.
+    If the balance lags, the part of today's usage that is not billed yet is subtracted
+    first.
     """
     balance = account.available_balance
     if balance is None or balance.currency != spend.currency:
@@ -89,11 +88,11 @@ def _lasts_until(
 
 
 def _unbilled(account: AccountSnapshot, currency: str) -> Decimal:
-    """Return what today's usage will probably add to today's spend, at least 0.
+    """Return how much of today's usage is probably still to be billed, at least 0.
 
-    The estimate has list prices. With free quotas and discounts, the bill is lower: by
-    as much as that of the last day which is completely billed. Without such a day,
-    nothing is known, and 0 is returned.
+    The estimate uses list prices. Free quotas and discounts make the bill lower. The
+    ratio of today's estimate to its bill is assumed to be that of the last completely
+    billed day, or 100 % if that is higher. 0 is returned if the ratio is unknown.
     """
     estimate, spend = account.estimate.daily_spend, account.daily_spend
     ratio = account.estimate.bill_pct
@@ -113,7 +112,7 @@ def _amounts(daily: Mapping[date, Money], currency: str) -> DailySpend:
 
 
 def _of_today(account: AccountSnapshot, daily: Mapping[date, Money]) -> Outlook:
-    """Return the outlook of the day that the daily spend is of, and of its week."""
+    """Return the usual spend of the current day, and the spend of its week."""
     today = account.daily_spend
     if not isinstance(today, Spend):
         return Outlook()
@@ -125,21 +124,21 @@ def _of_today(account: AccountSnapshot, daily: Mapping[date, Money]) -> Outlook:
 
 
 def _weekly_spend(today: Spend, daily: DailySpend) -> Spend | None:
-    """Return the spend of the calendar week that a day's spend is in.
+    """Return the spend of a calendar week from Monday up to a day.
 
-    None if the spend of one of its days is unknown.
+    None if the spend of one of these days is unknown.
     """
-    monday = today.start - timedelta(days=today.start.weekday())
+    monday = today.start - today.start.weekday() * DAY
     amount = today.amount
     for number in range(today.start.weekday()):
-        if (day := daily.get(monday + timedelta(days=number))) is None:
+        if (day := daily.get(monday + number * DAY)) is None:
             return None
         amount += day
     return replace(today, amount=amount, since=midnight(monday), start=monday)
 
 
 def _difference(limit: Money | None, spend: Money) -> Money | None:
-    """Return what a limit leaves, below zero where it is exceeded."""
+    """Return what is left of a limit, negative if the spend exceeds it."""
     if limit is None or limit.currency != spend.currency:
         return None
     return replace(limit, amount=limit.amount - spend.amount)
@@ -148,16 +147,13 @@ def _difference(limit: Money | None, spend: Money) -> Money | None:
 def _last_day(spend: Spend, periods: Periods) -> date:
     """Return the last day of the period that the monthly spend is of.
 
-    It may be over, if the service is late or could not be read. A period of
-    which no end is reported is a month long.
+    It may be over, if the service is late or could not be read. A period
+    without a reported end is a month long.
     """
     month = periods.monthly
     if month and month.start == spend.start and (last := periods.last_day):
         return last
-    first = spend.start.replace(day=1)
-    following = first + timedelta(days=monthrange(first.year, first.month)[1])
-    days = monthrange(following.year, following.month)[1]
-    return following.replace(day=min(spend.start.day, days)) - _DAY
+    return month_after(spend.start) - DAY
 
 
 def _day(when: datetime | None) -> date | None:

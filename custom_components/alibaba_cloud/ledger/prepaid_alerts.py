@@ -1,4 +1,4 @@
-"""Decides the alerts of what is paid for in advance. No I/O."""
+"""Decides the alerts of prepaid assets and of the Token Plan. No I/O."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,13 +20,13 @@ from .windows import billing_day
 CREDITS_REARM = 10
 """Low credits are re-armed once the share left is this many points above the level."""
 KEPT = timedelta(days=30)
-"""How long it is remembered that an end was alerted, in case a clock was ahead."""
+"""How long an alerted end is remembered after its day, in case the clock was ahead."""
 
 
 def judge_credits(
     state: AlertState, observation: Observation, options: AlertOptions
 ) -> Decision:
-    """Alert that few of the Token Plan's credits are left, once until the next refresh."""
+    """Alert low credits of the Token Plan, once until they are refreshed."""
     plan = observation.account.token_plan
     total, left = plan.credits, plan.credits_left
     if not options.low_credits or not total or left is None or left > total:
@@ -54,7 +54,7 @@ def judge_credits(
 def judge_endings(
     state: AlertState, observation: Observation, options: AlertOptions
 ) -> Decision:
-    """Alert what expires or ends soon, once for each last day."""
+    """Alert assets that expire and subscriptions that end soon, once per last day."""
     today = observation.today
     if today is None or not options.expiry_days:
         return state, []
@@ -77,9 +77,9 @@ def judge_endings(
 
 
 def _expiring(observation: Observation) -> Iterator[Alert]:
-    """Yield the alerts of all expiries: one for assets of a kind and unit on a day.
+    """Yield one alert for all assets of the same kind, unit and last day.
 
-    Those of an unknown amount or unit are left out.
+    There is none if the unit or one of the amounts is unknown.
     """
     groups: dict[tuple[AssetKind, str, date], list[Decimal | None]] = {}
     for asset in observation.account.expiring:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
 from ..model_studio.groups import SpendGroup
@@ -12,7 +12,7 @@ from .estimate import with_estimate
 from .groups import with_groups
 from .merge import Reports, ShownSpend, merge
 from .outlook import outlook
-from .windows import Periods, midnight
+from .windows import DAY, Periods, midnight
 
 
 def build_snapshot(
@@ -29,9 +29,9 @@ def build_snapshot(
 ) -> AccountSnapshot:
     """Return all figures of an account.
 
-    `periods` are those of its spend, and `shown` those that were shown last. `daily` is
-    the spend of the days before, `budget` the user's. `groups` are the followed
-    workspaces and API keys. For the rest see `merge`.
+    `periods` are the day and the billing period of its spend. `shown` are those that were
+    shown last. `daily` is the spend of past days. `budget` is the user's monthly budget.
+    `groups` are the followed workspaces and API keys. `merge` explains the others.
     """
     month = periods.monthly
     snapshot = merge(
@@ -56,7 +56,7 @@ def build_snapshot(
             daily=daily,
             periods=periods,
             now=now,
-            # That of the API key is near real time.
+            # The balance that the API key reports is near real time.
             balance_lags=reports.account is None
             or reports.account.available_balance is None,
         ),
@@ -84,7 +84,7 @@ def _with_estimate(
 
 
 def _currency(reports: Reports) -> str | None:
-    """Return the currency that the account pays in, None if it is unknown."""
+    """Return the currency of the account, None if it is unknown."""
     if reports.balance is not None:
         return reports.balance.available.currency
     spend = reports.spend and reports.spend.monthly
@@ -100,5 +100,5 @@ def cycle_start(periods: Periods, today: date) -> datetime:
         return midnight(today.replace(day=1))
     last_day = periods.last_day
     if last_day is not None and last_day < today:
-        return midnight(last_day + timedelta(days=1))
+        return midnight(last_day + DAY)
     return midnight(periods.monthly.start)

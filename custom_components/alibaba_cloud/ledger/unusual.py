@@ -1,8 +1,8 @@
-"""What a day usually costs, and when one costs unusually much. No I/O.
+"""What a day usually costs, and when its spend is unusual. No I/O.
 
-Only the totals of days are known, not how they are spread over the hours. So the day so
-far is compared with a whole usual day: the alert never comes because a day begins early.
-`benchmarks/unusual.py` tries the rule on made-up years.
+Only the totals of days are known, not the spend of each hour. The spend so far today is
+therefore compared with that of a whole usual day. Spend that only comes earlier than usual
+does not alert. `benchmarks/unusual.py` tests the rule on simulated years.
 """
 
 from dataclasses import replace
@@ -21,17 +21,17 @@ from .alerts import (
 from .forecast import WINDOW, DailySpend, pace_before
 
 MULTIPLE = 3
-"""An unusual day costs more than this many times a usual one of its weekday."""
+"""An unusual day costs more than this many times the usual spend of its weekday."""
 DEVIATIONS = 4
-"""And it exceeds that one by more than this many standard deviations of the last days."""
+"""It also exceeds the usual spend by more than this many standard deviations."""
 LEAST_DAYS = 14
 """Days of the last eight weeks that must be known."""
 
 
 def usual_day(daily: DailySpend, day: date) -> UsualDay | None:
-    """Return what a day of its weekday usually costs, in the currency of `daily`.
+    """Return the usual spend of a day's weekday, in the currency of `daily`.
 
-    None while too few days before it are known, or if such days cost nothing.
+    None while too few days before it are known, or if the usual spend is 0.
     """
     known = [other for other in daily if day - WINDOW <= other < day]
     if len(known) < LEAST_DAYS or (pace := pace_before(daily, day)) is None:
@@ -46,7 +46,7 @@ def usual_day(daily: DailySpend, day: date) -> UsualDay | None:
 def judge_unusual(
     state: AlertState, observation: Observation, options: AlertOptions
 ) -> Decision:
-    """Alert a day that costs unusually much, once."""
+    """Alert a day of unusual spend, once."""
     spend = observation.account.daily_spend
     usual = observation.account.outlook.usual_day
     if not options.unusual_spend or usual is None or not isinstance(spend, Spend):

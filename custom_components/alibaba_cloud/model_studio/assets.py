@@ -1,6 +1,6 @@
-"""What an account has paid for in advance, from the billing service (2017-12-14).
+"""The prepaid assets of an account, from the billing service (2017-12-14).
 
-Only what can be used for Model Studio is reported. No other operation is called.
+Only assets that can be used for Model Studio are reported. No other operation is called.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -87,10 +87,10 @@ class AssetsClient:
         self._access_key = access_key
 
     async def get_assets(self) -> tuple[Asset, ...]:
-        """Return the assets that can be used for Model Studio, also expired ones.
+        """Return the assets that can be used for Model Studio, including expired ones.
 
         Assets of a kind that the service refuses to list are left out. Raises the same
-        errors as `openapi.call`, for such a refusal only if no kind can be read.
+        errors as `openapi.call`, but a refusal only if no kind can be read.
         """
         if not self._endpoints:
             raise AccountError("The account belongs to another site", code=OTHER_SITE)
@@ -173,15 +173,15 @@ def rows_of(answer: Mapping[str, Any], path: Iterable[str]) -> list[Mapping[str,
 
 
 def _searched(value: Any) -> str | None:
-    """Return a text to search. It is longer than those of `text_of`, and never shown."""
+    """Return a text to search. It can be longer than one of `text_of`: nobody sees it."""
     return value[:_MAX_SEARCHED] if isinstance(value, str) else text_of(value)
 
 
 def _is_for_model_studio(*texts: str | None) -> bool:
     """Return whether these texts name Model Studio or all products, or are empty.
 
-    The service describes the products in words. A text that excludes products and names
-    Model Studio is not clear, so it doesn't count.
+    The service describes the products in words. A text that names Model Studio and also
+    excludes products is ambiguous, so it doesn't count.
     """
     known = [text for text in texts if text and text.strip()]
     if not known:

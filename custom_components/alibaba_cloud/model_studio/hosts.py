@@ -20,7 +20,7 @@ WORKSPACE_BASE_URL = "https://{workspace_id}.{region}.maas.aliyuncs.com/api/v1"
 
 BILLING_ENDPOINT = "https://modelstudio.{region}.aliyuncs.com"
 TOKEN_PLAN_REGIONS = ("cn-beijing", "ap-southeast-1")
-"""Regions whose `BILLING_ENDPOINT` also knows the Token Plan for teams."""
+"""Regions whose `BILLING_ENDPOINT` also serves the Token Plan for teams."""
 CLOUDMONITOR_ENDPOINT = "https://metrics.{region}.aliyuncs.com"
 BALANCE_ENDPOINTS = (
     "https://business.aliyuncs.com",
@@ -59,7 +59,7 @@ class InvalidURLError(ValueError):
 
 
 class UnencryptedURLError(InvalidURLError):
-    """Raised for an http URL that is not local. It can be valid otherwise."""
+    """Raised for a URL that is invalid only because it is http and not local."""
 
 
 class InvalidWorkspaceError(ValueError):
@@ -75,7 +75,7 @@ def is_china_site(base_url: str) -> bool:
 def price_currency(base_url: str) -> str | None:
     """Return the currency of the prices at a host: that of its site.
 
-    None for a host that is not the vendor's, because it can stand for either site.
+    None for a host that is not the vendor's, because it can belong to either site.
     """
     if not (URL(base_url).host or "").endswith(_VENDOR):
         return None
@@ -96,7 +96,7 @@ def normalize_base_url(text: str) -> str:
     On the vendor's own hosts, the URL of the OpenAI-compatible API becomes the URL of
     the native API. Raises `InvalidURLError` unless the URL is https, or http for this
     machine and private addresses. It must have no credentials, query or fragment. The
-    error is an `UnencryptedURLError` if nothing but https is missing.
+    error is an `UnencryptedURLError` if the URL would be valid with https.
     """
     text = text.strip()
     try:

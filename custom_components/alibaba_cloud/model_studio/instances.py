@@ -1,7 +1,7 @@
 """The Prometheus instances of an account: CloudMonitor's OpenAPI (2024-03-30).
 
-No other operation is called. `GetPrometheusInstance` also answers a token with which
-anyone could read the instance. It is not kept.
+No other operation is called. The answer of `GetPrometheusInstance` also contains a token
+with which anyone could read the instance. The token is not kept.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class InstancesClient:
         self._access_key = access_key
 
     async def get_instances(self) -> tuple[PrometheusInstance, ...]:
-        """Return the instances, of which the first 1000 are listed.
+        """Return the instances, at most 1000.
 
         Raises the same errors as `openapi.call`.
         """
@@ -66,9 +66,9 @@ class InstancesClient:
         return tuple(found.values())
 
     async def get_url(self, instance_id: str) -> str | None:
-        """Return the URL of an instance's HTTP API in the internet.
+        """Return the public URL of an instance's HTTP API.
 
-        None if it has none, or one at another host than the vendor's. The URL can
+        None if there is no such URL, or if its host is not the vendor's. The URL can
         contain a token. Raises `UnencryptedURLError`, and the same errors as
         `openapi.call`.
         """
@@ -92,7 +92,8 @@ class InstancesClient:
 def parse_instances(answer: Mapping[str, Any]) -> list[PrometheusInstance]:
     """Return the instances in an answer of `ListPrometheusInstances`.
 
-    One without a usable ID is left out. Raises `InvalidAnswerError` if there is no list.
+    Instances without a usable ID are left out. Raises `InvalidAnswerError` if there is no
+    list.
     """
     rows = answer.get("prometheusInstances")
     if not isinstance(rows, list):
@@ -110,7 +111,7 @@ def parse_instances(answer: Mapping[str, Any]) -> list[PrometheusInstance]:
 
 
 def parse_url(answer: Mapping[str, Any]) -> str | None:
-    """Return the URL in an answer of `GetPrometheusInstance`, and nothing else of it.
+    """Return the URL in an answer of `GetPrometheusInstance`.
 
     None if it can't be used. Raises `UnencryptedURLError` if the AccessKey would be sent
     unencrypted, and `InvalidAnswerError` if there is no instance.

@@ -225,12 +225,12 @@ class Outlook:
     weekly_spend: Spend | None = None
     """Since Monday in UTC+8. None if the spend of one of these days is unknown."""
     usual_day: UsualDay | None = None
-    """What a day like that of the daily spend usually costs."""
+    """The usual spend of the weekday of the daily spend."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupFigures:
-    """The billed spend of a workspace or an API key, or of all that are not followed."""
+    """The billed spend of a group, or of all groups that are not followed."""
 
     daily_spend: Money | None = None
     monthly_spend: Money | None = None
@@ -241,9 +241,9 @@ class Estimate:
     """What usage costs at list prices."""
 
     daily_spend: Spend | None = None
-    """Today so far. What has no price is left out."""
+    """Today so far. Usage without a price is left out."""
     models_without_price: tuple[str, ...] = ()
-    """Names of the models that were used today and are left out, wholly or in part."""
+    """Models whose usage of today is left out, wholly or in part."""
     share_priced: float | None = None
     """Share of today's tokens that have a price, in %."""
     bill_pct: float | None = None
@@ -287,14 +287,14 @@ class AccountSnapshot:
     tokens_used: Number | None = None
     requests_used: Number | None = None
     coupons_balance: Money | None = None
-    """What is left of all coupons, None if the service lists none, like the next ones."""
+    """The remaining amount of all coupons. None without any, as in the next three."""
     prepaid_cards_balance: Money | None = None
     savings_plans_balance: Money | None = None
     """In the current cycle."""
     resource_packages_left: Quantity | None = None
-    """None also if the packages have several units."""
+    """Also None if the packages have several units."""
     expiring: tuple[Asset, ...] = ()
-    """The assets that expire and have something left, the first one to expire first."""
+    """The usable assets that expire, in the order of their expiry."""
     token_plan: TokenPlan = field(default_factory=TokenPlan)
     rate_limit: RateLimit = RateLimit()
     billing_period: BillingPeriod = BillingPeriod()
@@ -311,7 +311,7 @@ class AccountSnapshot:
     other_groups: Mapping[Dimension, GroupFigures] = field(
         default_factory=lambda: MappingProxyType({})
     )
-    """All that are not followed, for each dimension with one that is."""
+    """All other groups together, for each dimension with a followed group."""
     quotas_kind: QuotasKind = QuotasKind.UNREAD
     outlook: Outlook = Outlook()
     """Calculated from the other figures, the user's budget and the previous days."""
@@ -319,7 +319,7 @@ class AccountSnapshot:
 
     @property
     def next_expiry(self) -> Asset | None:
-        """The asset that expires first, of those with something left."""
+        """The first asset to expire."""
         return self.expiring[0] if self.expiring else None
 
     @property

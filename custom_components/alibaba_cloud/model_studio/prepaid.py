@@ -1,4 +1,4 @@
-"""What is paid for in advance: coupons, cards, plans and resource packages."""
+"""What is prepaid: coupons, cards, plans and resource packages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,18 +27,18 @@ class Quantity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asset:
-    """Something that was paid for in advance and can be used for Model Studio."""
+    """A prepaid asset that can be used for Model Studio."""
 
     kind: AssetKind
     amount: Decimal | None
-    """What is left of it, None if that is unknown."""
+    """The remaining amount, None if it is unknown."""
     unit: str | None
     """Unit of the amount, which is a currency except for resource packages.
 
     None if the service doesn't name it: coupons and cards have the account's currency.
     """
     effective: datetime | None = None
-    """From when on it can be used, None if the service doesn't say."""
+    """The time from which it can be used. None if it is not reported."""
     expires: datetime | None
     is_active: bool
     """Whether the service lists it as usable."""
@@ -63,7 +63,7 @@ class Seats:
     credits: Decimal | None = None
     """Credits of these seats in each cycle."""
     credits_left: Decimal | None = None
-    """What is left of them in the current cycle."""
+    """The remaining credits of these seats in the current cycle."""
     refresh: datetime | None = None
     """When the credits are refreshed."""
 
@@ -77,9 +77,10 @@ class TokenPlan:
     seats: tuple[Seats, ...] = ()
 
     def at(self, now: datetime) -> Self:
-        """Return what is still known of the plan: nothing once it has ended.
+        """Return the plan without figures that are out of date.
 
-        What is left of the credits is unknown once they were refreshed.
+        It is empty once the subscription has ended. The remaining credits are unknown
+        once they were refreshed.
         """
         if self.ends is not None and self.ends <= now:
             return type(self)()
@@ -110,7 +111,7 @@ class TokenPlan:
 
     @property
     def credits_left(self) -> Decimal | None:
-        """What is left of the credits in the current cycle."""
+        """The remaining credits of all seats in the current cycle."""
         return self._sum(lambda seats: seats.credits_left)
 
     @property
@@ -123,7 +124,7 @@ class TokenPlan:
 
     @property
     def refresh(self) -> datetime | None:
-        """When the first of the credits are refreshed."""
+        """When credits are refreshed next."""
         known = [seats.refresh for seats in self.seats if seats.refresh]
         return min(known, default=None)
 

@@ -69,7 +69,7 @@ class PriceList:
     """The list prices at a host, without discounts and free quotas."""
 
     currency: str | None
-    """None if the host does not show it."""
+    """None if the host does not determine it."""
     models: Mapping[str, Sequence[PriceStep]]
     """The steps of each model in the order of the service, by the model's name.
 

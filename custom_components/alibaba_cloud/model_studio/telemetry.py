@@ -97,8 +97,8 @@ class TelemetryClient:
     ) -> UsageRates:
         """Return the usage of the last complete minute, and since the day's start.
 
-        Without the start, the usage of the day is not asked for. If it can't be read, it
-        is unknown, and no error is raised.
+        Without a start, the usage of the day is not requested. If only that usage can't
+        be read, it is None, and no error is raised.
 
         Raises `AuthenticationError`, `PermissionDeniedError`, `RateLimitError`,
         `AccountError`, `ConnectionFailedError` or `InvalidAnswerError`.
@@ -130,9 +130,9 @@ class TelemetryClient:
     ) -> UsageTotals:
         """Return the usage from a start, such as that of the billing cycle, until now.
 
-        The last two minutes can be incomplete. `closed_day` is the start of a day whose
-        usage is asked for too. Raises the same errors as `get_rates`, but none for that
-        day, whose usage is then unknown.
+        The last two minutes can be incomplete. `closed_day` is the start of a past day
+        whose usage is also requested. If only that usage can't be read, it is None.
+        Raises the same errors as `get_rates`.
         """
         end = _whole_minute(now)
         if (milliseconds := _milliseconds(start, end)) <= 0:
@@ -304,9 +304,9 @@ def _by_model_and(
 
 
 def _call_rate(calls: Mapping[str, Number | None]) -> ModelRate:
-    """Return the rate of calls by their HTTP status.
+    """Return the rate of calls, which are given by their HTTP status.
 
-    How many failed is unknown if a call has no status.
+    The number of failed calls is unknown if a call has no status.
     """
     requests = _sum(calls.values())
     if requests is None or not all(map(_STATUS.fullmatch, calls)):
@@ -327,9 +327,9 @@ def _sum(numbers: Iterable[Number | None]) -> Number | None:
 
 
 def _milliseconds(start: datetime, end: datetime) -> int:
-    """Return the range from a start to an end, without the minute before the start.
+    """Return the time from a start to an end, minus one millisecond.
 
-    It is one millisecond shorter, to exclude the sample at the start.
+    A range of this length excludes the sample at the start, which is of the minute before.
     """
     return (end - start) // timedelta(milliseconds=1) - 1
 

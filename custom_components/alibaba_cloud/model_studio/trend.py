@@ -19,7 +19,7 @@ OTHERS = "DIMENSION_GROUP_OTHERS_VALUE"
 NULL_GROUP = "DIMENSION_FILTER_NULL_VALUE"
 """Key of the spend that belongs to no group."""
 _NO_GROUP = frozenset({OTHERS, NULL_GROUP, "-"})
-"""Keys and names of groups that are no model, workspace or API key."""
+"""Keys and names of groups that are not a model, a workspace or an API key."""
 
 _ROUNDING = Decimal("0.005")
 """Largest rounding error of an amount in cents."""

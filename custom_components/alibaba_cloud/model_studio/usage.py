@@ -16,12 +16,12 @@ class ModelRate:
     throttled_calls: Number | None = None
     """Requests that the service refused with HTTP 429."""
     error_rate_pct: float | None = None
-    """Share of the requests that failed, in %, with those that were throttled."""
+    """Share of the requests that failed, in %, including throttled ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DayUsage:
-    """What the models used on a day in UTC+8, or until now."""
+    """The usage of the models on a day in UTC+8, or on a part of it."""
 
     start: datetime
     """When the day began."""
@@ -39,7 +39,7 @@ class UsageRates:
     models: Mapping[str, ModelRate]
     """By name."""
     today: DayUsage | None = None
-    """None if it was not asked for."""
+    """None if it was not requested, or can't be read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,4 +62,4 @@ class UsageTotals:
     models: Mapping[str, ModelTotals]
     """By name."""
     closed_day: DayUsage | None = None
-    """A day that is over, None if it was not asked for."""
+    """A day that is over. None if it was not requested, or can't be read."""

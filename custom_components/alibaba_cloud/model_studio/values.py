@@ -111,8 +111,8 @@ def date_of(value: Any) -> date | None:
 def moment_of(value: Any) -> datetime | None:
     """Return a time. It can be a timestamp in seconds or milliseconds, or a text.
 
-    A text without a time zone is in the billing time zone (UTC+8). Like for `date_of`,
-    other years are placeholders.
+    A text without a time zone is in the billing time zone (UTC+8). As in `date_of`, years
+    outside 2000 to 2999 are placeholders.
     """
     try:
         if isinstance(value, str) and not value.strip().isdigit():

@@ -30,14 +30,14 @@ class WorkspacesClient:
         self._access_key = access_key
 
     async def get_names(self) -> Mapping[str, str]:
-        """Return the name of each workspace by ID. Workspaces without one are left out.
+        """Return the name of each workspace by ID. Workspaces without a name are left out.
 
         Raises the same errors as `openapi.call`.
         """
         poll = Poll()
         names: dict[str, str] = {}
         token, seen = "", set[str]()
-        # The last page has no token. One that comes again would cause a loop.
+        # The last page has no token. A token that is repeated would cause a loop.
         while token not in seen and len(seen) < _MAX_PAGES:
             seen.add(token)
             answer = await call(
