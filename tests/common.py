@@ -454,6 +454,24 @@ async def start(hass: HomeAssistant) -> None:
     await hass.async_block_till_done(wait_background_tasks=True)
 
 
+async def setup_at_noon(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    day: int,
+    **options: Any,
+) -> None:
+    """Set up an account with these options at noon of a day in August.
+
+    It spends 10 USD per day, spread evenly over the hours.
+    """
+    freezer.move_to(noon(day))
+    hass.config_entries.async_update_entry(entry, options=entry.options | options)
+    report(simulator, daily_spend=5, monthly_spend=10 * day - 5)
+    await setup(hass, entry)
+
+
 async def spend_alike(
     simulator: Simulator, freezer: FrozenDateTimeFactory, poll: Poll, days: list[int]
 ) -> None:

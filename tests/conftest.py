@@ -5,6 +5,7 @@ from datetime import timedelta
 import logging
 import os
 import re
+from typing import Any
 from unittest.mock import patch
 
 from aiohttp import ClientSession
@@ -33,7 +34,7 @@ from homeassistant.util import dt as dt_util
 # Failed assertions of the helpers show their values, as those of the tests do.
 pytest.register_assert_rewrite("tests.common", "tests.flows")
 
-from .common import API_KEY, NOW, Poll, answer, give_access_key, register, setup  # noqa: E402
+from .common import API_KEY, NOW, Poll, answer, give_access_key, register, report, setup  # noqa: E402
 from .simulator import DEFAULT_ACCESS_KEY_SECRET, Simulator  # noqa: E402
 
 # Home Assistant warns about every custom integration and about anything that a busy machine
@@ -124,6 +125,18 @@ async def simulator(socket_enabled: None) -> AsyncIterator[Simulator]:
     async with Simulator() as simulator:
         simulator.body = answer("account")
         yield simulator
+
+
+@pytest.fixture
+def low_figures(simulator: Simulator) -> None:
+    """Report figures below all levels: 20 % of the limit of 500 USD."""
+    report(simulator, monthly_spend=100, used=100)
+
+
+@pytest.fixture
+def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
+    """Return the state that is stored across restarts."""
+    return hass_storage
 
 
 @pytest.fixture

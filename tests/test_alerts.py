@@ -57,23 +57,15 @@ from .common import (
 )
 from .simulator import Simulator
 
-
-@pytest.fixture(autouse=True)
-def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return the state that is stored across restarts."""
-    return hass_storage
+pytestmark = pytest.mark.usefixtures("kept", "low_figures")
 
 
-@pytest.fixture
-async def simulator(simulator: Simulator) -> Simulator:
-    """Report figures below all levels: 20 % of the limit of 500 USD."""
-    report(simulator, monthly_spend=100, used=100)
-    return simulator
-
-
-@pytest.mark.usefixtures("account")
 async def test_event_entity(
-    hass: HomeAssistant, simulator: Simulator, poll: Poll, snapshot: SnapshotAssertion
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    snapshot: SnapshotAssertion,
 ) -> None:
     """The event entity lists the types of alerts and shows the last one."""
     assert state(hass, "alerts") == STATE_UNKNOWN

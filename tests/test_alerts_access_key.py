@@ -22,7 +22,6 @@ from .common import (
     entity_id,
     levels_kept,
     reload,
-    report,
     setup,
     spend_levels,
     state,
@@ -30,18 +29,7 @@ from .common import (
 )
 from .simulator import Fault, Simulator
 
-
-@pytest.fixture(autouse=True)
-def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return the state that is stored across restarts."""
-    return hass_storage
-
-
-@pytest.fixture
-async def simulator(simulator: Simulator) -> Simulator:
-    """Report figures below all levels: 20 % of the limit of 500 USD."""
-    report(simulator, monthly_spend=100, used=100)
-    return simulator
+pytestmark = pytest.mark.usefixtures("kept", "low_figures")
 
 
 def bill(simulator: Simulator, amount: float) -> None:

@@ -1,16 +1,9 @@
-"""Alerts of the daily and the weekly budget, of an account that is polled."""
-
-from typing import Any
+"""Alerts of the daily and the weekly budget while an account is polled."""
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.alibaba_cloud.const import (
-    CONF_DAILY_BUDGET,
-    CONF_SPEND_LEVELS,
-    CONF_WEEKLY_BUDGET,
-)
 from homeassistant.core import HomeAssistant
 
 from .common import (
@@ -21,17 +14,13 @@ from .common import (
     noon,
     report,
     restart,
-    setup,
+    setup_at_noon,
     spend_alike,
     triggered,
 )
 from .simulator import Fault, Simulator
 
-
-@pytest.fixture(autouse=True)
-def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stored across restarts."""
-    return hass_storage
+pytestmark = pytest.mark.usefixtures("kept")
 
 
 async def added(
@@ -42,12 +31,10 @@ async def added(
     day: int,
 ) -> None:
     """Add an account with a weekly budget on a day of August."""
-    freezer.move_to(noon(day))
-    hass.config_entries.async_update_entry(
-        entry, options={CONF_WEEKLY_BUDGET: 40, CONF_SPEND_LEVELS: [50, 80]}
+    report(simulator, spend_limit=None)
+    await setup_at_noon(
+        hass, freezer, entry, simulator, day, weekly_budget=40, spend_levels=[50, 80]
     )
-    report(simulator, daily_spend=5, monthly_spend=10 * day - 5, spend_limit=None)
-    await setup(hass, entry)
 
 
 @pytest.mark.logs("Error fetching", "Error fetching")
@@ -98,7 +85,7 @@ async def test_week_that_began_before_the_account_was_added(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """Its spend is unknown, and so it alerts nothing."""
+    """A week alerts nothing if its spend before the first poll is unknown."""
     await added(hass, freezer, entry, simulator, 11)
     events = await arm(hass, {"trigger": "alibaba_cloud.weekly_budget"})
     await spend_alike(simulator, freezer, poll, [11, 12, 13, 14, 15, 16, 17, 18])
@@ -114,13 +101,10 @@ async def test_daily_budget(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """Each level alerts once a day."""
-    freezer.move_to(noon(10))
-    hass.config_entries.async_update_entry(entry, options={CONF_DAILY_BUDGET: 10})
-    report(simulator, daily_spend=4, monthly_spend=94)
-    await setup(hass, entry)
+    """Each level alerts once a day, also across restarts."""
+    await setup_at_noon(hass, freezer, entry, simulator, 10, daily_budget=12)
     events = await arm(hass, {"trigger": "alibaba_cloud.daily_budget"})
-    for spend, levels in ((5, [50]), (4, []), (9, [80]), (12, [100]), (13, [])):
+    for spend, levels in ((6, [50]), (5, []), (10, [80]), (12, [100]), (13, [])):
         report(simulator, daily_spend=spend, monthly_spend=90 + spend)
         await poll()
         assert triggered(events) == [("daily_budget", level) for level in levels]

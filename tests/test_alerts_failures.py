@@ -34,18 +34,7 @@ from .common import (
 )
 from .simulator import Fault, Simulator
 
-
-@pytest.fixture(autouse=True)
-def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return the state that is stored across restarts."""
-    return hass_storage
-
-
-@pytest.fixture
-async def simulator(simulator: Simulator) -> Simulator:
-    """Report figures below all levels: 20 % of the limit of 500 USD."""
-    report(simulator, monthly_spend=100, used=100)
-    return simulator
+pytestmark = pytest.mark.usefixtures("kept", "low_figures")
 
 
 @pytest.mark.logs("Error fetching")

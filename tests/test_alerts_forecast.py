@@ -12,11 +12,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
 
-from custom_components.alibaba_cloud.const import (
-    CONF_FORECAST_ALERT,
-    CONF_MONTHLY_BUDGET,
-    DOMAIN,
-)
+from custom_components.alibaba_cloud.const import CONF_MONTHLY_BUDGET, DOMAIN
 from custom_components.alibaba_cloud.ledger.forecast import forecast_period
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.history import state_changes_during_period
@@ -41,6 +37,7 @@ from .common import (
     report,
     restart,
     setup,
+    setup_at_noon,
     spend_alike,
     spend_levels,
     state,
@@ -50,18 +47,7 @@ from .common import (
 from .simulator import Fault, Simulator
 from .simulator.billing import total_on
 
-
-@pytest.fixture(autouse=True)
-def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return the state that is stored across restarts."""
-    return hass_storage
-
-
-@pytest.fixture
-async def simulator(simulator: Simulator) -> Simulator:
-    """Report figures below all levels: 20 % of the limit of 500 USD."""
-    report(simulator, monthly_spend=100, used=100)
-    return simulator
+pytestmark = pytest.mark.usefixtures("kept", "low_figures")
 
 
 async def test_forecast_by_own_observation(
@@ -73,10 +59,7 @@ async def test_forecast_by_own_observation(
     kept: dict[str, Any],
 ) -> None:
     """The forecast exists after three complete days, and alerts once per period."""
-    freezer.move_to(noon(10))
-    hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 260})
-    report(simulator, daily_spend=5, monthly_spend=95)
-    await setup(hass, entry)
+    await setup_at_noon(hass, freezer, entry, simulator, 10, monthly_budget=260)
     events = await arm(hass)
     await spend_alike(simulator, freezer, poll, [10, 11, 12])
     for key in (
@@ -130,10 +113,7 @@ async def test_forecast_goes_with_the_day(
     poll: Poll,
 ) -> None:
     """The forecast changes every day, even if the spend does not."""
-    freezer.move_to(noon(10))
-    hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 260})
-    report(simulator, daily_spend=5, monthly_spend=95)
-    await setup(hass, entry)
+    await setup_at_noon(hass, freezer, entry, simulator, 10, monthly_budget=260)
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
     reached, projected = "2026-08-26", "310.00"
     assert state(hass, "budget_exhausted_on") == reached
@@ -190,12 +170,9 @@ async def test_forecast_alert_switched_off(
     poll: Poll,
 ) -> None:
     """Without the option, the forecast exists but does not alert."""
-    freezer.move_to(noon(10))
-    hass.config_entries.async_update_entry(
-        entry, options={CONF_MONTHLY_BUDGET: 300, CONF_FORECAST_ALERT: False}
+    await setup_at_noon(
+        hass, freezer, entry, simulator, 10, monthly_budget=300, forecast_alert=False
     )
-    report(simulator, daily_spend=5, monthly_spend=95)
-    await setup(hass, entry)
     events = await arm(hass)
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
     assert state(hass, "projected_monthly_spend") == "310.00"
@@ -211,9 +188,7 @@ async def test_days_are_kept_over_restarts(
     kept: dict[str, Any],
 ) -> None:
     """Days that were observed in several runs count for the forecast."""
-    freezer.move_to(noon(10))
-    report(simulator, daily_spend=5, monthly_spend=95)
-    await setup(hass, entry)
+    await setup_at_noon(hass, freezer, entry, simulator, 10)
     for day in (10, 11, 12):
         await spend_alike(simulator, freezer, poll, [day])
         assert state(hass, "projected_monthly_spend") == STATE_UNKNOWN
@@ -306,9 +281,7 @@ async def test_bill_in_another_currency_while_the_api_key_fails(
     """Days in the account's own currency survive a start during an outage."""
     simulator.account.answer = "account"
     simulator.body = answer("account")
-    freezer.move_to(noon(10))
-    report(simulator, daily_spend=5, monthly_spend=95)
-    await setup(hass, with_access_key)
+    await setup_at_noon(hass, freezer, with_access_key, simulator, 10)
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
     assert state(hass, "projected_monthly_spend") == "310.00"
     simulator.fail(Fault.SERVER_ERROR, at="quotas")
@@ -371,9 +344,7 @@ async def test_forecast_changes_with_the_hour(
     poll: Poll,
 ) -> None:
     """Within an hour, only spend changes the forecast; usage of a model does not."""
-    freezer.move_to(noon(10))
-    report(simulator, daily_spend=5, monthly_spend=95)
-    await setup(hass, entry)
+    await setup_at_noon(hass, freezer, entry, simulator, 10)
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
     freezer.move_to(noon(14) + timedelta(minutes=1))
     shown = set()

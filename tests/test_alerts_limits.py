@@ -1,4 +1,4 @@
-"""Alerts of a model's limits that fall, of an account that is polled."""
+"""Alerts of falling limits of a model while an account is polled."""
 
 from typing import Any
 
@@ -26,29 +26,18 @@ from .common import (
 )
 from .simulator import Fault, Simulator
 
+pytestmark = pytest.mark.usefixtures("kept", "low_figures")
+
 HOUR = 3600
 
 
-@pytest.fixture(autouse=True)
-def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stored across restarts."""
-    return hass_storage
-
-
-@pytest.fixture
-async def simulator(simulator: Simulator) -> Simulator:
-    """Report figures below all levels."""
-    report(simulator, monthly_spend=100, used=100)
-    return simulator
-
-
 def limit(simulator: Simulator, rpm: int | None) -> None:
-    """Change a limit of qwen-max, which is 600 at first."""
+    """Change the `rpm` limit of qwen-max, which starts at 600."""
     simulator.body["data"]["models"][0]["rpm"] = rpm
 
 
 async def hour(poll: Poll) -> None:
-    """Let an hour begin after another poll."""
+    """Poll now, and again an hour later."""
     await poll()
     await poll(HOUR)
 
@@ -56,7 +45,7 @@ async def hour(poll: Poll) -> None:
 async def test_limit_lowered(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """It alerts within an hour, and once, also across restarts."""
+    """A lowered limit alerts within an hour, and only once, also across restarts."""
     events = await arm(
         hass,
         {
@@ -93,7 +82,7 @@ async def test_limit_lowered(
 async def test_next_answer_that_differs_confirms_it(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Two answers are enough, also with a restart between them."""
+    """Two answers in a row confirm a lower limit, even with a restart between them."""
     events = await arm(hass)
     await hour(poll)
     limit(simulator, 300)
@@ -127,11 +116,10 @@ async def test_no_limit_lowered(
     assert triggered(events) == []
 
 
-@pytest.mark.usefixtures("account")
 async def test_limit_that_wavers_is_written_later(
-    simulator: Simulator, poll: Poll, kept: dict[str, Any]
+    account: MockConfigEntry, simulator: Simulator, poll: Poll, kept: dict[str, Any]
 ) -> None:
-    """Each answer may bring another limit, so only an alert is written at once."""
+    """A new limit may change often, so only an alert is written at once."""
 
     def written() -> Any:
         return kept[STORED]["data"]["alerts"]["limits"]["qwen-max"]["rpm"]

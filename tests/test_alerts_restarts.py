@@ -44,18 +44,7 @@ from .common import (
 )
 from .simulator import Simulator
 
-
-@pytest.fixture(autouse=True)
-def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return the state that is stored across restarts."""
-    return hass_storage
-
-
-@pytest.fixture
-async def simulator(simulator: Simulator) -> Simulator:
-    """Report figures below all levels: 20 % of the limit of 500 USD."""
-    report(simulator, monthly_spend=100, used=100)
-    return simulator
+pytestmark = pytest.mark.usefixtures("kept", "low_figures")
 
 
 async def test_restored_over_a_restart(
@@ -239,7 +228,6 @@ async def test_crossed_while_the_account_is_unloaded(
     assert last_event(hass) == ("spend_level", LEVEL_80)
 
 
-@pytest.mark.usefixtures("account")
 async def test_stored_after_it_was_sent(
     hass: HomeAssistant,
     account: MockConfigEntry,

@@ -1,4 +1,4 @@
-"""Alerts of days that cost unusually much, of an account that is polled."""
+"""Alerts of days that cost unusually much while an account is polled."""
 
 from typing import Any
 
@@ -9,11 +9,7 @@ from pytest_homeassistant_custom_component.common import (
     async_capture_events,
 )
 
-from custom_components.alibaba_cloud.const import (
-    CONF_SPEND_LEVELS,
-    CONF_UNUSUAL_SPEND,
-    EVENT_ALERT,
-)
+from custom_components.alibaba_cloud.const import EVENT_ALERT
 from homeassistant.core import HomeAssistant
 
 from .common import (
@@ -25,17 +21,13 @@ from .common import (
     noon,
     report,
     restart,
-    setup,
+    setup_at_noon,
     spend_alike,
     triggered,
 )
 from .simulator import Simulator
 
-
-@pytest.fixture(autouse=True)
-def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stored across restarts."""
-    return hass_storage
+pytestmark = pytest.mark.usefixtures("kept", "low_figures")
 
 
 async def used(
@@ -47,12 +39,7 @@ async def used(
     **options: Any,
 ) -> None:
     """Add an account that costs 10 USD a day, and let 14 days pass."""
-    freezer.move_to(noon(1))
-    hass.config_entries.async_update_entry(
-        entry, options={CONF_SPEND_LEVELS: [], **options}
-    )
-    report(simulator, daily_spend=5, monthly_spend=5, used=100)
-    await setup(hass, entry)
+    await setup_at_noon(hass, freezer, entry, simulator, 1, spend_levels=[], **options)
     await spend_alike(simulator, freezer, poll, list(range(1, 16)))
 
 
@@ -63,7 +50,7 @@ async def test_unusual_spend(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """A day that costs more than three times as much alerts once."""
+    """A day that costs more than three times as much as usual alerts once."""
     await used(hass, freezer, entry, simulator, poll)
     events = await arm(hass)
     sent = async_capture_events(hass, EVENT_ALERT)
@@ -99,7 +86,7 @@ async def test_turned_off(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    await used(hass, freezer, entry, simulator, poll, **{CONF_UNUSUAL_SPEND: False})
+    await used(hass, freezer, entry, simulator, poll, unusual_spend=False)
     events = await arm(hass)
     report(simulator, daily_spend=90, monthly_spend=230)
     await poll()

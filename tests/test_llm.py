@@ -30,9 +30,8 @@ from .common import (
     answer,
     attributes,
     give_access_key,
-    noon,
-    report,
     setup,
+    setup_at_noon,
     spend_alike,
     state,
 )
@@ -223,9 +222,9 @@ async def test_forecast(
     poll: Poll,
 ) -> None:
     """The forecast comes with its range and the dates."""
-    freezer.move_to(noon(10))
-    report(simulator, daily_spend=5, monthly_spend=95)
-    await open_account(hass, entry, monthly_budget=260)
+    await setup_at_noon(
+        hass, freezer, entry, simulator, 10, **OPENED, monthly_budget=260
+    )
     assert "projected_monthly_spend" not in (await ask(hass))["Model Studio"]["figures"]
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
     figures = (await ask(hass))["Model Studio"]["figures"]

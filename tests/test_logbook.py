@@ -12,7 +12,6 @@ from pytest_homeassistant_custom_component.common import (
 from custom_components.alibaba_cloud.const import (
     CONF_DAILY_BUDGET,
     CONF_LOW_BALANCE,
-    CONF_MONTHLY_BUDGET,
     DOMAIN,
     EVENT_ALERT,
 )
@@ -20,7 +19,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.translation import async_load_integrations
 
-from .common import FAILURES, Poll, described, noon, report, setup, spend_alike
+from .common import FAILURES, Poll, described, report, setup, setup_at_noon, spend_alike
 from .simulator import Fault, Simulator
 
 LONG = 16 * 60
@@ -119,10 +118,8 @@ async def test_forecast(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    freezer.move_to(noon(10))
-    report(simulator, daily_spend=5, monthly_spend=95, used=100)
-    hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 290})
-    await setup(hass, entry)
+    report(simulator, used=100)
+    await setup_at_noon(hass, freezer, entry, simulator, 10, monthly_budget=290)
     events = async_capture_events(hass, EVENT_ALERT)
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13])
     assert described(hass, events[0])["message"] == (

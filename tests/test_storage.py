@@ -13,7 +13,7 @@ from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.alibaba_cloud.const import CONF_LOW_BALANCE, CONF_MONTHLY_BUDGET
+from custom_components.alibaba_cloud.const import CONF_LOW_BALANCE
 from custom_components.alibaba_cloud.model_studio import AccountSnapshot, Money
 from custom_components.alibaba_cloud.storage import AccountStore
 from homeassistant.components.automation import DOMAIN as AUTOMATION
@@ -35,6 +35,7 @@ from .common import (
     refresh,
     report,
     setup,
+    setup_at_noon,
     spend_alike,
     spend_levels,
     state,
@@ -43,18 +44,7 @@ from .common import (
 )
 from .simulator import Simulator
 
-
-@pytest.fixture(autouse=True)
-def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return the state that is stored across restarts."""
-    return hass_storage
-
-
-@pytest.fixture
-async def simulator(simulator: Simulator) -> Simulator:
-    """Report figures below all levels: 20 % of the limit of 500 USD."""
-    report(simulator, monthly_spend=100, used=100)
-    return simulator
+pytestmark = pytest.mark.usefixtures("kept", "low_figures")
 
 
 async def test_removed_account(
@@ -125,9 +115,7 @@ async def test_days_are_those_of_a_host(
     kept: dict[str, Any],
 ) -> None:
     """Stored days of another host are not used for the forecast."""
-    freezer.move_to(noon(10))
-    report(simulator, daily_spend=5, monthly_spend=95)
-    await setup(hass, entry)
+    await setup_at_noon(hass, freezer, entry, simulator, 10)
     await spend_alike(simulator, freezer, poll, [10, 11, 12])
     await unload(hass, entry)
     assert kept[STORED]["data"]["base_url"] == simulator.base_url
@@ -162,10 +150,7 @@ async def test_damaged_part(
     damaged: Any,
 ) -> None:
     """A damaged part starts empty; the other parts stay."""
-    freezer.move_to(noon(10))
-    hass.config_entries.async_update_entry(entry, options={CONF_MONTHLY_BUDGET: 260})
-    report(simulator, daily_spend=5, monthly_spend=95)
-    await setup(hass, entry)
+    await setup_at_noon(hass, freezer, entry, simulator, 10, monthly_budget=260)
     await spend_alike(simulator, freezer, poll, [10, 11, 12, 13, 14])
     await unload(hass, entry)
     kept[STORED]["data"][part] = damaged

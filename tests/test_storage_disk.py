@@ -40,6 +40,8 @@ from .common import (
 )
 from .simulator import Simulator
 
+pytestmark = pytest.mark.usefixtures("low_figures")
+
 REAL = {
     name: getattr(Store, name)
     for name in ("_async_load", "_async_write_data", "async_remove")
@@ -51,13 +53,6 @@ REAL = {
 def hass_config_dir(hass_tmp_config_dir: str) -> str:
     """Give each test its own directory."""
     return hass_tmp_config_dir
-
-
-@pytest.fixture
-async def simulator(simulator: Simulator) -> Simulator:
-    """Report figures below all levels: 20 % of the limit of 500 USD."""
-    report(simulator, monthly_spend=100, used=100)
-    return simulator
 
 
 @pytest.fixture(autouse=True)

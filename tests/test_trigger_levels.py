@@ -39,13 +39,9 @@ from .common import (
 )
 from .simulator import Fault, Simulator
 
+pytestmark = pytest.mark.usefixtures("kept")
+
 KEYS = ("spend_level_reached", "model_level_reached")
-
-
-@pytest.fixture(autouse=True)
-def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
-    """Return the state that is stored across restarts."""
-    return hass_storage
 
 
 @pytest.fixture
