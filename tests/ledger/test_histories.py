@@ -57,14 +57,10 @@ class Account:
     trigger_levels: frozenset[Decimal] = frozenset()
     sent: list[Alert] = field(default_factory=list)
 
-    def poll(self, poll: Poll, said: Said, limit: Decimal) -> AccountSnapshot:
-        """Follow an answer and send alerts that are due. Return the shown figures."""
-        if poll.killed:
-            # The state after the last alerts was not stored.
-            self.alerts = self.stored_alerts
+    def read(self, poll: Poll, said: Said, limit: Decimal) -> AccountSnapshot:
+        """Follow an answer. Return the shown figures."""
         if poll.elapsed is None:
             self.periods = Periods.from_dict(self.periods.as_dict())
-            self.alerts = AlertState.from_dict(self.alerts.as_dict())
         self.periods = follow(
             self.periods,
             Answer(
@@ -88,6 +84,16 @@ class Account:
             shown=self.shown,
         )
         self.shown = self.shown.followed_by(account)
+        return account
+
+    def poll(self, poll: Poll, said: Said, limit: Decimal) -> None:
+        """Follow an answer and send alerts that are due."""
+        if poll.killed:
+            # The state after the last alerts was not stored.
+            self.alerts = self.stored_alerts
+        if poll.elapsed is None:
+            self.alerts = AlertState.from_dict(self.alerts.as_dict())
+        account = self.read(poll, said, limit)
         account = replace(
             account,
             outlook=outlook(
@@ -106,7 +112,6 @@ class Account:
             AlertOptions(spend_levels=LEVELS),
         )
         self.sent = alerts
-        return account
 
 
 @MORE
@@ -119,7 +124,7 @@ def test_sums_are_what_was_spent(history: History) -> None:
     for poll in history.polls():
         if (said := poll.said) is None:
             continue
-        figures = account.poll(poll, said, Decimal(100))
+        figures = account.read(poll, said, Decimal(100))
         for name, label, amount, spend in (
             ("daily", said.day, said.daily, figures.daily_spend),
             ("monthly", said.month, said.monthly, figures.monthly_spend),

@@ -225,6 +225,8 @@ def histories(draw: st.DrawFn) -> History:
     Cases that the answers do not show are left out:
     - spend between two regular answers between which a figure rolls over (half an hour
       here, 30 seconds in reality);
+    - spend before and after a midnight in an outage, if the daily figure then shows only
+      the first of both, and the monthly one all of it;
     - refunds on the first day, in an outage that begins on the first day, and in an
       outage in which a figure rolls over;
     - refunds, and spend in an outage in which the month rolls over, unless periods of
@@ -279,6 +281,10 @@ def histories(draw: st.DrawFn) -> History:
     ):
         tells = blank.reported and min(lengths, default=30) > 4
         if _unclear(at, changes, ()) or (not tells and _unclear(at, months, outages)):
+            continue
+        if day_delay.frozen and _is_frozen_after_outage(
+            at, day_delay.minutes, events, outages
+        ):
             continue
         event = Event(at=at, amount=_amount(cents, number))
         following = FIRST_DAY + timedelta(days=at // DAY + 1)
@@ -356,4 +362,20 @@ def _unclear(at: int, changes: list[int], outages: tuple[tuple[int, int], ...]) 
         for start, end in spans
         if start - 2 * STEP <= at <= end + 2 * STEP
         for change in changes
+    )
+
+
+def _is_frozen_after_outage(
+    at: int, delay: int, events: list[Event], outages: tuple[tuple[int, int], ...]
+) -> bool:
+    """Return whether a new day and the one before it had spend in the same outage.
+
+    After the outage, the daily figure still shows the day before.
+    """
+    midnight = at // DAY * DAY
+    return any(
+        start <= midnight <= at <= end + STEP
+        and midnight + delay > end
+        and any(start - STEP <= event.at < midnight for event in events)
+        for start, end in outages
     )

@@ -130,11 +130,8 @@ def _days(now: datetime, end: date) -> Iterator[tuple[datetime, float]]:
 
 def pace_before(daily: DailySpend, today: date) -> Pace | None:
     """Return the expected cost of a day, None if too few days before `today` are known."""
-    known = {
-        day: float(daily[day])
-        for age in range(1, WINDOW.days + 1)
-        if (day := today - age * DAY) in daily
-    }
+    first = today - WINDOW
+    known = {day: float(cost) for day, cost in daily.items() if first <= day < today}
     if len(known) < LEAST_DAYS:
         return None
     usual = _without_bursts(known)
