@@ -34,7 +34,8 @@ from homeassistant.helpers.entity import Entity
 from homeassistant.helpers.recorder import async_initialize_recorder
 from homeassistant.requirements import async_get_integration_with_requirements
 from homeassistant.setup import async_setup_component
-from tests.simulator import Fault, Simulator
+from tests.simulator import Account, Fault, Model, Simulator
+from tests.simulator.prices import PRICES
 
 DOMAIN = "alibaba_cloud"
 API_KEY = "sk-simulator"
@@ -57,16 +58,28 @@ class Load:
         self.asked: list[float] = []
         """When it was asked, in monotonic seconds."""
         self._moved = 0
+        self.names = [f"qwen3-coder-{number:03}" for number in range(models)]
         self._rows: list[dict[str, Any]] = [
             {
-                "model": f"qwen3-coder-{number:03}",
+                "model": name,
                 "used": 1000 * number,
                 "limit": 1_000_000 + 1000 * number,
                 "rpm": 600,
                 "tpm": 1_000_000,
             }
-            for number in range(models)
+            for number, name in enumerate(self.names)
         ]
+
+    def account(self) -> Account:
+        """Return the account for an AccessKey: all models are priced and used now."""
+        PRICES.update(dict.fromkeys(self.names, PRICES["qwen-plus"]))
+        weight = 1 / len(self.names)
+        return Account(
+            base_spend=50_000,
+            models=[Model(name=name, weight=weight) for name in self.names],
+            has_assets=True,
+            has_token_plan=True,
+        )
 
     def move(self, share: float) -> None:
         """Use a share of the models, each in its turn."""
@@ -104,6 +117,8 @@ class Service:
         """Prepare an account for each number of models."""
         self._models = models
         self.base_urls: list[str] = []
+        self.access_keys: list[dict[str, str]] = []
+        """For each account, what the entry of one with an AccessKey has besides."""
 
     def __enter__(self) -> Self:
         """Start."""
@@ -113,7 +128,7 @@ class Service:
         )
         self._process.start()
         theirs.close()
-        self.base_urls = self._pipe.recv()
+        self.base_urls, self.access_keys = self._pipe.recv()
         return self
 
     def __exit__(
@@ -172,13 +187,30 @@ async def _serve_accounts(pipe: Connection, models: Sequence[int]) -> None:
         pipe.send(asked)
 
     async with AsyncExitStack() as stack:
-        simulators = [await stack.enter_async_context(Simulator()) for _ in loads]
+        simulators = [
+            await stack.enter_async_context(Simulator(account=load.account()))
+            for load in loads
+        ]
         for simulator, load in zip(simulators, loads, strict=True):
             simulator.body = load.answer
-        pipe.send([simulator.base_url for simulator in simulators])
+        base_urls = [simulator.base_url for simulator in simulators]
+        pipe.send((base_urls, list(map(_access_key, simulators))))
         asyncio.get_running_loop().add_reader(pipe.fileno(), obey)
         await closed.wait()
         asyncio.get_running_loop().remove_reader(pipe.fileno())
+
+
+def _access_key(simulator: Simulator) -> dict[str, str]:
+    """Return what the entry of an account with an AccessKey has besides the API key."""
+    [(key_id, secret)] = simulator.access_keys.items()
+    return {
+        "access_key_id": key_id,
+        "access_key_secret": secret,
+        "region": "cn-beijing",
+        "billing_endpoint": simulator.openapi_url,
+        "balance_endpoint": simulator.openapi_url,
+        "prometheus_url": simulator.prometheus_url,
+    }
 
 
 class _Resolver(aiohttp.ThreadedResolver):
