@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from types import MappingProxyType
 
 from ..model_studio.models import (
@@ -42,6 +43,8 @@ _PAID: Mapping[str, _Priced] = {
 _CACHED: _Priced = (PriceUnit.TOKEN, (PriceKind.CACHED_INPUT,))
 _MILLION = 1_000_000
 _DECIMAL_PLACES = 4
+_KEPT = 4
+"""Accounts whose last estimate is kept: other figures change more often than usage."""
 _MOST_NAMES = 20
 """The largest number of models without a price that are listed by name."""
 
@@ -84,22 +87,49 @@ def with_estimate(
         return snapshot
     made = Estimate()
     if today is not None and billing_day(today.start) == billing_day(now):
-        costs = _costs(today, prices)
-        made = _estimate(costs, unit, today)
-        snapshot = _with_models(
-            snapshot,
-            {name: costs[name] for name in followed if name in costs},
-            unit,
-            today,
-        )
+        made, by_model = _of_today(today, prices, unit)
+        models = dict(snapshot.models)
+        for name in followed:
+            if name in by_model:
+                models[name] = replace(models[name], **by_model[name])
+        snapshot = replace(snapshot, models=MappingProxyType(models))
     if closed_day is not None:
         day = billing_day(closed_day.start)
-        bill, amount = daily.get(day), _sum(_costs(closed_day, prices).values())
+        bill, amount = daily.get(day), _total(closed_day, prices)
         is_comparable = bill is not None and bill.currency == unit
         if bill and is_comparable and bill.amount > 0 and amount is not None:
             share = percentage(float(amount), float(bill.amount))
             made = replace(made, bill_pct=share, closed_day=day)
     return replace(snapshot, estimate=made)
+
+
+@lru_cache(maxsize=_KEPT)
+def _of_today(
+    day: DayUsage, prices: PriceList, currency: str
+) -> tuple[Estimate, Mapping[str, Mapping[str, Money | None]]]:
+    """Return the estimate of an account for a day, and the figures of each used model."""
+
+    def of_a_million(price: Decimal | None) -> Money | None:
+        if price is None:
+            return None
+        return Money(amount=price * _MILLION, currency=currency)
+
+    costs = _costs(day, prices)
+    by_model = {
+        name: {
+            "daily_spend_estimate": _spend(cost.amount, currency, day),
+            "input_price": of_a_million(cost.prices.get(_INPUT)),
+            "output_price": of_a_million(cost.prices.get(_OUTPUT)),
+        }
+        for name, cost in costs.items()
+    }
+    return _estimate(costs, currency, day), MappingProxyType(by_model)
+
+
+@lru_cache(maxsize=_KEPT)
+def _total(day: DayUsage, prices: PriceList) -> Decimal | None:
+    """Return what the usage of a day costs, None if no part of it has a price."""
+    return _sum(_costs(day, prices).values())
 
 
 def _costs(day: DayUsage, prices: PriceList) -> dict[str, _Cost]:
@@ -194,27 +224,6 @@ def _estimate(costs: Mapping[str, _Cost], currency: str, day: DayUsage) -> Estim
         )[:_MOST_NAMES],
         share_priced=percentage(float(priced), float(tokens)),
     )
-
-
-def _with_models(
-    snapshot: AccountSnapshot, costs: Mapping[str, _Cost], currency: str, day: DayUsage
-) -> AccountSnapshot:
-    """Return the figures of an account with the estimates of some of its models."""
-
-    def of_a_million(price: Decimal | None) -> Money | None:
-        if price is None:
-            return None
-        return Money(amount=price * _MILLION, currency=currency)
-
-    models = dict(snapshot.models)
-    for name, cost in costs.items():
-        models[name] = replace(
-            models[name],
-            daily_spend_estimate=_spend(cost.amount, currency, day),
-            input_price=of_a_million(cost.prices.get(_INPUT)),
-            output_price=of_a_million(cost.prices.get(_OUTPUT)),
-        )
-    return replace(snapshot, models=MappingProxyType(models))
 
 
 def _spend(amount: Decimal | None, currency: str, day: DayUsage) -> Spend | None:

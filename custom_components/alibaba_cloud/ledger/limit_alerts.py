@@ -16,6 +16,8 @@ from .alerts import (
     new_alert,
 )
 
+_UNSEEN = SeenLimit()
+
 
 def judge_limits(
     state: AlertState, observation: Observation, _: AlertOptions
@@ -32,9 +34,9 @@ def judge_limits(
     for model in observation.models:
         before = state.limits.get(model.name, {})
         for limit_type, value in _limits(model).items():
-            last = before.get(limit_type, SeenLimit())
+            last = before.get(limit_type, _UNSEEN)
             limit = _followed(last, value)
-            if limit != SeenLimit():
+            if limit != _UNSEEN:
                 limits.setdefault(model.name, {})[limit_type] = limit
             if limit.alerted != last.alerted:
                 alerts.append(
@@ -63,7 +65,8 @@ def _limits(model: ModelUsage) -> dict[str, Number | None]:
 def _followed(last: SeenLimit, value: Number | None) -> SeenLimit:
     """Return a limit after another answer. A value that is missing or 0 is unknown."""
     if not value or value == last.known:
-        return replace(last, seen=None)
+        # Nearly always, nothing changes. A new object for each limit would take time.
+        return last if last.seen is None else replace(last, seen=None)
     if value != last.seen:
         return replace(last, seen=value)
     fell = last.known is not None and value < last.known

@@ -5,7 +5,7 @@ that differ by model. A price whose unit or kind is not understood is skipped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 import json
@@ -70,7 +70,7 @@ class PriceList:
 
     currency: str | None
     """None if the host does not determine it."""
-    models: Mapping[str, Sequence[PriceStep]]
+    models: Mapping[str, Sequence[PriceStep]] = field(hash=False)
     """The steps of each model in the order of the service, by the model's name.
 
     Empty if the host has no prices.

@@ -1,7 +1,7 @@
 """The usage of an account, as its Prometheus reports it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from .models import Number
@@ -25,7 +25,7 @@ class DayUsage:
 
     start: datetime
     """When the day began."""
-    models: Mapping[str, Mapping[str, Number | None]]
+    models: Mapping[str, Mapping[str, Number | None]] = field(hash=False)
     """By model name and kind of usage, such as `input_tokens`.
 
     The name is empty for usage without a model. An amount is None if it is invalid.
