@@ -455,7 +455,6 @@ def test_overdue_day(time: str, gap: bool, expected: Rollovers) -> None:
     [
         pytest.param("2 2", BOTH, id="both"),
         pytest.param("6 1", ONLY_MONTH, id="the month, which starts at nothing"),
-        pytest.param("6 6", ONLY_MONTH, id="the month, with today"),
         pytest.param("6 13", ONLY_MONTH, id="the month, with yesterday"),
         pytest.param("1 6", BOTH, id="both, the month a day before"),
         pytest.param("2 107", ONLY_DAY, id="the day"),
@@ -465,6 +464,14 @@ def test_overdue_day(time: str, gap: bool, expected: Rollovers) -> None:
 )
 def test_month(answer: str, expected: Rollovers) -> None:
     assert found(answer, time="09-01 00:00", start="08-31") == expected
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"), [("08-31 23:59", ONLY_MONTH), ("09-01 00:00", BOTH)]
+)
+def test_month_of_one_day(time: str, expected: Rollovers) -> None:
+    """A figure of the first day and its period is late by less than a day."""
+    assert found("6 6", time=time, start="08-31") == expected
 
 
 @pytest.mark.parametrize(
@@ -512,7 +519,8 @@ def test_first_day_of_a_period(
         pytest.param("4 -", "-", True, ONLY_DAY, id="a fall in a gap"),
         pytest.param("6 -", "-", True, NEITHER, id="a rise in a gap"),
         pytest.param("2.49 -", "100", False, Rollovers(None, False), id="held"),
-        pytest.param("2.5 -", "100", False, NEITHER, id="a correction is not held"),
+        pytest.param("4.9 -", "100", False, Rollovers(None, False), id="held fall"),
+        pytest.param("6 -", "100", False, NEITHER, id="a rise is not held"),
         pytest.param("- 52.5", "-", False, NEITHER, id="half of the month"),
         pytest.param("- 52", "-", False, ONLY_MONTH, id="less than half of the month"),
         pytest.param("- 104", "-", True, NEITHER, id="a month that falls in a gap"),
@@ -526,7 +534,7 @@ def test_one_figure(
     """A figure alone has rolled over if a correction would be the larger change.
 
     In a gap, a daily figure that falls has rolled over. A rollover is held if the
-    service usually reports both figures.
+    service usually reports both figures, and so is each fall of the daily figure.
     """
     result = found(
         answer, time="09-01 00:00", start="08-31", before_today=before_today, gap=gap

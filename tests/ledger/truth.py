@@ -255,9 +255,8 @@ def histories(draw: st.DrawFn) -> History:
     )
     last = days * DAY
     changes, months = blank.changes(), blank.changes(months=True)
-    outages = tuple(
-        (start, start + length)
-        for start, length in draw(
+    outages = _merged(
+        draw(
             st.lists(
                 st.tuples(st.integers(10 * 60, last), st.integers(30, 3 * DAY)),
                 max_size=2,
@@ -363,6 +362,21 @@ def _unclear(at: int, changes: list[int], outages: tuple[tuple[int, int], ...]) 
         if start - 2 * STEP <= at <= end + 2 * STEP
         for change in changes
     )
+
+
+def _merged(outages: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return the starts and ends of outages, given as starts and lengths.
+
+    Outages without a poll between them are one.
+    """
+    merged: list[tuple[int, int]] = []
+    for start, length in sorted(outages):
+        end = start + length
+        if merged and start < merged[-1][1] + STEP:
+            first, last = merged.pop()
+            start, end = first, max(last, end)
+        merged.append((start, end))
+    return tuple(merged)
 
 
 def _is_frozen_after_outage(

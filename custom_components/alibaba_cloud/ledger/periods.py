@@ -108,15 +108,19 @@ def _with_reported_period(
     if reported.start is None or reported == last:
         return periods
     exclusive = periods.end_is_exclusive
+    is_next = False
     if last.end is not None and last.start != reported.start:
         if reported.start == last.end:
-            exclusive = True
+            exclusive, is_next = True, True
         elif reported.start == last.end + DAY:
-            exclusive = False
+            exclusive, is_next = False, True
     month = periods.monthly
     if month is not None:
         is_first = last.start is None
         month = _with_start(month, reported.start, times, is_first=is_first)
+        if is_next and month.latest == reported.start > month.earliest > last.start:
+            # No other period began in between.
+            month = replace(month, earliest=reported.start)
     return replace(periods, period=reported, end_is_exclusive=exclusive, monthly=month)
 
 

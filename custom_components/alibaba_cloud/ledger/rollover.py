@@ -199,6 +199,10 @@ def _may_be_counted(periods: Periods, change: _Change) -> bool:
     is_of_old_period = any(amount < 0 for amount in periods.before_day)
     if is_of_old_period or change.day.earliest + DAY < change.month.start:
         return True
+    # An old period's figure stands still. While the daily one grows, it is the same day.
+    falls = change.daily < change.day.amount
+    if falls and _has_new_period(periods, change.month):
+        return True
     # If the last day began in a gap, the month's figure may include a part of the new
     # day. Without the new day, it must still include all spend before.
     began_in_gap = len(periods.before_day) > 1
@@ -218,8 +222,16 @@ def _plausible(
         is_next_day = midnight(change.day.start + DAY) - EARLY <= times.latest
         allowed = {NEITHER, BOTH} if is_next_day or has_new_period else {NEITHER}
         return {case: cases[case] for case in cases if case in allowed}
-    if any(change.before_now in amounts for amounts in cases.values()):
+    exact = [case for case in cases if change.before_now in cases[case]]
+    if exact:
+        is_over = midnight(change.day.start + DAY) <= times.earliest
+        if BOTH in exact and is_over and change.daily != change.day.amount:
+            # A new period's figure is not late by more than its first day.
+            return {case: cases[case] for case in cases if case != ONLY_MONTH}
         return cases
+    if times.gap and change.daily == 0:
+        # Spend and refunds in the gap hardly add up to zero.
+        return {case: cases[case] for case in cases if case.day} or cases
     # No case is exact. After the longest delay, it is another day or period.
     now = times.likely if times.gap else times.earliest
     if _is_day_overdue(change.day, now):
@@ -290,8 +302,9 @@ def _day_by_itself(periods: Periods, answer: Answer, times: Times) -> bool | Non
     assert day is not None and daily is not None
     if _is_day_overdue(day, times.earliest):
         return daily != day.amount
-    falls_in_gap = times.gap and daily < day.amount
-    return _unless_held(periods, falls_in_gap or _is_smaller(daily, day.amount))
+    falls = daily < day.amount
+    rolled_over = (times.gap and falls) or _is_smaller(daily, day.amount)
+    return _unless_held(periods, rolled_over, may=rolled_over or falls)
 
 
 def _month_by_itself(periods: Periods, answer: Answer, times: Times) -> bool | None:
@@ -300,7 +313,8 @@ def _month_by_itself(periods: Periods, answer: Answer, times: Times) -> bool | N
     assert month is not None and monthly is not None
     if _is_month_overdue(periods, month, times.earliest):
         return True
-    return _unless_held(periods, _is_smaller(monthly, month.amount))
+    rolled_over = _is_smaller(monthly, month.amount)
+    return _unless_held(periods, rolled_over, may=rolled_over)
 
 
 def _is_smaller(new: Decimal, old: Decimal) -> bool:
@@ -308,9 +322,9 @@ def _is_smaller(new: Decimal, old: Decimal) -> bool:
     return abs(new) < abs(new - old)
 
 
-def _unless_held(periods: Periods, rolled_over: bool) -> bool | None:
-    """Return None for a rollover that an answer with both figures can confirm."""
-    if rolled_over and periods.before_today is not None:
+def _unless_held(periods: Periods, rolled_over: bool, *, may: bool) -> bool | None:
+    """Return None for a possible rollover that an answer with both figures can confirm."""
+    if may and periods.before_today is not None:
         return None
     return rolled_over
 
