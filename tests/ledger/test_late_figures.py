@@ -136,6 +136,13 @@ def test_days_that_are_late_while_the_month_is_early(last_day: int) -> None:
             """,
             id="a refunded day ends in an outage",
         ),
+        pytest.param(
+            """
+                 08-12 02:00:00  -18   -18     08-10/09-08 | 08-12 08-10
+            down 08-13 02:00:00  20    9022    08-10/09-08 | 08-13 08-10
+            """,
+            id="a refunded day ends in an outage with much spend",
+        ),
     ],
 )
 def test_late_figures(table: str) -> None:

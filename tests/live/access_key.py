@@ -18,6 +18,8 @@ HOST = "localhost"
 MODELS = ("qwen-max", "qwen-plus", "qwen3-coder-plus", "qwen-vl-max")
 """The selected models."""
 
+SPEND_A_DAY = 5000
+"""In USD, of a complete account."""
 WORKSPACE_BUDGET = 120_000
 LEAST, MOST = 0.04, 0.8
 """The lowest and highest share of its token limit that a model uses per minute."""
@@ -33,6 +35,21 @@ def busy_account(**settings: Any) -> Account:
     """Return an account with much usage: that of `usage_of`."""
     usual: dict[str, Any] = {"answer": "limits", "base_spend": 120, "credits": 6000}
     return Account(**usual | settings)
+
+
+def complete_account() -> Account:
+    """Return a busy account that also has assets and a Token Plan.
+
+    It is billed in USD like the list prices of the simulator. Those of the usage are about
+    as high as the spend.
+    """
+    return busy_account(
+        currency="USD",
+        base_spend=SPEND_A_DAY,
+        credits=60 * SPEND_A_DAY,
+        has_assets=True,
+        has_token_plan=True,
+    )
 
 
 def usage_of(models: Iterable[Model], now: datetime, *, ahead: timedelta) -> Usage:

@@ -41,7 +41,6 @@ URL_VARIABLE = "ALIBABA_CLOUD_BASE_URL"
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
 SIMULATOR_KEY = "sk-simulator"
 
-SPEND_A_DAY = 5000
 AHEAD = timedelta(days=1)
 """How far ahead Prometheus has usage; then a new start is needed."""
 
@@ -151,16 +150,7 @@ class Simulators:
         """
         self.plain = Simulator(port=port)
         self.with_access_key = Simulator(
-            port=port + 1,
-            account=access_key.busy_account(
-                # The list prices of the simulator are in USD, too. Those of the usage are
-                # about as high.
-                currency="USD",
-                base_spend=SPEND_A_DAY,
-                credits=60 * SPEND_A_DAY,
-                has_assets=True,
-                has_token_plan=True,
-            ),
+            port=port + 1, account=access_key.complete_account()
         )
         self.prometheus_url = ""
         self._ports = range(port, port + 2 + Prometheus.is_available())

@@ -112,7 +112,7 @@ async def take_account(folder: Path) -> None:
 async def take_access_key(folder: Path) -> None:
     """Take the pictures of an account with an AccessKey."""
     now = datetime.now(UTC)
-    account = access_key.busy_account()
+    account = access_key.complete_account()
     account.clock = lambda: now
     midnight = account.now.replace(hour=0, minute=0, second=0, microsecond=0)
     account.advance(max(midnight + TIME_OF_DAY - account.now, timedelta()))
@@ -146,10 +146,12 @@ async def take_access_key(folder: Path) -> None:
             await picture(page, folder / "access_key.png", of="dialog[open]")
 
             live = await access_key.set_up(home_assistant, simulator, prometheus_url)
-            await live.has("available_balance", *spend_and_load_of_models())
             await call_by_name(live)
-            await access_key.past_spend(live)
-            await show_dashboard(home_assistant, page, height=1290)
+            await access_key.past_spend(live, "usd")
+            await access_key.follow_groups(live)
+            await live.has("estimated_daily_spend", *spend_and_load_of_models())
+            # The last section and the alerts are not shown.
+            await show_dashboard(home_assistant, page, height=1600)
             # The graphs show the spend per day, per month, and per model and day.
             await expect(page.locator("canvas")).to_have_count(3)
             await picture(page, folder / "spend.png")

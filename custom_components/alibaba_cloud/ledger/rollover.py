@@ -222,18 +222,18 @@ def _plausible(
         is_next_day = midnight(change.day.start + DAY) - EARLY <= times.latest
         allowed = {NEITHER, BOTH} if is_next_day or has_new_period else {NEITHER}
         return {case: cases[case] for case in cases if case in allowed}
+    now = times.likely if times.gap else times.earliest
+    is_over = midnight(change.day.start + DAY) <= now
     exact = [case for case in cases if change.before_now in cases[case]]
     if exact:
-        is_over = midnight(change.day.start + DAY) <= times.earliest
         if BOTH in exact and is_over and change.daily != change.day.amount:
             # A new period's figure is not late by more than its first day.
             return {case: cases[case] for case in cases if case != ONLY_MONTH}
         return cases
-    if times.gap and change.daily == 0:
-        # Spend and refunds in the gap hardly add up to zero.
+    if times.gap and is_over and change.day.amount < 0:
+        # Any spend in the gap fits both days. The clock decides.
         return {case: cases[case] for case in cases if case.day} or cases
     # No case is exact. After the longest delay, it is another day or period.
-    now = times.likely if times.gap else times.earliest
     if _is_day_overdue(change.day, now):
         new_day = {case: cases[case] for case in cases if case.day}
         cases = new_day or cases
