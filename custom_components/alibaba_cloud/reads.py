@@ -45,9 +45,12 @@ def create_sources(
     """
 
     def if_priced(day: date) -> datetime | None:
-        """Return the start of a day. None without prices: its usage is then not needed."""
+        """Return the start of a day, None if its usage is not needed.
+
+        That is so at a host without prices. Prices that are not read yet may come.
+        """
         prices = sources[Source.PRICES].data
-        return midnight(day) if prices and prices.models else None
+        return midnight(day) if prices is None or prices.models else None
 
     reads: dict[Source, Callable[[], Any]] = {
         Source.QUOTAS: lambda: read_quotas(client, entry),

@@ -8,6 +8,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.alibaba_cloud.const import CONF_MODELS
+from custom_components.alibaba_cloud.sources import Source
 from homeassistant.core import HomeAssistant
 from tests.common import Poll, attributes, entity_id, get_usage, setup, state
 from tests.simulator import Fault, Simulator
@@ -56,7 +57,7 @@ def usage(**kinds: int) -> dict[str, Any]:
 async def test_figures(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """Today's tokens at their prices, a minute after the prices were read."""
+    """Today's tokens at their prices."""
     simulator.telemetry_body = usage(input_tokens=1_000_000, output_tokens=500_000)
     await poll(61)
     amount = 1_000_000 * price_of("qwen-max", "input_token")
@@ -147,6 +148,20 @@ async def test_intervals(
     for _ in range(60):
         await poll(60)
     assert day_queries(simulator) == before + 60 + 4
+
+
+@pytest.mark.logs("Error fetching Model Studio prices")
+async def test_prices_that_are_read_after_the_usage(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """The estimate is shown as soon as the prices are read."""
+    simulator.fail(Fault.SERVER_ERROR, at="prices")
+    await setup(hass, entry)
+    assert {entity_id(hass, key) for key in KEYS} == {None}
+    simulator.recover()
+    await entry.runtime_data.sources[Source.PRICES].async_refresh()
+    await hass.async_block_till_done()
+    assert Decimal(str(state(hass, "estimated_daily_spend"))) > 0
 
 
 @pytest.mark.logs("Error fetching Model Studio prices")
