@@ -11,6 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
 from ..model_studio.models import (
     AccountSnapshot,
@@ -106,7 +107,7 @@ def with_estimate(
 @lru_cache(maxsize=_KEPT)
 def _of_today(
     day: DayUsage, prices: PriceList, currency: str
-) -> tuple[Estimate, Mapping[str, Mapping[str, Money | None]]]:
+) -> tuple[Estimate, Mapping[str, Mapping[str, Any]]]:
     """Return the estimate of an account for a day, and the figures of each used model."""
 
     def of_a_million(price: Decimal | None) -> Money | None:

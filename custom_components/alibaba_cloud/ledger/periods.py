@@ -108,17 +108,18 @@ def _with_reported_period(
     if reported.start is None or reported == last:
         return periods
     exclusive = periods.end_is_exclusive
-    is_next = False
+    previous = None
     if last.end is not None and last.start != reported.start:
         if reported.start == last.end:
-            exclusive, is_next = True, True
+            exclusive, previous = True, last.start
         elif reported.start == last.end + DAY:
-            exclusive, is_next = False, True
+            exclusive, previous = False, last.start
     month = periods.monthly
     if month is not None:
         is_first = last.start is None
         month = _with_start(month, reported.start, times, is_first=is_first)
-        if is_next and month.latest == reported.start > month.earliest > last.start:
+        is_reported = month.latest == reported.start
+        if is_reported and previous is not None and month.earliest > previous:
             # No other period began in between.
             month = replace(month, earliest=reported.start)
     return replace(periods, period=reported, end_is_exclusive=exclusive, monthly=month)
