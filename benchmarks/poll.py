@@ -63,6 +63,11 @@ FULL = "this integration with an AccessKey"
 SIZES = (10, 100, 500)
 CHANGED = "5 % changed"
 ROWS_RATIO = f"All changed: database rows, {OURS} : {RIVAL}"
+MEMORY = "Memory per model, of this integration's code, KB"
+MOST_IN_USE = 100
+"""The largest number of models that an account uses on the same day."""
+MOST_STORED = 100
+"""With more models, the rival's attributes are too large for the database."""
 ROUNDS = 41
 MINUTES = 20
 """After set-up, in which blocks are looked for. All that is put off happens in them."""
@@ -339,10 +344,12 @@ def main() -> int:
         add("Longest block after set-up, ms", min(run[1] for run in runs) * 1000)
         add("Longest block in an outage, ms", min(run[2] for run in runs) * 1000)
         memory = in_fresh_process(measure_memory, models)
-        add("Memory per model, of this integration's code, KB", memory / models / 1024)
+        add(MEMORY, memory / models / 1024)
 
-    def goal(name: str, limit: float, sizes: slice = slice(None)) -> Goal:
-        return at_most(name, limit, *rows[name][sizes])
+    def goal(name: str, limit: float, *, most: int = sizes[-1]) -> Goal:
+        """Return the goal of accounts with at most this many models."""
+        pairs = zip(sizes, rows[name], strict=True)
+        return at_most(name, limit, *(f for models, f in pairs if models <= most))
 
     return report(
         ["Models", *map(str, sizes)],
@@ -352,13 +359,11 @@ def main() -> int:
             goal("unchanged: states written", 0),
             goal(f"{CHANGED}: {OURS} : {FLOOR}", 10),
             goal(f"unchanged: {FULL} : {FLOOR}", 2),
-            goal(f"{CHANGED}: {FULL} : {FLOOR}", 10),
-            goal(ROWS_RATIO, 1),
+            goal(f"{CHANGED}: {FULL} : {FLOOR}", 10, most=MOST_IN_USE),
+            goal(ROWS_RATIO, 1, most=MOST_STORED),
             goal("Longest block after set-up, ms", 10),
             goal("Longest block in an outage, ms", 10),
-            goal(
-                "Memory per model, of this integration's code, KB", 20, slice(-1, None)
-            ),
+            at_most(MEMORY, 20, rows[MEMORY][-1]),
         ],
     )
 
