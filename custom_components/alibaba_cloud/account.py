@@ -144,7 +144,7 @@ class Account:
 
     @property
     def figures_of_this_run(self) -> AccountSnapshot:
-        """The current figures, without those of the previous run."""
+        """The current figures. None while those of the API key are of the previous run."""
         is_restored = self.read_at is None and self.last_quotas is not None
         if is_restored and self.status is Status.LIMITED:
             return AccountSnapshot()

@@ -43,15 +43,6 @@ def create_sources(
 
     `models` returns the models whose past spend is imported.
     """
-
-    def if_priced(day: date) -> datetime | None:
-        """Return the start of a day, None if its usage is not needed.
-
-        That is so at a host without prices. Prices that are not read yet may come.
-        """
-        prices = sources[Source.PRICES].data
-        return midnight(day) if prices is None or prices.models else None
-
     reads: dict[Source, Callable[[], Any]] = {
         Source.QUOTAS: lambda: read_quotas(client, entry),
         Source.PRICES: prices_client(hass, entry.data).get_prices,
@@ -65,12 +56,12 @@ def create_sources(
             )
         if (telemetry := clients.telemetry) is not None:
             reads[Source.RATES] = lambda: telemetry.get_rates(
-                dt_util.utcnow(), day_start=if_priced(billing_today())
+                dt_util.utcnow(), day_start=_if_priced(billing_today(), sources)
             )
             reads[Source.TOTALS] = lambda: telemetry.get_totals(
                 cycle_start(store.periods, billing_today()),
                 dt_util.utcnow(),
-                closed_day=if_priced(last_settled_day(dt_util.utcnow())),
+                closed_day=_if_priced(last_settled_day(dt_util.utcnow()), sources),
             )
         if "recorder" in hass.config.components:
             spend_import = SpendImport(hass, clients.billing, entry)
@@ -82,6 +73,17 @@ def create_sources(
         for source, read in reads.items()
     }
     return sources
+
+
+def _if_priced(
+    day: date, sources: Mapping[Source, SourceCoordinator[Any]]
+) -> datetime | None:
+    """Return the start of a day whose usage is read in order to price it.
+
+    None if the host has no prices. Before they are read, it may have some.
+    """
+    prices = sources[Source.PRICES].data
+    return midnight(day) if prices is None or prices.models else None
 
 
 def _month_by(

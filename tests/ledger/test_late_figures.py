@@ -143,6 +143,64 @@ def test_days_that_are_late_while_the_month_is_early(last_day: int) -> None:
             """,
             id="a refunded day ends in an outage with much spend",
         ),
+        pytest.param(
+            """
+            08-31 12:00:00  10    110     08-01/08-31 | 08-31 08-01
+            09-01 00:00:00  0     110     09-01/09-30 | 09-01 08-01
+            09-01 01:00:00  2     110     09-01/09-30 | 09-01 08-01
+            09-01 01:30:00  1.9   110     09-01/09-30 | 09-01 08-01
+            09-01 02:00:00  1.9   1.9     09-01/09-30 | 09-01 09-01
+            """,
+            id="a day corrected while the old month stands still",
+        ),
+        pytest.param(
+            """
+                 08-31 12:00:00  -2    98      08-01/08-31 | 08-31 08-01
+            down 09-02 09:00:00  5     60      09-01/09-30 | 09-02 09-01
+            """,
+            id="a refunded day and its month end in an outage",
+        ),
+        pytest.param(
+            """
+                 08-15 12:00:00  -2    98      08-01/08-31 | 08-15 08-01
+            down 08-16 00:30:00  -2    99      08-01/08-31 | 08-15 08-01
+                 08-16 01:00:00  1     99      08-01/08-31 | 08-16 08-01
+            """,
+            id="a refunded day stands still after an outage",
+        ),
+        pytest.param(
+            """
+                 08-30 12:00:00  5     105     08-01/08-31 | 08-30 08-01
+                 08-30 13:00:00  5     45      08-01/08-31 | 08-30 08-01
+            down 08-31 09:00:00  1     66      08-01/08-31 | 08-31 08-01
+            """,
+            id="earlier days refunded before an outage at the end of the month",
+        ),
+        pytest.param(
+            """
+            08-31 12:00:00  10    110     08-01/08-31 | 08-31 08-01
+            09-01 00:00:00  10    0       09-01/09-30 | 08-31 09-01
+            09-01 00:01:00  9.9   0       09-01/09-30 | 08-31 09-01
+            09-01 00:05:00  0     0       09-01/09-30 | 09-01 09-01
+            """,
+            id="the old period's last day corrected after its end",
+        ),
+        pytest.param(
+            """
+            09-03 08:00:00  0     -2      09-01/09-30 | 09-03 09-01
+            09-03 10:00:00  5     3       09-01/09-30 | 09-03 09-01
+            09-03 10:00:30  6     3       09-01/09-30 | 09-03 09-01
+            09-03 10:01:00  6     4       09-01/09-30 | 09-03 09-01
+            """,
+            id="the day leads in a month below zero",
+        ),
+        pytest.param(
+            """
+            08-15 12:00:00  5     105     08-01/08-31 | 08-15 08-01
+            08-15 12:30:00  4.9   -       08-01/08-31 | 08-15 08-01
+            """,
+            id="a day corrected at noon in an answer without the month",
+        ),
     ],
 )
 def test_late_figures(table: str) -> None:

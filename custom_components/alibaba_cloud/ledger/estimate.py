@@ -144,6 +144,7 @@ def _costs(day: DayUsage, prices: PriceList) -> dict[str, _Cost]:
 def _cost(used: Mapping[str, Number | None], steps: Sequence[PriceStep]) -> _Cost:
     """Return what usage costs. Usage without a price or a valid amount is left out."""
     amounts = {kind: Decimal(str(n)) for kind, n in used.items() if n}
+    # A kind without a valid amount was used as well, so that the estimate is incomplete.
     paid = {kind for kind in _PAID if used.get(kind, 0) != 0}
     is_unused = all(n == 0 for n in used.values())
     prices = {

@@ -24,7 +24,7 @@ def judge_limits(
 ) -> Decision:
     """Alert a limit that fell, once per lower value.
 
-    Only complete answers count, and only a value that two of them in a row report.
+    A value counts once two complete answers in a row report it.
     """
     is_answered = observation.polled and observation.failure is None
     if not is_answered or not observation.account.models_complete:

@@ -23,9 +23,9 @@ def outlook(
 ) -> Outlook:
     """Return the outlook of an account.
 
-    `budget` is the user's, in the currency of the account's spend. While the spend is
-    unknown, it is in the currency of another amount of the account. If it is None, the
-    service's spend limit is the budget. `daily` is the spend of past days. Days in another
+    `budget` is the user's, a number without a currency. It has that of the monthly spend,
+    else of the daily spend, the spend limit or the balance. If it is None, the service's
+    spend limit is the budget. `daily` is the spend of past days. Days in another
     currency than the spend are ignored. `balance_lags` is whether the balance is as old as
     the bill: then it still includes what today's usage costs.
     """
@@ -83,6 +83,7 @@ def _lasts_until(
     if lags:
         left -= _unbilled(account, balance.currency)
     if left <= 0 < balance.amount:
+        # The usage of today that is not billed yet uses up the balance.
         return billing_day(now)
     return _day(reached_at(daily, left=left, now=now))
 
@@ -92,7 +93,7 @@ def _unbilled(account: AccountSnapshot, currency: str) -> Decimal:
 
     The estimate uses list prices. Free quotas and discounts make the bill lower. The
     ratio of today's estimate to its bill is assumed to be that of the last completely
-    billed day, or 100 % if that is higher. 0 is returned if the ratio is unknown.
+    billed day, but at least 100 %. 0 is returned if the ratio is unknown.
     """
     estimate, spend = account.estimate.daily_spend, account.daily_spend
     ratio = account.estimate.bill_pct

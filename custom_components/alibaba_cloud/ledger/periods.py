@@ -86,8 +86,9 @@ def _with_spend_before(
         before_today, before_day = None, ()
     if answer.daily is not None and answer.monthly is not None:
         before_today = answer.monthly - answer.daily
-        # A day on which nothing was spent may have ended unnoticed. A monthly figure that is
-        # then less than the daily one and stays the same only lags.
+        # After a day without spend, a new one may have begun unnoticed, so that the amount
+        # is taken again. If the monthly figure is less than the daily one and stays the
+        # same, it only lags.
         was_idle = old_day is None or old_day.amount == 0
         is_same = before.monthly is not None and answer.monthly == before.monthly.amount
         lags = before_today < 0 and is_same
@@ -118,9 +119,9 @@ def _with_reported_period(
     if month is not None:
         is_first = last.start is None
         month = _with_start(month, reported.start, times, is_first=is_first)
-        is_reported = month.latest == reported.start
-        if is_reported and previous is not None and month.earliest > previous:
-            # No other period began in between.
+        starts_then = month.latest == reported.start
+        if starts_then and previous is not None and month.earliest > previous:
+            # The reported period follows the last one. No other period began in between.
             month = replace(month, earliest=reported.start)
     return replace(periods, period=reported, end_is_exclusive=exclusive, monthly=month)
 
@@ -146,7 +147,8 @@ def _with_start(month: Window, start: date, times: Times, *, is_first: bool) -> 
 def _earliest_start(start: date, times: Times) -> date:
     """Return the earliest start of a monthly figure while a period is reported.
 
-    For a day after the start, the figure may still belong to the period before.
+    Until 24 hours after the start, the figure may still belong to the period before. With
+    the day before as its earliest start, it can still roll over.
     """
     return start - DAY if times.earliest < midnight(start) + LATE else start
 

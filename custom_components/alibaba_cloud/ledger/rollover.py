@@ -62,12 +62,15 @@ class _Change:
 
 
 class _Misfit(NamedTuple):
-    """How badly an answer fits a case, most important first."""
+    """How badly an answer fits a case.
+
+    Cases of the same period are compared in this order, those of two periods as `_best` says.
+    """
 
     is_off: bool
     """Whether no prediction of the case is exact."""
     needs_refund: bool
-    """Whether the case needs a refund. Without a gap, False if it is off."""
+    """Whether the case needs a refund. Always False without a gap if it is off."""
     amount: Decimal
     """The error. Without a gap, plus the spend that the case implies."""
 
@@ -80,7 +83,7 @@ def find_rollovers(periods: Periods, answer: Answer, times: Times) -> Rollovers:
         return NEITHER
     change = _change(periods, answer)
     if change is not None:
-        cases = _cases(periods, change, day_may=day_may, month_may=month_may)
+        cases = _cases(periods, change, times, day_may=day_may, month_may=month_may)
         cases = _plausible(cases, periods, change, times)
         return _best(cases, change, gap=times.gap)
     return Rollovers(
@@ -168,7 +171,7 @@ def _change(periods: Periods, answer: Answer) -> _Change | None:
 
 
 def _cases(
-    periods: Periods, change: _Change, *, day_may: bool, month_may: bool
+    periods: Periods, change: _Change, times: Times, *, day_may: bool, month_may: bool
 ) -> _Cases:
     """Return the amounts that each case predicts for the spend before today."""
     day, before_today = change.day.amount, change.before_today
@@ -176,35 +179,51 @@ def _cases(
     cases = {NEITHER: before}
     if day_may:
         cases[ONLY_DAY] = {amount + day for amount in before}
-        if _may_be_counted(periods, change):
+        if _may_be_counted(periods, change, times):
             cases[ONLY_DAY].add(change.month.amount - change.daily)
-    # The new month's figure is zero, or includes the spend since the period began. While
-    # the old one stood still, the daily figure may have included that spend as well.
-    lacking = max([ZERO, *(amount - before_today for amount in periods.before_day)])
+    # What the daily figure grew by while the old month's one stood still. A larger amount
+    # was refunded.
+    not_in_month = max(
+        [ZERO, *(amount - before_today for amount in periods.before_day)]
+    )
+    if not_in_month > day:
+        not_in_month = ZERO
     if month_may:
-        cases[ONLY_MONTH] = {-day, lacking - day, ZERO, periods.yesterday}
-    # The new day may still be the last one of the old period.
+        # The new month's figure is still zero, or has only what the old one lacked. Or the
+        # day is the first of the new period, or the second.
+        cases[ONLY_MONTH] = {-day, not_in_month - day, ZERO, periods.yesterday}
     if day_may and month_may:
-        cases[BOTH] = {ZERO, lacking, day, -change.daily}
+        # The new day is the first of the new period, without or with what the old month's
+        # figure lacked, or the second. Or it is the last one of the old period, and the
+        # new month's figure is still zero.
+        cases[BOTH] = {ZERO, not_in_month, day, -change.daily}
     return cases
 
 
-def _may_be_counted(periods: Periods, change: _Change) -> bool:
+def _may_be_counted(periods: Periods, change: _Change, times: Times) -> bool:
     """Return whether a new day may leave the month's figure unchanged.
 
     This is possible if that figure belongs to a later period or already includes the new day.
     """
-    # It was less than the daily figure from the start: it rolled over while the daily one
-    # still showed a day of the old period.
-    is_of_old_period = any(amount < 0 for amount in periods.before_day)
-    if is_of_old_period or change.day.earliest + DAY < change.month.start:
+    if change.day.earliest + DAY < change.month.start:
         return True
-    # An old period's figure stands still. While the daily one grows, it is the same day.
-    falls = change.daily < change.day.amount
-    if falls and _has_new_period(periods, change.month):
-        return True
+    if _is_over(change.day, times):
+        # The month's figure was below the day's when the day began: only the month's one
+        # had rolled over. Soon after a day of the old period, it is more likely corrected.
+        is_late = midnight(change.day.start + DAY) + EARLY <= times.latest
+        is_same_start = change.month.start == change.day.start
+        may_be_later = is_same_start or (
+            change.month.start > change.day.start and is_late
+        )
+        if may_be_later and any(amount < 0 for amount in periods.before_day):
+            return True
+        # The month's figure is still the old period's. A day's figure that falls meanwhile
+        # may be of a new day. One that grows is of the same day.
+        falls = change.daily < change.day.amount
+        if falls and _has_new_period(periods, change.month):
+            return True
     # If the last day began in a gap, the month's figure may include a part of the new
-    # day. Without the new day, it must still include all spend before.
+    # day. Then the rest of it is at least the spend until the end of the old day.
     began_in_gap = len(periods.before_day) > 1
     return began_in_gap and change.before_now >= (
         periods.before_day[0] + change.day.amount
@@ -217,22 +236,25 @@ def _plausible(
     """Return the cases without those that the change or the time rules out."""
     has_new_period = _has_new_period(periods, change.month)
     if change.before_now == change.before_today:
-        # Both figures changed by the same amount. Either neither of them rolled over or
-        # both did, at the midnight after the first day of a period.
+        # Both figures changed by the same amount, by spend or a correction of today. Or
+        # both rolled over, as after a period of one day: nothing was spent before it, and
+        # nothing before the new day.
         is_next_day = midnight(change.day.start + DAY) - EARLY <= times.latest
         allowed = {NEITHER, BOTH} if is_next_day or has_new_period else {NEITHER}
         return {case: cases[case] for case in cases if case in allowed}
     now = times.likely if times.gap else times.earliest
     is_over = midnight(change.day.start + DAY) <= now
+    has_changed = change.daily != change.day.amount
     exact = [case for case in cases if change.before_now in cases[case]]
     if exact:
-        if BOTH in exact and is_over and change.daily != change.day.amount:
-            # A new period's figure is not late by more than its first day.
+        if BOTH in exact and is_over and has_changed:
+            # The month's figure is late by less than a day, so the day rolled over too.
             return {case: cases[case] for case in cases if case != ONLY_MONTH}
         return cases
-    if times.gap and is_over and change.day.amount < 0:
-        # Any spend in the gap fits both days. The clock decides.
-        return {case: cases[case] for case in cases if case.day} or cases
+    if times.gap and is_over and has_changed and change.day.amount < 0:
+        # A day's figure below zero plus unknown spend fits the old and a new day. By the
+        # clock, it is a new one.
+        cases = {case: cases[case] for case in cases if case.day} or cases
     # No case is exact. After the longest delay, it is another day or period.
     if _is_day_overdue(change.day, now):
         new_day = {case: cases[case] for case in cases if case.day}
@@ -304,7 +326,8 @@ def _day_by_itself(periods: Periods, answer: Answer, times: Times) -> bool | Non
         return daily != day.amount
     falls = daily < day.amount
     rolled_over = (times.gap and falls) or _is_smaller(daily, day.amount)
-    return _unless_held(periods, rolled_over, may=rolled_over or falls)
+    may = rolled_over or (falls and _is_over(day, times))
+    return _unless_held(periods, rolled_over, may=may)
 
 
 def _month_by_itself(periods: Periods, answer: Answer, times: Times) -> bool | None:
@@ -327,6 +350,11 @@ def _unless_held(periods: Periods, rolled_over: bool, *, may: bool) -> bool | No
     if may and periods.before_today is not None:
         return None
     return rolled_over
+
+
+def _is_over(day: Window, times: Times) -> bool:
+    """Return whether a day may have ended if it is what its window says."""
+    return midnight(day.start + DAY) - EARLY <= times.latest
 
 
 def _is_day_overdue(day: Window, now: datetime) -> bool:
