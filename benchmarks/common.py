@@ -118,7 +118,7 @@ class Service:
         self._models = models
         self.base_urls: list[str] = []
         self.access_keys: list[dict[str, str]] = []
-        """For each account, what the entry of one with an AccessKey has besides."""
+        """The further data of the entry of each account if it has an AccessKey."""
 
     def __enter__(self) -> Self:
         """Start."""
@@ -203,7 +203,7 @@ async def _serve_accounts(pipe: Connection, models: Sequence[int]) -> None:
 
 
 def _access_key(simulator: Simulator) -> dict[str, str]:
-    """Return what the entry of an account with an AccessKey has besides the API key."""
+    """Return the further data of an entry that has an AccessKey."""
     [(key_id, secret)] = simulator.access_keys.items()
     return {
         "access_key_id": key_id,

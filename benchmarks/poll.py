@@ -6,7 +6,7 @@ template sensor for each figure. It finds a model by its position in the list, w
 cheap, and wrong as soon as a model comes or goes.
 
 *With an AccessKey*, this integration also has Prometheus, prices, assets, a Token Plan and a
-followed workspace, so that each poll may change an estimate of all models.
+followed workspace, and all models are in use.
 
 All are polled in turns in one Home Assistant and compared by the median CPU of the event
 loop's thread. The service has a process of its own. Set-up, blocks of the event loop and
@@ -65,7 +65,7 @@ CHANGED = "5 % changed"
 ROWS_RATIO = f"All changed: database rows, {OURS} : {RIVAL}"
 MEMORY = "Memory per model, of this integration's code, KB"
 MOST_IN_USE = 100
-"""The largest number of models that an account uses on the same day."""
+"""With an AccessKey, the goal is for accounts that use at most this many models a day."""
 MOST_STORED = 100
 """With more models, the rival's attributes are too large for the database."""
 ROUNDS = 41

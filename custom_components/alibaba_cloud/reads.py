@@ -56,12 +56,14 @@ def create_sources(
             )
         if (telemetry := clients.telemetry) is not None:
             reads[Source.RATES] = lambda: telemetry.get_rates(
-                dt_util.utcnow(), day_start=_if_priced(billing_today(), sources)
+                dt_util.utcnow(), day_start=_start_if_priced(billing_today(), sources)
             )
             reads[Source.TOTALS] = lambda: telemetry.get_totals(
                 cycle_start(store.periods, billing_today()),
                 dt_util.utcnow(),
-                closed_day=_if_priced(last_settled_day(dt_util.utcnow()), sources),
+                closed_day=_start_if_priced(
+                    last_settled_day(dt_util.utcnow()), sources
+                ),
             )
         if "recorder" in hass.config.components:
             spend_import = SpendImport(hass, clients.billing, entry)
@@ -75,7 +77,7 @@ def create_sources(
     return sources
 
 
-def _if_priced(
+def _start_if_priced(
     day: date, sources: Mapping[Source, SourceCoordinator[Any]]
 ) -> datetime | None:
     """Return the start of a day whose usage is read in order to price it.

@@ -470,7 +470,7 @@ def test_month(answer: str, expected: Rollovers) -> None:
     ("time", "expected"), [("08-31 23:59", ONLY_MONTH), ("09-01 00:00", BOTH)]
 )
 def test_month_of_one_day(time: str, expected: Rollovers) -> None:
-    """A figure of the first day and its period is late by less than a day."""
+    """The month's figure is late by less than a day, so the day rolls over with it."""
     assert found("6 6", time=time, start="08-31") == expected
 
 
@@ -534,7 +534,7 @@ def test_one_figure(
     """A figure alone has rolled over if a correction would be the larger change.
 
     In a gap, a daily figure that falls has rolled over. A rollover is held if the
-    service usually reports both figures, and so is each fall of the daily figure.
+    service usually reports both figures. If the day may be over, any fall is held.
     """
     result = found(
         answer, time="09-01 00:00", start="08-31", before_today=before_today, gap=gap

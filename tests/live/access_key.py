@@ -40,8 +40,8 @@ def busy_account(**settings: Any) -> Account:
 def complete_account() -> Account:
     """Return a busy account that also has assets and a Token Plan.
 
-    It is billed in USD like the list prices of the simulator. Those of the usage are about
-    as high as the spend.
+    It is billed in USD, like the list prices of the simulator. At these prices, its usage
+    costs about as much as is billed.
     """
     return busy_account(
         currency="USD",

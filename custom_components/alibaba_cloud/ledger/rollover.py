@@ -207,7 +207,7 @@ def _may_be_counted(periods: Periods, change: _Change, times: Times) -> bool:
     """
     if change.day.earliest + DAY < change.month.start:
         return True
-    if _is_over(change.day, times):
+    if _may_be_over(change.day, times):
         # The month's figure was below the day's when the day began: only the month's one
         # had rolled over. Soon after a day of the old period, it is more likely corrected.
         is_late = midnight(change.day.start + DAY) + EARLY <= times.latest
@@ -222,8 +222,8 @@ def _may_be_counted(periods: Periods, change: _Change, times: Times) -> bool:
         falls = change.daily < change.day.amount
         if falls and _has_new_period(periods, change.month):
             return True
-    # If the last day began in a gap, the month's figure may include a part of the new
-    # day. Then the rest of it is at least the spend until the end of the old day.
+    # If the old day began in a gap, the month's figure may already include spend of the
+    # new day. It then also includes all spend until the end of the old day.
     began_in_gap = len(periods.before_day) > 1
     return began_in_gap and change.before_now >= (
         periods.before_day[0] + change.day.amount
@@ -326,7 +326,7 @@ def _day_by_itself(periods: Periods, answer: Answer, times: Times) -> bool | Non
         return daily != day.amount
     falls = daily < day.amount
     rolled_over = (times.gap and falls) or _is_smaller(daily, day.amount)
-    may = rolled_over or (falls and _is_over(day, times))
+    may = rolled_over or (falls and _may_be_over(day, times))
     return _unless_held(periods, rolled_over, may=may)
 
 
@@ -352,8 +352,8 @@ def _unless_held(periods: Periods, rolled_over: bool, *, may: bool) -> bool | No
     return rolled_over
 
 
-def _is_over(day: Window, times: Times) -> bool:
-    """Return whether a day may have ended if it is what its window says."""
+def _may_be_over(day: Window, times: Times) -> bool:
+    """Return whether the most likely day of a window may be over."""
     return midnight(day.start + DAY) - EARLY <= times.latest
 
 
