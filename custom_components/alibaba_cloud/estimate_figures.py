@@ -7,10 +7,15 @@ from homeassistant.components.sensor import SensorStateClass
 from homeassistant.const import EntityCategory, UnitOfRatio
 
 from .descriptions import FigureSensorDescription, total
-from .model_studio import AccountSnapshot, ModelUsage
+from .model_studio import AccountSnapshot, ModelUsage, Money
 from .sources import Source
 
 _estimate = partial(total, sources=(Source.PRICES, Source.RATES))
+
+
+def _amount(price: Money | None) -> float | None:
+    """Return the amount of a price as JSON data."""
+    return None if price is None else float(price.amount)
 
 
 def _coverage(snapshot: AccountSnapshot) -> dict[str, Any]:
@@ -24,8 +29,8 @@ def _coverage(snapshot: AccountSnapshot) -> dict[str, Any]:
 def _prices(model: ModelUsage) -> dict[str, Any]:
     """Return the lowest prices of a million tokens."""
     return {
-        "input_price": model.input_price and float(model.input_price.amount),
-        "output_price": model.output_price and float(model.output_price.amount),
+        "input_price": _amount(model.input_price),
+        "output_price": _amount(model.output_price),
     }
 
 
