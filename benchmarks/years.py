@@ -113,6 +113,8 @@ class Year:
     """The spend of each day."""
     shares: list[list[float]]
     """For each day, the share of its spend until each of `HOURS` and until its end."""
+    hourly: list[list[float]]
+    """For each day, the share of its spend until the end of each of its 24 hours."""
 
 
 def make_year(kind: Kind, number: int) -> Year:
@@ -125,4 +127,29 @@ def make_year(kind: Kind, number: int) -> Year:
         # Each day varies at random around the usual split of the account.
         parts = [random.gammavariate(part / 4, 1) for part in usual]
         shares.append([part / sum(parts) for part in accumulate(parts, initial=0)])
-    return Year(amounts, shares)
+    return Year(
+        amounts, shares, _by_hour(shares, Random(f"{kind.__name__} {number}, hours"))
+    )
+
+
+def _by_hour(shares: list[list[float]], random: Random) -> list[list[float]]:
+    """Return shares of days by hour, for their shares until each of `HOURS`.
+
+    Each hour of a day varies at random around that hour's usual share of the account.
+    """
+    usual = [random.gammavariate(2, 1) for _ in range(24)]
+    days = []
+    for until in shares:
+        day: list[float] = []
+        for first, end, before, after in zip(
+            HOURS, (*HOURS[1:], 24), until, until[1:], strict=False
+        ):
+            parts = [
+                random.gammavariate(usual[hour] / 2, 1) for hour in range(first, end)
+            ]
+            day += [
+                before + (after - before) * part / sum(parts)
+                for part in accumulate(parts)
+            ]
+        days.append(day)
+    return days

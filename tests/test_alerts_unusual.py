@@ -1,5 +1,6 @@
 """Alerts of days that cost unusually much while an account is polled."""
 
+from datetime import timedelta
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
@@ -43,18 +44,33 @@ async def used(
     await spend_alike(simulator, freezer, poll, list(range(1, 16)))
 
 
+@pytest.mark.parametrize(
+    ("hours", "usual"),
+    [
+        pytest.param(0, 20, id="hour that was read on past days"),
+        pytest.param(6, 30, id="hour that was never read"),
+    ],
+)
 async def test_unusual_spend(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
     entry: MockConfigEntry,
     simulator: Simulator,
     poll: Poll,
+    hours: int,
+    usual: int,
 ) -> None:
-    """A day that costs more than three times as much as usual alerts once."""
+    """A day alerts once.
+
+    At noon, when a day has usually cost 5 USD, more than twice the usual spend of a whole
+    day is unusual. Else, a day must cost more than three times as much as usual.
+    """
     await used(hass, freezer, entry, simulator, poll)
+    await restart(hass, entry)
+    freezer.tick(timedelta(hours=hours))
     events = await arm(hass)
     sent = async_capture_events(hass, EVENT_ALERT)
-    for spend, times in ((30, 0), (31, 1), (40, 0)):
+    for spend, times in ((usual, 0), (usual + 1, 1), (40, 0)):
         report(simulator, daily_spend=spend, monthly_spend=140 + spend)
         await poll()
         assert triggered(events) == [("unusual_spend", None)] * times
@@ -62,14 +78,15 @@ async def test_unusual_spend(
         "unusual_spend",
         {
             **NOTHING,
-            "spend": 31,
+            "spend": usual + 1,
             "usual": 10,
             "currency": "USD",
             "period": "2026-08-15",
         },
     )
     assert described(hass, sent[0])["message"] == (
-        "Today's spend of 31.00 USD is unusual: such a day usually costs 10.00 USD"
+        f"Today's spend of {usual + 1}.00 USD is unusual:"
+        " such a day usually costs 10.00 USD"
     )
     await restart(hass, entry)
     await poll()

@@ -361,6 +361,7 @@ class Account:
             periods=self.store.periods,
             shown=self.store.shown,
             daily=daily,
+            until_hour=self.store.days.until_hour(now),
             budget=self.options.monthly_budget,
             now=now,
         )

@@ -137,6 +137,7 @@ def snapshot(**reports: Any) -> AccountSnapshot:
         periods=Periods(),
         shown=ShownSpend(),
         daily={},
+        until_hour={},
         budget=None,
         now=NOW,
     )

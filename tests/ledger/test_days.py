@@ -377,6 +377,43 @@ def test_bill_in_another_currency() -> None:
     assert account.totals("08-18 12:00") == {"08-15": "50"}
 
 
+# Hours
+
+
+def until(days: SpendDays, when: str) -> dict[str, str]:
+    """Return what past days had cost by the end of the hour of a time."""
+    return {
+        f"{day:%m-%d}": str(spend.amount)
+        for day, spend in days.until_hour(at(when)).items()
+    }
+
+
+def test_spend_until_an_hour() -> None:
+    """The last reading in the hour counts, and neighbouring hours do not."""
+    account = Account().look("08-14 09:00", 1, 1).look("08-14 09:59:59", 2, 2)
+    account.look("08-14 10:00", 3, 3)
+    account.look("08-15 09:30", 7, 10).look("08-15 11:00", 8, 11)
+    assert until(account.days, "08-16 09:00") == {"08-14": "2", "08-15": "7"}
+    assert until(account.days, "08-16 10:59:59") == {"08-14": "3"}
+    assert until(account.days, "08-16 08:00") == {}
+    assert until(account.days, "08-15 09:45") == {"08-14": "2"}
+
+
+def test_hours_of_the_billing_zone() -> None:
+    days = Account().look(datetime(2026, 8, 14, 15, 30, tzinfo=UTC), 5).days
+    now = datetime(2026, 8, 15, 15, tzinfo=UTC)
+    assert days.until_hour(now) == {day("08-14"): money(5)}
+
+
+def test_hour_after_a_late_roll_over() -> None:
+    """Until the figure rolls over, it is of no hour of the new day."""
+    account = Account().look("08-14 23:30", 5).look("08-15 00:10", 6)
+    assert until(account.days, "08-16 00:30") == {}
+    assert until(account.days, "08-16 23:30") == {"08-14": "5"}
+    account.look("08-15 00:20", 0)
+    assert until(account.days, "08-16 00:30") == {"08-15": "0"}
+
+
 # Stored days
 
 
@@ -478,12 +515,14 @@ STORED: dict[str, Any] = {
             "daily": "5.10",
             "monthly": None,
             "month": "2026-08-14",
+            "hours": {"14": "5.10"},
         },
         "2026-08-15": {
             "seen": "2026-08-15T23:30:00+08:00",
             "daily": "2",
             "monthly": "107.10",
             "month": "2026-08-01",
+            "hours": {"23": "2"},
         },
     },
     "billed": {"2026-08-13": "4.00"},
@@ -508,6 +547,13 @@ def test_stored_and_damaged(value: Any) -> None:
     except ValueError:
         return
     assert kept(days) == days
+
+
+@pytest.mark.parametrize("hour", ["24", "-1", "noon", "", "1.5"])
+def test_hour_that_does_not_exist(hour: str) -> None:
+    data = {"2026-08-15": STORED["looks"]["2026-08-15"] | {"hours": {hour: "2"}}}
+    with pytest.raises(ValueError):
+        SpendDays.from_dict(STORED | {"looks": data})
 
 
 def test_nothing_stored() -> None:

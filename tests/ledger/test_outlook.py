@@ -447,6 +447,46 @@ def test_idle_days_before_the_account_was_used() -> None:
     assert outlook_after(before | days) == outlook_after(days)
 
 
+@pytest.mark.parametrize(
+    ("start", "currency", "above"),
+    [
+        pytest.param("08-21", "USD", 20, id="today"),
+        pytest.param("08-20", "USD", 30, id="day that is over"),
+        pytest.param("08-21", "CNY", 30, id="in another currency"),
+    ],
+)
+def test_hour_of_a_usual_day(start: str, currency: str, above: int) -> None:
+    """The spend of a day that is over is not compared with that of an hour."""
+    made = outlook(
+        AccountSnapshot(daily_spend=spend(1, start)),
+        budget=None,
+        daily=costs(10, 30),
+        until_hour=costs(2, 30, currency=currency),
+        periods=Periods(),
+        now=NOW,
+    )
+    assert made.usual_day
+    assert made.usual_day.unusual_above == above
+
+
+def test_hours_before_the_account_was_used() -> None:
+    """Idle days do not count for the hours either."""
+    days = costs(10, 20)
+    idle = costs(0, 20, today=min(days))
+    usual = [
+        outlook(
+            AccountSnapshot(daily_spend=spend(1, "08-21")),
+            budget=None,
+            daily=idle | days,
+            until_hour=until_hour,
+            periods=Periods(),
+            now=NOW,
+        ).usual_day
+        for until_hour in (idle | costs(8, 20), costs(8, 20))
+    ]
+    assert usual[0] == usual[1]
+
+
 # The balance while the bill lags
 
 

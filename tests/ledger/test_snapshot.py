@@ -68,6 +68,7 @@ def snapshot(now: datetime = NOW, **reports: Any) -> AccountSnapshot:
         periods=Periods(),
         shown=ShownSpend(),
         daily={TODAY - age * DAY: usd(10) for age in range(1, 31)},
+        until_hour={},
         budget=None,
         now=now,
     )

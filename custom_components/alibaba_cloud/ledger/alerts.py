@@ -100,7 +100,7 @@ class Alert:
     budget: Decimal | None = None
     projected: Decimal | None = None
     usual: Decimal | None = None
-    """The usual spend of a day of this weekday."""
+    """The usual spend of a whole day of this weekday."""
     balance: Decimal | None = None
     currency: str | None = None
     asset: AssetKind | None = None

@@ -1,4 +1,7 @@
-"""The spend of each of the last days: as billed, or else from the account's figures."""
+"""The spend of each of the last days: as billed, or else from the account's figures.
+
+The account's figures also show what a day had cost by each hour.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +30,8 @@ class _Reading:
     monthly: Decimal | None
     month: date
     """The first day of the period that `monthly` belongs to."""
+    hours: Mapping[int, Decimal] = field(default_factory=lambda: MappingProxyType({}))
+    """The last `daily` of each hour of the day in which it was read."""
 
     @property
     def before(self) -> Decimal | None:
@@ -52,13 +57,19 @@ class SpendDays:
             return self
         # The month's amount may be older than the day's: an answer may lack it.
         before = None if periods.monthly_is_held else periods.before_today
+        days = self._in(periods.currency)
+        time = periods.time.astimezone(BILLING_TIME_ZONE)
+        known = days.readings.get(day.start)
+        hours = {} if known is None else known.hours
+        if time.date() == day.start:
+            hours = {**hours, time.hour: day.amount}
         reading = _Reading(
-            time=periods.time.astimezone(BILLING_TIME_ZONE),
+            time=time,
             daily=day.amount,
             monthly=None if before is None else before + day.amount,
             month=day.start if month is None else month.start,
+            hours=hours,
         )
-        days = self._in(periods.currency)
         readings = {**days.readings, day.start: reading}
         if day.start not in days.readings:
             readings = _recent(readings, periods.time)
@@ -98,6 +109,18 @@ class SpendDays:
             for day, total in (read | dict(self.billed)).items()
         }
 
+    def until_hour(self, now: datetime) -> dict[date, Money]:
+        """Return the spend of past days until the end of the hour that it is now.
+
+        Days on which nothing was read in this hour are left out.
+        """
+        today, hour = billing_day(now), now.astimezone(BILLING_TIME_ZONE).hour
+        return {
+            day: Money(amount=reading.hours[hour], currency=self.currency)
+            for day, reading in self.readings.items()
+            if day < today and hour in reading.hours
+        }
+
     def _total(self, day: date, reading: _Reading) -> Decimal | None:
         """Return the spend of a day, from its reading and the next day's."""
         following = self.readings.get(day + DAY)
@@ -118,6 +141,9 @@ class SpendDays:
                     "daily": str(reading.daily),
                     "monthly": stored.optional(reading.monthly, str),
                     "month": reading.month.isoformat(),
+                    "hours": {
+                        str(hour): str(amount) for hour, amount in reading.hours.items()
+                    },
                 }
                 for day, reading in self.readings.items()
             },
@@ -163,7 +189,19 @@ def _reading(value: Any) -> _Reading:
         daily=stored.amount(data["daily"]),
         monthly=stored.optional(data["monthly"], stored.amount),
         month=stored.day(data["month"]),
+        hours={
+            _hour(hour): amount
+            for hour, amount in stored.mapping_of(data["hours"], stored.amount).items()
+        },
     )
+
+
+def _hour(text: str) -> int:
+    """Return a stored hour of a day."""
+    hour = int(text)
+    if hour not in range(24):
+        raise ValueError("Not an hour of a day")
+    return hour
 
 
 def _recent[T](days: dict[date, T], now: datetime) -> dict[date, T]:

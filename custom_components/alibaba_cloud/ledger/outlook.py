@@ -19,14 +19,15 @@ def outlook(
     daily: Mapping[date, Money],
     periods: Periods,
     now: datetime,
+    until_hour: Mapping[date, Money] | None = None,
     balance_lags: bool = False,
 ) -> Outlook:
     """Return the outlook of an account.
 
     `budget` is the user's, a number without a currency. It has that of the monthly spend,
     else of the daily spend, the spend limit or the balance. If it is None, the service's
-    spend limit is the budget. `daily` is the spend of past days. Days in another
-    currency than the spend are ignored. `balance_lags` is whether the balance is as old as
+    spend limit is the budget. `daily` is the spend of past days, `until_hour` what it
+    was by this hour. Days in another currency than the spend are ignored. `balance_lags` is whether the balance is as old as
     the bill: then it still includes what today's usage costs.
     """
     spend, limit = account.monthly_spend, account.spend_limit
@@ -35,7 +36,7 @@ def outlook(
         limit = Money(amount=budget, currency=known.currency) if known else None
     elif limit and limit.amount <= 0:
         limit = None
-    made = replace(_of_today(account, daily), budget=limit)
+    made = replace(_of_today(account, daily, until_hour or {}, now), budget=limit)
     if spend is None:
         return made
     left = _difference(limit, spend)
@@ -112,15 +113,28 @@ def _amounts(daily: Mapping[date, Money], currency: str) -> DailySpend:
     }
 
 
-def _of_today(account: AccountSnapshot, daily: Mapping[date, Money]) -> Outlook:
+def _of_today(
+    account: AccountSnapshot,
+    daily: Mapping[date, Money],
+    until_hour: Mapping[date, Money],
+    now: datetime,
+) -> Outlook:
     """Return the usual spend of the current day, and the spend of its week."""
     today = account.daily_spend
     if not isinstance(today, Spend):
         return Outlook()
     past = _amounts(daily, today.currency)
+    used = since_first_spend(past)
+    # The spend of a day that is over is that of the whole day, whatever the hour is.
+    is_today = today.start == billing_day(now)
+    by_now = _amounts(until_hour, today.currency) if is_today else {}
     return Outlook(
         weekly_spend=_weekly_spend(today, past),
-        usual_day=usual_day(since_first_spend(past), today.start),
+        usual_day=usual_day(
+            used,
+            today.start,
+            {day: amount for day, amount in by_now.items() if day in used},
+        ),
     )
 
 

@@ -24,14 +24,16 @@ def build_snapshot(
     periods: Periods,
     shown: ShownSpend,
     daily: Mapping[date, Money],
+    until_hour: Mapping[date, Money],
     budget: Decimal | None,
     now: datetime,
 ) -> AccountSnapshot:
     """Return all figures of an account.
 
     `periods` are the day and the billing period of its spend. `shown` are those that were
-    shown last. `daily` is the spend of past days. `budget` is the user's monthly budget.
-    `groups` are the followed workspaces and API keys. `merge` explains the others.
+    shown last. `daily` is the spend of past days, `until_hour` what it was by this hour.
+    `budget` is the user's monthly budget. `groups` are the followed workspaces and API
+    keys. `merge` explains the others.
     """
     month = periods.monthly
     snapshot = merge(
@@ -54,6 +56,7 @@ def build_snapshot(
             snapshot,
             budget=budget,
             daily=daily,
+            until_hour=until_hour,
             periods=periods,
             now=now,
             # The balance that the API key reports is near real time.

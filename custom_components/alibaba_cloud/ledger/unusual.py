@@ -1,11 +1,11 @@
 """What a day usually costs, and when its spend is unusual. No I/O.
 
-Only the totals of days are known, not the spend of each hour. The spend so far today is
-therefore compared with that of a whole usual day. Spend that only comes earlier than usual
-does not alert. `benchmarks/unusual.py` tests the rule on simulated years.
+The spend so far today is compared with a whole usual day and, if the hours of enough past
+days are known, with what these had cost by the same hour. `benchmarks/unusual.py` tests the
+rules on simulated years.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -18,29 +18,61 @@ from .alerts import (
     Observation,
     new_alert,
 )
-from .forecast import WINDOW, DailySpend, pace_before
+from .forecast import WINDOW, DailySpend, Pace, pace_before
 
-MULTIPLE = 3
-"""An unusual day costs more than this many times the usual spend of its weekday."""
-DEVIATIONS = 4
-"""It also exceeds the usual spend by more than this many standard deviations."""
 LEAST_DAYS = 14
 """Days of the last eight weeks that must be known."""
 
 
-def usual_day(daily: DailySpend, day: date) -> UsualDay | None:
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """How much more than usual is unusual. Both parts must hold."""
+
+    multiple: int
+    """More than this many times the usual spend of the weekday."""
+    deviations: int
+    """Above the usual spend by more than this many standard deviations."""
+
+    def above(self, pace: Pace, weekday: int) -> float:
+        """Return the highest spend that is not unusual."""
+        usual = pace.weekdays[weekday]
+        return max(self.multiple * usual, usual + self.deviations * pace.deviation)
+
+
+_UNUSUAL = _Rule(multiple=3, deviations=4)
+"""For the spend of a whole day, and for the spend until an hour."""
+_HIGH = _Rule(multiple=2, deviations=2)
+"""Spend that is unusual for the hour must also be high for a whole day.
+
+A day on which the usual spend only comes earlier is not unusual.
+"""
+
+
+def usual_day(
+    daily: DailySpend, day: date, until_hour: DailySpend | None = None
+) -> UsualDay | None:
     """Return the usual spend of a day's weekday, in the currency of `daily`.
 
-    None while too few days before it are known, or if the usual spend is 0.
+    `until_hour` is what those days had cost by the end of the current hour. None while
+    too few days before it are known, or if the usual spend is 0.
     """
-    known = [other for other in daily if day - WINDOW <= other < day]
-    if len(known) < LEAST_DAYS or (pace := pace_before(daily, day)) is None:
+    pace = _pace(daily, day)
+    if pace is None:
         return None
-    usual = pace.weekdays[day.weekday()]
-    above = max(MULTIPLE * usual, usual + DEVIATIONS * pace.deviation)
-    if not (spend := round(Decimal(usual), 2)):
+    weekday = day.weekday()
+    above = _UNUSUAL.above(pace, weekday)
+    if (by_now := _pace(until_hour or {}, day)) is not None:
+        early = max(_UNUSUAL.above(by_now, weekday), _HIGH.above(pace, weekday))
+        above = min(above, early)
+    if not (spend := round(Decimal(pace.weekdays[weekday]), 2)):
         return None
     return UsualDay(spend=spend, unusual_above=round(Decimal(above), 2))
+
+
+def _pace(daily: DailySpend, day: date) -> Pace | None:
+    """Return the usual spend before a day, None if too few days are known."""
+    known = [other for other in daily if day - WINDOW <= other < day]
+    return pace_before(daily, day) if len(known) >= LEAST_DAYS else None
 
 
 def judge_unusual(

@@ -200,7 +200,7 @@ class UsualDay:
 
     spend: Decimal
     unusual_above: Decimal
-    """A day that costs more is unusual."""
+    """A day that has cost more by now is unusual."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
