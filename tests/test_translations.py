@@ -354,6 +354,7 @@ def test_form_errors(english: Any) -> None:
         "invalid_workspace_id",
         "no_instance_url",
         "no_models_selected",
+        "no_usage",
         "not_found",
         "unknown",
         "wrong_account",

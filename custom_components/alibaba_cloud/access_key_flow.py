@@ -24,6 +24,7 @@ from .const import (
     CONF_BASE_URL,
     CONF_INSTANCE,
     CONF_MODELS,
+    CONF_PROMETHEUS_URL,
     CONSOLES,
     DOMAIN,
     NO_INSTANCE,
@@ -40,7 +41,7 @@ from .model_studio import (
     SpendReport,
     UsageRates,
 )
-from .prometheus import async_list_instances, async_use_instance
+from .prometheus import async_check_usage, async_list_instances, async_use_instance
 from .schemas import (
     access_key_schema,
     default_title,
@@ -90,6 +91,8 @@ class AccessKeyFlow(ConfigFlow):
         self._results: AccessKeyResults = {}
         self._instances: tuple[PrometheusInstance, ...] | ModelStudioError = ()
         """The Prometheus instances to choose from, or why they can't be listed."""
+        self._checked_url: str | None = None
+        """The Prometheus whose usage was checked last."""
 
     async def async_step_access_key(
         self, user_input: dict[str, Any] | None = None
@@ -216,6 +219,7 @@ class AccessKeyFlow(ConfigFlow):
             self._results = await async_validate_access_key(self.hass, access_key)
             if self.source == SOURCE_REAUTH:
                 check_currency((s.data for s in self._sources), self._results)
+            await self._async_check_usage(access_key, self._results, CONF_ENDPOINTS)
             instances = await async_list_instances(self.hass, access_key)
             if not instances or isinstance(instances, ModelStudioError):
                 check_permissions(self.hass, self._results)
@@ -235,17 +239,33 @@ class AccessKeyFlow(ConfigFlow):
     async def _async_choose_instance(self, instance_id: str) -> ConfigFlowResult:
         """Store the AccessKey with the URL of an instance.
 
-        Raises `InvalidInput` if the instance can't be read, or if the user selected none
-        and the AccessKey reads nothing else.
+        Raises `InvalidInput` if the instance can't be read or has no usage, or if the user
+        selected none and the AccessKey reads nothing else.
         """
-        access_key = self._access_key
+        access_key, results = self._access_key, self._results
         if instance_id != NO_INSTANCE:
             access_key, rates = await async_use_instance(
                 self.hass, access_key, instance_id
             )
-            self._results = {**self._results, Source.RATES: rates}
-        check_permissions(self.hass, self._results)
+            results = {**results, Source.RATES: rates}
+        check_permissions(self.hass, results)
+        await self._async_check_usage(access_key, results, CONF_INSTANCE)
+        self._results = results
         return await self._async_store_access_key(access_key)
+
+    async def _async_check_usage(
+        self, access_key: Mapping[str, str], results: AccessKeyResults, field: str
+    ) -> None:
+        """Check once that a Prometheus which is new to the account has usage.
+
+        A new account has none yet, so the user can submit the same Prometheus again.
+        Raises `InvalidInput` for the field.
+        """
+        url = access_key.get(CONF_PROMETHEUS_URL)
+        current = self._entry.data if self._entry else self._data
+        if url not in (None, self._checked_url, current.get(CONF_PROMETHEUS_URL)):
+            self._checked_url = url
+            await async_check_usage(self.hass, access_key, results, field=field)
 
     async def _async_store_access_key(
         self, access_key: dict[str, str]

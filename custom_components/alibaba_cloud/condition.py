@@ -48,11 +48,11 @@ class AccountCondition(Condition):
         entries: list[AlibabaCloudConfigEntry] = (
             self._hass.config_entries.async_loaded_entries(DOMAIN)
         )
-        return any(
-            self._holds(entry.runtime_data)
-            for entry in entries
-            if self._target.has_account(entry.entry_id)
-        )
+        return any(self._applies(entry.runtime_data) for entry in entries)
+
+    def _applies(self, account: Account) -> bool:
+        """Return whether the condition applies to what the target has of an account."""
+        return self._target.has_account(account.entry.entry_id) and self._holds(account)
 
     @abstractmethod
     def _holds(self, account: Account) -> bool:
@@ -67,17 +67,23 @@ class IsOverBudget(AccountCondition):
 
     options = {vol.Optional(CONF_LEVEL, default=100): LEVEL}
 
+    @property
+    def _level(self) -> Decimal:
+        """The level, in %."""
+        return Decimal(str(self._options[CONF_LEVEL]))
+
     @override
-    def _holds(self, account: Account) -> bool:
-        figures = account.figures_of_this_run
-        level = Decimal(str(self._options[CONF_LEVEL]))
-        if self._target.has_budget(account.entry.entry_id) and reaches(figures, level):
-            return True
-        return any(
-            group_reaches(figures.groups.get(group), budget, level)
+    def _applies(self, account: Account) -> bool:
+        groups = account.figures_of_this_run.groups
+        return super()._applies(account) or any(
+            group_reaches(groups.get(group), budget, self._level)
             for group, budget in account.options.group_budgets.items()
             if self._target.has_only_child(async_device_id(account, group))
         )
+
+    @override
+    def _holds(self, account: Account) -> bool:
+        return reaches(account.figures_of_this_run, self._level)
 
 
 class IsRateLimited(AccountCondition):

@@ -7,7 +7,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 
 from .clients import access_key_clients, instances_client
-from .const import CONF_INSTANCE, CONF_PROMETHEUS_URL
+from .const import CONF_INSTANCE, CONF_PROMETHEUS_URL, LOGGER
 from .failures import describe
 from .model_studio import (
     ModelStudioError,
@@ -15,7 +15,8 @@ from .model_studio import (
     UnencryptedURLError,
     UsageRates,
 )
-from .validation import InvalidInput
+from .sources import Source
+from .validation import AccessKeyResults, InvalidInput
 
 
 async def async_list_instances(
@@ -56,3 +57,30 @@ async def async_use_instance(
         raise InvalidInput(
             {CONF_INSTANCE: "instance_not_read"}, error=describe(hass, err)
         ) from err
+
+
+async def async_check_usage(
+    hass: HomeAssistant,
+    data: Mapping[str, str],
+    results: AccessKeyResults,
+    *,
+    field: str,
+) -> None:
+    """Check that the Prometheus of an AccessKey has usage of Model Studio.
+
+    Raises `InvalidInput` for the field if it has none: it may be that of another product.
+    `results` are what the AccessKey reads. If the usage of the last minute shows nothing,
+    that of the last days is looked for, and an error then is no obstacle.
+    """
+    rates = results.get(Source.RATES)
+    if not isinstance(rates, UsageRates) or rates.models:
+        return
+    clients = access_key_clients(hass, data)
+    assert clients and clients.telemetry
+    try:
+        has_usage = await clients.telemetry.has_usage(dt_util.utcnow())
+    except ModelStudioError as err:
+        LOGGER.debug("The usage of the last days can't be read: %s", err)
+        return
+    if not has_usage:
+        raise InvalidInput({field: "no_usage"})

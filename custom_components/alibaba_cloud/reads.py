@@ -82,10 +82,16 @@ def _start_if_priced(
 ) -> datetime | None:
     """Return the start of a day whose usage is read in order to price it.
 
-    None if the host has no prices. Before they are read, it may have some.
+    None if the host has no prices, or if they were never read and the last attempt
+    failed. Before the first attempt, it may have some.
     """
-    prices = sources[Source.PRICES].data
-    return midnight(day) if prices is None or prices.models else None
+    prices = sources[Source.PRICES]
+    if prices.data is None:
+        # True before the first attempt.
+        has_prices = prices.last_update_success
+    else:
+        has_prices = bool(prices.data.models)
+    return midnight(day) if has_prices else None
 
 
 def _month_by(

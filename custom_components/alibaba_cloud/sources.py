@@ -177,7 +177,10 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
 
     @override
     async def _async_update_data(self) -> ReportT:
-        """Read the source. Raises `PollFailed` for every error of the client."""
+        """Read the source. Return the last report if the new one equals it.
+
+        Raises `PollFailed` for every error of the client.
+        """
         try:
             report = await self._read()
         except ModelStudioError as err:
@@ -189,6 +192,9 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
                 backoff=self._backoff,
             ) from err
         self._backoff.reset()
+        if self.data is not None and report == self.data:
+            # Reports are large, and comparing an object with itself is fast.
+            return self.data
         return report
 
     @callback

@@ -18,7 +18,7 @@ from homeassistant.helpers.target import (
 from homeassistant.helpers.typing import ConfigType
 
 from .model_studio import SpendGroup
-from .owners import Owner, owner_of
+from .owners import owner_of
 
 TARGET: dict[Any, Any] = {vol.Optional(CONF_TARGET): cv.TARGET_FIELDS}
 """The schema of an optional target."""
@@ -41,17 +41,19 @@ class Target:
 
     @callback
     def has_account(self, entry_id: str) -> bool:
-        """Return whether the target contains any device of an account."""
-        return self._is_everything or bool(self._owners(entry_id))
+        """Return whether the target contains an account, or a model that stands for it.
 
-    @callback
-    def has_budget(self, entry_id: str) -> bool:
-        """Return whether the target includes the budget of an account.
-
-        The devices of workspaces and API keys stand for their own budgets only.
+        Workspaces and API keys stand for themselves only.
         """
-        return self._is_everything or not all(
-            isinstance(owner, SpendGroup) for owner in self._owners(entry_id)
+        if self._is_everything:
+            return True
+        registry = dr.async_get(self._hass)
+        return any(
+            not isinstance(owner_of(entry_id, identifier), SpendGroup)
+            for device_id in self._device_ids()
+            if (device := registry.async_get(device_id))
+            and device.config_entry_id == entry_id
+            for _, identifier in device.identifiers
         )
 
     @callback
@@ -71,17 +73,6 @@ class Target:
             and isinstance(device, dr.ChildDeviceEntry)
             and device.parent_device_id not in device_ids
         )
-
-    def _owners(self, entry_id: str) -> set[Owner]:
-        """Return the owners of those devices of an account that are in the target."""
-        registry = dr.async_get(self._hass)
-        return {
-            owner_of(entry_id, identifier)
-            for device_id in self._device_ids()
-            if (device := registry.async_get(device_id))
-            and device.config_entry_id == entry_id
-            for _, identifier in device.identifiers
-        }
 
     def _device_ids(self) -> set[str]:
         """Return the devices that are chosen and not excluded."""

@@ -104,12 +104,10 @@ class AlertTrigger(Trigger):
         """Return whether an alert is about an account, model or group of the target.
 
         A trigger on an account does not fire for the budgets of its workspaces and API
-        keys. A trigger on one of these does not fire for the budget of its account.
+        keys. A trigger on one of these fires only for its own budget.
         """
         if sent.alert.group is not None:
             return self._target.has_only_child(sent.device_id)
-        if sent.alert.kind is AlertKind.SPEND_LEVEL:
-            return self._target.has_budget(sent.entry_id)
         if sent.alert.model is None:
             return self._target.has_account(sent.entry_id)
         return self._target.has_device(sent.device_id)

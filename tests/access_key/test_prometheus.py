@@ -1,7 +1,8 @@
 """The Prometheus instance that a flow finds by itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,13 +19,17 @@ from tests.simulator import Fault, Instance, Simulator
 from .common import (
     ENDPOINTS,
     INSTANCE_HOST,
+    MENDED,
     NEW_ACCESS_KEY,
     NEW_ACCESS_KEY_ID,
     POLICIES,
     SOURCES,
     AccessFlows,
     asked,
+    assert_asked_again,
+    stored,
     stored_anew,
+    without_access_key,
 )
 
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "vendor")
@@ -266,6 +271,108 @@ async def test_instance_that_rejects_the_access_key(
     assert form["errors"] == {"instance": "instance_not_read"}
     result = await flows.submit(form, instance="none")
     assert "prometheus_url" not in await flows.end(result, SOURCE_RECONFIGURE)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_instance_without_usage(
+    flows: AccessFlows, simulator: Simulator, source: str
+) -> None:
+    """It may be that of another product. The user can select it again all the same."""
+    simulator.fail(Fault.NO_MODELS, at="prometheus")
+    form = await flows.submit(await find(flows, source), instance="rw-2")
+    assert form["step_id"] == "prometheus"
+    assert form["errors"] == {"instance": "no_usage"}
+    assert flows.shown(form) == {"instance": "rw-2"}
+    simulator.signed_requests.clear()
+    result = await flows.submit(form, instance="rw-2")
+    expected = without_endpoints(simulator) | {"prometheus_url": URL}
+    assert await flows.end(result, source) == expected
+
+
+async def test_another_instance_has_usage(
+    flows: AccessFlows, simulator: Simulator
+) -> None:
+    simulator.fail(Fault.NO_MODELS, at="prometheus")
+    form = await flows.submit(await find(flows, SOURCE_USER), instance="rw-2")
+    assert form["errors"] == {"instance": "no_usage"}
+    simulator.recover()
+    result = await flows.submit(form, instance="rw-1")
+    assert (await flows.end(result, SOURCE_USER))["prometheus_url"] == URL
+
+
+@pytest.mark.logs("Error fetching .* spend data", "Error fetching .* balance data")
+async def test_instance_without_usage_does_not_count_if_none_is_used(
+    flows: AccessFlows, simulator: Simulator
+) -> None:
+    """The AccessKey then still reads nothing."""
+    simulator.denied = {"GetBillingTrend", "QueryAccountBalance"}
+    simulator.fail(Fault.NO_MODELS, at="prometheus")
+    form = await flows.choose(await find(flows, SOURCE_USER), "accept_access_key")
+    form = await flows.submit(form, instance="rw-2")
+    assert form["errors"] == {"instance": "no_usage"}
+    form = await flows.submit(form, instance="none")
+    assert form["errors"] == {"base": "missing_permission"}
+    result = await flows.submit(form, instance="rw-2")
+    await flows.end(result, SOURCE_USER, failing=["spend", "balance"])
+
+
+@pytest.mark.parametrize(
+    "last_days",
+    [
+        {
+            "status": "success",
+            "data": {
+                "resultType": "vector",
+                "result": [{"metric": {}, "value": [0, "3"]}],
+            },
+        },
+        {"status": "error", "errorType": "execution", "error": "too many samples"},
+    ],
+    ids=["usage", "error"],
+)
+async def test_instance_without_usage_of_the_last_minute(
+    flows: AccessFlows, simulator: Simulator, last_days: dict[str, Any]
+) -> None:
+    """Usage of the last days is enough. That it can't be read is no obstacle."""
+    queries: list[str] = []
+
+    def answer(query: Mapping[str, str]) -> dict[str, Any]:
+        queries.append(query["query"])
+        if "[7d]" in query["query"]:
+            return last_days
+        return {"status": "success", "data": {"resultType": "vector", "result": []}}
+
+    simulator.telemetry_body = answer
+    result = await flows.submit(await find(flows, SOURCE_USER), instance="rw-2")
+    assert result["step_id"] == "models"
+    # Tokens and requests of the last minute, and whether there are any of the last days.
+    assert len(queries) == 3
+    assert (await flows.end(result, SOURCE_USER))["prometheus_url"] == URL
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_url_without_usage(
+    flows: AccessFlows, simulator: Simulator, source: str
+) -> None:
+    """A URL that is entered is checked alike."""
+    simulator.fail(Fault.NO_MODELS, at="prometheus")
+    form = await flows.ask(source, without_access_key(simulator))
+    form = await flows.type_in(form)
+    assert_asked_again(flows, form)
+    assert form["errors"] == {"endpoints": "no_usage"}
+    result = await flows.fill(form)
+    assert await flows.end(result, source) == stored_anew(simulator)
+
+
+@pytest.mark.parametrize("source", MENDED)
+async def test_current_url_without_usage(
+    flows: AccessFlows, simulator: Simulator, source: str
+) -> None:
+    """The Prometheus that the account uses already needs no confirmation."""
+    form = await flows.ask(source, stored(simulator))
+    simulator.fail(Fault.NO_MODELS, at="prometheus")
+    result = await flows.type_in(form)
+    assert await flows.end(result, source) == stored_anew(simulator)
 
 
 @pytest.mark.parametrize("name", ["prometheus_url", "billing_endpoint"])

@@ -60,8 +60,9 @@ TELEMETRY_CALLS: Final = pytest.mark.parametrize(
     [
         lambda client: client.get_rates(JANUARY),
         lambda client: client.get_totals(JANUARY, january(60)),
+        lambda client: client.has_usage(JANUARY),
     ],
-    ids=["rates", "totals"],
+    ids=["rates", "totals", "any"],
 )
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -326,6 +327,44 @@ async def test_no_samples(telemetry: TelemetryClient) -> None:
     start = JANUARY - timedelta(days=200)
     assert await telemetry.get_totals(start, start + HOUR) == UsageTotals(models={})
     assert await telemetry.get_rates(start) == UsageRates(models={})
+
+
+@pytest.mark.parametrize(
+    ("now", "has_usage"),
+    [
+        (JANUARY - HOUR, False),
+        (january(1), True),
+        (january(600), True),
+        (january(32) + timedelta(days=6, hours=23), True),
+        (january(32) + timedelta(days=7, minutes=1), False),
+        (FIRST - HOUR, False),
+        (LAST, True),
+    ],
+)
+async def test_any_usage_of_a_week(
+    telemetry: TelemetryClient, now: datetime, has_usage: bool
+) -> None:
+    assert await telemetry.has_usage(now) is has_usage
+
+
+async def test_calls_are_enough(
+    session: aiohttp.ClientSession, tmp_path: Path, socket_enabled: None
+) -> None:
+    """An instance of another product has none of the two series."""
+    if not Prometheus.is_available():
+        pytest.skip("There is no Prometheus: scripts/setup prometheus")
+    usage = Usage(
+        series=(
+            series({1: 1}, "model_call_count", model="image", status_code="200"),
+            series({59: 1}, "other_calls", model="image"),
+        )
+    )
+    async with await Prometheus.start(
+        tmp_path, usage.openmetrics(), username=KEY.id, password=KEY.secret
+    ) as server:
+        client = TelemetryClient(session, url=server.url, access_key=KEY)
+        assert await client.has_usage(january(60))
+        assert not await client.has_usage(january(2) + timedelta(days=7))
 
 
 @TELEMETRY_CALLS

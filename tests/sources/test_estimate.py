@@ -8,9 +8,8 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.alibaba_cloud.const import CONF_MODELS
-from custom_components.alibaba_cloud.sources import Source
 from homeassistant.core import HomeAssistant
-from tests.common import Poll, attributes, entity_id, get_usage, setup, state
+from tests.common import Poll, attributes, entity_id, get_usage, reload, setup, state
 from tests.simulator import Fault, Simulator
 from tests.simulator.prices import price_of
 
@@ -139,6 +138,26 @@ async def test_host_without_prices(
     assert {entity_id(hass, key) for key in KEYS} == {None}
 
 
+@pytest.mark.logs("Error fetching Model Studio prices")
+async def test_prices_that_were_never_read(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """While they can't be read, the usage of the day is not asked for."""
+    simulator.fail(Fault.SERVER_ERROR, at="prices")
+    await setup(hass, entry)
+    before = day_queries(simulator)
+    for _ in range(3):
+        await poll(LONG)
+    assert day_queries(simulator) == before
+    assert {entity_id(hass, key) for key in KEYS} == {None}
+    simulator.recover()
+    await poll(3600)
+    await poll(LONG)
+    assert day_queries(simulator) > before
+    for key in KEYS:
+        assert Decimal(str(state(hass, key))) > 0
+
+
 async def test_intervals(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
@@ -150,18 +169,22 @@ async def test_intervals(
     assert day_queries(simulator) == before + 60 + 4
 
 
-@pytest.mark.logs("Error fetching Model Studio prices")
+@pytest.mark.logs("Error fetching Model Studio data")
 async def test_prices_that_are_read_after_the_usage(
-    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
-    """The estimate is shown as soon as the prices are read."""
-    simulator.fail(Fault.SERVER_ERROR, at="prices")
-    await setup(hass, entry)
-    assert {entity_id(hass, key) for key in KEYS} == {None}
+    """The usage of the day is read before, so the estimate is shown with the prices."""
+    simulator.fail(Fault.SERVER_ERROR)
+    simulator.forget()
+    await reload(hass, account)
+    assert simulator.price_requests == []
+    assert shown(hass) == ("unknown", "unknown")
+    read = day_queries(simulator)
+    assert read > 0
     simulator.recover()
-    await entry.runtime_data.sources[Source.PRICES].async_refresh()
-    await hass.async_block_till_done()
-    assert Decimal(str(state(hass, "estimated_daily_spend"))) > 0
+    await poll()
+    assert day_queries(simulator) == read
+    assert all(Decimal(str(figure)) > 0 for figure in shown(hass))
 
 
 @pytest.mark.logs("Error fetching Model Studio prices")

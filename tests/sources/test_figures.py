@@ -54,6 +54,31 @@ async def test_figures(
     check_platform(hass, Platform.SENSOR, snapshot)
 
 
+async def test_equal_report_stays_the_same_object(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
+) -> None:
+    """A report that equals the last one is that one. Any other report is new."""
+    sources = account.runtime_data.sources
+    before = {name: source.data for name, source in sources.items()}
+    assert len(before) > 5
+    assert None not in before.values()
+    requests = len(simulator.signed_requests) + len(simulator.price_requests)
+    for source in sources.values():
+        await source.async_refresh()
+    assert len(simulator.signed_requests) + len(simulator.price_requests) > requests
+    for name, source in sources.items():
+        assert source.data is before[name], name
+    simulator.account.add_model("qwen-long")
+    simulator.account.adjust(simulator.account.today, "qwen-max", 7)
+    for source in sources.values():
+        await source.async_refresh()
+    changed = {name for name, source in sources.items() if source.data != before[name]}
+    assert {"quotas", "spend", "rates", "totals"} <= changed
+    assert {name for name in sources if sources[name].data is before[name]} == (
+        sources.keys() - changed
+    )
+
+
 @pytest.mark.parametrize("models", [[], ["qwen-max"], FOLLOWED], ids=len)
 async def test_spend_by_model_adds_up(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, models: list[str]

@@ -25,6 +25,7 @@ from homeassistant.helpers.condition import (
     async_validate_condition_config,
 )
 from tests.common import (
+    LONG,
     NOTHING,
     Poll,
     arm,
@@ -36,7 +37,7 @@ from tests.common import (
     setup,
     triggered,
 )
-from tests.simulator import Simulator
+from tests.simulator import Fault, Simulator
 from tests.simulator.account import WORKSPACE_ID
 
 LEVEL_REACHED = f"{DOMAIN}.spend_level_reached"
@@ -98,9 +99,16 @@ def on(*device_ids: str) -> dict[str, Any]:
 
 async def is_over_budget(hass: HomeAssistant, device_ids: list[str]) -> bool | None:
     """Return whether any of these devices is over budget."""
+    return await holds(hass, "is_over_budget", device_ids)
+
+
+async def holds(
+    hass: HomeAssistant, condition: str, device_ids: list[str]
+) -> bool | None:
+    """Return the current result of a condition for some devices."""
     config = cv.CONDITION_SCHEMA(
         {
-            "condition": f"{DOMAIN}.is_over_budget",
+            "condition": f"{DOMAIN}.{condition}",
             "target": {"device_id": device_ids},
         }
     )
@@ -218,6 +226,47 @@ async def test_budget_of_the_account(
     )
     await reload(hass, entry)
     assert triggered(events) == [("spend_level_reached", 50)] * count
+
+
+@pytest.mark.parametrize(
+    ("targets", "is_about_account"),
+    [
+        pytest.param([WORKSPACE], False, id="workspace"),
+        pytest.param([API_KEY], False, id="API key"),
+        pytest.param([WORKSPACE, API_KEY], False, id="both"),
+        pytest.param([MODEL], True, id="model"),
+        pytest.param([WORKSPACE, MODEL], True, id="and a model"),
+        pytest.param(["account", WORKSPACE], True, id="and its account"),
+        pytest.param([], True, id="all accounts"),
+    ],
+)
+@pytest.mark.logs("Error fetching")
+async def test_account_of_a_workspace(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    targets: list[str],
+    is_about_account: bool,
+) -> None:
+    """Alerts and conditions of the account are not about its workspaces and API keys."""
+    await setup(hass, entry)
+    found = device_ids(hass, entry, targets)
+    kinds = ["api_key_rejected", "recovered"]
+    events = await arm(
+        hass,
+        *(
+            {"trigger": f"{DOMAIN}.{kind}", "target": {"device_id": found}}
+            for kind in kinds
+        ),
+    )
+    simulator.fail(Fault.UNAUTHORIZED)
+    await poll(LONG)
+    await poll(LONG)
+    assert await holds(hass, "is_api_key_rejected", found) is is_about_account
+    simulator.recover()
+    await poll(LONG)
+    assert [kind for kind, _ in triggered(events)] == kinds * is_about_account
 
 
 @pytest.mark.parametrize(

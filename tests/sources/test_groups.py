@@ -213,15 +213,18 @@ async def test_group_stays_when_models_vanish(
 async def test_device_as_a_target(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
-    """Like a model's device, it stands for itself and for its account's alerts."""
+    """It stands for itself only, unlike the device of a model."""
     device, model = child(hass, WORKSPACE), child(hass, FOLLOWED[0])
     assert device is not None
     assert model is not None
     target = Target(hass, {"device_id": [device.id]})
-    assert target.has_account("account")
+    assert not target.has_account("account")
     assert target.has_device(device.id)
     assert not target.has_device(model.id)
+    with_model = Target(hass, {"device_id": [device.id, model.id]})
+    assert with_model.has_account("account")
     whole = Target(hass, {"device_id": [device.parent_device_id]})
+    assert whole.has_account("account")
     assert whole.has_device(device.id)
 
 

@@ -63,6 +63,9 @@ _CALLS = f"sum by (model, status_code) {_MINUTE.format(series=_REQUESTS)}"
 _TOTAL = f"(sum_over_time({_MINUTE}[{{milliseconds}}ms:60s]))"
 _TOTALS = f"sum by (model) {_TOTAL}"
 _KINDS = f"sum by (model, usage_type) {_TOTAL}"
+_ANY = " or ".join(
+    f"count(last_over_time({series}[7d]))" for series in (_USAGE, _REQUESTS)
+)
 
 _STATUS = re.compile("[1-9][0-9]{2}")
 
@@ -124,6 +127,13 @@ class TelemetryClient:
             if day_start is None
             else await self._get_day(poll, day_start, now),
         )
+
+    async def has_usage(self, now: datetime) -> bool:
+        """Return whether there is any usage of the last seven days.
+
+        Raises the same errors as `get_rates`.
+        """
+        return bool(await self._query(Poll(), _ANY, _whole_minute(now)))
 
     async def get_totals(
         self, start: datetime, now: datetime, *, closed_day: datetime | None = None
