@@ -7,6 +7,7 @@ from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     async_capture_events,
 )
+from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
 from custom_components.alibaba_cloud.const import (
     CONF_API_KEYS,
@@ -24,6 +25,7 @@ from homeassistant.helpers.condition import (
     async_from_config,
     async_validate_condition_config,
 )
+from homeassistant.setup import async_setup_component
 from tests.common import (
     LONG,
     NOTHING,
@@ -320,3 +322,27 @@ async def test_condition_without_a_budget_or_a_spend(
     )
     await reload(hass, entry)
     assert not await is_over_budget(hass, [device_id])
+
+
+async def test_offered_in_the_editor(
+    hass: HomeAssistant, entry: MockConfigEntry, hass_ws_client: WebSocketGenerator
+) -> None:
+    """The editor offers what is about a budget for a workspace and an API key."""
+    assert await async_setup_component(hass, "automation", {})
+    await setup(hass, entry)
+    client = await hass_ws_client(hass)
+    for target in (WORKSPACE, API_KEY):
+        for kind, key in (
+            ("triggers", LEVEL_REACHED),
+            ("conditions", f"{DOMAIN}.is_over_budget"),
+        ):
+            await client.send_json_auto_id(
+                {
+                    "type": f"get_{kind}_for_target",
+                    "target": {"device_id": device_ids(hass, entry, [target])},
+                }
+            )
+            offered = (await client.receive_json())["result"]
+            assert key in offered
+            assert f"{DOMAIN}.api_key_rejected" not in offered
+            assert f"{DOMAIN}.is_api_key_rejected" not in offered
