@@ -8,7 +8,7 @@ from homeassistant.helpers.device_registry import ChildDeviceInfo
 
 from .account import Account, AlibabaCloudConfigEntry
 from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url
-from .model_studio import AccountSnapshot, QuotasKind, SpendGroup, plain_text
+from .model_studio import QuotasKind, SpendGroup, plain_text
 from .options import group_name
 from .owners import Owner, owner_of
 
@@ -80,21 +80,24 @@ def async_child_device_info(
 def async_remove_gone(account: Account) -> None:
     """Remove outdated devices, now and whenever figures change."""
     removal: asyncio.Task[None] | None = None
-    checked: AccountSnapshot | None = None
+    checked: tuple[object, ...] | None = None
 
     @callback
     def update() -> None:
         nonlocal removal, checked
         is_removing = removal is not None and not removal.done()
         report = account.quotas.report
-        if report is None or report == checked or is_removing:
+        if report is None or is_removing:
+            return
+        listed = report.quotas_kind, report.models_complete, report.models.keys()
+        if listed == checked:
             return
         if _devices_to_remove(account):
             removal = account.entry.async_create_background_task(
                 account.hass, _async_remove(account), f"{account.entry.title} devices"
             )
         else:
-            checked = report
+            checked = listed
 
     update()
     account.entry.async_on_unload(account.async_add_listener(update))

@@ -81,7 +81,7 @@ class AlibabaCloudEntity(Entity):
         )
 
     def _current_state(self) -> tuple[Any, ...]:
-        """Return the state and its attributes."""
+        """Return all that the state and its attributes depend on."""
         return (self.available, self._value, self.extra_state_attributes)
 
     @override

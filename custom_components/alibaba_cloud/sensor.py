@@ -5,10 +5,10 @@ from typing import Any, override
 
 from homeassistant.components.sensor import SensorEntity
 from homeassistant.const import Platform
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .account import AlibabaCloudConfigEntry
+from .account import Account, AlibabaCloudConfigEntry
 from .descriptions import FigureSensorDescription
 from .entity import (
     AlibabaCloudEntity,
@@ -19,6 +19,7 @@ from .entity import (
 from .figures import ACCOUNT_SENSORS, MODEL_SENSORS, STATUS
 from .group_figures import GROUP_SENSORS, OTHER_GROUPS_SENSORS
 from .model_studio import Money, Quantity, Spend
+from .owners import Owner
 from .sources import GROUP_SOURCES
 
 PARALLEL_UPDATES = 0
@@ -62,6 +63,37 @@ class AlibabaCloudSensor(AlibabaCloudEntity, SensorEntity):
         }
     )
 
+    @override
+    def __init__(
+        self,
+        account: Account,
+        description: FigureSensorDescription[Any],
+        owner: Owner = None,
+    ) -> None:
+        """Attach the sensor to the device of an owner."""
+        super().__init__(account, description, owner)
+        self._follow_unit()
+
+    def _follow_unit(self) -> None:
+        """Show the currency or unit of the figure. It stays while that is unknown."""
+        if isinstance(value := self._value, Money):
+            self._attr_native_unit_of_measurement = value.currency
+        elif isinstance(value, Quantity):
+            self._attr_native_unit_of_measurement = value.unit
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Listen to the account."""
+        self._follow_unit()
+        await super().async_added_to_hass()
+
+    @callback
+    @override
+    def _async_account_updated(self) -> None:
+        """Write the state if it changed."""
+        self._follow_unit()
+        super()._async_account_updated()
+
     @property
     @override
     def native_value(self) -> Any:
@@ -71,25 +103,10 @@ class AlibabaCloudSensor(AlibabaCloudEntity, SensorEntity):
 
     @property
     @override
-    def native_unit_of_measurement(self) -> str | None:
-        """Return the currency or unit, which stays while the amount is unknown."""
-        if isinstance(value := self._value, Money):
-            self._attr_native_unit_of_measurement = value.currency
-        elif isinstance(value, Quantity):
-            self._attr_native_unit_of_measurement = value.unit
-        return super().native_unit_of_measurement
-
-    @property
-    @override
     def last_reset(self) -> datetime | None:
         """Return when the day or the period of a spend began."""
         value = self._value
         return value.since if isinstance(value, Spend) else None
-
-    @override
-    def _current_state(self) -> tuple[Any, ...]:
-        """Return the state and its attributes."""
-        return (*super()._current_state(), self.last_reset)
 
     @property
     @override

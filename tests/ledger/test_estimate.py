@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from custom_components.alibaba_cloud.ledger import midnight
-from custom_components.alibaba_cloud.ledger.estimate import with_estimate
+from custom_components.alibaba_cloud.ledger import Reports, ShownSpend, midnight
+from custom_components.alibaba_cloud.ledger.estimate import estimate
+from custom_components.alibaba_cloud.ledger.merge import merge
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     DayUsage,
@@ -100,23 +101,20 @@ def spend(amount: str, day: date = TODAY, currency: str = "USD") -> Spend:
 def estimated(
     today: DayUsage | None,
     prices: PriceList | None = QWEN_MAX,
-    *,
-    snapshot: AccountSnapshot | None = None,
     **options: Any,
 ) -> AccountSnapshot:
     """Return the figures of an account, of which qwen-max is followed."""
-    return with_estimate(
-        snapshot or AccountSnapshot(models={"qwen-max": ModelUsage(name="qwen-max")}),
+    made, by_model = estimate(
         prices,
         today=today,
-        **{
-            "closed_day": None,
-            "followed": ["qwen-max"],
-            "daily": {},
-            "currency": "USD",
-            "now": NOW,
-        }
-        | options,
+        **{"closed_day": None, "daily": {}, "currency": "USD", "now": NOW} | options,
+    )
+    return merge(
+        Reports(account=AccountSnapshot(estimate=made)),
+        followed=["qwen-max"],
+        reports_usage=False,
+        shown=ShownSpend(),
+        estimated=by_model,
     )
 
 
@@ -354,10 +352,6 @@ def test_currency_is_that_of_the_account() -> None:
     made = estimated(
         day_usage(qwen_max={"input_tokens": MILLION}),
         price_list(None, qwen_max=[text("2.4", "9.6")]),
-        snapshot=AccountSnapshot(
-            models={"qwen-max": ModelUsage(name="qwen-max")},
-            monthly_spend=spend("50", currency="CNY"),
-        ),
         closed_day=day_usage(YESTERDAY, qwen_max={"input_tokens": MILLION}),
         daily={YESTERDAY: Money(amount=Decimal("4.80"), currency="CNY")},
         currency="CNY",

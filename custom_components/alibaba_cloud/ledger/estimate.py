@@ -5,22 +5,14 @@ lowest price counts, so the estimate is a lower bound. There is one exception: i
 the cache counts like other input if it is not reported separately.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
 
-from ..model_studio.models import (
-    AccountSnapshot,
-    Estimate,
-    Money,
-    Number,
-    Spend,
-    percentage,
-)
+from ..model_studio.models import Estimate, Money, Number, Spend, percentage
 from ..model_studio.price_list import (
     PriceKind,
     PriceList,
@@ -30,6 +22,7 @@ from ..model_studio.price_list import (
 )
 from ..model_studio.usage import DayUsage
 from ..model_studio.values import plain_text
+from .merge import ModelFigures
 from .windows import billing_day, midnight
 
 type _Priced = tuple[PriceUnit, tuple[PriceKind | None, ...]]
@@ -42,6 +35,7 @@ _PAID: Mapping[str, _Priced] = {
 }
 """The prices of each kind of billable usage. The lowest one counts."""
 _CACHED: _Priced = (PriceUnit.TOKEN, (PriceKind.CACHED_INPUT,))
+_NO_MODELS: ModelFigures = MappingProxyType({})
 _MILLION = 1_000_000
 _DECIMAL_PLACES = 4
 _KEPT = 4
@@ -64,36 +58,29 @@ class _Cost:
     """The price of one unit, by kind of usage."""
 
 
-def with_estimate(
-    snapshot: AccountSnapshot,
+def estimate(
     prices: PriceList | None,
     *,
     today: DayUsage | None,
     closed_day: DayUsage | None,
-    followed: Collection[str],
     daily: Mapping[date, Money],
     currency: str | None,
     now: datetime,
-) -> AccountSnapshot:
-    """Return the figures of an account with the estimate of its spend.
+) -> tuple[Estimate, ModelFigures]:
+    """Return the estimate of an account's spend, and the figures of each used model.
 
     `today` and `closed_day` are the usage of these days. `daily` is the spend of past
     days. `currency` is the currency of the account, None if it is unknown. Prices without
     a currency are in the currency of the account. Nothing is estimated if the two
     currencies differ, or if both are unknown.
     """
+    made, by_model = Estimate(), _NO_MODELS
     if prices is None or (unit := prices.currency or currency) is None:
-        return snapshot
+        return made, by_model
     if currency not in (None, unit):
-        return snapshot
-    made = Estimate()
+        return made, by_model
     if today is not None and billing_day(today.start) == billing_day(now):
         made, by_model = _of_today(today, prices, unit)
-        models = dict(snapshot.models)
-        for name in followed:
-            if name in by_model:
-                models[name] = replace(models[name], **by_model[name])
-        snapshot = replace(snapshot, models=MappingProxyType(models))
     if closed_day is not None:
         day = billing_day(closed_day.start)
         bill, amount = daily.get(day), _total(closed_day, prices)
@@ -101,13 +88,13 @@ def with_estimate(
         if bill and is_comparable and bill.amount > 0 and amount is not None:
             share = percentage(float(amount), float(bill.amount))
             made = replace(made, bill_pct=share, closed_day=day)
-    return replace(snapshot, estimate=made)
+    return made, by_model
 
 
 @lru_cache(maxsize=_KEPT)
 def _of_today(
     day: DayUsage, prices: PriceList, currency: str
-) -> tuple[Estimate, Mapping[str, Mapping[str, Any]]]:
+) -> tuple[Estimate, ModelFigures]:
     """Return the estimate of an account for a day, and the figures of each used model."""
 
     def of_a_million(price: Decimal | None) -> Money | None:

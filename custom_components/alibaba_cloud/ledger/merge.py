@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -23,8 +24,13 @@ from ..model_studio.usage import ModelRate, ModelTotals, UsageRates, UsageTotals
 from . import stored
 from .windows import Periods, Window, midnight
 
+type ModelFigures = Mapping[str, Mapping[str, Any]]
+"""Figures of models by name, and by field of `ModelUsage`."""
+
 _NO_RATE = ModelRate()
 _NO_TOTALS = ModelTotals()
+_KEPT = 4
+"""Accounts whose figures by model are kept: `/quotas` changes more often than others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,6 +163,7 @@ def merge(
     followed: Collection[str],
     reports_usage: bool,
     shown: ShownSpend,
+    estimated: ModelFigures = MappingProxyType({}),
     by_month: bool = True,
 ) -> AccountSnapshot:
     """Return all figures of an account, each from the first source that has it.
@@ -167,12 +174,11 @@ def merge(
     the monthly spend only if billing periods are calendar months (`by_month`). Counters
     are not replaced, because the difference would look like usage.
 
-    A spend is never of an earlier day or period than the one that was `shown` last.
+    A spend is never of an earlier day or period than the one that was `shown` last. The
+    models get their `estimated` figures, too.
     """
     account = AccountSnapshot() if reports.account is None else reports.account
-    models = dict(account.models)
-    for name in followed:
-        models[name] = _model(models.get(name, ModelUsage(name=name)), reports)
+    models = _models(account, followed, reports, estimated)
 
     def usable[MoneyT: Money](other: MoneyT | None) -> MoneyT | None:
         is_foreign = other is not None and other.currency != CURRENCY
@@ -218,15 +224,18 @@ def day_and_month(report: SpendReport | None) -> tuple[Spend | None, Spend | Non
     )
 
 
-def spend_of(report: SpendReport | None, key: str) -> tuple[Spend | None, Spend | None]:
+def spend_of(
+    report: SpendReport | None, key: str | None
+) -> tuple[Spend | None, Spend | None]:
     """Return the billed spend of a group on the day and in the month of a report.
 
-    A group that is missing in a complete bill has a spend of 0.
+    A group that is missing in a complete bill has a spend of 0. None is such a group.
     """
     if report is None:
         return None, None
     daily = monthly = None
-    if spend := report.groups.get(key):
+    if key is not None and key in report.groups:
+        spend = report.groups[key]
         daily, monthly = spend.daily, spend.monthly
     elif report.complete:
         monthly = report.monthly and replace(report.monthly, amount=Decimal())
@@ -234,25 +243,50 @@ def spend_of(report: SpendReport | None, key: str) -> tuple[Spend | None, Spend 
     return _billed(daily, report.day), _billed(monthly, report.day.replace(day=1))
 
 
-def _model(model: ModelUsage, reports: Reports) -> ModelUsage:
-    """Return a model with its figures from the other sources."""
-    rate, totals = _NO_RATE, _NO_TOTALS
-    if reports.rates is not None:
-        rate = reports.rates.models.get(model.name, _NO_RATE)
-    if reports.totals is not None:
-        totals = reports.totals.models.get(model.name, _NO_TOTALS)
-    daily, monthly = spend_of(reports.spend, model.name)
-    return replace(
-        model,
-        tokens_per_minute=rate.tokens_per_minute,
-        requests_per_minute=rate.requests_per_minute,
-        throttled_calls=rate.throttled_calls,
-        error_rate_pct=rate.error_rate_pct,
-        tokens=totals.tokens,
-        requests=totals.requests,
-        daily_spend=daily,
-        monthly_spend=monthly,
-    )
+def _models(
+    account: AccountSnapshot,
+    followed: Collection[str],
+    reports: Reports,
+    estimated: ModelFigures,
+) -> dict[str, ModelUsage]:
+    """Return the models of an account, the followed ones with figures of all sources."""
+    models = dict(account.models)
+    by_model, of_others = _by_model(reports.spend, reports.rates, reports.totals)
+    for name in followed:
+        models[name] = replace(
+            models[name] if name in models else ModelUsage(name=name),
+            **by_model.get(name, of_others),
+            **estimated.get(name, {}),
+        )
+    return models
+
+
+@lru_cache(maxsize=_KEPT)
+def _by_model(
+    spend: SpendReport | None, rates: UsageRates | None, totals: UsageTotals | None
+) -> tuple[ModelFigures, Mapping[str, Any]]:
+    """Return the figures of each model in these reports, and those of all others."""
+    rate_of = {} if rates is None else rates.models
+    used_of = {} if totals is None else totals.models
+    billed = {} if spend is None else spend.groups
+
+    def figures(name: str | None) -> dict[str, Any]:
+        rate = _NO_RATE if name is None else rate_of.get(name, _NO_RATE)
+        used = _NO_TOTALS if name is None else used_of.get(name, _NO_TOTALS)
+        daily, monthly = spend_of(spend, name)
+        return {
+            "tokens_per_minute": rate.tokens_per_minute,
+            "requests_per_minute": rate.requests_per_minute,
+            "throttled_calls": rate.throttled_calls,
+            "error_rate_pct": rate.error_rate_pct,
+            "tokens": used.tokens,
+            "requests": used.requests,
+            "daily_spend": daily,
+            "monthly_spend": monthly,
+        }
+
+    names = {*rate_of, *used_of, *billed}
+    return {name: figures(name) for name in names}, figures(None)
 
 
 def _as_spend(money: Money | None) -> Spend | None:

@@ -6,11 +6,11 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from ..model_studio.groups import SpendGroup
-from ..model_studio.models import AccountSnapshot, Money
+from ..model_studio.models import AccountSnapshot, Estimate, Money
 from .assets import with_assets
-from .estimate import with_estimate
+from .estimate import estimate
 from .groups import with_groups
-from .merge import Reports, ShownSpend, merge
+from .merge import ModelFigures, Reports, ShownSpend, merge
 from .outlook import outlook
 from .windows import DAY, Periods, midnight
 
@@ -36,11 +36,13 @@ def build_snapshot(
     keys. `merge` explains the others.
     """
     month = periods.monthly
+    estimated, by_model = _estimate(reports, daily, now)
     snapshot = merge(
         reports,
         followed=followed,
         reports_usage=reports_usage,
         shown=shown,
+        estimated=by_model,
         by_month=month is None or month.start.day == 1,
     )
     snapshot = with_groups(snapshot, reports.groups, groups)
@@ -48,38 +50,30 @@ def build_snapshot(
         snapshot = with_assets(
             snapshot, reports.assets, currency=_currency(reports), now=now
         )
-    snapshot = _with_estimate(snapshot, reports, followed, daily, now)
-    return replace(
+    plan = (reports.token_plan or snapshot.token_plan).at(now)
+    snapshot = replace(snapshot, estimate=estimated, token_plan=plan)
+    view = outlook(
         snapshot,
-        token_plan=(reports.token_plan or snapshot.token_plan).at(now),
-        outlook=outlook(
-            snapshot,
-            budget=budget,
-            daily=daily,
-            until_hour=until_hour,
-            periods=periods,
-            now=now,
-            # The balance that the API key reports is near real time.
-            balance_lags=reports.account is None
-            or reports.account.available_balance is None,
-        ),
+        budget=budget,
+        daily=daily,
+        until_hour=until_hour,
+        periods=periods,
+        now=now,
+        # The balance that the API key reports is near real time.
+        balance_lags=reports.account is None
+        or reports.account.available_balance is None,
     )
+    return replace(snapshot, outlook=view)
 
 
-def _with_estimate(
-    snapshot: AccountSnapshot,
-    reports: Reports,
-    followed: Collection[str],
-    daily: Mapping[date, Money],
-    now: datetime,
-) -> AccountSnapshot:
-    """Return the figures of an account with the estimate of its spend."""
-    return with_estimate(
-        snapshot,
+def _estimate(
+    reports: Reports, daily: Mapping[date, Money], now: datetime
+) -> tuple[Estimate, ModelFigures]:
+    """Return the estimate of an account's spend, and the figures of each used model."""
+    return estimate(
         reports.prices,
         today=None if reports.rates is None else reports.rates.today,
         closed_day=None if reports.totals is None else reports.totals.closed_day,
-        followed=followed,
         daily=daily,
         currency=_currency(reports),
         now=now,

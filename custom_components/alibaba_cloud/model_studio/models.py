@@ -133,7 +133,8 @@ class ModelUsage:
     @property
     def level_pct(self) -> float | None:
         """Percentage for alerts: the used quota, or else the load."""
-        return self.load_pct if self.usage_pct is None else self.usage_pct
+        usage = self.usage_pct
+        return self.load_pct if usage is None else usage
 
     @property
     def reports_use(self) -> bool:
@@ -176,10 +177,12 @@ class SpendReport:
     day: date
     monthly: Money | None = None
     daily: Money | None = None
-    days: Mapping[date, Money] = field(default_factory=lambda: MappingProxyType({}))
+    days: Mapping[date, Money] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
     """Spend of each day of the month, as far as it is known."""
     groups: Mapping[str, GroupSpend] = field(
-        default_factory=lambda: MappingProxyType({})
+        default_factory=lambda: MappingProxyType({}), hash=False
     )
     """By the name of a model, or by the ID of a workspace or an API key."""
     complete: bool = False

@@ -36,7 +36,7 @@ class DayUsage:
 class UsageRates:
     """The usage of an account in one minute, and so far today."""
 
-    models: Mapping[str, ModelRate]
+    models: Mapping[str, ModelRate] = field(hash=False)
     """By name."""
     today: DayUsage | None = None
     """None if it was not requested, or can't be read."""
@@ -59,7 +59,7 @@ class UsageTotals:
 
     tokens: Number | None = None
     requests: Number | None = None
-    models: Mapping[str, ModelTotals]
+    models: Mapping[str, ModelTotals] = field(hash=False)
     """By name."""
     closed_day: DayUsage | None = None
     """A day that is over. None if it was not requested, or can't be read."""
