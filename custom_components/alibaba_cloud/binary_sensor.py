@@ -45,12 +45,10 @@ class AlibabaCloudBinarySensor(AlibabaCloudEntity, BinarySensorEntity):
 
     entity_description: FigureBinarySensorDescription[Any]
 
-    @property
     @override
-    def is_on(self) -> bool | None:
-        """Return the figure."""
-        value: bool | None = self._value
-        return value
+    def _show(self, value: bool | None) -> None:
+        """Show the figure."""
+        self._attr_is_on = value
 
 
 class AlibabaCloudStatusBinarySensor(StatusEntity, AlibabaCloudBinarySensor):

@@ -1,5 +1,6 @@
 """The base of all entities: which figure they show, and when they write their state."""
 
+from abc import abstractmethod
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import batched, chain
@@ -31,7 +32,8 @@ class AlibabaCloudEntity(Entity):
     _attr_has_entity_name = True
     _attr_should_poll = False
     entity_description: FigureDescription[Any]
-    _written_state: tuple[Any, ...] = ()
+    _state: tuple[Any, ...] | None = None
+    """What the state and its attributes show. None until the figure is read."""
 
     def __init__(
         self,
@@ -59,36 +61,47 @@ class AlibabaCloudEntity(Entity):
             if owner is None
             else async_child_device_info(account, owner)
         )
+        # The registry stores the unit when the entity is added.
+        self._read()
 
     @property
     def _figures(self) -> Any:
         """The figures that this one is read from, None without any."""
         return self._account.figures(self._owner)
 
-    @property
-    def _value(self) -> Any:
-        """The figure, None if it is unknown."""
-        if (figures := self._figures) is None:
-            return None
-        return self.entity_description.value_fn(figures)
-
-    @property
-    @override
-    def available(self) -> bool:
+    def _is_available(self, value: Any) -> bool:
         """Return whether the figure is known, or none of its sources fails."""
-        return self._value is not None or self._account.missing_sources.isdisjoint(
+        return value is not None or self._account.missing_sources.isdisjoint(
             self.entity_description.sources
         )
 
-    def _current_state(self) -> tuple[Any, ...]:
-        """Return all that the state and its attributes depend on."""
-        return (self.available, self._value, self.extra_state_attributes)
+    def _attributes(self, figures: Any) -> dict[str, Any]:
+        """Return the attributes of the figure."""
+        return {}
+
+    @abstractmethod
+    def _show(self, value: Any) -> None:
+        """Show the figure, None if it is unknown."""
+
+    def _read(self) -> bool:
+        """Read the figure, and return whether its state or an attribute changed."""
+        value, attributes, figures = None, {}, self._figures
+        if figures is not None:
+            value = self.entity_description.value_fn(figures)
+            attributes = self._attributes(figures)
+        state = (value, self._is_available(value), attributes)
+        if state == self._state:
+            return False
+        self._state = state
+        _, self._attr_available, self._attr_extra_state_attributes = state
+        self._show(value)
+        return True
 
     @override
     async def async_added_to_hass(self) -> None:
         """Listen to the account."""
         await super().async_added_to_hass()
-        self._written_state = self._current_state()
+        self._read()
         self.async_on_remove(
             self._account.async_add_listener(self._async_account_updated, self._owner)
         )
@@ -96,8 +109,7 @@ class AlibabaCloudEntity(Entity):
     @callback
     def _async_account_updated(self) -> None:
         """Write the state if it changed."""
-        if (state := self._current_state()) != self._written_state:
-            self._written_state = state
+        if self._read():
             self.async_write_ha_state()
 
     async def async_update(self) -> None:
@@ -116,9 +128,8 @@ class StatusEntity(AlibabaCloudEntity):
         """The account itself."""
         return self._account
 
-    @property
     @override
-    def available(self) -> bool:
+    def _is_available(self, value: Any) -> bool:
         """Return that the entity is always available."""
         return True
 

@@ -1,14 +1,13 @@
 """Sensors of an account, its models and its groups."""
 
-from datetime import datetime
 from typing import Any, override
 
 from homeassistant.components.sensor import SensorEntity
 from homeassistant.const import Platform
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .account import Account, AlibabaCloudConfigEntry
+from .account import AlibabaCloudConfigEntry
 from .descriptions import FigureSensorDescription
 from .entity import (
     AlibabaCloudEntity,
@@ -19,7 +18,6 @@ from .entity import (
 from .figures import ACCOUNT_SENSORS, MODEL_SENSORS, STATUS
 from .group_figures import GROUP_SENSORS, OTHER_GROUPS_SENSORS
 from .model_studio import Money, Quantity, Spend
-from .owners import Owner
 from .sources import GROUP_SOURCES
 
 PARALLEL_UPDATES = 0
@@ -64,58 +62,21 @@ class AlibabaCloudSensor(AlibabaCloudEntity, SensorEntity):
     )
 
     @override
-    def __init__(
-        self,
-        account: Account,
-        description: FigureSensorDescription[Any],
-        owner: Owner = None,
-    ) -> None:
-        """Attach the sensor to the device of an owner."""
-        super().__init__(account, description, owner)
-        self._follow_unit()
+    def _attributes(self, figures: Any) -> dict[str, Any]:
+        """Return the attributes that the description names."""
+        attributes_fn = self.entity_description.attributes_fn
+        return {} if attributes_fn is None else attributes_fn(figures)
 
-    def _follow_unit(self) -> None:
-        """Show the currency or unit of the figure. It stays while that is unknown."""
-        if isinstance(value := self._value, Money):
+    @override
+    def _show(self, value: Any) -> None:
+        """Show the figure. Its currency or unit stays while the amount is unknown."""
+        if isinstance(value, Money):
             self._attr_native_unit_of_measurement = value.currency
         elif isinstance(value, Quantity):
             self._attr_native_unit_of_measurement = value.unit
-
-    @override
-    async def async_added_to_hass(self) -> None:
-        """Listen to the account."""
-        self._follow_unit()
-        await super().async_added_to_hass()
-
-    @callback
-    @override
-    def _async_account_updated(self) -> None:
-        """Write the state if it changed."""
-        self._follow_unit()
-        super()._async_account_updated()
-
-    @property
-    @override
-    def native_value(self) -> Any:
-        """Return the figure."""
-        value = self._value
-        return value.amount if isinstance(value, Money | Quantity) else value
-
-    @property
-    @override
-    def last_reset(self) -> datetime | None:
-        """Return when the day or the period of a spend began."""
-        value = self._value
-        return value.since if isinstance(value, Spend) else None
-
-    @property
-    @override
-    def extra_state_attributes(self) -> dict[str, Any] | None:
-        """Return the attributes that the description names."""
-        attributes_fn = self.entity_description.attributes_fn
-        if attributes_fn is None or (figures := self._figures) is None:
-            return None
-        return attributes_fn(figures)
+        is_amount = isinstance(value, Money | Quantity)
+        self._attr_native_value = value.amount if is_amount else value
+        self._attr_last_reset = value.since if isinstance(value, Spend) else None
 
 
 class AlibabaCloudStatusSensor(StatusEntity, AlibabaCloudSensor):
