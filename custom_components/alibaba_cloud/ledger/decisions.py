@@ -224,11 +224,14 @@ def _models(
     }
     alerts = []
     compared = state.model_levels
+    lowest = min(watched, default=Decimal("Infinity"))
     for model in observation.models:
-        if model.level_pct is None:
+        if (level_pct := model.level_pct) is None:
             continue
         compared = watched
-        usage = Decimal(str(model.level_pct))
+        usage = Decimal(str(level_pct))
+        if usage < lowest and model.name not in models:
+            continue
         alerted = frozenset(
             level
             for level in models.pop(model.name, frozenset())
@@ -243,7 +246,7 @@ def _models(
                 level=level,
                 is_option=level in options.model_levels,
                 model=model.name,
-                usage_pct=model.level_pct,
+                usage_pct=level_pct,
             )
             for level in sorted((reached & alertable) - alerted)
         ]

@@ -3,6 +3,7 @@
 The vendor lowers the limits of a model step by step before it retires the model.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..model_studio.models import ModelUsage, Number
@@ -29,15 +30,16 @@ def judge_limits(
     is_answered = observation.polled and observation.failure is None
     if not is_answered or not observation.account.models_complete:
         return state, []
-    limits: dict[str, dict[str, SeenLimit]] = {}
+    limits: dict[str, Mapping[str, SeenLimit]] = {}
     alerts = []
     for model in observation.models:
         before = state.limits.get(model.name, {})
-        for limit_type, value in _limits(model).items():
+        changed = _changed(before, model)
+        after = {**before, **changed} if changed else before
+        if after:
+            limits[model.name] = after
+        for limit_type, limit in changed.items():
             last = before.get(limit_type, _UNSEEN)
-            limit = _followed(last, value)
-            if limit != _UNSEEN:
-                limits.setdefault(model.name, {})[limit_type] = limit
             if limit.alerted != last.alerted:
                 alerts.append(
                     new_alert(
@@ -53,21 +55,27 @@ def judge_limits(
     return (state if limits == state.limits else replace(state, limits=limits)), alerts
 
 
-def _limits(model: ModelUsage) -> dict[str, Number | None]:
-    """Return the limits of a model by type."""
-    return {
-        "limit": model.limit,
-        "rpm": model.rate_limit.rpm,
-        "tpm": model.rate_limit.tpm,
-    }
+def _changed(
+    before: Mapping[str, SeenLimit], model: ModelUsage
+) -> dict[str, SeenLimit]:
+    """Return the limits of a model that changed, by type. Nearly always, none did."""
+    changed = {}
+    for limit_type, value in (
+        ("limit", model.limit),
+        ("rpm", model.rate_limit.rpm),
+        ("tpm", model.rate_limit.tpm),
+    ):
+        last = before.get(limit_type, _UNSEEN)
+        # A value that is missing or 0 is unknown.
+        is_news = bool(value) and value != last.known
+        if is_news or last.seen is not None:
+            changed[limit_type] = _followed(last, value if is_news else None)
+    return changed
 
 
 def _followed(last: SeenLimit, value: Number | None) -> SeenLimit:
-    """Return a limit after another answer. A value that is missing or 0 is unknown."""
-    if not value or value == last.known:
-        # Nearly always, nothing changes. A new object for each limit would take time.
-        return last if last.seen is None else replace(last, seen=None)
-    if value != last.seen:
+    """Return a limit after an answer with another value, None if it has none."""
+    if value is None or value != last.seen:
         return replace(last, seen=value)
     fell = last.known is not None and value < last.known
     is_new = last.alerted is None or value < last.alerted
