@@ -296,10 +296,10 @@ class Account:
     ) -> Collection[Owner]:
         """Return the models and groups whose figures or availability changed."""
         old, new = figures_by_owner(before), figures_by_owner(self.snapshot)
-        owners = old.keys() | new.keys()
         if missing != self.missing_sources:
-            return owners
-        return {owner for owner in owners if old.get(owner) != new.get(owner)}
+            return old.keys() | new.keys()
+        changed = {owner for owner, figures in new.items() if old.get(owner) != figures}
+        return changed | (old.keys() - new.keys())
 
     def last_read(self) -> AccountSnapshot | None:
         """Return the last figures of all sources, also of those that fail now.

@@ -1,7 +1,7 @@
 """The figures of one account, merged from several sources."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from custom_components.alibaba_cloud.ledger import (
     merge as merge_reports,
     midnight,
 )
+from custom_components.alibaba_cloud.ledger.merge import _by_model
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     Balance,
@@ -166,6 +167,27 @@ def merge(
         shown=ShownSpend(),
         by_month=by_month,
     )
+
+
+def test_model_keeps_its_own_figures() -> None:
+    """What `/quotas` reports of a model stays, whatever the other sources report."""
+    own = ModelUsage(name="qwen-max", used=1, limit=2, rate_limit=RateLimit(rpm=3))
+    account = replace(ACCOUNT, models={"qwen-max": own})
+    merged = merge(Reports(account=account, rates=RATES)).models["qwen-max"]
+    rate = RATES.models["qwen-max"]
+    assert merged == replace(
+        own,
+        tokens_per_minute=rate.tokens_per_minute,
+        requests_per_minute=rate.requests_per_minute,
+    )
+
+
+def test_all_figures_of_a_model_have_a_source() -> None:
+    """`/quotas` reports four of them. The others are those of the other sources."""
+    names = {field.name for field in fields(ModelUsage)}
+    _, others = _by_model(None, None, None)
+    estimated = {"daily_spend_estimate", "input_price", "output_price"}
+    assert names == {"name", "used", "limit", "rate_limit", *others, *estimated}
 
 
 OWN = figures(ACCOUNT)
