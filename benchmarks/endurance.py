@@ -72,7 +72,7 @@ from tests.simulator import (
 )
 from tests.simulator.account import BILLING_ZONE, TOKENS_PER_USD
 from tests.simulator.billing import trend
-from tests.simulator.server import SERVICES, Service
+from tests.simulator.server import Service
 
 from .common import (
     DOMAIN,
@@ -622,7 +622,7 @@ class LimitsWorld(World):
 
     name = "limits"
     account = {"answer": "limits"}
-    services = SERVICES
+    services = tuple(INTERVAL)
     outages_a_day = 3
     outages_last = (5, 20, 70, 130)
     NOT_BILLED = ("qwen-long", "deepseek-v3")
@@ -712,7 +712,7 @@ def _due(service: Service, fault: Fault | None, retry_after: int | None) -> time
         wait = max(wait, REJECTED_KEY_INTERVAL)
     elif fault in {Fault.THROTTLED, Fault.BUDGET_EXHAUSTED} or (
         # Prometheus has no such code.
-        fault in {Fault.THROTTLING_CODE, Fault.FREE_TIER_ONLY}
+        fault in {Fault.THROTTLING_CODE, Fault.ERROR_EVENT, Fault.FREE_TIER_ONLY}
         and service != "prometheus"
     ):
         wait = LONGEST_BACKOFF
@@ -796,7 +796,7 @@ def _counts(hass: HomeAssistant, loop: VirtualLoop, world: World) -> dict[str, i
         ),
         "listeners": sum(hass.bus.async_listeners().values())
         + sum(len(vars(coordinator)["_listeners"]) for coordinator in coordinators)
-        + sum(map(len, vars(vars(account)["_listeners"])["_by_model"].values())),
+        + sum(map(len, vars(vars(account)["_listeners"])["_by_owner"].values())),
         "timers": loop.timers,
         "devices": len(dr.async_entries_for_config_entry(devices, entry_id))
         + len(dr.async_child_entries_for_config_entry(devices, entry_id)),
