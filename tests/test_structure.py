@@ -114,6 +114,12 @@ def test_files_and_functions_are_short() -> None:
                 assert node.end_lineno - node.lineno < 50, (name, node.name)
 
 
+def test_test_files_are_short() -> None:
+    """A file of the tests has at most 650 lines."""
+    lengths = {name: f.read_text().count("\n") for name, f in modules(TESTS).items()}
+    assert {name: lines for name, lines in lengths.items() if lines > 650} == {}
+
+
 def test_changes_of_all_rules_and_clients_are_tried() -> None:
     """scripts/mutate has the tests of each module, and lists the modules to change."""
     script = runpy.run_path(str(MUTATE))
