@@ -11,9 +11,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 import sys
 from tempfile import TemporaryDirectory
-import threading
 import time
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Self
 from unittest.mock import patch
 
@@ -131,12 +130,7 @@ class Service:
         self.base_urls, self.access_keys = self._pipe.recv()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        err: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop."""
         self._pipe.close()
         self._process.join()
@@ -196,13 +190,13 @@ async def _serve_accounts(pipe: Connection, models: Sequence[int]) -> None:
         for simulator, load in zip(simulators, loads, strict=True):
             simulator.body = load.answer
         base_urls = [simulator.base_url for simulator in simulators]
-        pipe.send((base_urls, list(map(_access_key, simulators))))
+        pipe.send((base_urls, list(map(access_key, simulators))))
         asyncio.get_running_loop().add_reader(pipe.fileno(), obey)
         await closed.wait()
         asyncio.get_running_loop().remove_reader(pipe.fileno())
 
 
-def _access_key(simulator: Simulator) -> dict[str, str]:
+def access_key(simulator: Simulator) -> dict[str, str]:
     """Return the further data of an entry that has an AccessKey."""
     [(key_id, secret)] = simulator.access_keys.items()
     return {
@@ -344,34 +338,23 @@ async def loop_cpu(hass: HomeAssistant, act: Callable[[], Awaitable[object]]) ->
 def blocks() -> Iterator[list[float]]:
     """Time each callback that the event loop runs meanwhile, in CPU seconds.
 
-    Garbage collections are left out: they go through all that Home Assistant holds, and
-    happen during whatever runs at that moment.
+    There are no garbage collections meanwhile: they go through all that Home Assistant
+    holds, and would happen during whatever runs at that moment.
     """
     run = asyncio.Handle._run  # noqa: SLF001
-    thread = threading.get_ident()
     took: list[float] = []
-    collecting = began = 0.0
-
-    def collected(phase: str, _: object) -> None:
-        nonlocal began, collecting
-        if threading.get_ident() != thread:
-            return
-        if phase == "start":
-            began = time.thread_time()
-        else:
-            collecting += time.thread_time() - began
 
     def timed_run(handle: asyncio.Handle) -> None:
-        started = time.thread_time() - collecting
+        started = time.thread_time()
         run(handle)
-        took.append(time.thread_time() - collecting - started)
+        took.append(time.thread_time() - started)
 
-    gc.callbacks.append(collected)
+    gc.disable()
     try:
         with patch.object(asyncio.Handle, "_run", timed_run):
             yield took
     finally:
-        gc.callbacks.remove(collected)
+        gc.enable()
 
 
 @dataclass

@@ -16,11 +16,11 @@ from abc import ABC, abstractmethod
 import argparse
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 import ctypes
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time as time_of_day, timedelta
 from decimal import Decimal
 from functools import partial
@@ -29,17 +29,14 @@ import json
 import logging
 from pathlib import Path
 from random import Random
-import re
 import resource
 import selectors
+import sqlite3
 import sys
-import threading
 import time
 from typing import Any, ClassVar, override
 from unittest.mock import patch
 from zoneinfo import ZoneInfo
-
-from sqlalchemy import text
 
 from custom_components.alibaba_cloud.account import Account as CloudAccount
 from custom_components.alibaba_cloud.const import CONF_MODELS
@@ -58,25 +55,19 @@ from custom_components.alibaba_cloud.sources import SOURCES, Source
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import get_last_statistics
 from homeassistant.components.recorder.table_managers.state_attributes import CACHE_SIZE
-from homeassistant.components.recorder.tasks import RecorderTask
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.util import dt as dt_util
-from tests.simulator import (
-    DEFAULT_ACCESS_KEY_ID,
-    DEFAULT_ACCESS_KEY_SECRET,
-    Account,
-    Fault,
-    Simulator,
-)
+from tests.simulator import Account, Fault, Simulator
 from tests.simulator.account import BILLING_ZONE, TOKENS_PER_USD
 from tests.simulator.billing import trend
-from tests.simulator.server import SERVICES, Service
+from tests.simulator.server import Service
 
 from .common import (
     DOMAIN,
     Goal,
+    access_key,
     add_account,
     home_assistant,
     in_fresh_process,
@@ -104,39 +95,30 @@ STEP = 5 * MINUTE
 RECORDER = {"auto_purge": False, "commit_interval": 60}
 M_ARENA_MAX = -8
 """As malloc.h has it."""
+SQLITE_MEMORY = 2**20
+"""Bytes. Each connection would have a cache of 16 MiB that fills within days."""
 IN_FLIGHT = 0.02
 """Real seconds that something sent over a socket takes to arrive."""
 PACKAGES = {"aiohttp", "custom_components", "homeassistant", "tests"}
 """Packages whose modules import functions that tell the time."""
 
-# Faults that keep a service from being read; None is that nobody listens.
-OUTAGES: tuple[Fault | None, ...] = (
-    None,
-    *(
-        fault
-        for fault in Fault
-        if fault
-        not in {Fault.NO_MODELS, Fault.WRONG_TYPES, Fault.NOT_FINITE, Fault.HUGE}
-    ),
-)
+HARMLESS = {Fault.NO_MODELS, Fault.WRONG_TYPES, Fault.NOT_FINITE, Fault.HUGE}
+OUTAGES = (None, *(fault for fault in Fault if fault not in HARMLESS))
+"""Faults that keep a service from being read; None is that nobody listens."""
 SLOW = {Fault.HANG, Fault.HANG_BODY, Fault.TRICKLE}
 
-INTERVAL: dict[Service, timedelta] = {
-    "quotas": SOURCES[Source.QUOTAS].interval,
-    "billing": SOURCES[Source.SPEND].interval,
-    "balance": SOURCES[Source.BALANCE].interval,
-    "prometheus": SOURCES[Source.TOTALS].interval,
-}
 READ_BY: dict[Service, tuple[Source, ...]] = {
     "quotas": (Source.QUOTAS,),
     "billing": (Source.SPEND,),
     "balance": (Source.BALANCE,),
     "prometheus": (Source.RATES, Source.TOTALS),
 }
+INTERVAL = {
+    service: max(SOURCES[source].interval for source in sources)
+    for service, sources in READ_BY.items()
+}
 SLACK = timedelta(seconds=2 * http.TIMEOUT + 2)
 """A poll that is under way may run into two time-outs."""
-LOGGED = re.compile("Error fetching .* data: ")
-"""What the log says of an outage."""
 
 type Act = Callable[[], Awaitable[None] | None]
 """Something that happens to an account."""
@@ -154,18 +136,17 @@ class VirtualTime:
         self._stands_at: float | None = None
         self._ahead = 0.0
         self._epoch = start.timestamp() - self._real()
-        replaced: dict[Any, Any] = {
-            time.monotonic: self.monotonic,
-            time.time: self.time,
-            dt_util.utcnow: self.utcnow,
-            dt_util.now: self.now,
+        replaced: dict[int, Callable[..., Any]] = {
+            id(time.monotonic): self.monotonic,
+            id(time.time): self.time,
+            id(dt_util.utcnow): self.utcnow,
+            id(dt_util.now): self.now,
         }
         for name, module in list(sys.modules.items()):
-            if name.partition(".")[0] not in PACKAGES:
-                continue
-            for key, value in list(vars(module).items()):
-                if callable(value) and (new := _get(replaced, value)):
-                    setattr(module, key, new)
+            if name.partition(".")[0] in PACKAGES:
+                for key, value in list(vars(module).items()):
+                    if new := replaced.get(id(value)):
+                        setattr(module, key, new)
         time.monotonic, time.time = self.monotonic, self.time
 
     @property
@@ -201,14 +182,6 @@ class VirtualTime:
     def now(self, time_zone: Any = None) -> datetime:
         """Return the date and time in a time zone."""
         return self.utcnow().astimezone(time_zone or dt_util.get_default_time_zone())
-
-
-def _get(replaced: dict[Any, Any], value: Any) -> Any:
-    """Return what replaces a value, which may not be hashable."""
-    try:
-        return replaced.get(value)
-    except TypeError:
-        return None
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -252,7 +225,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             for timer in vars(self)["_scheduled"]
             if not timer.cancelled()
         ]
-        return sum(not _is_of_aiohttp(callback) for callback in callbacks)
+        return sum(
+            not str(getattr(callback, "__module__", "")).startswith("aiohttp.")
+            for callback in callbacks
+        )
 
     def waits(self) -> bool:
         """Tell whether something will come from a thread or over a socket."""
@@ -300,11 +276,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return stack
 
 
-def _is_of_aiohttp(function: Any) -> bool:
-    """Tell whether a function serves or ends connections."""
-    return (getattr(function, "__module__", None) or "").startswith("aiohttp.")
-
-
 class _LeapingSelector(selectors.DefaultSelector):
     """Lets time pass instead of waiting."""
 
@@ -343,39 +314,6 @@ def office_time(now: datetime) -> datetime:
 class Office(Account):
     """An account that is used in office hours only."""
 
-    # Caches: the same moments are asked for again and again.
-    known: dict[tuple[date, datetime], float] = field(default_factory=dict, init=False)
-    said: dict[Any, dict[str, Any]] = field(default_factory=dict, init=False)
-
-    @override
-    def respond(self, query: Mapping[str, str], request_id: str) -> dict[str, Any]:
-        key = (
-            self.now,
-            tuple(query.items()),
-            tuple(self.model_names),
-            tuple(self._removed),
-            self.correction,
-        )
-        if key not in self.said:
-            if len(self.said) > 10:
-                self.said.clear()
-            self.said[key] = super().respond(query, request_id)
-        return self.said[key] | {"request_id": request_id}
-
-    @override
-    def _worth(self, day: date, moment: datetime) -> float:
-        midnight = datetime.combine(day + DAY, time_of_day(), BILLING_ZONE)
-        key = day, min(moment, midnight)
-        if key not in self.known:
-            if len(self.known) > 500:
-                self.known.clear()
-            self.known[key] = super()._worth(*key)
-        return self.known[key]
-
-    def hide(self, name: str) -> None:
-        """List a model no more."""
-        self._removed.add(name)
-
     def show(self, name: str) -> None:
         """List a model again."""
         self._removed.discard(name)
@@ -388,15 +326,14 @@ class Office(Account):
     def tokens_since(self, start: datetime) -> int:
         """Return the tokens used from a time on."""
         used = -int(self.month_worth(start) * TOKENS_PER_USD)
-        for first, last in months(start.date(), self.today):
-            del first
+        for _, last in months(start.date(), self.today):
             end = datetime.combine(last, time_of_day.max, BILLING_ZONE)
             used += int(self.month_worth(min(end, self.now)) * TOKENS_PER_USD)
         return used
 
-    def billed_since(self, day: date, until: date) -> dict[str, Decimal]:
-        """Return what is billed for each model, from one day to another."""
-        billed: dict[str, Decimal] = defaultdict(Decimal)
+    def billed_since(self, day: date, until: date) -> dict[str | None, Decimal]:
+        """Return what is billed for each model and in all, from one day to another."""
+        billed: dict[str | None, Decimal] = defaultdict(Decimal)
         for first, last in months(day, until):
             query = {
                 "granularity": "DAY",
@@ -404,7 +341,8 @@ class Office(Account):
                 "groupBy": json.dumps([{"code": "BASE_MODEL"}]),
             }
             for group in trend(self, query)["groupByTotal"]:
-                billed[group["key"]] += Decimal(group["amount"])
+                for key in (None, group["key"]):
+                    billed[key] += Decimal(group["amount"])
         return billed
 
 
@@ -419,7 +357,6 @@ def months(start: date, end: date) -> Iterator[tuple[date, date]]:
 class World(ABC):
     """An account in Home Assistant, and what each day brings."""
 
-    name: ClassVar[str]
     account: ClassVar[dict[str, Any]]
     """Settings of the account."""
     services: ClassVar[tuple[Service, ...]]
@@ -428,19 +365,14 @@ class World(ABC):
     """Minutes."""
 
     def __init__(
-        self,
-        hass: HomeAssistant,
-        clock: VirtualTime,
-        simulator: Simulator,
-        random: Random,
+        self, hass: HomeAssistant, clock: VirtualTime, office: Office, random: Random
     ) -> None:
         """Prepare."""
         self.hass = hass
         self.clock = clock
-        self.simulator = simulator
+        self.office = office
+        self.simulator = Simulator(account=office)
         self.random = random
-        assert isinstance(simulator.account, Office)
-        self.office = simulator.account
         self.entry: ConfigEntry[CloudAccount]
         self.outages = 0
         self.wrong: list[str] = []
@@ -459,6 +391,10 @@ class World(ABC):
     @abstractmethod
     def statistics(self) -> dict[str, Decimal]:
         """Return what the sum of each statistic must be now."""
+
+    def past_statistics(self) -> dict[str, Decimal]:
+        """Return what the sum of each imported statistic must be now."""
+        return {}
 
     async def live(self, day: date) -> None:
         """Go through a day, up to the end of the night after it."""
@@ -568,7 +504,6 @@ class World(ABC):
 class UsageWorld(World):
     """An account that reports usage."""
 
-    name = "usage"
     account = {"base_spend": 14}
     services = ("quotas",)
     outages_a_day = 5
@@ -620,9 +555,8 @@ class UsageWorld(World):
 class LimitsWorld(World):
     """An account that reports limits only, and has an AccessKey."""
 
-    name = "limits"
     account = {"answer": "limits"}
-    services = SERVICES
+    services = tuple(READ_BY)
     outages_a_day = 3
     outages_last = (5, 20, 70, 130)
     NOT_BILLED = ("qwen-long", "deepseek-v3")
@@ -630,18 +564,13 @@ class LimitsWorld(World):
 
     @override
     async def set_up(self) -> None:
-        self.late: dict[str, Decimal] = defaultdict(Decimal)
-        """What was billed for each model after the day was over."""
+        self.late: dict[str | None, Decimal] = defaultdict(Decimal)
+        """What was billed for each model, and in all, after the day was over."""
         self.entry = await add_account(
             self.hass,
             self.simulator.base_url,
             options={CONF_MODELS: [*self.office.model_names[:2], *self.NOT_BILLED]},
-            access_key_id=DEFAULT_ACCESS_KEY_ID,
-            access_key_secret=DEFAULT_ACCESS_KEY_SECRET,
-            region="cn-beijing",
-            billing_endpoint=self.simulator.openapi_url,
-            balance_endpoint=self.simulator.openapi_url,
-            prometheus_url=self.simulator.prometheus_url,
+            **access_key(self.simulator),
         )
 
     @override
@@ -650,7 +579,7 @@ class LimitsWorld(World):
         hidden = random.choice(self.NOT_BILLED)
         chosen = list(self.entry.options[CONF_MODELS])
         dropped = random.choice([model for model in chosen if model != hidden])
-        yield 9, partial(self.office.hide, hidden)
+        yield 9, partial(self.office.remove_model, hidden)
         yield 13, partial(self.choose, [m for m in chosen if m != dropped])
         yield 14.5, self.reload
         yield 15, partial(self.office.show, hidden)
@@ -664,39 +593,33 @@ class LimitsWorld(World):
         if day >= max(START.date(), office.today.replace(day=1)):
             model = self.random.choice(office.model_names)
             office.adjust(day, model, cents)
-            self.late[model] += cents
+            for key in (None, model):
+                self.late[key] += cents
 
     @override
     def statistics(self) -> dict[str, Decimal]:
         billed = self.office.billed_since(START.date(), self.office.today)
         sums = {}
         for model in (None, *self.entry.options[CONF_MODELS]):
-            if model is None:
-                key, amount, late = "", sum(billed.values(), Decimal()), self.late
-            else:
-                key, amount = f"model_{model}_", billed.get(model, Decimal())
-                late = {model: self.late[model]}
-            sums[self.entity_id(f"{key}monthly_spend")] = amount
+            key = f"model_{model}_" if model else ""
+            sums[self.entity_id(f"{key}monthly_spend")] = billed[model]
             # A bill that comes after its day counts for the month only.
-            sums[self.entity_id(f"{key}daily_spend")] = amount - sum(late.values())
+            on_time = billed[model] - self.late[model]
+            sums[self.entity_id(f"{key}daily_spend")] = on_time
         return sums
 
+    @override
     def past_statistics(self) -> dict[str, Decimal]:
-        """Return what the sums of the imported statistics must be."""
         office = self.office
         billed = office.billed_since(office.first_day, office.today - DAY)
-        models = [None, *(m for m in self.entry.options[CONF_MODELS] if m in billed)]
         return {
-            statistic_id(self.entry.entry_id, office.currency, model): (
-                sum(billed.values(), Decimal()) if model is None else billed[model]
-            )
-            for model in models
+            statistic_id(self.entry.entry_id, office.currency, model): billed[model]
+            for model in (None, *self.entry.options[CONF_MODELS])
+            if model in billed
         }
 
 
-WORLDS: dict[str, type[UsageWorld | LimitsWorld]] = {
-    world.name: world for world in (UsageWorld, LimitsWorld)
-}
+WORLDS: dict[str, type[World]] = {"usage": UsageWorld, "limits": LimitsWorld}
 
 
 def deal[ItemT](cards: Sequence[ItemT], random: Random) -> Iterator[ItemT]:
@@ -712,7 +635,7 @@ def _due(service: Service, fault: Fault | None, retry_after: int | None) -> time
         wait = max(wait, REJECTED_KEY_INTERVAL)
     elif fault in {Fault.THROTTLED, Fault.BUDGET_EXHAUSTED} or (
         # Prometheus has no such code.
-        fault in {Fault.THROTTLING_CODE, Fault.FREE_TIER_ONLY}
+        fault in {Fault.THROTTLING_CODE, Fault.ERROR_EVENT, Fault.FREE_TIER_ONLY}
         and service != "prometheus"
     ):
         wait = LONGEST_BACKOFF
@@ -733,49 +656,17 @@ class Sample:
     """How many there are of what must not pile up."""
 
 
-class _Shrink(RecorderTask):
-    """Makes SQLite free the memory of the connection of the recorder's thread."""
-
-    @override
-    def run(self, instance: Recorder) -> None:
-        with instance.get_session() as session:
-            session.execute(text("PRAGMA shrink_memory"))
-
-
-async def _shrink(instance: Recorder) -> None:
-    """Make SQLite free the memory of all connections: it keeps up to 16 MiB for each.
-
-    Each thread of the recorder has one. This also starts all threads on the first day.
-    """
-    instance.queue_task(_Shrink())
-    threads = vars(instance)["_db_executor"]._max_workers  # noqa: SLF001
-    together = threading.Barrier(threads)
-
-    def shrink() -> None:
-        # Each thread gets one of these.
-        together.wait()
-        _Shrink().run(instance)
-
-    await asyncio.gather(
-        *(instance.async_add_executor_job(shrink) for _ in range(threads))
-    )
-
-
 async def sample(hass: HomeAssistant, loop: VirtualLoop, world: World) -> Sample:
     """Look at everything."""
     await settled(hass)
     requests = len(world.simulator.requests) + len(world.simulator.signed_requests)
     world.simulator.forget()
     world.wrong += await wrong_sums(hass, world.statistics())
-    await _shrink(get_instance(hass))
-    await settled(hass)
     # What Python frees goes back to the system, as far as possible.
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     return Sample(
-        requests=requests,
-        memory=_memory(),
-        counts=_counts(hass, loop, world),
+        requests=requests, memory=_memory(), counts=_counts(hass, loop, world)
     )
 
 
@@ -796,7 +687,7 @@ def _counts(hass: HomeAssistant, loop: VirtualLoop, world: World) -> dict[str, i
         ),
         "listeners": sum(hass.bus.async_listeners().values())
         + sum(len(vars(coordinator)["_listeners"]) for coordinator in coordinators)
-        + sum(map(len, vars(vars(account)["_listeners"])["_by_model"].values())),
+        + sum(map(len, vars(vars(account)["_listeners"])["_by_owner"].values())),
         "timers": loop.timers,
         "devices": len(dr.async_entries_for_config_entry(devices, entry_id))
         + len(dr.async_child_entries_for_config_entry(devices, entry_id)),
@@ -845,8 +736,7 @@ class Log(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        outage = record.name.startswith("custom_components.") and LOGGED.match(text)
-        if not outage and not text.startswith("We found a custom integration "):
+        if not text.startswith(("Error fetching ", "We found a custom integration ")):
             cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
             self.lines.append(f"{record.levelname} {record.name} {text}{cause}")
 
@@ -865,16 +755,16 @@ def live_through(name: str, days: int, seed: int) -> Passed:
     """Let days pass, in a process that does nothing else."""
     # Each thread would have a heap of its own that never shrinks.
     ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+    # The limit is of the process.
+    sqlite3.connect(":memory:").execute(f"PRAGMA soft_heap_limit = {SQLITE_MEMORY}")
     loop = VirtualLoop(VirtualTime(START))
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        return runner.run(endure(WORLDS[name], days, seed, loop))
+        return runner.run(endure(name, days, seed, loop))
 
 
-async def endure(
-    kind: type[UsageWorld | LimitsWorld], days: int, seed: int, loop: VirtualLoop
-) -> Passed:
+async def endure(name: str, days: int, seed: int, loop: VirtualLoop) -> Passed:
     """Let days pass; return what became of the account."""
-    clock, log = loop.clock, Log()
+    kind, clock, log = WORLDS[name], loop.clock, Log()
     logging.getLogger().addHandler(log)
     office = Office(
         clock=lambda: office_time(clock.utcnow()),
@@ -883,8 +773,9 @@ async def endure(
         **kind.account,
     )
     dt_util.set_default_time_zone(ZoneInfo(TIME_ZONE))
-    async with home_assistant(RECORDER) as hass, Simulator(account=office) as simulator:
-        world = kind(hass, clock, simulator, Random(f"{kind.name} {seed}"))
+    async with home_assistant(RECORDER) as hass:
+        world = kind(hass, clock, office, Random(f"{name} {seed}"))
+        await world.simulator.start()
         with loop.look_on(get_instance(hass)):
             await world.set_up()
             await fill_caches(hass)
@@ -897,15 +788,15 @@ async def endure(
                 day = START.date() + number * DAY
                 await world.live(day)
                 samples.append(now := await sample(hass, loop, world))
-                progress(f"{day} {world.name}: {now}")
-            if isinstance(world, LimitsWorld):
-                # Reads the history again, with what was revised last.
-                await world.reload()
-                await asyncio.sleep(600)
-                await settled(hass)
-                world.wrong += await wrong_sums(hass, world.past_statistics())
+                progress(f"{day} {name}: {now}")
+            # Reads the history again, with what was revised last.
+            await world.reload()
+            await asyncio.sleep(600)
+            await settled(hass)
+            world.wrong += await wrong_sums(hass, world.past_statistics())
             clock.stands_still = False
         assert await hass.config_entries.async_unload(world.entry.entry_id)
+        await world.simulator.stop()
     return Passed(
         samples=samples, outages=world.outages, wrong=[*world.wrong, *log.lines]
     )

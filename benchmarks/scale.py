@@ -10,7 +10,7 @@ import argparse
 import asyncio
 from dataclasses import dataclass
 from math import log
-from statistics import fmean, median
+from statistics import linear_regression, median
 import sys
 from typing import Any
 
@@ -94,11 +94,8 @@ def measure(accounts: int, models: int) -> Scale:
 
 def exponent(costs: dict[int, float]) -> float:
     """Return the exponent of the power of the number of accounts that fits best."""
-    points = [(log(number), log(cost)) for number, cost in costs.items()]
-    x_mean, y_mean = (fmean(values) for values in zip(*points, strict=True))
-    return sum((x - x_mean) * (y - y_mean) for x, y in points) / sum(
-        (x - x_mean) ** 2 for x, _ in points
-    )
+    line = linear_regression([*map(log, costs)], [*map(log, costs.values())])
+    return line.slope
 
 
 def most_at_once(asked: list[float]) -> int:

@@ -7,6 +7,7 @@ from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+import voluptuous as vol
 
 from custom_components.alibaba_cloud.const import (
     CONF_ASSISTANT,
@@ -47,6 +48,7 @@ from .common import (
     setup,
     state,
 )
+from .flows import fields, fields_of, held
 from .simulator import Fault, Simulator
 
 AMOUNTS = (CONF_MONTHLY_BUDGET, CONF_LOW_BALANCE)
@@ -64,26 +66,46 @@ STORED: dict[str, Any] = {
 }
 
 
-def shown(form: ConfigFlowResult) -> dict[str, Any]:
-    """Return the initial values of a form without its empty fields."""
-    schema = form["data_schema"]
-    assert schema is not None
+def suggested(form_fields: dict[str, tuple[vol.Marker, Any]]) -> dict[str, Any]:
+    """Return the initial values of fields without the empty ones."""
     return {
-        str(key): value
-        for key in schema.schema
-        if (value := (key.description or {}).get("suggested_value")) is not None
+        name: value
+        for name, (marker, _) in form_fields.items()
+        if (value := (marker.description or {}).get("suggested_value")) is not None
     }
+
+
+def shown(form: ConfigFlowResult) -> dict[str, Any]:
+    """Return the initial values of a form without those of the section."""
+    return suggested(fields(form))
+
+
+def more(form: ConfigFlowResult) -> dict[str, Any]:
+    """Return the initial values of the section."""
+    _, section = fields(form)[CONF_MORE_ALERTS]
+    return suggested(fields_of(section.schema))
+
+
+def units(form: ConfigFlowResult) -> set[str | None]:
+    """Return the units of the fields for amounts."""
+    selectors = [fields(form)[name][1] for name in AMOUNTS]
+    return {selector.config.get("unit_of_measurement") for selector in selectors}
+
+
+async def send(
+    hass: HomeAssistant, form: ConfigFlowResult, entered: dict[str, Any]
+) -> ConfigFlowResult:
+    """Submit a form."""
+    result = await hass.config_entries.options.async_configure(form["flow_id"], entered)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    return result
 
 
 async def submit(
     hass: HomeAssistant, form: ConfigFlowResult, **entered: Any
 ) -> ConfigFlowResult:
     """Submit the form for alerts."""
-    result = await hass.config_entries.options.async_configure(
-        form["flow_id"], {**UNCHANGED, **entered}
-    )
-    await hass.async_block_till_done(wait_background_tasks=True)
-    return result
+    return await send(hass, form, {**UNCHANGED, **entered})
 
 
 async def choose(
@@ -114,39 +136,25 @@ async def test_nothing_changed(hass: HomeAssistant, account: MockConfigEntry) ->
 
 
 async def test_shown_again(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """Input is stored as numbers, and shown the next time."""
+    """Input is stored as numbers, and shown the next time with all its digits."""
     kept = await choose(
         hass,
         account,
         monthly_budget=250.5,
         low_balance="20",
-        spend_levels=["90", "33.3"],
+        spend_levels=["999.9999", "33.333333"],
         model_levels=[],
         forecast_alert=False,
     )
     assert kept == {
         CONF_MONTHLY_BUDGET: 250.5,
         CONF_LOW_BALANCE: 20,
-        CONF_SPEND_LEVELS: [33.3, 90],
+        CONF_SPEND_LEVELS: [33.333333, 999.9999],
         CONF_MODEL_LEVELS: [],
         CONF_FORECAST_ALERT: False,
     }
     form = await open_options(hass, account, "alerts")
-    assert shown(form) == {
-        **kept,
-        CONF_SPEND_LEVELS: ["33.3", "90"],
-    }
-
-
-def more(form: ConfigFlowResult) -> dict[str, Any]:
-    """Return the values that the section of the form shows."""
-    assert form["data_schema"] is not None
-    fields = form["data_schema"].schema[CONF_MORE_ALERTS].schema.schema
-    return {
-        str(key): value
-        for key in fields
-        if (value := (key.description or {}).get("suggested_value")) is not None
-    }
+    assert shown(form) == {**kept, CONF_SPEND_LEVELS: ["33.333333", "999.9999"]}
 
 
 async def test_section(hass: HomeAssistant, account: MockConfigEntry) -> None:
@@ -157,13 +165,6 @@ async def test_section(hass: HomeAssistant, account: MockConfigEntry) -> None:
         CONF_LOW_CREDITS: 20,
         CONF_EXPIRY_DAYS: 7,
     }
-    entered = {
-        CONF_DAILY_BUDGET: "2,5",
-        CONF_WEEKLY_BUDGET: 12,
-        CONF_UNUSUAL_SPEND: False,
-        CONF_LOW_CREDITS: "12.5 %",
-        CONF_EXPIRY_DAYS: 30.0,
-    }
     stored = {
         CONF_DAILY_BUDGET: 2.5,
         CONF_WEEKLY_BUDGET: 12,
@@ -171,6 +172,8 @@ async def test_section(hass: HomeAssistant, account: MockConfigEntry) -> None:
         CONF_LOW_CREDITS: 12.5,
         CONF_EXPIRY_DAYS: 30,
     }
+    typed = {CONF_DAILY_BUDGET: "2,5", CONF_LOW_CREDITS: "12.5 %"}
+    entered = {**stored, **typed, CONF_EXPIRY_DAYS: 30.0}
     assert await choose(hass, account, more_alerts=entered) == {**STORED, **stored}
     form = await open_options(hass, account, "alerts")
     assert more(form) == stored
@@ -217,16 +220,6 @@ async def test_error_in_the_section(
     assert account.options[key] == 5
 
 
-async def test_levels_are_shown_exactly(
-    hass: HomeAssistant, account: MockConfigEntry
-) -> None:
-    """Levels with many digits are stored as they are shown."""
-    kept = await choose(hass, account, spend_levels=["33.333333", "999.9999"])
-    assert kept[CONF_SPEND_LEVELS] == [33.333333, 999.9999]
-    form = await open_options(hass, account, "alerts")
-    assert shown(form)[CONF_SPEND_LEVELS] == ["33.333333", "999.9999"]
-
-
 async def test_amounts_emptied(hass: HomeAssistant, account: MockConfigEntry) -> None:
     """An empty or missing field means no budget."""
     for empty in ({}, {CONF_MONTHLY_BUDGET: None, CONF_LOW_BALANCE: ""}):
@@ -238,11 +231,8 @@ async def test_amounts_emptied(hass: HomeAssistant, account: MockConfigEntry) ->
 async def test_levels_left_out(hass: HomeAssistant, account: MockConfigEntry) -> None:
     """A missing field is not an error."""
     form = await open_options(hass, account, "alerts")
-    result = await hass.config_entries.options.async_configure(
-        form["flow_id"], {CONF_FORECAST_ALERT: True}
-    )
+    result = await send(hass, form, {CONF_FORECAST_ALERT: True})
     assert result["type"] is FlowResultType.CREATE_ENTRY, result["errors"]
-    await hass.async_block_till_done(wait_background_tasks=True)
     assert account.options[CONF_SPEND_LEVELS] in ([], [50, 80, 100])
 
 
@@ -309,10 +299,12 @@ NO_NUMBERS: tuple[Any, ...] = (
     "80 USD",
     {},
 )
-BAD_AMOUNTS: tuple[Any, ...] = (*NO_NUMBERS, [], [50], 10**17, False)
-BAD_LEVELS: tuple[tuple[Any, str], ...] = (
-    *((([item], "invalid_level")) for item in NO_NUMBERS),
-    *(((item, "invalid_level")) for item in (0, "a lot", True, "", 1000.1)),
+BAD_AMOUNTS = [
+    (item, "invalid_amount") for item in (*NO_NUMBERS, [], [50], 10**17, False)
+]
+BAD_LEVELS = [
+    *(([item], "invalid_level") for item in NO_NUMBERS),
+    *((item, "invalid_level") for item in (0, "a lot", True, "", 1000.1)),
     (["50", "1000.1"], "invalid_level"),
     (["50", 10**6], "invalid_level"),
     (["50", ""], "invalid_level"),
@@ -321,45 +313,38 @@ BAD_LEVELS: tuple[tuple[Any, str], ...] = (
     (["50 80"], "invalid_level"),
     (list(map(str, range(1, 12))), "too_many_levels"),
     ([*map(str, range(1, 12)), "0"], "invalid_level"),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "bad_values", "good", "stored"),
+    [
+        *((key, BAD_AMOUNTS, 50, 50) for key in AMOUNTS),
+        *((key, BAD_LEVELS, ["60"], [60]) for key in LEVELS),
+    ],
 )
-
-
-@pytest.mark.parametrize("key", AMOUNTS)
-async def test_bad_amounts(
-    hass: HomeAssistant, account: MockConfigEntry, key: str
+async def test_bad_values(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    key: str,
+    bad_values: list[tuple[Any, str]],
+    good: Any,
+    stored: Any,
 ) -> None:
-    """Invalid amounts show an error at their field, and the input stays."""
+    """Invalid values show an error at their field, and the input stays."""
     errors = await texts(hass)
     form = await open_options(hass, account, "alerts")
-    for bad in BAD_AMOUNTS:
-        form = await submit(hass, form, **{key: bad})
-        assert form["type"] is FlowResultType.FORM, bad
-        assert form["errors"] == {key: "invalid_amount"}, bad
-        # NaN stays, too, although it is not equal to itself.
-        assert repr(shown(form)[key]) == repr(bad)
-        assert account.options == {}
-    assert errors["invalid_amount"]
-    result = await submit(hass, form, **{key: 50})
-    assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert account.options == {**STORED, key: 50}
-
-
-@pytest.mark.parametrize("key", LEVELS)
-async def test_bad_levels(
-    hass: HomeAssistant, account: MockConfigEntry, key: str
-) -> None:
-    errors = await texts(hass)
-    form = await open_options(hass, account, "alerts")
-    for bad, error in BAD_LEVELS:
+    for bad, error in bad_values:
         form = await submit(hass, form, **{key: bad})
         assert form["type"] is FlowResultType.FORM, bad
         assert form["errors"] == {key: error}, bad
+        # NaN stays, too, although it is not equal to itself.
         assert repr(shown(form)[key]) == repr(bad)
         assert account.options == {}
         assert errors[error]
-    result = await submit(hass, form, **{key: ["60"]})
+    result = await submit(hass, form, **{key: good})
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert account.options == {**STORED, key: [60]}
+    assert account.options == {**STORED, key: stored}
 
 
 async def texts(hass: HomeAssistant) -> dict[str, str]:
@@ -402,14 +387,11 @@ async def test_steps_leave_each_other_alone(
     hass: HomeAssistant, account: MockConfigEntry
 ) -> None:
     """A step keeps the options of the other steps."""
-    options = hass.config_entries.options
     await choose(hass, account, monthly_budget=50)
     form = await open_options(hass, account, "assistant")
-    await options.async_configure(form["flow_id"], {CONF_ASSISTANT: True})
-    await hass.async_block_till_done(wait_background_tasks=True)
+    await send(hass, form, {CONF_ASSISTANT: True})
     form = await open_options(hass, account, "models")
-    await options.async_configure(form["flow_id"], {CONF_MODELS: ["qwen-max"]})
-    await hass.async_block_till_done(wait_background_tasks=True)
+    await send(hass, form, {CONF_MODELS: ["qwen-max"]})
     expected = {
         **STORED,
         CONF_MONTHLY_BUDGET: 50,
@@ -426,31 +408,17 @@ async def test_steps_leave_each_other_alone(
 
 async def test_assistant(hass: HomeAssistant, account: MockConfigEntry) -> None:
     """The option is off by default, and the form shows its value."""
-    options = hass.config_entries.options
     for before, after in ((False, True), (True, False)):
         form = await open_options(hass, account, "assistant")
         assert form["step_id"] == "assistant"
         assert shown(form) == {CONF_ASSISTANT: before}
-        result = await options.async_configure(form["flow_id"], {CONF_ASSISTANT: after})
+        result = await send(hass, form, {CONF_ASSISTANT: after})
         assert result["type"] is FlowResultType.CREATE_ENTRY
-        await hass.async_block_till_done(wait_background_tasks=True)
         assert account.options == {CONF_ASSISTANT: after}
-
-
-def units(form: ConfigFlowResult) -> set[str | None]:
-    """Return the units of the fields for amounts."""
-    schema = form["data_schema"]
-    assert schema is not None
-    return {
-        schema.schema[key].config.get("unit_of_measurement")
-        for key in schema.schema
-        if key in AMOUNTS
-    }
 
 
 async def test_models(hass: HomeAssistant, account: MockConfigEntry) -> None:
     """The form shows the current selection, and can select all models again."""
-    options = hass.config_entries.options
     everything = {CONF_ALL_MODELS: True, CONF_MODELS: []}
     chosen = {CONF_ALL_MODELS: False, CONF_MODELS: ["qwen-max"]}
     for before, typed, after in (
@@ -461,34 +429,21 @@ async def test_models(hass: HomeAssistant, account: MockConfigEntry) -> None:
         (everything, chosen, ["qwen-max"]),
     ):
         form = await open_options(hass, account)
-        assert {**shown(form), CONF_ALL_MODELS: default(form)} == before
-        result = await options.async_configure(form["flow_id"], typed)
+        assert {**shown(form), CONF_ALL_MODELS: held(form, CONF_ALL_MODELS)} == before
+        result = await send(hass, form, typed)
         assert result["type"] is FlowResultType.CREATE_ENTRY
-        await hass.async_block_till_done(wait_background_tasks=True)
         assert account.options == {CONF_MODELS: after}
-
-
-def default(form: ConfigFlowResult) -> bool:
-    """Return the default of the switch for all models."""
-    schema = form["data_schema"]
-    assert schema is not None
-    [switch] = [key for key in schema.schema if key == CONF_ALL_MODELS]
-    value: bool = switch.default()
-    return value
 
 
 async def test_no_models(hass: HomeAssistant, account: MockConfigEntry) -> None:
     """Selecting no models is an error that keeps the input."""
-    options = hass.config_entries.options
     typed = {CONF_ALL_MODELS: False, CONF_MODELS: []}
     form = await open_options(hass, account)
-    form = await options.async_configure(form["flow_id"], typed)
+    form = await send(hass, form, typed)
     assert form["errors"] == {CONF_MODELS: "no_models_selected"}
     assert shown(form) == typed
     assert (await texts(hass))["no_models_selected"]
-    result = await options.async_configure(
-        form["flow_id"], {CONF_ALL_MODELS: False, CONF_MODELS: ["qwen-max"]}
-    )
+    result = await send(hass, form, {**typed, CONF_MODELS: ["qwen-max"]})
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert account.options == {CONF_MODELS: ["qwen-max"]}
 
@@ -524,20 +479,15 @@ async def test_without_any_figure(
     assert state(hass, "remaining_budget") == "12.35"
 
 
-async def test_currency(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """Amounts are in the currency of the spend."""
-    assert units(await open_options(hass, account, "alerts")) == {"USD"}
-
-
 @pytest.mark.parametrize("monthly_spend", [187.65, None])
-async def test_currency_of_the_balance(
+async def test_currency(
     hass: HomeAssistant,
     entry: MockConfigEntry,
     simulator: Simulator,
     poll: Poll,
     monthly_spend: float | None,
 ) -> None:
-    """If the spend is unknown, the currency is that of the balance."""
+    """Amounts are in the currency of the spend, else in that of the balance."""
     report(simulator, monthly_spend=monthly_spend, available=None)
     await setup(hass, entry)
     currency = "USD" if monthly_spend else None
@@ -624,8 +574,8 @@ async def test_as_the_frontend_does(
     menu = await post("", handler=account.entry_id)
     step = f"/{menu['flow_id']}"
     form = await post(step, next_step_id="alerts")
-    fields = {field["name"]: field for field in form["data_schema"]}
-    assert list(fields) == [
+    listed = {field["name"]: field for field in form["data_schema"]}
+    assert list(listed) == [
         CONF_MONTHLY_BUDGET,
         CONF_SPEND_LEVELS,
         CONF_FORECAST_ALERT,
@@ -633,9 +583,9 @@ async def test_as_the_frontend_does(
         CONF_MODEL_LEVELS,
         CONF_MORE_ALERTS,
     ]
-    number = fields[CONF_MONTHLY_BUDGET]["selector"]["number"]
+    number = listed[CONF_MONTHLY_BUDGET]["selector"]["number"]
     assert number["unit_of_measurement"] == "USD"
-    select = fields[CONF_SPEND_LEVELS]["selector"]["select"]
+    select = listed[CONF_SPEND_LEVELS]["selector"]["select"]
     assert select["options"] == ["50", "80", "100"]
     assert select["custom_value"]
     assert select["multiple"]

@@ -4,12 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from hashlib import sha256
 from http import HTTPStatus
 import json
-from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
 
 import aiohttp
 from alibabacloud_bssopenapi20171214.client import Client as BalanceClient  # type: ignore[import-untyped]
@@ -19,7 +16,6 @@ from alibabacloud_tea_openapi.exceptions import (  # type: ignore[import-untyped
     AlibabaCloudException,
     ThrottlingException,
 )
-from alibabacloud_tea_openapi.utils import Utils  # type: ignore[import-untyped]
 import pytest
 
 from tests.simulator import (
@@ -34,7 +30,7 @@ from tests.simulator.billing import OTHERS_GROUP, balance, trend
 from tests.simulator.faults import HUGE_SIZE
 from tests.simulator.instances import INSTANCES_PATH
 from tests.simulator.server import SERVICES, Service
-from tests.vendor import client
+from tests.vendor import TREND_PATH, client, now_text, signed
 
 pytestmark = [
     pytest.mark.usefixtures("socket_enabled"),
@@ -45,7 +41,6 @@ pytestmark = [
 KEY = {"Authorization": "Bearer sk-simulator"}
 ACCESS_KEY = (DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET)
 NOON = datetime(2026, 8, 15, 4, tzinfo=UTC)
-TREND_PATH = "/modelstudio/billing/trend"
 ROA: dict[Service, tuple[str, str]] = {
     "token_plan": ("/tokenplan/subscription/stats", "GetSubscriptionStats"),
     "workspaces": ("/modelstudio/workspaces", "ListWorkspaces"),
@@ -137,52 +132,6 @@ async def touch(
     """Send a POST; unlike a GET, aiohttp never repeats it."""
     async with session.post(url, headers=headers):
         pass
-
-
-def signed(
-    simulator: Simulator,
-    query: Mapping[str, str],
-    *,
-    method: str = "GET",
-    path: str = TREND_PATH,
-    action: str = "GetBillingTrend",
-    version: str = "2026-02-10",
-    body: bytes = b"",
-    secret: str = DEFAULT_ACCESS_KEY_SECRET,
-    unsigned: str = "",
-    **changed: str,
-) -> dict[str, str]:
-    """Return the headers of a request, signed by the vendor's SDK.
-
-    unsigned: a header to leave out of the signature.
-    changed: further or changed headers, with _ for -.
-    """
-    headers = {
-        "host": simulator.openapi_url.removeprefix("http://"),
-        "x-acs-action": action,
-        "x-acs-content-sha256": sha256(body).hexdigest(),
-        "x-acs-date": now_text(),
-        "x-acs-signature-nonce": uuid4().hex,
-        "x-acs-version": version,
-    } | {name.replace("_", "-"): text for name, text in changed.items()}
-    authorization = Utils.get_authorization(
-        SimpleNamespace(
-            method=method,
-            pathname=path,
-            query=query,
-            headers={name: text for name, text in headers.items() if name != unsigned},
-        ),
-        "ACS3-HMAC-SHA256",
-        headers["x-acs-content-sha256"],
-        DEFAULT_ACCESS_KEY_ID,
-        secret,
-    )
-    return headers | {"Authorization": authorization}
-
-
-def now_text(**ahead: float) -> str:
-    """Return the current time plus an offset in the format of a signature."""
-    return f"{datetime.now(UTC) + timedelta(**ahead):%Y-%m-%dT%H:%M:%SZ}"
 
 
 async def vendor_trend(simulator: Simulator, **settings: str) -> Any:

@@ -3,7 +3,10 @@
 import ast
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
+import json
 from pathlib import Path
+import runpy
+import subprocess
 import sys
 
 import pytest
@@ -12,6 +15,7 @@ from custom_components import alibaba_cloud
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(alibaba_cloud.__file__).parent
+MUTATE = TESTS.parent / "scripts" / "mutate"
 
 
 def modules(folder: Path) -> dict[str, Path]:
@@ -108,3 +112,32 @@ def test_files_and_functions_are_short() -> None:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 assert node.end_lineno - node.lineno < 50, (name, node.name)
+
+
+def test_test_files_are_short() -> None:
+    """A file of the tests has at most 650 lines."""
+    lengths = {name: f.read_text().count("\n") for name, f in modules(TESTS).items()}
+    assert {name: lines for name, lines in lengths.items() if lines > 650} == {}
+
+
+def test_changes_of_all_rules_and_clients_are_tried() -> None:
+    """scripts/mutate has the tests of each module, and lists the modules to change."""
+    script = runpy.run_path(str(MUTATE))
+    tests: dict[str, tuple[str, ...]] = script["TESTS"]
+    known = {
+        file.relative_to(PACKAGE).as_posix(): file
+        for layer in ("ledger", "model_studio")
+        for file in (PACKAGE / layer).rglob("*.py")
+        if file.name != "__init__.py"
+    }
+    assert set(tests) == set(known)
+    for module, names in tests.items():
+        has_functions = any(
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and not node.decorator_list
+            for node in ast.walk(ast.parse(known[module].read_text()))
+        )
+        assert bool(names) == has_functions, module
+        assert [name for name in names if not (TESTS / name).is_file()] == [], module
+    listed = subprocess.check_output([sys.executable, MUTATE, "--list"])
+    assert json.loads(listed) == list(script["MODULES"])

@@ -7,13 +7,8 @@ import signal
 import sys
 
 from .account import ANSWERS, Account
-from .server import (
-    CURRENCIES,
-    DEFAULT_ACCESS_KEY_ID,
-    DEFAULT_ACCESS_KEY_SECRET,
-    DEFAULT_KEY,
-    Simulator,
-)
+from .control import CURRENCIES, Simulator
+from .server import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET, DEFAULT_KEY
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from functools import cache
-from itertools import count, islice
 from math import pi, sin
 from random import Random
 from typing import Any, Literal, get_args
+
+from . import catalogue
 
 type Answer = Literal["account", "limits"]
 type ModelsAs = Literal["list", "map"]
@@ -38,70 +38,10 @@ REQUESTS_PER_USD = 180
 # Part of the credits in USD that is reserved for unsettled bills.
 HELD_BACK = Decimal(20)
 
-WORKSPACE_ID = "llm-8q2v5kx0r7t1m3zc"
+WORKSPACE_ID = catalogue.WORKSPACE_ID
 OTHER_WORKSPACE_ID = "llm-3c9d1yq6w4b8n2ja"
 PAGE_SIZE = 20
 LARGEST_PAGE = 100
-
-# Models in the limits answer besides those of the account, by kind.
-FAMILIES = {
-    "text": (
-        "qwen-flash",
-        "qwen-long",
-        "qwen-coder-plus",
-        "qwen-coder-turbo",
-        "qwen-math-plus",
-        "qwen-mt-plus",
-        "qwen-mt-turbo",
-        "qwen-vl-plus",
-        "qwen-vl-ocr",
-        "qwen-omni-turbo",
-        "qwen-audio-turbo",
-        "qwq-plus",
-        "qvq-max",
-        "qvq-plus",
-        "qwen3-max",
-        "qwen3-235b-a22b",
-        "qwen3-30b-a3b",
-        "qwen3-32b",
-        "qwen3-14b",
-        "qwen3-8b",
-        "qwen3-coder-flash",
-        "qwen3-vl-plus",
-        "qwen3-vl-flash",
-        "qwen3-omni-flash",
-        "qwen2.5-72b-instruct",
-        "qwen2.5-32b-instruct",
-        "qwen2.5-7b-instruct",
-        "deepseek-v3",
-        "deepseek-r1",
-        "deepseek-v3.1",
-        "deepseek-v3.2-exp",
-        "deepseek-r1-distill-qwen-32b",
-        "glm-4.5",
-        "kimi-k2-instruct",
-    ),
-    "embedding": (
-        "text-embedding-v1",
-        "text-embedding-v2",
-        "text-embedding-v3",
-        "multimodal-embedding-v1",
-        "gte-rerank-v2",
-        "qwen3-rerank",
-    ),
-    "media": (
-        "wan2.1-t2v-turbo",
-        "wan2.2-t2v-plus",
-        "wan2.2-i2v-plus",
-        "wan2.5-t2v-preview",
-        "wan2.5-i2v-preview",
-        "wan2.2-t2i-flash",
-        "qwen-image",
-        "qwen-image-edit",
-        "qwen3-tts-flash",
-        "paraformer-v2",
-    ),
-}
 
 
 class QueryError(ValueError):
@@ -483,11 +423,11 @@ class Account:
         """Return all rows of the limits answer, those of the account's models first."""
         hidden = self._removed.union(self.model_names)
         return [
-            _quota(model.name, _limit(model.rpm, usage=model.tpm))
+            catalogue.quota(model.name, catalogue.limit(model.rpm, usage=model.tpm))
             for model in self.models
         ] + [
             row
-            for row in _catalogue(self.seed, self.catalogue_rows)
+            for row in catalogue.rows(self.seed, self.catalogue_rows)
             if row["model"] not in hidden
         ]
 
@@ -523,86 +463,3 @@ def positive(query: Mapping[str, str], name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
         raise QueryError(f"Pagination parameter {name} is invalid")
     return int(text)
-
-
-def _limit(
-    requests: int,
-    *,
-    period: int = 60,
-    usage: int | None = None,
-    queue: int | None = None,
-    concurrency: int | None = None,
-) -> dict[str, Any]:
-    """Return a limit of a quota row; `period` is in seconds, `usage` in tokens."""
-    return {
-        "request_limit": requests,
-        "request_limit_period": period,
-        "usage_limit": usage,
-        "usage_limit_field": None if usage is None else "total_tokens",
-        "usage_limit_period": None if usage is None else period,
-        "async_user_queue_limit": queue,
-        "async_user_concurrency_limit": concurrency,
-    }
-
-
-def _quota(
-    name: str, limit: dict[str, Any], workspace: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return a row of the limits answer."""
-    return {
-        "model": name,
-        "workspace_id": WORKSPACE_ID,
-        "model_limit": limit,
-        "workspace_limit": workspace,
-    }
-
-
-@cache
-def _catalogue(seed: int, rows: int) -> tuple[dict[str, Any], ...]:
-    """Return the catalogue rows of the limits answer; callers must not change them."""
-    return tuple(islice(_endless_catalogue(seed), rows))
-
-
-def _endless_catalogue(seed: int) -> Iterator[dict[str, Any]]:
-    """Yield the families, their latest versions, then endless dated versions.
-
-    Some models have a limit per minute and one per second, and either may be the
-    tighter one. Some models have a lower limit in the workspace than in the account.
-    """
-    for version in count():
-        suffix = ("", "-latest")[version] if version < 2 else _snapshot(version)
-        for kind, families in FAMILIES.items():
-            for family in families:
-                yield from _quotas_of(f"{family}{suffix}", kind, seed)
-
-
-def _snapshot(version: int) -> str:
-    """Return the suffix of a dated version."""
-    return f"-{date(2023, 11, 2) + version * timedelta(days=41)}"
-
-
-def _quotas_of(name: str, kind: str, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one model."""
-    random = Random(f"{seed}:{name}")
-    if kind == "media":
-        yield _quota(
-            name,
-            _limit(
-                random.choice((1, 2, 5, 10)),
-                period=1,
-                queue=random.choice((100, 500)),
-                concurrency=random.choice((1, 2, 5)),
-            ),
-        )
-        return
-    rpm = random.choice((60, 120, 600, 1200, 3000))
-    tpm = rpm * random.choice((500, 1000, 2000))
-    shared = random.random() < 0.15
-    yield _quota(
-        name,
-        _limit(rpm, usage=tpm),
-        _limit(rpm // 2, usage=tpm // 2) if shared else None,
-    )
-    if random.random() < 0.25:
-        per_second = max(1, int(rpm / 60 * random.choice((0.5, 2))))
-        yield _quota(name, _limit(per_second, period=1))
