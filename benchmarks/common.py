@@ -54,8 +54,7 @@ class Load:
 
     def __init__(self, models: int) -> None:
         """Start with some usage."""
-        self.asked: list[float] = []
-        """When it was asked, in monotonic seconds."""
+        self._answers = 0
         self._moved = 0
         self.names = [f"qwen3-coder-{number:03}" for number in range(models)]
         self._rows: list[dict[str, Any]] = [
@@ -88,11 +87,11 @@ class Load:
 
     def answer(self, _query: object) -> bytes:
         """Return the account answer, with a request id of its own."""
-        self.asked.append(time.monotonic())
+        self._answers += 1
         return orjson.dumps(
             {
                 "code": "Success",
-                "request_id": f"{len(self.asked):032x}",
+                "request_id": f"{self._answers:032x}",
                 "data": {
                     "rate_limit": {"rpm": 1200, "tpm": 5_000_000},
                     "credits": 450,
@@ -144,13 +143,10 @@ class Service:
         """Answer with an error from now on."""
         self._send("fail")
 
-    def asked(self) -> list[float]:
-        """Return when the accounts were asked since the last call, sorted."""
-        return sorted(self._send("asked"))
-
-    def _send(self, *wish: object) -> Any:
+    def _send(self, *wish: object) -> None:
+        """Send a wish to the service, and wait until it has obeyed."""
         self._pipe.send(wish)
-        return self._pipe.recv()
+        self._pipe.recv()
 
 
 def _serve(pipe: Connection, models: Sequence[int]) -> None:
@@ -170,17 +166,13 @@ async def _serve_accounts(pipe: Connection, models: Sequence[int]) -> None:
         except EOFError:
             closed.set()
             return
-        asked: list[float] = []
         for simulator, load in zip(simulators, loads, strict=True):
             match wish:
                 case "move":
                     load.move(*details)
                 case "fail":
                     simulator.fail(Fault.SERVER_ERROR)
-                case "asked":
-                    asked += load.asked
-                    load.asked.clear()
-        pipe.send(asked)
+        pipe.send(wish)
 
     async with AsyncExitStack() as stack:
         simulators = [

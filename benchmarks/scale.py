@@ -1,9 +1,7 @@
-"""Several accounts in one Home Assistant: costs grow with them, and polls are spread.
+"""Several accounts in one Home Assistant: costs grow with them.
 
 Growth is the exponent of the power of the number of accounts that fits best: with 1, ten
-accounts cost ten times as much as one. Then the service notes for one real minute when it
-is polled. It also does so for small accounts: they are set up at once, while the set-up of
-larger ones takes so long that it spreads them by itself.
+accounts cost ten times as much as one.
 """
 
 import argparse
@@ -18,7 +16,6 @@ from homeassistant.core import HomeAssistant
 
 from .common import (
     DOMAIN,
-    POLL_INTERVAL,
     SHARES,
     Service,
     add_account,
@@ -35,10 +32,7 @@ from .common import (
 
 ACCOUNTS = (1, 3, 10)
 MODELS = 500
-FEW_MODELS = 10
 ROUNDS = 12
-WINDOW = 3
-"""Seconds, a tenth of the interval, in which at most half of the accounts are polled."""
 
 
 @dataclass
@@ -49,8 +43,6 @@ class Scale:
     """CPU seconds."""
     polls: dict[str, float]
     """CPU seconds of the event loop for a poll of each account, by share of changes."""
-    asked: list[float]
-    """When the service was polled within a minute."""
 
 
 async def _measure(accounts: int, models: int) -> Scale:
@@ -62,15 +54,12 @@ async def _measure(accounts: int, models: int) -> Scale:
                     *(add_account(hass, base_url) for base_url in service.base_urls)
                 )
             await settled(hass)
-            service.asked()
-            await asyncio.sleep(2 * POLL_INTERVAL)
-            asked = service.asked()
             coordinators = [entry.runtime_data.quotas for entry in entries]
             polls = {
                 name: await _poll_all(hass, service, coordinators, share)
                 for name, share in SHARES.items()
             }
-    return Scale(cost.all, polls, asked)
+    return Scale(cost.all, polls)
 
 
 async def _poll_all(
@@ -88,7 +77,7 @@ async def _poll_all(
 
 
 def measure(accounts: int, models: int) -> Scale:
-    """Set accounts up, look on for a minute, and poll them."""
+    """Set accounts up, and poll them."""
     return asyncio.run(_measure(accounts, models))
 
 
@@ -98,51 +87,27 @@ def exponent(costs: dict[int, float]) -> float:
     return line.slope
 
 
-def most_at_once(asked: list[float]) -> int:
-    """Return how many polls there are, at most, within the window."""
-    return max(sum(start <= when < start + WINDOW for when in asked) for start in asked)
-
-
 def main() -> int:
     """Measure and report; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--models", type=int, default=MODELS, help="in each account")
     models = parser.parse_args().models
     scales: dict[int, Scale] = {}
-    small: dict[int, Scale] = {}
     for accounts in ACCOUNTS:
         progress(f"accounts: {accounts}")
         scales[accounts] = in_fresh_process(measure, accounts, models)
-        small[accounts] = in_fresh_process(measure, accounts, FEW_MODELS)
     costs = {"CPU of set-up, s": {n: scale.set_up for n, scale in scales.items()}}
     for share in SHARES:
         costs[f"CPU of all polls, {share}, ms"] = {
             n: scale.polls[share] * 1000 for n, scale in scales.items()
         }
-    at_once = {
-        f"Most polls within {WINDOW} s, {size} models": {
-            n: most_at_once(scale.asked) for n, scale in by.items()
-        }
-        for size, by in ((models, scales), (FEW_MODELS, small))
-    }
     return report(
         [f"Accounts with {models} models", *map(str, ACCOUNTS), "Exponent"],
         [
             [name, *(f"{cost:.3g}" for cost in by.values()), f"{exponent(by):.2f}"]
             for name, by in costs.items()
-        ]
-        + [[name, *map(str, by.values()), ""] for name, by in at_once.items()],
-        [
-            *(
-                at_most(f"{name}: exponent", 1.1, exponent(by))
-                for name, by in costs.items()
-            ),
-            *(
-                at_most(f"{name}: of {n} accounts", max(1, n / 2), by[n])
-                for name, by in at_once.items()
-                for n in [max(by)]
-            ),
         ],
+        [at_most(f"{name}: exponent", 1.1, exponent(by)) for name, by in costs.items()],
     )
 
 
