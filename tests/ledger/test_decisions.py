@@ -371,6 +371,7 @@ def test_balance() -> None:
         pytest.param([(9, 10), (22, 20), (20, 20)], [0, 2], id="raised, then risen"),
         pytest.param([(9, 10), (9, 8), (8, 8)], [0, 2], id="threshold lowered"),
         pytest.param([(9, 10), (9, 9), (8, 9)], [0], id="lowered too little"),
+        pytest.param([(9, 10), (1, 0), (0, 0)], [0, 2], id="lowered to 0"),
         pytest.param([(9, None), (9, 10)], [1], id="threshold set later"),
         pytest.param([(9, 10), (10, None), (9, 10)], [0], id="removed and set again"),
         pytest.param([(9, 10), (11, None), (9, 10)], [0, 2], id="risen in between"),
