@@ -206,7 +206,8 @@ async def async_validate_access_key(
     failed = source_errors(results)
     denied = {s: e for s, e in failed.items() if isinstance(e, PermissionDeniedError)}
     error = _rejection(failed)
-    if error is None and len(denied) < len(failed) == len(results):
+    has_read_nothing = len(failed) == len(results)
+    if error is None and has_read_nothing and len(denied) < len(failed):
         error = next(iter([*denied.values(), *failed.values()]))
     if error is None:
         return results

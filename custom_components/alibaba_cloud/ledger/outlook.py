@@ -100,7 +100,7 @@ def _lasts_until(
     left = balance.amount
     if lags:
         left -= _unbilled(account, balance.currency)
-    if left <= 0 < balance.amount:
+    if balance.amount > 0 and left <= 0:
         # The usage of today that is not billed yet uses up the balance.
         return billing_day(now)
     return _day(reached_at(daily, left=left, now=now))
