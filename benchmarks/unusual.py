@@ -77,7 +77,7 @@ def _limits(
 ) -> list[float]:
     """Return the highest spend until the end of each hour that is not unusual."""
     usual = [usual_day(known, day, until) for until in by_hour or [{}] * 24]
-    return [float(limit.unusual_above) for limit in usual if limit]
+    return [float(limit.unusual_above) for limit in usual if limit is not None]
 
 
 def _is_above(

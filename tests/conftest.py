@@ -1,10 +1,12 @@
 """Fixtures for all tests: the simulator, an account, the clock and the log."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import is_dataclass
 from datetime import timedelta
 import logging
 import os
 import re
+import sys
 from typing import Any
 from unittest.mock import patch
 
@@ -19,6 +21,7 @@ from pytest_homeassistant_custom_component.common import (
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
 from syrupy.assertion import SnapshotAssertion
 
+from custom_components import alibaba_cloud
 from custom_components.alibaba_cloud.clients import async_get_session
 from custom_components.alibaba_cloud.const import (
     API_KEY_VARIABLES,
@@ -96,6 +99,27 @@ def quiet_log(
         assert found is not None, f"Nothing like {pattern!r} was logged"
         lines.remove(found)
     assert lines == []
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_dataclass_as_condition() -> Iterator[None]:
+    """Fail where a dataclass is a condition: unknown figures are compared with None."""
+
+    def refuse(self: object) -> bool:
+        raise AssertionError(f"{type(self).__name__} is used as a condition")
+
+    # Importing the integration has imported all modules that define one.
+    own = [
+        item
+        for name, module in sys.modules.items()
+        if name.startswith(alibaba_cloud.__name__)
+        for item in vars(module).values()
+        if isinstance(item, type) and item.__module__ == name and is_dataclass(item)
+    ]
+    with pytest.MonkeyPatch.context() as patched:
+        for item in own:
+            patched.setattr(item, "__bool__", refuse, raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from decimal import Decimal
 from graphlib import TopologicalSorter
 import json
 from pathlib import Path
@@ -12,6 +13,7 @@ import sys
 import pytest
 
 from custom_components import alibaba_cloud
+from custom_components.alibaba_cloud.model_studio import Money
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(alibaba_cloud.__file__).parent
@@ -101,6 +103,12 @@ def test_no_import_circle() -> None:
     }
     assert graph[f"{PACKAGE.name}.sensor"] >= {f"{PACKAGE.name}.entity"}
     TopologicalSorter(graph).prepare()
+
+
+def test_no_dataclass_is_a_condition() -> None:
+    """No test uses one as a condition unnoticed, nor does the code that it runs."""
+    with pytest.raises(AssertionError, match="Money is used as a condition"):
+        bool(Money(amount=Decimal(), currency="USD"))
 
 
 def test_files_and_functions_are_short() -> None:

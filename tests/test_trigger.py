@@ -180,10 +180,9 @@ async def test_each_trigger_by_device(
     assert {event.data["trigger"]["account"] for event in events} == {"Model Studio"}
     for name, (_, account_fires, model_fires) in CHOICES.items():
         mine = [event for event in events if event.data["trigger"]["id"] == name]
+        fires = {"model_level_reached": model_fires}
         assert triggered(mine) == [
-            alert
-            for alert in EVERYTHING
-            if (model_fires if alert[0] == "model_level_reached" else account_fires)
+            alert for alert in EVERYTHING if fires.get(alert[0], account_fires)
         ], name
 
 

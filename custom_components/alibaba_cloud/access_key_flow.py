@@ -290,7 +290,7 @@ class AccessKeyFlow(ConfigFlow):
     def _sources(self) -> Iterable[SourceCoordinator[Any]]:
         """The AccessKey's sources of the account that is changed, while it is set up."""
         account: Account | None = getattr(self._entry, "runtime_data", None)
-        return account.access_key_sources if account else ()
+        return () if account is None else account.access_key_sources
 
     def _show_form(
         self,

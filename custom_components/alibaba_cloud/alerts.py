@@ -143,13 +143,14 @@ class Alerts:
             return
         account.store.alerts = state
         for alert in alerts:
+            owner = alert.model if alert.group is None else alert.group
             async_dispatcher_send(
                 account.hass,
                 SIGNAL_ALERT,
                 AccountAlert(
                     entry_id=account.entry.entry_id,
                     account=account.entry.title,
-                    device_id=async_device_id(account, alert.group or alert.model),
+                    device_id=async_device_id(account, owner),
                     alert=alert,
                 ),
             )
@@ -185,7 +186,7 @@ class Alerts:
                 models=[
                     model
                     for name in account.followed
-                    if (model := snapshot.models.get(name))
+                    if (model := snapshot.models.get(name)) is not None
                 ],
                 models_gone=state.models.keys() - snapshot.models.keys()
                 if snapshot.models_complete

@@ -270,7 +270,7 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
         if (entry := self._entry) is not None:
             if self.source == SOURCE_REAUTH:
                 known: Account | None = getattr(entry, "runtime_data", None)
-                check_models(known.last_quotas if known else None, account)
+                check_models(None if known is None else known.last_quotas, account)
             return self._update_entry(entry, data)
         self._data, self._account = data, account
         if account.quotas_kind is QuotasKind.LIMITS:

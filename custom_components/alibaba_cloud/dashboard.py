@@ -49,9 +49,8 @@ async def async_remove_dashboard(hass: HomeAssistant) -> None:
 def _stored_resources(hass: HomeAssistant) -> ResourceStorageCollection | None:
     """Return the resources, None if there are none or they are managed in YAML."""
     lovelace = hass.data.get(LOVELACE_DATA)
-    if lovelace and isinstance(lovelace.resources, ResourceStorageCollection):
-        return lovelace.resources
-    return None
+    resources = None if lovelace is None else lovelace.resources
+    return resources if isinstance(resources, ResourceStorageCollection) else None
 
 
 async def _async_find(resources: ResourceStorageCollection) -> dict[str, str] | None:

@@ -60,9 +60,9 @@ async def async_get_config_entry_diagnostics(
         "entry": async_redact_data(entry.data, TO_REDACT),
         "options": options,
         "answer": {
-            "quotas_kind": quotas and quotas.quotas_kind,
-            "pages": listing and listing.pages,
-            "rows": listing and listing.rows,
+            "quotas_kind": None if quotas is None else quotas.quotas_kind,
+            "pages": None if listing is None else listing.pages,
+            "rows": None if listing is None else listing.rows,
         },
         "status": account.status,
         "message": account.message,

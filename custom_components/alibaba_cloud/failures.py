@@ -136,7 +136,7 @@ class PollFailed(UpdateFailed):
             translation_domain=DOMAIN,
             translation_key=translation_key,
             translation_placeholders=placeholders,
-            retry_after=retry_after.total_seconds() if retry_after else None,
+            retry_after=None if retry_after is None else retry_after.total_seconds(),
         )
         self.status = status
 
@@ -188,7 +188,8 @@ def poll_failure(
         return PollFailed(status, key, placeholders, backoff.wait(err.retry_after))
     backoff.reset()
     if status is Status.AUTH:
-        retry_interval = max(retry_interval or interval, REJECTED_KEY_INTERVAL)
+        usual = interval if retry_interval is None else retry_interval
+        retry_interval = max(usual, REJECTED_KEY_INTERVAL)
         if permission is not None:
             key = INVALID_ACCESS_KEY
     return PollFailed(status, key, placeholders, retry_interval)

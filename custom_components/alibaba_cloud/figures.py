@@ -38,6 +38,14 @@ def _billing_cycle(snapshot: AccountSnapshot | None) -> dict[str, Any]:
     }
 
 
+def _status_attributes(account: Account) -> dict[str, Any]:
+    """Return why polls fail, and the billing cycle. An AccessKey has further sources."""
+    failing: dict[str, Any] = {"message": account.message}
+    if account.clients is not None:
+        failing["failed_sources"] = account.failed_sources
+    return failing | _billing_cycle(account.last_quotas)
+
+
 def projected_range(snapshot: AccountSnapshot) -> dict[str, Any]:
     """Return the 80 % interval of the projected spend."""
     low, high = snapshot.outlook.low, snapshot.outlook.high
@@ -290,11 +298,7 @@ STATUS = FigureSensorDescription[Account](
     device_class=SensorDeviceClass.ENUM,
     options=[status.value for status in Status],
     value_fn=lambda account: account.status,
-    attributes_fn=lambda account: {
-        "message": account.message,
-        **({"failed_sources": account.failed_sources} if account.clients else {}),
-        **_billing_cycle(account.last_quotas),
-    },
+    attributes_fn=_status_attributes,
 )
 
 ACCOUNT_BINARY_SENSORS: tuple[FigureBinarySensorDescription[AccountSnapshot], ...] = (

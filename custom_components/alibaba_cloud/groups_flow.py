@@ -30,6 +30,7 @@ from .model_studio import (
     Granularity,
     ModelStudioError,
     Money,
+    first_known,
     group_totals,
 )
 from .options import GROUP_OPTIONS, followed_groups
@@ -83,8 +84,8 @@ class GroupsFlow(OptionsFlowWithReload):
         if (account := self._account) is None:
             return None
         figures = account.snapshot
-        money = figures.monthly_spend or figures.available_balance
-        return money.currency if money else None
+        money = first_known(figures.monthly_spend, figures.available_balance)
+        return None if money is None else money.currency
 
     def _save(self, options: Mapping[str, Any]) -> ConfigFlowResult:
         """Store options. Those that are None are removed. Those of other steps are kept."""
@@ -123,9 +124,8 @@ class GroupsFlow(OptionsFlowWithReload):
         except ModelStudioError as err:
             errors = {CONF_BASE: "bill_not_read"}
             placeholders["error"] = describe(self.hass, err)
-        self._billed_currency = next(
-            (m.currency for spend in billed.values() for m in spend.values() if m), None
-        )
+        money = first_known(*(m for spend in billed.values() for m in spend.values()))
+        self._billed_currency = None if money is None else money.currency
         return self.async_show_form(
             step_id="groups",
             data_schema=groups_schema(

@@ -161,14 +161,15 @@ class AlibabaCloudOptionsFlow(GroupsFlow):
 def _is_used(model: ModelUsage) -> bool:
     """Return whether a model was billed or used in this period."""
     spend = model.monthly_spend
-    return bool(
-        (spend and spend.amount)
-        or model.used
-        or model.tokens
-        or model.requests
-        or model.tokens_per_minute
-        or model.requests_per_minute
+    numbers = (
+        None if spend is None else spend.amount,
+        model.used,
+        model.tokens,
+        model.requests,
+        model.tokens_per_minute,
+        model.requests_per_minute,
     )
+    return any(numbers)
 
 
 def _alerts_schema(currency: str | None) -> vol.Schema:

@@ -1,5 +1,6 @@
 """The figures of prepaid assets and of the Token Plan for teams."""
 
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -26,6 +27,12 @@ def _has_something_left(left: Money | Quantity | None) -> bool:
 def _number(figure: Decimal | None) -> float | None:
     """Return a figure as JSON data."""
     return None if figure is None else float(figure)
+
+
+def _expires(snapshot: AccountSnapshot) -> datetime | None:
+    """Return when the first asset expires."""
+    asset = snapshot.next_expiry
+    return None if asset is None else asset.expires
 
 
 def _next_expiry(snapshot: AccountSnapshot) -> dict[str, Any]:
@@ -95,7 +102,7 @@ PREPAID_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         key="next_expiry",
         sources=(Source.ASSETS,),
         device_class=SensorDeviceClass.TIMESTAMP,
-        value_fn=lambda snapshot: snapshot.next_expiry and snapshot.next_expiry.expires,
+        value_fn=_expires,
         attributes_fn=_next_expiry,
     ),
     _plan_number(

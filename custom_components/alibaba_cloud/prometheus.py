@@ -43,13 +43,13 @@ async def async_use_instance(
     Raises `InvalidInput` if the instance can't be read.
     """
     client = instances_client(hass, data)
-    assert client
+    assert client is not None
     try:
         if (url := await client.get_url(instance_id)) is None:
             raise InvalidInput({CONF_INSTANCE: "no_instance_url"})
         data = {**data, CONF_PROMETHEUS_URL: url}
         clients = access_key_clients(hass, data)
-        assert clients and clients.telemetry
+        assert clients is not None and clients.telemetry is not None
         return data, await clients.telemetry.get_rates(dt_util.utcnow())
     except UnencryptedURLError as err:
         raise InvalidInput({CONF_INSTANCE: "instance_not_encrypted"}) from err
@@ -76,7 +76,7 @@ async def async_check_usage(
     if not isinstance(rates, UsageRates) or rates.models:
         return
     clients = access_key_clients(hass, data)
-    assert clients and clients.telemetry
+    assert clients is not None and clients.telemetry is not None
     try:
         has_usage = await clients.telemetry.has_usage(dt_util.utcnow())
     except ModelStudioError as err:

@@ -243,7 +243,7 @@ def _missing_models(account: Account) -> list[str]:
 
 def _amount(money: Money | None) -> str:
     """Return an amount with its currency."""
-    return f"{money.amount:.2f} {money.currency}" if money else ""
+    return "" if money is None else f"{money.amount:.2f} {money.currency}"
 
 
 async def async_create_fix_flow(

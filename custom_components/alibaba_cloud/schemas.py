@@ -223,7 +223,8 @@ def group_fields(options: Mapping[str, Any]) -> dict[str, dict[str, SpendGroup]]
 def _by_spend(group: tuple[str, Money | None]) -> tuple[bool, Decimal, str]:
     """Return the key that sorts groups by their spend, those without a known one last."""
     group_id, spend = group
-    return spend is None, -(spend.amount if spend else Decimal()), group_id
+    amount = Decimal() if spend is None else spend.amount
+    return spend is None, -amount, group_id
 
 
 def _group_label(group_id: str, name: str | None, spend: Money | None) -> str:

@@ -133,7 +133,7 @@ async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
         call.hass, call.hass.config.language, "common", {DOMAIN}
     )
     return {
-        **(_amount(trend.total, "total") if trend.total else {}),
+        **({} if trend.total is None else _amount(trend.total, "total")),
         "periods": [
             {
                 "start": period.start.isoformat(),

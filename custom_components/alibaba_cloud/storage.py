@@ -95,24 +95,25 @@ class AccountStore:
             LOGGER.warning("%s cannot be read", self._store.path)
             return
         if stored.get("base_url") == self._base_url:
-            self.answer = self._read("answer", stored, text)
-            self.history = self._read("history", stored, _names) or []
-            self.history_groups = self._read("history_groups", stored, _names) or []
-            self.periods = self._read("periods", stored, Periods.from_dict) or Periods()
-            self.shown = self._read("shown", stored, _shown) or ShownSpend()
-            self.days = self._read("days", stored, SpendDays.from_dict) or SpendDays()
+            self.answer = self._read("answer", stored, text, None)
+            self.history = self._read("history", stored, _names, [])
+            self.history_groups = self._read("history_groups", stored, _names, [])
+            self.periods = self._read("periods", stored, Periods.from_dict, Periods())
+            self.shown = self._read("shown", stored, _shown, ShownSpend())
+            self.days = self._read("days", stored, SpendDays.from_dict, SpendDays())
         # The alerts stay even if the host changed. It may be the same account.
-        self.alerts = self._read("alerts", stored, AlertState.from_dict) or AlertState()
+        self.alerts = self._read("alerts", stored, AlertState.from_dict, AlertState())
 
     def _read[T](
-        self, key: str, stored: Mapping[str, Any], read: Callable[[Any], T]
-    ) -> T | None:
-        """Return a stored part, None if it is missing or cannot be read."""
+        self, key: str, stored: Mapping[str, Any], read: Callable[[Any], T], empty: T
+    ) -> T:
+        """Return a stored part, an empty one if it is missing or cannot be read."""
+        part = stored.get(key)
         try:
-            return optional(stored.get(key), read)
+            return empty if part is None else read(part)
         except ValueError:
             LOGGER.warning("%s in %s cannot be read", key, self._store.path)
-            return None
+            return empty
 
     async def async_save(self) -> None:
         """Write the account now.
@@ -225,8 +226,8 @@ class AccountStore:
             "answer": self.answer,
             "periods": self.periods.as_dict(),
             "shown": {
-                "daily": self.shown.daily and self.shown.daily.as_dict(),
-                "monthly": self.shown.monthly and self.shown.monthly.as_dict(),
+                "daily": optional(self.shown.daily, Shown.as_dict),
+                "monthly": optional(self.shown.monthly, Shown.as_dict),
             },
             "history": self.history,
             "history_groups": self.history_groups,
@@ -252,6 +253,6 @@ def _shown(value: Any) -> ShownSpend:
 def _starts(periods: Periods) -> tuple[object, ...]:
     """Return when the day and the billing period began."""
     return tuple(
-        window and (window.since, window.start)
+        None if window is None else (window.since, window.start)
         for window in (periods.daily, periods.monthly)
     )

@@ -150,7 +150,7 @@ def check_models(known: AccountSnapshot | None, account: AccountSnapshot) -> Non
     The service does not name the account of a key: this is what tells two apart.
     """
     if (
-        known
+        known is not None
         and known.models
         and account.models
         and known.models.keys().isdisjoint(account.models)
@@ -199,14 +199,15 @@ async def async_validate_access_key(
     """
     try:
         clients = access_key_clients(hass, data)
-        results = await async_try_clients(clients) if clients else {}
+        results = {} if clients is None else await async_try_clients(clients)
     except Exception as err:
         LOGGER.exception("Unexpected error while trying the AccessKey")
         raise InvalidInput({CONF_BASE: "unknown"}) from err
     failed = source_errors(results)
     denied = {s: e for s, e in failed.items() if isinstance(e, PermissionDeniedError)}
     error = _rejection(failed)
-    if error is None and len(denied) < len(failed) == len(results):
+    has_read_nothing = len(failed) == len(results)
+    if error is None and has_read_nothing and len(denied) < len(failed):
         error = next(iter([*denied.values(), *failed.values()]))
     if error is None:
         return results
@@ -267,7 +268,7 @@ def _currencies(reports: Iterable[object]) -> set[str]:
         for report in reports
         if isinstance(report, SpendReport | Balance)
     }
-    return {amount.currency for amount in amounts if amount}
+    return {amount.currency for amount in amounts if amount is not None}
 
 
 def validate_models(

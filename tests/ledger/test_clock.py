@@ -81,7 +81,7 @@ def test_midnight_while_the_clock_is_behind() -> None:
         follower.poll(row)
     assert follower.total("daily") == 8
     assert follower.total("monthly") == 108
-    assert follower.periods.daily
+    assert follower.periods.daily is not None
     assert follower.periods.daily.since <= at("08-16 00:10")
 
 

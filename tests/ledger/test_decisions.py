@@ -67,7 +67,7 @@ def spent(
 ) -> Look:
     """Return an observation of a spend. Automations wait for the `asked` levels."""
     amount = money(spend)
-    if amount and since:
+    if amount is not None and since:
         first = start or since.date()
         amount = Spend(amount=amount.amount, currency="USD", since=since, start=first)
     options = replace(
@@ -334,7 +334,7 @@ def test_forecast_beyond_the_budget() -> None:
     account = Account()
     assert account.see(forecast(20, 100)) == []
     assert account.see(forecast(100, 120)) == []
-    assert account.see_one(forecast("99.99", "100.01"))
+    account.see_one(forecast("99.99", "100.01"))
 
 
 def test_forecast_once_per_period() -> None:
@@ -352,7 +352,7 @@ def test_forecast_once_per_period() -> None:
 def test_forecast_alert_switched_off() -> None:
     account = Account()
     assert account.see(forecast(20, 120, forecast_alert=False)) == []
-    assert account.see_one(forecast(20, 120))
+    account.see_one(forecast(20, 120))
 
 
 def test_balance() -> None:
@@ -371,6 +371,7 @@ def test_balance() -> None:
         pytest.param([(9, 10), (22, 20), (20, 20)], [0, 2], id="raised, then risen"),
         pytest.param([(9, 10), (9, 8), (8, 8)], [0, 2], id="threshold lowered"),
         pytest.param([(9, 10), (9, 9), (8, 9)], [0], id="lowered too little"),
+        pytest.param([(9, 10), (1, 0), (0, 0)], [0, 2], id="lowered to 0"),
         pytest.param([(9, None), (9, 10)], [1], id="threshold set later"),
         pytest.param([(9, 10), (10, None), (9, 10)], [0], id="removed and set again"),
         pytest.param([(9, 10), (11, None), (9, 10)], [0, 2], id="risen in between"),

@@ -63,7 +63,7 @@ def forecast(
         now=now,
         end=now.date() + (days - 1) * DAY,
     )
-    assert made
+    assert made is not None
     return made
 
 
@@ -133,11 +133,8 @@ def test_interval_where_days_differ(days: int, off: Decimal) -> None:
 
 def test_interval_widens() -> None:
     """The interval is wider the further away the end is."""
-    widths = [
-        made.high - made.low
-        for days in range(20)
-        if (made := forecast([5, 9, 14, 6, 10, 12, 8, 11], days=days))
-    ]
+    forecasts = [forecast([5, 9, 14, 6, 10, 12, 8, 11], days=n) for n in range(20)]
+    widths = [made.high - made.low for made in forecasts]
     assert widths[0] == 0
     assert widths == sorted(set(widths))
 

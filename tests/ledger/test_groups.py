@@ -158,4 +158,4 @@ def test_parts_add_up(
     groups, others = figures(report, *followed)
     for key in ("daily_spend", "monthly_spend"):
         parts = [getattr(part, key) for part in (*groups.values(), others)]
-        assert sum(part.amount for part in parts if part) == total
+        assert sum(part.amount for part in parts if part is not None) == total

@@ -251,7 +251,7 @@ def test_precedence(
         reports_usage=reports_usage,
     )
     assert figures(merged) == expected
-    base = account or AccountSnapshot()
+    base = AccountSnapshot() if account is None else account
     for name in ("spend_limit", "rate_limit", "billing_period", "models_complete"):
         assert getattr(merged, name) == getattr(base, name)
     # Figures that only the bill has are in the bill's currency.
@@ -361,7 +361,7 @@ def test_unknown_stays_unknown(
 ) -> None:
     """A figure that no source reports is unknown, not 0."""
     merged = merge(Reports(account=account), reports_usage=reports_usage)
-    base = account or AccountSnapshot()
+    base = AccountSnapshot() if account is None else account
     assert figures(merged) == figures(base)
     assert merged.other_models_daily_spend is None
     assert merged.other_models_monthly_spend is None
@@ -490,8 +490,8 @@ def test_all_parts_add_up(
         ),
     ):
         assert (rest is None) is (total is None)
-        if rest and total:
-            known = [amount for amount in parts_of if amount]
+        if rest is not None and total is not None:
+            known = [amount for amount in parts_of if amount is not None]
             assert {amount.currency for amount in known} <= {rest.currency}
             amounts = sum((amount.amount for amount in known), Decimal())
             assert rest.amount + amounts == total.amount

@@ -95,7 +95,9 @@ def restarted(shown: ShownSpend) -> ShownSpend:
     """Store and read the shown windows, as a restart does."""
 
     def read(part: Shown | None) -> Shown | None:
-        return part and Shown.from_dict(json.loads(json.dumps(part.as_dict())))
+        if part is None:
+            return None
+        return Shown.from_dict(json.loads(json.dumps(part.as_dict())))
 
     stored = ShownSpend(daily=read(shown.daily), monthly=read(shown.monthly))
     assert stored == shown

@@ -67,7 +67,7 @@ def followed(
             earliest=start,
             latest=start,
         ),
-        period=period or BillingPeriod(),
+        period=BillingPeriod() if period is None else period,
         end_is_exclusive=exclusive,
     )
 
@@ -86,7 +86,8 @@ def view(
 ) -> Outlook:
     """Return the outlook of an account that spent `per_day` on the last days."""
     today = now.astimezone(BILLING_TIME_ZONE).date()
-    if spend and start:
+    currency = "USD" if spend is None else spend.currency
+    if spend is not None and start:
         spend = Spend(
             amount=spend.amount,
             currency=spend.currency,
@@ -98,10 +99,8 @@ def view(
             monthly_spend=spend, spend_limit=limit, available_balance=balance
         ),
         budget=None if budget is None else Decimal(budget),
-        daily=costs(
-            per_day, days, today=today, currency=spend.currency if spend else "USD"
-        ),
-        periods=periods or Periods(),
+        daily=costs(per_day, days, today=today, currency=currency),
+        periods=Periods() if periods is None else periods,
         now=now,
     )
 
@@ -115,7 +114,7 @@ def days_left(start: str, now: str, periods: Periods | None = None) -> Decimal |
         now=at(now),
         periods=periods,
     ).projected
-    return made.amount if made else None
+    return None if made is None else made.amount
 
 
 # The budget
@@ -434,8 +433,8 @@ def outlook_after(days: Mapping[date, Money]) -> Outlook:
 def test_days_in_another_currency() -> None:
     """They count as unknown."""
     known = outlook_after(costs(10))
-    assert known.usual_day
-    assert known.projected
+    assert known.usual_day is not None
+    assert known.projected is not None
     assert known.weekly_spend == spend(41, "08-17")
     assert outlook_after(costs(70, currency="CNY")) == outlook_after({})
 
@@ -465,7 +464,7 @@ def test_hour_of_a_usual_day(start: str, currency: str, above: int) -> None:
         periods=Periods(),
         now=NOW,
     )
-    assert made.usual_day
+    assert made.usual_day is not None
     assert made.usual_day.unusual_above == above
 
 

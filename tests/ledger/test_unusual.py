@@ -65,7 +65,7 @@ def test_days_that_are_alike() -> None:
 def test_days_that_differ() -> None:
     """It also exceeds the usual cost by four standard deviations."""
     usual = usual_day(before(*[0, 20] * 28), TODAY)
-    assert usual
+    assert usual is not None
     # Of 56 days, each 10 off: 10 x the root of 56 / 55, times 4.
     assert usual.unusual_above - usual.spend == pytest.approx(Decimal("40.36"), abs=1)
 
@@ -95,14 +95,14 @@ def test_hours_of_days_that_differ() -> None:
     """
     daily, hourly = before(*[10] * 56), before(*[2, 6] * 28)
     usual = usual_day(daily, TODAY, hourly)
-    assert usual
+    assert usual is not None
     # Of 56 days, each 2 off: 2 x the root of 56 / 55, times 4, and about 4.
     assert usual.unusual_above == 20
     usual = usual_day(before(*[0, 20] * 28), TODAY, before(*[4] * 56))
-    assert usual
+    assert usual is not None
     assert usual.unusual_above - usual.spend == pytest.approx(Decimal("20.18"), abs=1)
     usual = usual_day(before(*[10] * 56), TODAY, before(*[0, 9] * 28))
-    assert usual
+    assert usual is not None
     assert usual.unusual_above == pytest.approx(Decimal("22.7"), abs=1)
 
 

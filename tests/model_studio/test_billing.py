@@ -98,7 +98,7 @@ async def test_one_request_for_each_month(
         ("2026-03-01", "2026-03-01"),
     ]
     assert [p.start for p in trend.periods] == days(first, date(2026, 3, 1))
-    assert trend.total
+    assert trend.total is not None
     assert trend.total.amount == sum(
         total_on(simulator.account, p.start) for p in trend.periods
     )

@@ -146,7 +146,8 @@ def _account_answers(draw: st.DrawFn) -> AccountAnswers:
     tokens, requests, rpm, tpm = (draw(COUNTS) for _ in range(4))
     start, end = draw(DAYS), draw(DAYS)
     models = draw(MODELS)
-    if (limit := money["spend_limit"][1]) and limit.amount < 0:
+    limit = money["spend_limit"][1]
+    if limit is not None and limit.amount < 0:
         # A negative spend limit is no limit.
         money["spend_limit"] = (money["spend_limit"][0], None)
     data = present(

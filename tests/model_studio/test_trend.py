@@ -280,7 +280,7 @@ def test_currencies(
             currency=total,
         )
     )
-    currency = trend.total and trend.total.currency
+    currency = None if trend.total is None else trend.total.currency
     assert (currency, [p.total.currency for p in trend.periods]) == expected
 
 
@@ -394,7 +394,7 @@ def test_groups_of_any_answer_add_up(data: Any) -> None:
     for p in trend.periods:
         assert sum(p.groups.values(), Decimal()) == p.total.amount
         assert p.complete <= (OTHERS not in trend.names)
-    currency = report.monthly and report.monthly.currency
+    currency = None if report.monthly is None else report.monthly.currency
     assert {m.monthly.currency for m in report.groups.values()} <= {currency}
 
 

@@ -302,12 +302,12 @@ def _parse(query: Mapping[str, str]) -> _Query:
     start, end = _day(period, "start"), _day(period, "end")
     if start > end:
         raise QueryError("timePeriod.start must not be after timePeriod.end")
-    months = 12 * (end.year - start.year) + end.month - start.month + 1
-    if (
-        (end - start).days >= LONGEST_RANGE
-        if granularity == "DAY"
-        else months > MOST_MONTHS
-    ):
+    if granularity == "DAY":
+        is_too_long = (end - start).days >= LONGEST_RANGE
+    else:
+        months = 12 * (end.year - start.year) + end.month - start.month + 1
+        is_too_long = months > MOST_MONTHS
+    if is_too_long:
         raise QueryError("The time range is too long")
     group_by = _json(query, "groupBy")
     if not isinstance(group_by, list) or len(group_by) != 1:

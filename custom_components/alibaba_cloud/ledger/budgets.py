@@ -45,8 +45,9 @@ def judge_budgets(
         last = state.budgets.get(kind)
         if last is not None and spend.since < last.since:
             continue
-        is_same = last is not None and spend.since == last.since
-        alerted = last.levels if last and is_same else frozenset()
+        alerted: frozenset[Decimal] = frozenset()
+        if last is not None and spend.since == last.since:
+            alerted = last.levels
         due = _reached(spend, budget, set(options.spend_levels) - alerted)
         if not due:
             continue
@@ -77,7 +78,9 @@ def judge_groups(
         last = state.groups.get(group.key)
         if last is not None:
             groups[group.key] = last
-        if not isinstance(spend, Spend) or (last and spend.since < last.since):
+        if not isinstance(spend, Spend):
+            continue
+        if last is not None and spend.since < last.since:
             continue
         reached = _reached(spend, budget, watched)
         passed = _passed(spend, budget, last, reached)

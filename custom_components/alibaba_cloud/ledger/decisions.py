@@ -89,7 +89,7 @@ def _spend(
     ]
     # Under each budget of the user's, a level is another alert.
     occasion = ""
-    if options.monthly_budget:
+    if options.monthly_budget is not None:
         occasion = f"{plain(budget.amount)} {budget.currency}"
     alerts = [
         new_alert(
@@ -193,7 +193,8 @@ def _balance(
     low = dict(state.low_balances)
     alerted = low.get(balance.currency)
     if alerted is not None:
-        if balance.amount < (threshold or alerted) * BALANCE_REARM:
+        level = alerted if threshold is None else threshold
+        if balance.amount < level * BALANCE_REARM:
             return state, []
         del low[balance.currency]
         state = replace(state, low_balances=low)

@@ -81,14 +81,14 @@ def estimate(
         return made, by_model
     if today is not None and billing_day(today.start) == billing_day(now):
         made, by_model = _of_today(today, prices, unit)
-    if closed_day is not None:
-        day = billing_day(closed_day.start)
-        bill, amount = daily.get(day), _total(closed_day, prices)
-        is_comparable = bill is not None and bill.currency == unit
-        if bill and is_comparable and bill.amount > 0 and amount is not None:
-            share = percentage(float(amount), float(bill.amount))
-            made = replace(made, bill_pct=share, closed_day=day)
-    return made, by_model
+    if closed_day is None:
+        return made, by_model
+    day = billing_day(closed_day.start)
+    bill, amount = daily.get(day), _total(closed_day, prices)
+    if bill is None or bill.currency != unit or bill.amount <= 0 or amount is None:
+        return made, by_model
+    share = percentage(float(amount), float(bill.amount))
+    return replace(made, bill_pct=share, closed_day=day), by_model
 
 
 @lru_cache(maxsize=_KEPT)

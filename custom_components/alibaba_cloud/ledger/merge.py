@@ -17,6 +17,7 @@ from ..model_studio.models import (
     Money,
     Spend,
     SpendReport,
+    first_known,
 )
 from ..model_studio.prepaid import Asset, TokenPlan
 from ..model_studio.price_list import PriceList
@@ -84,8 +85,8 @@ class ShownSpend:
         """Return the day and the period after these figures were shown."""
         return replace(
             self,
-            daily=_shown(account.daily_spend) or self.daily,
-            monthly=_shown(account.monthly_spend) or self.monthly,
+            daily=first_known(_shown(account.daily_spend), self.daily),
+            monthly=first_known(_shown(account.monthly_spend), self.monthly),
         )
 
 
@@ -192,8 +193,8 @@ def merge(
     spent = [models[name] for name in set(followed)]
     return replace(
         account,
-        available_balance=account.available_balance or usable(available),
-        credit_balance=account.credit_balance or usable(credit),
+        available_balance=first_known(account.available_balance, usable(available)),
+        credit_balance=first_known(account.credit_balance, usable(credit)),
         daily_spend=_latest(_as_spend(account.daily_spend), usable(day), shown.daily),
         monthly_spend=_latest(
             _as_spend(account.monthly_spend), usable(other_months), shown.monthly
@@ -239,9 +240,13 @@ def spend_of(
         spend = report.groups[key]
         daily, monthly = spend.daily, spend.monthly
     elif report.complete:
-        monthly = report.monthly and replace(report.monthly, amount=Decimal())
-        daily = report.daily and replace(report.daily, amount=Decimal())
+        daily, monthly = _nothing(report.daily), _nothing(report.monthly)
     return _billed(daily, report.day), _billed(monthly, report.day.replace(day=1))
+
+
+def _nothing(total: Money | None) -> Money | None:
+    """Return 0 in the currency of a total, None if that is unknown."""
+    return None if total is None else replace(total, amount=Decimal())
 
 
 def _models(
@@ -304,5 +309,5 @@ def rest(total: Spend | None, parts: Iterable[Money | None]) -> Spend | None:
     """Return a total minus its known parts."""
     if total is None:
         return None
-    known = sum((part.amount for part in parts if part), Decimal())
+    known = sum((part.amount for part in parts if part is not None), Decimal())
     return replace(total, amount=total.amount - known)

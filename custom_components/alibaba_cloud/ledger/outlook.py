@@ -5,7 +5,14 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from ..model_studio.models import AccountSnapshot, Money, Outlook, Spend, percentage
+from ..model_studio.models import (
+    AccountSnapshot,
+    Money,
+    Outlook,
+    Spend,
+    first_known,
+    percentage,
+)
 from .expiry import month_after
 from .forecast import DailySpend, forecast_period, reached_at, since_first_spend
 from .unusual import usual_day
@@ -24,23 +31,17 @@ def outlook(
 ) -> Outlook:
     """Return the outlook of an account.
 
-    `budget` is the user's, a number without a currency. It has that of the monthly spend,
-    else of the daily spend, the spend limit or the balance. If it is None, the service's
-    spend limit is the budget. `daily` is the spend of past days, `until_hour` what it
-    was by this hour. Days in another currency than the spend are ignored. `balance_lags` is whether the balance is as old as
-    the bill: then it still includes what today's usage costs.
+    `budget` is the user's, None for the service's spend limit. `daily` is the spend of
+    past days, `until_hour` what it was by this hour. Days in another currency than the
+    spend are ignored. `balance_lags` is whether the balance is as old as the bill: then
+    it still includes what today's usage costs.
     """
-    spend, limit = account.monthly_spend, account.spend_limit
-    if budget is not None:
-        known = spend or account.daily_spend or limit or account.available_balance
-        limit = Money(amount=budget, currency=known.currency) if known else None
-    elif limit and limit.amount <= 0:
-        limit = None
+    spend, limit = account.monthly_spend, _limit(account, budget)
     made = replace(_of_today(account, daily, until_hour or {}, now), budget=limit)
     if spend is None:
         return made
     left = _difference(limit, spend)
-    if limit and left:
+    if limit is not None and left is not None:
         made = replace(
             made,
             usage_pct=percentage(float(spend.amount), float(limit.amount)),
@@ -50,18 +51,34 @@ def outlook(
         return made
     past = since_first_spend(_amounts(daily, spend.currency))
     end = _last_day(spend, periods)
-    if forecast := forecast_period(past, spent=spend.amount, now=now, end=end):
+    forecast = forecast_period(past, spent=spend.amount, now=now, end=end)
+    if forecast is not None:
         made = replace(
             made,
             projected=Money(amount=forecast.projected, currency=spend.currency),
             low=forecast.low,
             high=forecast.high,
         )
-    if left:
+    if left is not None:
         reached = reached_at(past, left=left.amount, now=now, end=end)
         made = replace(made, budget_exhausted_on=_day(reached))
     until = _lasts_until(account, spend, past, now, lags=balance_lags)
     return replace(made, balance_lasts_until=until)
+
+
+def _limit(account: AccountSnapshot, budget: Decimal | None) -> Money | None:
+    """Return the budget of the user, else the spend limit of the service unless it is 0.
+
+    The user's is a number. Its currency is that of the monthly spend, else of the daily
+    spend, the spend limit or the balance. If that is unknown, there is no budget.
+    """
+    limit = account.spend_limit
+    if budget is None:
+        return None if limit is None or limit.amount <= 0 else limit
+    known = first_known(
+        account.monthly_spend, account.daily_spend, limit, account.available_balance
+    )
+    return None if known is None else Money(amount=budget, currency=known.currency)
 
 
 def _lasts_until(
@@ -83,7 +100,7 @@ def _lasts_until(
     left = balance.amount
     if lags:
         left -= _unbilled(account, balance.currency)
-    if left <= 0 < balance.amount:
+    if balance.amount > 0 and left <= 0:
         # The usage of today that is not billed yet uses up the balance.
         return billing_day(now)
     return _day(reached_at(daily, left=left, now=now))
@@ -100,10 +117,10 @@ def _unbilled(account: AccountSnapshot, currency: str) -> Decimal:
     ratio = account.estimate.bill_pct
     if estimate is None or ratio is None or estimate.currency != currency:
         return Decimal()
-    expected = estimate.amount * 100 / max(Decimal(str(ratio)), Decimal(100))
-    is_today = isinstance(spend, Spend) and spend.start == estimate.start
-    known = spend.amount if spend and is_today else Decimal()
-    return max(expected - known, Decimal())
+    unbilled = estimate.amount * 100 / max(Decimal(str(ratio)), Decimal(100))
+    if isinstance(spend, Spend) and spend.start == estimate.start:
+        unbilled -= spend.amount
+    return max(unbilled, Decimal())
 
 
 def _amounts(daily: Mapping[date, Money], currency: str) -> DailySpend:
@@ -165,8 +182,8 @@ def _last_day(spend: Spend, periods: Periods) -> date:
     It may be over, if the service is late or could not be read. A period
     without a reported end is a month long.
     """
-    month = periods.monthly
-    if month and month.start == spend.start and (last := periods.last_day):
+    month, last = periods.monthly, periods.last_day
+    if month is not None and month.start == spend.start and last is not None:
         return last
     return month_after(spend.start) - DAY
 

@@ -50,8 +50,8 @@ def build_snapshot(
         snapshot = with_assets(
             snapshot, reports.assets, currency=_currency(reports), now=now
         )
-    plan = (reports.token_plan or snapshot.token_plan).at(now)
-    snapshot = replace(snapshot, estimate=estimated, token_plan=plan)
+    plan = snapshot.token_plan if reports.token_plan is None else reports.token_plan
+    snapshot = replace(snapshot, estimate=estimated, token_plan=plan.at(now))
     view = outlook(
         snapshot,
         budget=budget,
@@ -84,8 +84,9 @@ def _currency(reports: Reports) -> str | None:
     """Return the currency of the account, None if it is unknown."""
     if reports.balance is not None:
         return reports.balance.available.currency
-    spend = reports.spend and reports.spend.monthly
-    return spend.currency if spend else None
+    if reports.spend is not None and reports.spend.monthly is not None:
+        return reports.spend.monthly.currency
+    return None
 
 
 def cycle_start(periods: Periods, today: date) -> datetime:

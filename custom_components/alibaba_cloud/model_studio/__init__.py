@@ -62,6 +62,7 @@ from .models import (
     Spend,
     SpendReport,
     UsualDay,
+    first_known,
 )
 from .openapi import is_refused
 from .prepaid import Asset, AssetKind, Quantity, Seats, TokenPlan
@@ -159,6 +160,7 @@ __all__ = [
     "WorkspacesClient",
     "balance_endpoints",
     "daily_totals",
+    "first_known",
     "group_totals",
     "is_china_site",
     "is_refused",

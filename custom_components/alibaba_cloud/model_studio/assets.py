@@ -112,7 +112,8 @@ class AssetsClient:
                 failed.append(err)
             else:
                 has_read = True
-                assets += filter(None, map(operation.parse, rows))
+                parsed = map(operation.parse, rows)
+                assets += [asset for asset in parsed if asset is not None]
         if failed and not has_read:
             raise failed[0]
         return tuple(assets)

@@ -151,6 +151,11 @@ class ModelUsage:
         )
 
 
+def first_known[T](*values: T | None) -> T | None:
+    """Return the first value that is known, None if none is."""
+    return next((value for value in values if value is not None), None)
+
+
 def percentage(used: Number | None, limit: Number | None) -> float | None:
     """Return a share of a limit in %, None if it can't be calculated."""
     if used is None or not limit:

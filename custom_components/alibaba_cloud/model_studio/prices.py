@@ -49,7 +49,7 @@ class PricesClient:
         async def get_page(number: int) -> Page[ModelRow]:
             page = first if number == 1 else await self._get(poll, number)
             # A page that is missing is empty.
-            return page or Page(rows=(), items=(), total=first.total)
+            return Page(rows=(), items=(), total=first.total) if page is None else page
 
         listing = await read_pages("prices", get_page)
         self._log_skipped(frozenset().union(*(row.skipped for row in listing.items)))
