@@ -18,7 +18,7 @@ from .ledger import Reports, build_snapshot, with_windows, without_past
 from .listeners import Listeners
 from .model_studio import CURRENCY, AccountSnapshot, Money, PriceList, QuotasKind
 from .options import alert_options, followed_groups
-from .owners import Figures, Owner, figures_by_owner, figures_of, identifier
+from .owners import Figures, Owner, changed_owners, figures_of, identifier, owners_of
 from .reads import create_sources
 from .sources import GROUP_SOURCES, Source, SourceCoordinator
 from .storage import AccountStore
@@ -295,11 +295,9 @@ class Account:
         self, before: AccountSnapshot, missing: Collection[Source]
     ) -> Collection[Owner]:
         """Return the models and groups whose figures or availability changed."""
-        old, new = figures_by_owner(before), figures_by_owner(self.snapshot)
         if missing != self.missing_sources:
-            return old.keys() | new.keys()
-        changed = {owner for owner, figures in new.items() if old.get(owner) != figures}
-        return changed | (old.keys() - new.keys())
+            return owners_of(before, self.snapshot)
+        return changed_owners(before, self.snapshot)
 
     def last_read(self) -> AccountSnapshot | None:
         """Return the last figures of all sources, also of those that fail now.

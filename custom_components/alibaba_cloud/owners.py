@@ -1,7 +1,9 @@
 """What a figure belongs to: the account, a model, a workspace or an API key."""
 
 from collections.abc import Mapping
+from itertools import chain
 import re
+from typing import Any
 from zlib import crc32
 
 from .const import DOMAIN
@@ -56,9 +58,29 @@ def figures_of(snapshot: AccountSnapshot, owner: Owner) -> Figures | None:
     return snapshot.models.get(owner)
 
 
-def figures_by_owner(snapshot: AccountSnapshot) -> Mapping[Owner, Figures]:
-    """Return the figures of all models and groups."""
-    return dict((*snapshot.models.items(), *snapshot.groups.items()))
+def owners_of(*snapshots: AccountSnapshot) -> set[Owner]:
+    """Return the models and groups that have figures in any of these snapshots."""
+    return {
+        owner
+        for snapshot in snapshots
+        for owner in chain[Owner](snapshot.models, snapshot.groups)
+    }
+
+
+def changed_owners(before: AccountSnapshot, after: AccountSnapshot) -> set[Owner]:
+    """Return the models and groups whose figures differ between two snapshots."""
+    return {
+        *_changed_keys(before.models, after.models),
+        *_changed_keys(before.groups, after.groups),
+    }
+
+
+def _changed_keys[KeyT](
+    before: Mapping[KeyT, Any], after: Mapping[KeyT, Any]
+) -> set[KeyT]:
+    """Return the keys whose values differ, or that only one of the two has."""
+    changed = {key for key, value in after.items() if before.get(key) != value}
+    return changed | (before.keys() - after.keys())
 
 
 def bill_key(owner: Owner) -> str | None:

@@ -183,14 +183,10 @@ def _without_booleans(value: Any, depth: int) -> Any:
 
 def _row_name(row: Mapping[str, Any]) -> str | None:
     """Return the model's name in a row."""
-    return next(
-        (
-            name
-            for name in (row.get("model"), row.get("name"))
-            if isinstance(name, str) and name.strip()
-        ),
-        None,
-    )
+    for name in (row.get("model"), row.get("name")):
+        if isinstance(name, str) and name.strip():
+            return name
+    return None
 
 
 def _rate_limit(row: Mapping[str, Any]) -> RateLimit:
