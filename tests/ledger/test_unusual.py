@@ -88,6 +88,28 @@ def test_spend_until_an_hour(until_hour: list[int], above: int) -> None:
     assert usual == UsualDay(spend=Decimal(10), unusual_above=Decimal(above))
 
 
+@pytest.mark.parametrize(
+    ("cost", "above"),
+    [
+        pytest.param(5, 54, id="less"),
+        pytest.param(20, 54, id="as much"),
+        pytest.param(40, 54, id="more"),
+        pytest.param(0, 60, id="nothing"),
+    ],
+)
+def test_hours_of_other_days(cost: int, above: int) -> None:
+    """Days whose hours are known may have cost more or less than those after them.
+
+    They show that 90 % of a day had been spent by the hour. The days after them cost 20.
+    """
+    daily = before(*[cost] * LEAST_DAYS, *[20] * 42)
+    with_hours = sorted(daily)[:LEAST_DAYS]
+    until_hour = {day: daily[day] * Decimal("0.9") for day in with_hours}
+    usual = usual_day(daily, TODAY, until_hour)
+    assert usual is not None
+    assert usual.unusual_above == pytest.approx(Decimal(above), abs=Decimal("0.6"))
+
+
 def test_hours_of_days_that_differ() -> None:
     """The spend exceeds that until the hour by four standard deviations.
 

@@ -141,17 +141,12 @@ def _of_today(
     if not isinstance(today, Spend):
         return Outlook()
     past = _amounts(daily, today.currency)
-    used = since_first_spend(past)
     # The spend of a day that is over is that of the whole day, whatever the hour is.
     is_today = today.start == billing_day(now)
     by_now = _amounts(until_hour, today.currency) if is_today else {}
     return Outlook(
         weekly_spend=_weekly_spend(today, past),
-        usual_day=usual_day(
-            used,
-            today.start,
-            {day: amount for day, amount in by_now.items() if day in used},
-        ),
+        usual_day=usual_day(since_first_spend(past), today.start, by_now),
     )
 
 

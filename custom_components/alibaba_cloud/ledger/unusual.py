@@ -33,10 +33,9 @@ class _Rule:
     deviations: int
     """Above the usual spend by more than this many standard deviations."""
 
-    def above(self, pace: Pace, weekday: int) -> float:
+    def above(self, usual: float, deviation: float) -> float:
         """Return the highest spend that is not unusual."""
-        usual = pace.weekdays[weekday]
-        return max(self.multiple * usual, usual + self.deviations * pace.deviation)
+        return max(self.multiple * usual, usual + self.deviations * deviation)
 
 
 _UNUSUAL = _Rule(multiple=3, deviations=4)
@@ -59,14 +58,33 @@ def usual_day(
     pace = _pace(daily, day)
     if pace is None:
         return None
-    weekday = day.weekday()
-    above = _UNUSUAL.above(pace, weekday)
-    if (by_now := _pace(until_hour or {}, day)) is not None:
-        early = max(_UNUSUAL.above(by_now, weekday), _HIGH.above(pace, weekday))
-        above = min(above, early)
-    if not (spend := round(Decimal(pace.weekdays[weekday]), 2)):
+    usual, deviation = pace.weekdays[day.weekday()], pace.deviation
+    above = _UNUSUAL.above(usual, deviation)
+    if (by_now := _by_now(daily, day, until_hour or {}, pace)) is not None:
+        above = min(above, max(_UNUSUAL.above(*by_now), _HIGH.above(usual, deviation)))
+    if not (spend := round(Decimal(usual), 2)):
         return None
     return UsualDay(spend=spend, unusual_above=round(Decimal(above), 2))
+
+
+def _by_now(
+    daily: DailySpend, day: date, until_hour: DailySpend, pace: Pace
+) -> tuple[float, float] | None:
+    """Return what a day usually costs until an hour, and its standard deviation.
+
+    The days whose hours are known may have cost more or less than the others. They only
+    show which share of a day is usually spent by then.
+    """
+    days = [other for other in until_hour if other in daily]
+    known = _pace({other: until_hour[other] for other in days}, day)
+    same = _pace({other: daily[other] for other in days}, day)
+    if known is None or same is None:  # Both are of the same days.
+        return None
+    until, whole = known.weekdays[day.weekday()], same.weekdays[day.weekday()]
+    if not whole:
+        return None
+    scale, share = pace.weekdays[day.weekday()] / whole, until / whole
+    return scale * until, max(scale * known.deviation, share * pace.deviation)
 
 
 def _pace(daily: DailySpend, day: date) -> Pace | None:
