@@ -92,7 +92,7 @@ class AccessKeyFlow(ConfigFlow):
         self._instances: tuple[PrometheusInstance, ...] | ModelStudioError = ()
         """The Prometheus instances to choose from, or why they can't be listed."""
         self._checked_url: str | None = None
-        """The Prometheus whose usage was checked last."""
+        """The Prometheus without usage that the user was last asked about."""
 
     async def async_step_access_key(
         self, user_input: dict[str, Any] | None = None
@@ -264,8 +264,11 @@ class AccessKeyFlow(ConfigFlow):
         url = access_key.get(CONF_PROMETHEUS_URL)
         current = self._entry.data if self._entry else self._data
         if url not in (None, self._checked_url, current.get(CONF_PROMETHEUS_URL)):
-            self._checked_url = url
-            await async_check_usage(self.hass, access_key, results, field=field)
+            try:
+                await async_check_usage(self.hass, access_key, results, field=field)
+            except InvalidInput:
+                self._checked_url = url
+                raise
 
     async def _async_store_access_key(
         self, access_key: dict[str, str]

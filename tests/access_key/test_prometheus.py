@@ -300,6 +300,19 @@ async def test_another_instance_has_usage(
     assert (await flows.end(result, SOURCE_USER))["prometheus_url"] == URL
 
 
+async def test_usage_is_checked_once_prometheus_can_be_read(
+    flows: AccessFlows, simulator: Simulator
+) -> None:
+    """A URL that could not be read has not been checked."""
+    simulator.fail(Fault.SERVER_ERROR, at="prometheus")
+    menu = await flows.type_in(await flows.ask(SOURCE_USER))
+    assert menu["step_id"] == "partial_access"
+    simulator.recover()
+    simulator.fail(Fault.NO_MODELS, at="prometheus")
+    form = await flows.fill(await flows.choose(menu, "access_key"))
+    assert form["errors"] == {"endpoints": "no_usage"}
+
+
 @pytest.mark.logs("Error fetching .* spend data", "Error fetching .* balance data")
 async def test_instance_without_usage_does_not_count_if_none_is_used(
     flows: AccessFlows, simulator: Simulator
