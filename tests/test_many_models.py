@@ -21,6 +21,7 @@ from .common import (
     Poll,
     answer,
     arm,
+    device as device_id,
     entity_id,
     model_levels,
     refresh,
@@ -275,6 +276,22 @@ async def test_device_is_removed_by_hand_meanwhile(
         registry.async_remove_device(device.id)
     await hass.async_block_till_done(wait_background_tasks=True)
     assert devices(hass) == {MODELS[-1]}
+
+
+async def test_device_that_comes_after_its_model_has_gone(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Entities are added in portions: a poll may no longer list their model by then."""
+    dr.async_get(hass).async_get_or_create_child(
+        config_entry_id="account",
+        identifiers={(DOMAIN, "account_model_gone")},
+        name="gone",
+        parent_device_id=device_id(hass, account),
+    )
+    assert "gone" in devices(hass)
+    simulator.body["data"]["models"][0]["used"] += 1
+    await poll()
+    assert "gone" not in devices(hass)
 
 
 async def test_unload_while_models_are_removed(

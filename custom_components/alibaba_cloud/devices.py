@@ -89,15 +89,16 @@ def async_remove_gone(account: Account) -> None:
         report = account.quotas.report
         if report is None or is_removing:
             return
+        devices = len(_children(account))
         listed = report.quotas_kind, report.models_complete, report.models.keys()
-        if listed == checked:
+        if (devices, *listed) == checked:
             return
         if _devices_to_remove(account):
             removal = account.entry.async_create_background_task(
                 account.hass, _async_remove(account), f"{account.entry.title} devices"
             )
         else:
-            checked = listed
+            checked = (devices, *listed)
 
     update()
     account.entry.async_on_unload(account.async_add_listener(update))
@@ -115,6 +116,13 @@ async def _async_remove(account: Account) -> None:
         await asyncio.sleep(0)
 
 
+def _children(account: Account) -> list[dr.ChildDeviceEntry]:
+    """Return the devices of models and groups."""
+    return dr.async_child_entries_for_config_entry(
+        dr.async_get(account.hass), account.entry.entry_id
+    )
+
+
 def _devices_to_remove(account: Account) -> list[str]:
     """Return the devices of models and groups that are outdated.
 
@@ -125,9 +133,7 @@ def _devices_to_remove(account: Account) -> list[str]:
     assert quotas is not None
     devices = {
         owner_of(account.entry.entry_id, identifier): device.id
-        for device in dr.async_child_entries_for_config_entry(
-            dr.async_get(account.hass), account.entry.entry_id
-        )
+        for device in _children(account)
         for _, identifier in device.identifiers
     }
     models = {owner for owner in devices if isinstance(owner, str)}
