@@ -531,6 +531,22 @@ async def test_metric_that_goes_missing_is_unknown(
     assert figures(hass) == unknown
 
 
+@pytest.mark.logs(FAILED_POLL)
+@pytest.mark.usefixtures("account")
+async def test_model_that_an_answer_lacks_in_an_outage(
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
+) -> None:
+    """Its figures are unknown, and unavailable in the outage, like all others."""
+    rows = simulator.body["data"]["models"]
+    name = rows[0]["model"]
+    rows[0] = None
+    await poll()
+    assert state(hass, "usage_pct", name) == STATE_UNKNOWN
+    simulator.fail(Fault.SERVER_ERROR)
+    await poll()
+    assert state(hass, "usage_pct", name) == STATE_UNAVAILABLE
+
+
 async def test_metric_that_comes_later(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,

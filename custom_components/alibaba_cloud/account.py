@@ -18,7 +18,7 @@ from .ledger import Reports, build_snapshot, with_windows, without_past
 from .listeners import Listeners
 from .model_studio import CURRENCY, AccountSnapshot, Money, PriceList, QuotasKind
 from .options import alert_options, followed_groups
-from .owners import Figures, Owner, changed_owners, figures_of, identifier, owners_of
+from .owners import Figures, Owner, changed_owners, figures_of, identifier
 from .reads import create_sources
 from .sources import GROUP_SOURCES, Source, SourceCoordinator
 from .storage import AccountStore
@@ -296,7 +296,7 @@ class Account:
     ) -> Collection[Owner]:
         """Return the models and groups whose figures or availability changed."""
         if missing != self.missing_sources:
-            return owners_of(before, self.snapshot)
+            return self._listeners.owners | changed_owners(before, self.snapshot)
         return changed_owners(before, self.snapshot)
 
     def last_read(self) -> AccountSnapshot | None:

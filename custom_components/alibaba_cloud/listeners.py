@@ -26,6 +26,11 @@ class Listeners:
         self._due: dict[Callable[[], None], None] = {}
         self._is_notifying = False
 
+    @property
+    def owners(self) -> set[Owner]:
+        """The owners of figures that have listeners, without the account."""
+        return self._by_owner.keys() - {None}
+
     @callback
     def async_add(self, update: Callable[[], None], owner: Owner) -> Callable[[], None]:
         """Add a listener. Return a function that removes it."""

@@ -1,7 +1,6 @@
 """What a figure belongs to: the account, a model, a workspace or an API key."""
 
 from collections.abc import Mapping
-from itertools import chain
 import re
 from typing import Any
 from zlib import crc32
@@ -56,15 +55,6 @@ def figures_of(snapshot: AccountSnapshot, owner: Owner) -> Figures | None:
     if isinstance(owner, SpendGroup):
         return snapshot.groups.get(owner)
     return snapshot.models.get(owner)
-
-
-def owners_of(*snapshots: AccountSnapshot) -> set[Owner]:
-    """Return the models and groups that have figures in any of these snapshots."""
-    return {
-        owner
-        for snapshot in snapshots
-        for owner in chain[Owner](snapshot.models, snapshot.groups)
-    }
 
 
 def changed_owners(before: AccountSnapshot, after: AccountSnapshot) -> set[Owner]:
