@@ -38,7 +38,7 @@ _CACHED: _Priced = (PriceUnit.TOKEN, (PriceKind.CACHED_INPUT,))
 _NO_MODELS: ModelFigures = MappingProxyType({})
 _MILLION = 1_000_000
 _DECIMAL_PLACES = 4
-_KEPT = 4
+_KEPT = 32
 """Accounts whose last estimate is kept: other figures change more often than usage."""
 _MOST_NAMES = 20
 """The largest number of models without a price that are listed by name."""

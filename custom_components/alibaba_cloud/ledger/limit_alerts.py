@@ -35,7 +35,10 @@ def judge_limits(
     for model in observation.models:
         before = state.limits.get(model.name, {})
         changed = _changed(before, model)
-        after = {**before, **changed} if changed else before
+        after = before
+        if changed:
+            both = {**before, **changed}
+            after = {kind: limit for kind, limit in both.items() if limit != _UNSEEN}
         if after:
             limits[model.name] = after
         for limit_type, limit in changed.items():

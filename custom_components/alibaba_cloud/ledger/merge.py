@@ -31,7 +31,7 @@ type ModelFigures = Mapping[str, Mapping[str, Any]]
 _NO_USAGE = ModelUsage(name="")
 _NO_RATE = ModelRate()
 _NO_TOTALS = ModelTotals()
-_KEPT = 4
+_KEPT = 32
 """Accounts whose figures by model are kept: `/quotas` changes more often than others."""
 
 
