@@ -1,5 +1,6 @@
 """The snapshot of all reports, and the start of the billing cycle."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -21,6 +22,7 @@ from custom_components.alibaba_cloud.model_studio import (
     Balance,
     BillingPeriod,
     DayUsage,
+    ModelRate,
     Price,
     PriceKind,
     PriceList,
@@ -31,9 +33,10 @@ from custom_components.alibaba_cloud.model_studio import (
     TokenPlan,
     UsageRates,
     UsageTotals,
+    UsualDay,
 )
 
-from .common import usd
+from .common import spend, usd
 
 TODAY = date(2026, 8, 15)
 NOW = midnight(TODAY) + timedelta(hours=12)
@@ -58,20 +61,22 @@ PRICES = PriceList(
 )
 
 
-def snapshot(now: datetime = NOW, **reports: Any) -> AccountSnapshot:
+def snapshot(
+    now: datetime = NOW, options: Mapping[str, Any] | None = None, **reports: Any
+) -> AccountSnapshot:
     """Return the figures of an account that spent 10 USD on each of the last days."""
-    return build_snapshot(
-        Reports(**reports),
-        followed=(),
-        groups=(),
-        reports_usage=False,
-        periods=Periods(),
-        shown=ShownSpend(),
-        daily={TODAY - age * DAY: usd(10) for age in range(1, 31)},
-        until_hour={},
-        budget=None,
-        now=now,
-    )
+    given: dict[str, Any] = {
+        "followed": (),
+        "groups": (),
+        "reports_usage": False,
+        "periods": Periods(),
+        "shown": ShownSpend(),
+        "daily": {TODAY - age * DAY: usd(10) for age in range(1, 31)},
+        "until_hour": {},
+        "budget": None,
+        **(options or {}),
+    }
+    return build_snapshot(Reports(**reports), now=now, **given)
 
 
 def test_token_plan_that_ends() -> None:
@@ -142,6 +147,63 @@ def periods(start: date | None, end: date | None, month: date | None) -> Periods
         )
     )
     return Periods(monthly=window, period=BillingPeriod(start=start, end=end))
+
+
+@pytest.mark.parametrize(
+    ("month", "reports_usage", "is_billed"),
+    [
+        (None, True, True),
+        (date(2026, 8, 1), True, True),
+        (date(2026, 8, 2), True, False),
+        (date(2026, 8, 2), False, True),
+    ],
+)
+def test_bill_of_another_period(
+    month: date | None, reports_usage: bool, is_billed: bool
+) -> None:
+    """A bill is by calendar month. The periods of the account may not be."""
+    made = snapshot(
+        options={
+            "periods": periods(None, None, month),
+            "reports_usage": reports_usage,
+        },
+        spend=SpendReport(day=TODAY, monthly=usd(140), daily=usd(5)),
+    )
+    assert (made.monthly_spend is not None) is is_billed
+
+
+def test_figures_of_a_followed_model() -> None:
+    """It has those of the bill, of Prometheus and of the estimate.
+
+    Prices without a currency are in the currency of the bill.
+    """
+    made = snapshot(
+        options={"followed": ["qwen-max"]},
+        spend=SpendReport(day=TODAY, monthly=usd(140), daily=usd(5)),
+        prices=replace(PRICES, currency=None),
+        rates=UsageRates(
+            models={"qwen-max": ModelRate(tokens_per_minute=7)}, today=used(30, TODAY)
+        ),
+    )
+    model = made.models["qwen-max"]
+    assert model.tokens_per_minute == 7
+    assert model.daily_spend_estimate == made.estimate.daily_spend == spend(30, "08-15")
+
+
+def test_budget_and_what_is_usual_by_this_hour() -> None:
+    """A usual day costs 10 USD, and 9 USD by this hour."""
+    made = snapshot(
+        options={
+            "budget": Decimal(200),
+            "until_hour": {TODAY - age * DAY: usd(9) for age in range(1, 31)},
+        },
+        spend=SpendReport(day=TODAY, monthly=usd(140), daily=usd(5)),
+    )
+    assert made.outlook.budget == usd(200)
+    assert made.outlook.remaining == usd(60)
+    assert made.outlook.usual_day == UsualDay(
+        spend=Decimal(10), unusual_above=Decimal(27)
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Only assets that can be used for Model Studio are reported. No other operation i
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 import logging
 import re
 from typing import Any
@@ -206,24 +207,20 @@ def _is_active(row: Mapping[str, Any]) -> bool:
     return status is None or status.casefold() in _ACTIVE
 
 
-def _voucher(kind: AssetKind) -> Callable[[Mapping[str, Any]], Asset | None]:
-    """Return the function that parses a coupon or a prepaid card."""
-
-    def parse(row: Mapping[str, Any]) -> Asset | None:
-        if not _is_for_model_studio(
-            _searched(row.get("ApplicableProducts"))
-        ) or not _is_for_usage(_searched(row.get("ApplicableScenarios"))):
-            return None
-        return Asset(
-            kind=kind,
-            amount=amount_of(row.get("Balance")),
-            unit=None,
-            effective=moment_of(row.get("EffectiveTime")),
-            expires=moment_of(row.get("ExpiryTime")),
-            is_active=_is_active(row),
-        )
-
-    return parse
+def _voucher(row: Mapping[str, Any], kind: AssetKind) -> Asset | None:
+    """Return a coupon or a prepaid card."""
+    if not _is_for_model_studio(
+        _searched(row.get("ApplicableProducts"))
+    ) or not _is_for_usage(_searched(row.get("ApplicableScenarios"))):
+        return None
+    return Asset(
+        kind=kind,
+        amount=amount_of(row.get("Balance")),
+        unit=None,
+        effective=moment_of(row.get("EffectiveTime")),
+        expires=moment_of(row.get("ExpiryTime")),
+        is_active=_is_active(row),
+    )
 
 
 def _savings_plan(row: Mapping[str, Any]) -> Asset | None:
@@ -267,12 +264,12 @@ _OPERATIONS = (
     _Operation(
         action="QueryCashCoupons",
         path=("CashCoupon",),
-        parse=_voucher(AssetKind.COUPON),
+        parse=partial(_voucher, kind=AssetKind.COUPON),
     ),
     _Operation(
         action="QueryPrepaidCards",
         path=("PrepaidCard",),
-        parse=_voucher(AssetKind.PREPAID_CARD),
+        parse=partial(_voucher, kind=AssetKind.PREPAID_CARD),
     ),
     _Operation(
         action="QuerySavingsPlansInstance",
