@@ -13,6 +13,11 @@ from custom_components.alibaba_cloud.model_studio import (
     normalize_base_url,
     workspace_base_url,
 )
+from custom_components.alibaba_cloud.model_studio.hosts import (
+    is_china_site,
+    price_currency,
+    vendor_url,
+)
 
 from .common import short
 
@@ -242,3 +247,57 @@ def test_balance_endpoints() -> None:
     assert balance_endpoints("cn-beijing") == (china, international)
     assert balance_endpoints("cn-hongkong") == (china, international)
     assert balance_endpoints("ap-southeast-1") == (international, china)
+
+
+def test_currencies() -> None:
+    """Prices in Beijing are in CNY; those in all other regions are in USD.
+
+    At other hosts, they can be in either.
+    """
+    assert {
+        region: price_currency(base_url) for region, base_url in REGIONS.items()
+    } == {
+        "cn-beijing": "CNY",
+        "ap-southeast-1": "USD",
+        "us-east-1": "USD",
+        "cn-hongkong": "USD",
+    }
+    assert [
+        region
+        for region in WORKSPACE_REGIONS
+        if price_currency(workspace_base_url("llm-1", region)) == "CNY"
+    ] == ["cn-beijing"]
+    assert price_currency("https://dashscope.aliyuncs.com") == "CNY"
+    for other in (
+        "https://proxy.example/dashscope.aliyuncs.com/",
+        "https://dashscope.aliyuncs.com.proxy.example/",
+        "https://evilaliyuncs.com/api/v1",
+        "http://127.0.0.1:8000/api/v1",
+    ):
+        assert price_currency(other) is None
+
+
+def test_sites() -> None:
+    """The China site has the default host and those of Beijing."""
+    for base_url, is_china in (
+        (REGIONS[DEFAULT_REGION], True),
+        (workspace_base_url("llm-1", "cn-beijing"), True),
+        (REGIONS["ap-southeast-1"], False),
+        (workspace_base_url("llm-1", "ap-southeast-1"), False),
+        ("/api/v1", False),
+    ):
+        assert is_china_site(base_url) is is_china
+
+
+def test_url_of_the_vendor() -> None:
+    """It is normalized as any other. A URL at another host is refused."""
+    url = "https://cn-beijing.log.aliyuncs.com/prometheus"
+    assert vendor_url(f" {url}/ ") == url
+    for other in (
+        "https://aliyuncs.com.example/prometheus",
+        "https://evilaliyuncs.com/prometheus",
+        "http://127.0.0.1:9090",
+        "not a URL",
+    ):
+        with pytest.raises(InvalidURLError):
+            vendor_url(other)

@@ -9,8 +9,6 @@ from aiohttp import ClientSession
 import pytest
 
 from custom_components.alibaba_cloud.model_studio import (
-    REGIONS,
-    WORKSPACE_REGIONS,
     AccountError,
     AuthenticationError,
     ConnectionFailedError,
@@ -24,9 +22,7 @@ from custom_components.alibaba_cloud.model_studio import (
     PriceUnit,
     RateLimitError,
     paging,
-    workspace_base_url,
 )
-from custom_components.alibaba_cloud.model_studio.hosts import price_currency
 from custom_components.alibaba_cloud.model_studio.price_list import (
     parse_kind,
     parse_unit,
@@ -469,34 +465,6 @@ async def test_impossible_key_is_not_sent(
     with pytest.raises(AuthenticationError):
         await client.get_prices()
     assert simulator.price_requests == []
-
-
-def test_currencies() -> None:
-    """Prices in Beijing are in CNY; those in all other regions are in USD.
-
-    At other hosts, they can be in either.
-    """
-    assert {
-        region: price_currency(base_url) for region, base_url in REGIONS.items()
-    } == {
-        "cn-beijing": "CNY",
-        "ap-southeast-1": "USD",
-        "us-east-1": "USD",
-        "cn-hongkong": "USD",
-    }
-    assert [
-        region
-        for region in WORKSPACE_REGIONS
-        if price_currency(workspace_base_url("llm-1", region)) == "CNY"
-    ] == ["cn-beijing"]
-    assert price_currency("https://dashscope.aliyuncs.com") == "CNY"
-    for other in (
-        "https://proxy.example/dashscope.aliyuncs.com/",
-        "https://dashscope.aliyuncs.com.proxy.example/",
-        "https://evilaliyuncs.com/api/v1",
-        "http://127.0.0.1:8000/api/v1",
-    ):
-        assert price_currency(other) is None
 
 
 def test_simulator_wants_a_language() -> None:
