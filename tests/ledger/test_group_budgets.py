@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from custom_components.alibaba_cloud.ledger import AlertOptions, Observation
+from custom_components.alibaba_cloud.ledger.budgets import group_reaches
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     Dimension,
@@ -152,3 +153,39 @@ def test_new_level_that_is_passed_already() -> None:
     assert account.levels(spent(spend(20, "08-01"), asked=(90, 99))) == [99, 100]
     months = account.levels(spent(spend(20, "09-01"), asked=(90,)))
     assert months == [50, 80, 90, 100]
+
+
+def test_group_without_figures_does_not_hide_the_next() -> None:
+    """Each group is judged by itself."""
+    account = Account()
+    look = spent(None, spend(50, "08-01"), levels=(50,))
+    assert [alert.group for alert in account.see(look)] == [API_KEY]
+
+
+def test_level_of_an_automation_is_no_option() -> None:
+    """The event entity shows only alerts at levels of the options."""
+    account = Account()
+    look = spent(spend(8, "08-01"), levels=(20,), asked=(40,))
+    alerts = account.see(spent(spend(1, "08-01"), levels=(20,), asked=(40,)))
+    assert alerts == []
+    assert {alert.level: alert.is_option for alert in account.see(look)} == {
+        Decimal(20): True,
+        Decimal(40): False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("figures", "reaches"),
+    [
+        pytest.param(GroupFigures(monthly_spend=usd("9.99")), False, id="below"),
+        pytest.param(GroupFigures(monthly_spend=usd(10)), True, id="at"),
+        pytest.param(GroupFigures(monthly_spend=usd(30)), True, id="above"),
+        pytest.param(GroupFigures(daily_spend=usd(30)), False, id="unknown"),
+        pytest.param(None, False, id="no figures"),
+    ],
+)
+def test_group_that_is_over_its_budget(
+    figures: GroupFigures | None, reaches: bool
+) -> None:
+    """Half of a budget of 20 is 10."""
+    assert group_reaches(figures, Decimal(20), Decimal(50)) is reaches
