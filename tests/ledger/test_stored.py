@@ -54,24 +54,33 @@ def test_value(read: Read, value: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("read", "values"),
+    ("read", "error", "values"),
     [
-        (stored.mapping, [None, [], "{}", 1]),
-        (flags, [None, [], {"one": 1}, {"one": True, "two": None}]),
-        (counts, [None, {}, "12", [1, -1], [None]]),
-        (stored.text, [None, 1, ["a"]]),
-        (stored.flag, [None, 0, 1, "true"]),
-        (stored.count, [None, -1, 1.0, True, "1"]),
-        (stored.number, [None, True, "1", [1], float("nan"), float("inf")]),
-        (stored.amount, [None, 1, 0.5, "", "x", "NaN", "sNaN", "Infinity", "-inf"]),
-        (stored.day, [None, 20260801, "", "2026-02-30", "2026-08-01T00:00:00+08:00"]),
-        (stored.moment, [None, 0, "now", "2026-08-01", "2026-08-01T00:00:00"]),
-        (day_if_any, [False, 0, ""]),
+        (stored.mapping, "Not a dict", [None, [], "{}", 1]),
+        (
+            flags,
+            "Not a (dict|bool)",
+            [None, [], {"one": 1}, {"one": True, "two": None}],
+        ),
+        (counts, "Not a (list|count)", [None, {}, "12", [1, -1], [None]]),
+        (stored.text, "Not a str", [None, 1, ["a"]]),
+        (stored.flag, "Not a bool", [None, 0, 1, "true"]),
+        (stored.count, "Not a count", [None, -1, 1.0, True, "1"]),
+        (stored.number, "Not a number", [None, True, "1", [1]]),
+        (stored.number, "Not a finite number", [float("nan"), float("inf")]),
+        (stored.amount, "Not a str", [None, 1, 0.5]),
+        (stored.amount, "Not a number", ["", "x"]),
+        (stored.amount, "Not a finite number", ["NaN", "sNaN", "Infinity", "-inf"]),
+        (stored.day, "Not a str", [None, 20260801]),
+        (stored.day, ".+", ["", "2026-02-30", "2026-08-01T00:00:00+08:00"]),
+        (stored.moment, "Not a str|Invalid .+", [None, 0, "now"]),
+        (stored.moment, "No time zone", ["2026-08-01", "2026-08-01T00:00:00"]),
+        (day_if_any, "Not a str|Invalid .+", [False, 0, ""]),
     ],
 )
-def test_damaged_value(read: Read, values: list[Any]) -> None:
+def test_damaged_value(read: Read, error: str, values: list[Any]) -> None:
     for value in values:
-        with pytest.raises(ValueError, match=r"."):
+        with pytest.raises(ValueError, match=f"^({error})$"):
             read(value)
 
 
