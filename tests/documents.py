@@ -1,4 +1,4 @@
-"""Reads the documents, and what of the integration they describe."""
+"""Reads the documents, and the parts of the integration that they describe."""
 
 from collections.abc import Iterable
 from pathlib import Path
