@@ -89,16 +89,20 @@ def async_remove_gone(account: Account) -> None:
         report = account.quotas.report
         if report is None or is_removing:
             return
-        devices = len(_children(account))
-        listed = report.quotas_kind, report.models_complete, report.models.keys()
-        if (devices, *listed) == checked:
+        state = (
+            len(_children(account)),
+            report.quotas_kind,
+            report.models_complete,
+            report.models.keys(),
+        )
+        if state == checked:
             return
         if _devices_to_remove(account):
             removal = account.entry.async_create_background_task(
                 account.hass, _async_remove(account), f"{account.entry.title} devices"
             )
         else:
-            checked = (devices, *listed)
+            checked = state
 
     update()
     account.entry.async_on_unload(account.async_add_listener(update))

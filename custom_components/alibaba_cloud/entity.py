@@ -89,11 +89,13 @@ class AlibabaCloudEntity(Entity):
         if figures is not None:
             value = self.entity_description.value_fn(figures)
             attributes = self._attributes(figures)
-        state = (value, self._is_available(value), attributes)
+        available = self._is_available(value)
+        state = (value, available, attributes)
         if state == self._state:
             return False
         self._state = state
-        _, self._attr_available, self._attr_extra_state_attributes = state
+        self._attr_available = available
+        self._attr_extra_state_attributes = attributes
         self._show(value)
         return True
 

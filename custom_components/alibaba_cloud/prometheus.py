@@ -69,8 +69,8 @@ async def async_check_usage(
     """Check that the Prometheus of an AccessKey has usage of Model Studio.
 
     Raises `InvalidInput` for the field if it has none: it may be that of another product.
-    `results` are what the AccessKey reads. If the usage of the last minute shows nothing,
-    that of the last days is looked for, and an error then is no obstacle.
+    `results` are what the AccessKey reads. If they show no usage in the last minute, the
+    last days are checked. If those can't be read, the Prometheus is accepted.
     """
     rates = results.get(Source.RATES)
     if not isinstance(rates, UsageRates) or rates.models:

@@ -31,7 +31,7 @@ class _Reading:
     month: date
     """The first day of the period that `monthly` belongs to."""
     hours: Mapping[int, Decimal] = field(default_factory=lambda: MappingProxyType({}))
-    """The last `daily` of each hour of the day in which it was read."""
+    """The last amount that was read in each hour of the day."""
 
     @property
     def before(self) -> Decimal | None:
@@ -110,7 +110,7 @@ class SpendDays:
         }
 
     def until_hour(self, now: datetime) -> dict[date, Money]:
-        """Return the spend of past days until the end of the hour that it is now.
+        """Return what past days had cost by the end of the current hour of the day.
 
         Days on which nothing was read in this hour are left out.
         """

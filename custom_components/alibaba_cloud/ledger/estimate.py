@@ -22,7 +22,7 @@ from ..model_studio.price_list import (
 )
 from ..model_studio.usage import DayUsage
 from ..model_studio.values import plain_text
-from .merge import ModelFigures
+from .merge import KEPT, ModelFigures
 from .windows import billing_day, midnight
 
 type _Priced = tuple[PriceUnit, tuple[PriceKind | None, ...]]
@@ -38,8 +38,6 @@ _CACHED: _Priced = (PriceUnit.TOKEN, (PriceKind.CACHED_INPUT,))
 _NO_MODELS: ModelFigures = MappingProxyType({})
 _MILLION = 1_000_000
 _DECIMAL_PLACES = 4
-_KEPT = 32
-"""Accounts whose last estimate is kept: other figures change more often than usage."""
 _MOST_NAMES = 20
 """The largest number of models without a price that are listed by name."""
 
@@ -91,7 +89,7 @@ def estimate(
     return replace(made, bill_pct=share, closed_day=day), by_model
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=KEPT)
 def _of_today(
     day: DayUsage, prices: PriceList, currency: str
 ) -> tuple[Estimate, ModelFigures]:
@@ -114,7 +112,7 @@ def _of_today(
     return _estimate(costs, currency, day), MappingProxyType(by_model)
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=KEPT)
 def _total(day: DayUsage, prices: PriceList) -> Decimal | None:
     """Return what the usage of a day costs, None if no part of it has a price."""
     return _sum(_costs(day, prices).values())

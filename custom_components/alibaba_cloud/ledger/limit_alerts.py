@@ -77,7 +77,7 @@ def _changed(
 
 
 def _followed(last: SeenLimit, value: Number | None) -> SeenLimit:
-    """Return a limit after an answer with another value, None if it has none."""
+    """Return a limit after an answer. `value` is None if the answer has no new value."""
     if value is None or value != last.seen:
         return replace(last, seen=value)
     fell = last.known is not None and value < last.known

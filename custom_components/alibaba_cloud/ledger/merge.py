@@ -31,7 +31,7 @@ type ModelFigures = Mapping[str, Mapping[str, Any]]
 _NO_USAGE = ModelUsage(name="")
 _NO_RATE = ModelRate()
 _NO_TOTALS = ModelTotals()
-_KEPT = 32
+KEPT = 32
 """Accounts whose figures by model are kept: `/quotas` changes more often than others."""
 
 
@@ -176,8 +176,8 @@ def merge(
     the monthly spend only if billing periods are calendar months (`by_month`). Counters
     are not replaced, because the difference would look like usage.
 
-    A spend is never of an earlier day or period than the one that was `shown` last. The
-    models get their `estimated` figures, too.
+    A spend is never of an earlier day or period than the one that was `shown` last.
+    `estimated` are figures of models that are estimated from their usage and prices.
     """
     account = AccountSnapshot() if reports.account is None else reports.account
     models = _models(account, followed, reports, estimated)
@@ -231,7 +231,8 @@ def spend_of(
 ) -> tuple[Spend | None, Spend | None]:
     """Return the billed spend of a group on the day and in the month of a report.
 
-    A group that is missing in a complete bill has a spend of 0. None is such a group.
+    A group that is missing in a complete bill has a spend of 0. The key None stands for
+    any group that is missing.
     """
     if report is None:
         return None, None
@@ -272,7 +273,7 @@ def _models(
     return models
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=KEPT)
 def _by_model(
     spend: SpendReport | None, rates: UsageRates | None, totals: UsageTotals | None
 ) -> tuple[ModelFigures, Mapping[str, Any]]:
