@@ -23,6 +23,7 @@ from .const import (
     CONF_WORKSPACE_NAMES,
     CONF_WORKSPACES,
 )
+from .model_studio import ModelUsage
 
 # Anyone who knows the URL of some Prometheus instances can read them.
 TO_REDACT = {
@@ -98,6 +99,8 @@ def _plain(value: Any, ids: re.Pattern[str]) -> Any:
             field.name: _plain(getattr(value, field.name), ids)
             for field in fields(value)
         }
+    if isinstance(value, ModelUsage):
+        value = value._asdict()
     if isinstance(value, Mapping):
         if all(isinstance(key, str) for key in value):
             return {key: _plain(item, ids) for key, item in value.items()}

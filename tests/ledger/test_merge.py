@@ -1,7 +1,7 @@
 """The figures of one account, merged from several sources."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import fields, replace
+from copy import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -16,7 +16,6 @@ from custom_components.alibaba_cloud.ledger import (
     merge as merge_reports,
     midnight,
 )
-from custom_components.alibaba_cloud.ledger.merge import _by_model
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     Balance,
@@ -182,12 +181,67 @@ def test_model_keeps_its_own_figures() -> None:
     )
 
 
-def test_all_figures_of_a_model_have_a_source() -> None:
-    """`/quotas` reports four of them. The others are those of the other sources."""
-    names = {field.name for field in fields(ModelUsage)}
-    _, others = _by_model(None, None, None)
-    estimated = {"daily_spend_estimate", "input_price", "output_price"}
-    assert names == {"name", "used", "limit", "rate_limit", *others, *estimated}
+def test_every_figure_of_a_model_has_a_source() -> None:
+    own = ModelUsage(name="qwen-max", used=1, limit=2, rate_limit=RateLimit(rpm=3))
+    rate = ModelRate(
+        tokens_per_minute=4,
+        requests_per_minute=5,
+        throttled_calls=6,
+        error_rate_pct=7.5,
+    )
+    estimated = ModelUsage(
+        name="qwen-max",
+        daily_spend_estimate=of_day(usd(8)),
+        input_price=usd(9),
+        output_price=usd(10),
+    )
+    account = merge_reports(
+        Reports(
+            account=replace(LIMITS, models={"qwen-max": own}),
+            spend=spend("USD"),
+            rates=UsageRates(models={"qwen-max": rate}),
+            totals=TOTALS,
+        ),
+        followed=["qwen-max"],
+        reports_usage=False,
+        shown=ShownSpend(),
+        estimated={"qwen-max": estimated},
+    )
+    model = account.models["qwen-max"]
+    assert None not in model
+    assert model == ModelUsage(
+        name="qwen-max",
+        used=1,
+        limit=2,
+        rate_limit=RateLimit(rpm=3),
+        tokens_per_minute=4,
+        requests_per_minute=5,
+        throttled_calls=6,
+        error_rate_pct=7.5,
+        tokens=900,
+        requests=15,
+        daily_spend=of_day(usd(6)),
+        monthly_spend=of_month(usd(60)),
+        daily_spend_estimate=of_day(usd(8)),
+        input_price=usd(9),
+        output_price=usd(10),
+    )
+
+
+def test_unchanged_model_is_the_same_object() -> None:
+    """Whatever else is new: comparing hundreds of models takes time."""
+    before = merge(Reports(account=ACCOUNT, rates=RATES, totals=TOTALS))
+    account = replace(
+        ACCOUNT,
+        requests_used=1_000_000,
+        models={
+            **ACCOUNT.models,
+            "qwen-plus": ModelUsage(name="qwen-plus", used=5),
+        },
+    )
+    after = merge(Reports(account=account, rates=RATES, totals=TOTALS))
+    assert after.models["qwen-max"] is before.models["qwen-max"]
+    assert after.models["qwen-plus"].used == 5
 
 
 OWN = figures(ACCOUNT)

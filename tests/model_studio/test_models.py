@@ -2,7 +2,8 @@
 
 import ast
 from collections.abc import Iterator
-from dataclasses import FrozenInstanceError, fields, replace
+from copy import replace
+from dataclasses import FrozenInstanceError, fields
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -160,7 +161,6 @@ def test_figures_are_unknown_by_default() -> None:
         usd("1"),
         RateLimit(rpm=1, tpm=2),
         BillingPeriod(start=date(2026, 8, 1), end=date(2026, 8, 31)),
-        usage(1, 2),
         *answers(),
         LimitsPage(rows=(), limits=(), total=0),
         LimitsListing(account=AccountSnapshot(), pages=1, rows=0, total=0),
@@ -176,6 +176,14 @@ def test_values_are_frozen(value: Any) -> None:
         with pytest.raises(FrozenInstanceError):
             delattr(value, field.name)
     assert not hasattr(value, "__dict__")
+
+
+def test_figures_of_a_model_are_frozen() -> None:
+    model: Any = usage(1, 2)
+    for name in ModelUsage._fields:
+        with pytest.raises(AttributeError):
+            setattr(model, name, None)
+    assert not hasattr(model, "__dict__")
 
 
 @pytest.mark.parametrize("account", [AccountSnapshot(), *answers()])

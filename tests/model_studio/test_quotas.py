@@ -1,7 +1,7 @@
 """Tests of the account answer of `GET /quotas`, and of its errors."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from copy import replace
 from datetime import date
 from decimal import Decimal
 from types import MappingProxyType

@@ -225,14 +225,14 @@ def _models(
     }
     alerts = []
     compared = state.model_levels
-    lowest = min(watched, default=Decimal("Infinity"))
+    lowest = float(min(watched, default=Decimal("Infinity")))
     for model in observation.models:
         if (level_pct := model.level_pct) is None:
             continue
         compared = watched
-        usage = Decimal(str(level_pct))
-        if usage < lowest and model.name not in models:
+        if level_pct < lowest and model.name not in models:
             continue
+        usage = Decimal(str(level_pct))
         alerted = frozenset(
             level
             for level in models.pop(model.name, frozenset())

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
 
-from ..model_studio.models import Estimate, Money, Number, Spend, percentage
+from ..model_studio.models import Estimate, ModelUsage, Money, Number, Spend, percentage
 from ..model_studio.price_list import (
     PriceKind,
     PriceList,
@@ -102,11 +102,12 @@ def _of_today(
 
     costs = _costs(day, prices)
     by_model = {
-        name: {
-            "daily_spend_estimate": _spend(cost.amount, currency, day),
-            "input_price": of_a_million(cost.prices.get(_INPUT)),
-            "output_price": of_a_million(cost.prices.get(_OUTPUT)),
-        }
+        name: ModelUsage(
+            name=name,
+            daily_spend_estimate=_spend(cost.amount, currency, day),
+            input_price=of_a_million(cost.prices.get(_INPUT)),
+            output_price=of_a_million(cost.prices.get(_OUTPUT)),
+        )
         for name, cost in costs.items()
     }
     return _estimate(costs, currency, day), MappingProxyType(by_model)

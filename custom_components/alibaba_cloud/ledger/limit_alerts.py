@@ -70,9 +70,10 @@ def _changed(
     ):
         last = before.get(limit_type, _UNSEEN)
         # A value that is missing or 0 is unknown.
-        is_news = bool(value) and value != last.known
-        if is_news or last.seen is not None:
-            changed[limit_type] = _followed(last, value if is_news else None)
+        is_known = not value or value == last.known
+        if is_known and last.seen is None:
+            continue
+        changed[limit_type] = _followed(last, None if is_known else value)
     return changed
 
 

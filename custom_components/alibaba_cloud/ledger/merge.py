@@ -25,14 +25,16 @@ from ..model_studio.usage import ModelRate, ModelTotals, UsageRates, UsageTotals
 from . import stored
 from .windows import Periods, Window, midnight
 
-type ModelFigures = Mapping[str, Mapping[str, Any]]
-"""Figures of models by name, and by field of `ModelUsage`."""
+type ModelFigures = Mapping[str, ModelUsage]
+"""Figures of models by name, as far as some sources report them."""
 
 _NO_USAGE = ModelUsage(name="")
 _NO_RATE = ModelRate()
 _NO_TOTALS = ModelTotals()
 KEPT = 32
 """Accounts whose figures by model are kept: `/quotas` changes more often than others."""
+_KEPT_MODELS = 1024
+"""Models whose figures are kept: of hundreds, few change with a poll."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,7 +192,7 @@ def merge(
     totals = None if reports_usage else reports.totals
     day, month = day_and_month(reports.spend)
     other_months = month if by_month or not reports_usage else None
-    spent = [models[name] for name in set(followed)]
+    other_daily, other_monthly = _of_other_models(reports.spend, frozenset(followed))
     return replace(
         account,
         available_balance=first_known(account.available_balance, usable(available)),
@@ -199,10 +201,8 @@ def merge(
         monthly_spend=_latest(
             _as_spend(account.monthly_spend), usable(other_months), shown.monthly
         ),
-        other_models_daily_spend=rest(day, (model.daily_spend for model in spent)),
-        other_models_monthly_spend=rest(
-            month, (model.monthly_spend for model in spent)
-        ),
+        other_models_daily_spend=other_daily,
+        other_models_monthly_spend=other_monthly,
         tokens_used=account.tokens_used if totals is None else totals.tokens,
         requests_used=account.requests_used if totals is None else totals.requests,
         models=MappingProxyType(models),
@@ -260,45 +260,71 @@ def _models(
     models = dict(account.models)
     by_model, of_others = _by_model(reports.spend, reports.rates, reports.totals)
     for name in followed:
-        own = models.get(name, _NO_USAGE)
-        # `replace` would take twice the time, which counts with hundreds of models.
-        models[name] = ModelUsage(
-            name=name,
-            used=own.used,
-            limit=own.limit,
-            rate_limit=own.rate_limit,
-            **by_model.get(name, of_others),
-            **estimated.get(name, {}),
+        models[name] = _with_figures(
+            name,
+            models.get(name, _NO_USAGE),
+            by_model.get(name, of_others),
+            estimated.get(name, _NO_USAGE),
         )
     return models
+
+
+@lru_cache(maxsize=_KEPT_MODELS)
+def _with_figures(
+    name: str, own: ModelUsage, other: ModelUsage, estimated: ModelUsage
+) -> ModelUsage:
+    """Return a model with its figures of `/quotas`, of other sources, and estimated."""
+    return other._replace(
+        name=name,
+        used=own.used,
+        limit=own.limit,
+        rate_limit=own.rate_limit,
+        daily_spend_estimate=estimated.daily_spend_estimate,
+        input_price=estimated.input_price,
+        output_price=estimated.output_price,
+    )
 
 
 @lru_cache(maxsize=KEPT)
 def _by_model(
     spend: SpendReport | None, rates: UsageRates | None, totals: UsageTotals | None
-) -> tuple[ModelFigures, Mapping[str, Any]]:
-    """Return the figures of each model in these reports, and those of all others."""
+) -> tuple[ModelFigures, ModelUsage]:
+    """Return the figures of each model in these reports, and those of any other."""
     rate_of = {} if rates is None else rates.models
     used_of = {} if totals is None else totals.models
     billed = {} if spend is None else spend.groups
 
-    def figures(name: str | None) -> dict[str, Any]:
+    def figures(name: str | None) -> ModelUsage:
         rate = _NO_RATE if name is None else rate_of.get(name, _NO_RATE)
         used = _NO_TOTALS if name is None else used_of.get(name, _NO_TOTALS)
         daily, monthly = spend_of(spend, name)
-        return {
-            "tokens_per_minute": rate.tokens_per_minute,
-            "requests_per_minute": rate.requests_per_minute,
-            "throttled_calls": rate.throttled_calls,
-            "error_rate_pct": rate.error_rate_pct,
-            "tokens": used.tokens,
-            "requests": used.requests,
-            "daily_spend": daily,
-            "monthly_spend": monthly,
-        }
+        return ModelUsage(
+            name="" if name is None else name,
+            tokens_per_minute=rate.tokens_per_minute,
+            requests_per_minute=rate.requests_per_minute,
+            throttled_calls=rate.throttled_calls,
+            error_rate_pct=rate.error_rate_pct,
+            tokens=used.tokens,
+            requests=used.requests,
+            daily_spend=daily,
+            monthly_spend=monthly,
+        )
 
     names = {*rate_of, *used_of, *billed}
     return {name: figures(name) for name in names}, figures(None)
+
+
+@lru_cache(maxsize=KEPT)
+def _of_other_models(
+    report: SpendReport | None, followed: frozenset[str]
+) -> tuple[Spend | None, Spend | None]:
+    """Return the billed spend of all models that are not followed."""
+    day, month = day_and_month(report)
+    spent = [spend_of(report, name) for name in followed]
+    return (
+        rest(day, (daily for daily, _ in spent)),
+        rest(month, (monthly for _, monthly in spent)),
+    )
 
 
 def _as_spend(money: Money | None) -> Spend | None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from math import isfinite
 import re
 from types import MappingProxyType
+from typing import NamedTuple
 
 from .groups import Dimension, SpendGroup
 from .prepaid import Asset, Quantity, TokenPlan
@@ -81,9 +82,11 @@ class BillingPeriod:
     end: date | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelUsage:
-    """The figures of a model."""
+class ModelUsage(NamedTuple):
+    """The figures of a model.
+
+    A tuple, because each poll makes and compares hundreds of them.
+    """
 
     name: str
     used: Number | None = None
