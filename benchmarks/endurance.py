@@ -39,7 +39,7 @@ from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 from custom_components.alibaba_cloud.account import Account as CloudAccount
-from custom_components.alibaba_cloud.const import CONF_MODELS
+from custom_components.alibaba_cloud.const import CONF_MODELS, CONF_WORKSPACES
 from custom_components.alibaba_cloud.failures import (
     LONGEST_BACKOFF,
     REJECTED_KEY_INTERVAL,
@@ -60,7 +60,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.util import dt as dt_util
 from tests.simulator import Account, Fault, Simulator
-from tests.simulator.account import BILLING_ZONE, TOKENS_PER_USD
+from tests.simulator.account import BILLING_ZONE, TOKENS_PER_USD, WORKSPACE_ID
 from tests.simulator.billing import trend
 from tests.simulator.server import Service
 
@@ -109,8 +109,11 @@ SLOW = {Fault.HANG, Fault.HANG_BODY, Fault.TRICKLE}
 
 READ_BY: dict[Service, tuple[Source, ...]] = {
     "quotas": (Source.QUOTAS,),
-    "billing": (Source.SPEND,),
+    "prices": (Source.PRICES,),
+    "billing": (Source.SPEND, Source.WORKSPACES),
     "balance": (Source.BALANCE,),
+    "assets": (Source.ASSETS,),
+    "token_plan": (Source.TOKEN_PLAN,),
     "prometheus": (Source.RATES, Source.TOTALS),
 }
 INTERVAL = {
@@ -505,7 +508,7 @@ class UsageWorld(World):
     """An account that reports usage."""
 
     account = {"base_spend": 14}
-    services = ("quotas",)
+    services = ("quotas", "prices")
     outages_a_day = 5
     outages_last = (2, 10, 30, 90)
     GUESTS = ("qwen-morning", "qwen-noon", "qwen-evening")
@@ -569,7 +572,10 @@ class LimitsWorld(World):
         self.entry = await add_account(
             self.hass,
             self.simulator.base_url,
-            options={CONF_MODELS: [*self.office.model_names[:2], *self.NOT_BILLED]},
+            options={
+                CONF_MODELS: [*self.office.model_names[:2], *self.NOT_BILLED],
+                CONF_WORKSPACES: [WORKSPACE_ID],
+            },
             **access_key(self.simulator),
         )
 
