@@ -71,7 +71,7 @@ async def test_limit_lowered(
         },
     )
     assert described(hass, sent[0])["message"] == (
-        "qwen-max may be retiring: a limit fell from 600 to 300 (rpm)"
+        "qwen-max may be retiring: a limit fell from 600 to 300 (Requests per minute)"
     )
     assert sent[0].data["device_id"] == device(hass, account, "qwen-max")
     await restart(hass, account)

@@ -275,9 +275,10 @@ def test_activity(english: Any) -> None:
     }
     groups = {"alert_spend_level_group"}
     assert said.keys() == {f"alert_{kind}" for kind in AlertKind} | groups
-    assert {field for text in said.values() for field in placeholders(text)} <= (
-        Alert(kind=AlertKind.RECOVERED, alert_id="").as_dict().keys()
-    )
+    assert {field for text in said.values() for field in placeholders(text)} <= {
+        *Alert(kind=AlertKind.RECOVERED, alert_id="").as_dict(),
+        "group",
+    }
 
 
 def test_groups_without_a_key(english: Any) -> None:

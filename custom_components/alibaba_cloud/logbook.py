@@ -23,6 +23,9 @@ from .const import DOMAIN, EVENT_ALERT
 from .model_studio import plain_text
 
 AMOUNTS = ("spend", "budget", "projected", "usual", "balance")
+NAMED = ("asset", "limit_type")
+"""Attributes whose values have names."""
+_ATTRIBUTES = f"component.{DOMAIN}.entity.event.alerts.state_attributes"
 
 
 def _as_shown(key: str, value: Any) -> Any:
@@ -47,23 +50,26 @@ def async_describe_events(
     def describe(event: LazyEventPartialState) -> dict[str, Any]:
         """Return a sentence in Home Assistant's language: the log has one for all users."""
         alert: Mapping[str, Any] = event.data
-        texts = async_get_cached_translations(
-            hass, hass.config.language, "common", DOMAIN
+        texts, names = (
+            async_get_cached_translations(hass, hass.config.language, category, DOMAIN)
+            for category in ("common", "entity")
         )
+        values = {key: _as_shown(key, value) for key, value in alert.items()}
+        for attribute in NAMED:
+            if (value := alert.get(attribute)) is not None:
+                values[attribute] = names[f"{_ATTRIBUTES}.{attribute}.state.{value}"]
         key = f"alert_{alert[ATTR_EVENT_TYPE]}"
-        name = alert["account"]
         if group_id := alert.get("workspace_id") or alert.get("api_key_id"):
             key = f"{key}_group"
             device = dr.async_get(hass).async_get(alert[ATTR_DEVICE_ID])
-            name = plain_text(group_id)
+            values["group"] = plain_text(group_id)
             # If the group has no device, the alert has the device of the account.
             if isinstance(device, dr.ChildDeviceEntry):
-                name = device.name_by_user or device.name or name
-        text = texts[f"component.{DOMAIN}.common.{key}"]
+                values["group"] = device.name_by_user or device.name or values["group"]
         return {
-            LOGBOOK_ENTRY_NAME: name,
-            LOGBOOK_ENTRY_MESSAGE: text.format(
-                **{key: _as_shown(key, value) for key, value in alert.items()}
+            LOGBOOK_ENTRY_NAME: alert["account"],
+            LOGBOOK_ENTRY_MESSAGE: texts[f"component.{DOMAIN}.common.{key}"].format(
+                **values
             ),
             LOGBOOK_ENTRY_ENTITY_ID: alert[ATTR_ENTITY_ID],
         }

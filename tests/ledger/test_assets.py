@@ -112,6 +112,25 @@ def test_first_of_all_kinds_expires_next() -> None:
     assert figures(later, COUPON).next_expiry == replace(COUPON, unit="CNY")
 
 
+def test_what_expires_together_is_added_up() -> None:
+    """Only assets of the same kind and unit, and only to the second."""
+    other = replace(COUPON, amount=Decimal(5))
+    both = replace(COUPON, unit="CNY", amount=Decimal(15))
+    assert figures(COUPON, other).expiring == (both,)
+    assert figures(COUPON, CARD, other).next_expiry == both
+    alone = replace(COUPON, unit="CNY")
+    for another in (
+        replace(other, expires=NOW + 2 * DAY),
+        replace(other, unit="USD"),
+        replace(other, amount=Decimal()),
+        replace(other, is_active=False),
+        replace(PLAN, expires=COUPON.expires),
+    ):
+        assert figures(COUPON, another).next_expiry == alone
+    unknown = replace(other, amount=None)
+    assert figures(COUPON, unknown).next_expiry == replace(alone, amount=None)
+
+
 def test_what_is_used_up_does_not_expire() -> None:
     later = replace(PACKAGE, expires=NOW + 2 * DAY)
     for used_up in (COUPON, CARD, PACKAGE):

@@ -145,12 +145,12 @@ async def test_budget_of_a_workspace(
     workspace = child(hass)
     assert sent[0].data["device_id"] == workspace.id
     assert described(hass, sent[0]) == {
-        "name": "Production",
-        "message": "Spend reached 50% of its budget",
+        "name": "Model Studio",
+        "message": "Spend of Production reached 50% of its budget",
         "entity_id": "event.model_studio_alerts",
     }
     dr.async_get(hass).async_update_child_device(workspace.id, name_by_user="Shop")
-    assert described(hass, sent[0])["name"] == "Shop"
+    assert described(hass, sent[0])["message"].startswith("Spend of Shop reached")
     await poll(QUARTER)
     await restart(hass, entry)
     assert len(sent) == 1
@@ -169,8 +169,8 @@ async def test_workspace_without_a_device_in_the_log(
     of_account = {**removed.data, "device_id": device(hass, entry)}
     for event in (removed, Event(EVENT_ALERT, of_account)):
         assert described(hass, event) == {
-            "name": WORKSPACE_ID,
-            "message": "Spend reached 50% of its budget",
+            "name": "Model Studio",
+            "message": f"Spend of {WORKSPACE_ID} reached 50% of its budget",
             "entity_id": "event.model_studio_alerts",
         }
 

@@ -68,7 +68,7 @@ async def test_credit_expiring(
     assert triggered(events) == [("credit_expiring", None)]
     assert last_event(hass) == ("credit_expiring", COUPON)
     assert described(hass, sent[0])["message"] == (
-        "Prepaid credit expires after 2026-09-14: 60.50 CNY left"
+        "Prepaid credit expires after 2026-09-14: 60.50 CNY left (Coupon)"
     )
     await poll(6 * 3600)
     await restart(hass, entry)

@@ -60,14 +60,26 @@ def _left(assets: Iterable[Asset], kind: AssetKind, now: datetime) -> Quantity |
 def _expiring(assets: Iterable[Asset], now: datetime) -> tuple[Asset, ...]:
     """Return the usable assets that expire, in the order of their expiry.
 
-    Assets that are used up are left out. A savings plan stays, because its amount is
-    that of the current cycle.
+    Assets of the same kind and unit that expire together are one. Assets that are used up
+    are left out. A savings plan stays, because its amount is that of the current cycle.
     """
-    expiring = [
-        (asset.expires, asset)
-        for asset in assets
-        if asset.is_usable(now)
-        and asset.expires
-        and (asset.amount != 0 or asset.kind is AssetKind.SAVINGS_PLAN)
-    ]
-    return tuple(asset for _, asset in sorted(expiring, key=lambda pair: pair[0]))
+    expiring: dict[tuple[datetime, AssetKind, str | None], list[Asset]] = {}
+    for asset in assets:
+        has_some = asset.amount != 0 or asset.kind is AssetKind.SAVINGS_PLAN
+        if asset.expires and asset.is_usable(now) and has_some:
+            key = asset.expires, asset.kind, asset.unit
+            expiring.setdefault(key, []).append(asset)
+    return tuple(
+        replace(together[0], amount=_sum(asset.amount for asset in together))
+        for _, together in sorted(expiring.items(), key=lambda item: item[0][0])
+    )
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    """Return the sum of amounts, None if one of them is unknown."""
+    total = Decimal()
+    for amount in amounts:
+        if amount is None:
+            return None
+        total += amount
+    return total
