@@ -35,6 +35,21 @@ def test_alerts(level: float, amount: int) -> None:
     )
 
 
+@pytest.mark.parametrize("level", ["50,80", "50,80 %", "8,12", "1_0", "１_0"])
+def test_unclear_level(level: str) -> None:
+    """It could be two levels, or is a number for Python only."""
+    assert errors_of(validate_alerts, {"spend_levels": [level]}) == {
+        "spend_levels": "invalid_level"
+    }
+
+
+@pytest.mark.parametrize("amount", ["1_000", "50%", "50 %"])
+def test_unclear_amount(amount: str) -> None:
+    assert errors_of(validate_alerts, {"monthly_budget": amount}) == {
+        "monthly_budget": "invalid_amount"
+    }
+
+
 @given(entered=st.recursive(st.none() | st.floats() | st.text(), st.lists))
 def test_alerts_with_anything(entered: Any) -> None:
     """Any input is accepted, or is an error at its field."""

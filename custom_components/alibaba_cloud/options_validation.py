@@ -24,6 +24,8 @@ MOST_LEVELS = 10
 MOST_DAYS = 365
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}$)")
 """A decimal comma. A comma before three digits separates thousands."""
+_TWO_LEVELS = re.compile(r"[1-9]\d*,[1-9]\d")
+"""Nobody can tell whether `50,80` is one level or two."""
 
 
 def validate_alerts(user_input: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,8 +105,9 @@ def _levels(entered: Any) -> list[int | float]:
         entered = [entered]
     levels = set()
     for item in entered:
-        level = _number(item)
-        if level is None or not 0 < level <= HIGHEST_LEVEL:
+        level = _percentage(item)
+        is_unclear = isinstance(item, str) and _TWO_LEVELS.fullmatch(item.strip(" %"))
+        if is_unclear or level is None or not 0 < level <= HIGHEST_LEVEL:
             raise ValueError("invalid_level")
         levels.add(level)
     if len(levels) > MOST_LEVELS:
@@ -116,19 +119,25 @@ def _number(entered: Any) -> int | float | None:
     """Return a number, as an integer if it is whole; None for anything else."""
     if isinstance(entered, bool) or not isinstance(entered, int | float | str):
         return None
-    text = _DECIMAL_COMMA.sub(".", str(entered).rstrip(" %"))
+    text = _DECIMAL_COMMA.sub(".", str(entered).strip())
     try:
         number = Decimal(text)
     except InvalidOperation:
         return None
-    if not number.is_finite() or abs(number.adjusted()) > 15:
+    # Python reads an underscore as part of a number. People do not.
+    if "_" in text or not number.is_finite() or abs(number.adjusted()) > 15:
         return None
     return int(number) if number == number.to_integral_value() else float(number)
 
 
+def _percentage(entered: Any) -> int | float | None:
+    """Return a number in %, with or without its sign; None for anything else."""
+    return _number(entered.rstrip(" %") if isinstance(entered, str) else entered)
+
+
 def _share(entered: Any) -> int | float:
     """Return a share in %, 0 for an empty field. Raises `ValueError`."""
-    share = 0 if entered in (None, "") else _number(entered)
+    share = 0 if entered in (None, "") else _percentage(entered)
     if share is None or not 0 <= share <= 100:
         raise ValueError("invalid_share")
     return share
