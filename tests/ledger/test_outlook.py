@@ -387,7 +387,7 @@ def test_last_day_is_that_of_the_billing_zone() -> None:
 # The week
 
 
-def week(start: str, spent: dict[str, int], amount: str = "2.5") -> Money | None:
+def week(start: str, spent: dict[str, int], amount: str = "2.5") -> Spend | None:
     """Return the spend of the week of a day of 2026 that cost an amount so far."""
     return outlook(
         AccountSnapshot(daily_spend=spend(amount, start)),
@@ -411,7 +411,12 @@ def test_week_that_begins_with_idle_days() -> None:
 
 
 def test_week_with_an_unknown_day() -> None:
-    assert week("09-03", {"08-31": 1, "09-02": 4}) is None
+    """The other days are what the week has cost at least."""
+    assert week("09-03", {"08-31": 1, "09-02": 4}) == spend("7.5", "08-31")
+    assert week("09-03", {}) == spend("2.5", "08-31")
+
+
+def test_week_without_a_spend_of_today() -> None:
     account = AccountSnapshot(daily_spend=money(5))
     made = outlook(account, budget=None, daily={}, periods=Periods(), now=NOW)
     assert made.weekly_spend is None

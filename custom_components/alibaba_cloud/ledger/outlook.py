@@ -150,17 +150,14 @@ def _of_today(
     )
 
 
-def _weekly_spend(today: Spend, daily: DailySpend) -> Spend | None:
-    """Return the spend of a calendar week from Monday up to a day.
+def _weekly_spend(today: Spend, daily: DailySpend) -> Spend:
+    """Return the spend of a calendar week from Monday up to a day, at least.
 
-    None if the spend of one of these days is unknown.
+    The days of the week whose spend is unknown are left out.
     """
     monday = today.start - today.start.weekday() * DAY
-    amount = today.amount
-    for number in range(today.start.weekday()):
-        if (day := daily.get(monday + number * DAY)) is None:
-            return None
-        amount += day
+    before = (daily.get(monday + n * DAY) for n in range(today.start.weekday()))
+    amount = sum((day for day in before if day is not None), today.amount)
     return replace(today, amount=amount, since=midnight(monday), start=monday)
 
 

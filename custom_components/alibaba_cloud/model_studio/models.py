@@ -234,7 +234,7 @@ class Outlook:
     balance_lasts_until: date | None = None
     """Day in UTC+8 on which the balance is used up, None if it is too far off."""
     weekly_spend: Spend | None = None
-    """Since Monday in UTC+8. None if the spend of one of these days is unknown."""
+    """Since Monday in UTC+8, at least: days whose spend is unknown are left out."""
     usual_day: UsualDay | None = None
     """The usual spend of the weekday of the daily spend."""
 
@@ -330,7 +330,7 @@ class AccountSnapshot:
 
     @property
     def next_expiry(self) -> Asset | None:
-        """The first asset to expire."""
+        """The first asset to expire, with all of its kind that expire together."""
         return self.expiring[0] if self.expiring else None
 
     @property
