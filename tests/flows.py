@@ -183,11 +183,12 @@ class Flows:
         return await self._checked(result)
 
     async def choose(self, menu: ConfigFlowResult, option: str) -> ConfigFlowResult:
-        """Choose from a menu."""
+        """Choose from a menu, and wait until Home Assistant is idle."""
         assert menu["type"] is FlowResultType.MENU
         result = await self._manager.async_configure(
             menu["flow_id"], {"next_step_id": option}
         )
+        await self.hass.async_block_till_done(wait_background_tasks=True)
         return await self._checked(result)
 
     async def submit(

@@ -224,7 +224,7 @@ class AccessKeyFlow(ConfigFlow):
             if not instances or isinstance(instances, ModelStudioError):
                 check_permissions(self.hass, self._results)
             self._access_key, self._instances = access_key, instances
-            if source_errors(self._results):
+            if source_errors(self._results) or isinstance(instances, ModelStudioError):
                 return await self.async_step_partial_access()
         return await self._async_accept_access_key(access_key)
 

@@ -133,12 +133,18 @@ async def test_models_in_use_come_first(
 async def test_instances_that_cannot_be_listed_are_no_obstacle(
     flows: AccessFlows, simulator: Simulator, source: str, cause: Fault | None
 ) -> None:
-    """The step is skipped, with a missing permission too."""
+    """The user learns why, and continues without the step."""
     if cause is None:
         simulator.denied = {"ListPrometheusInstances"}
     else:
         simulator.fail(cause, at="instances")
-    result = await find(flows, source)
+    menu = await find(flows, source)
+    assert menu["step_id"] == "partial_access"
+    assert placeholder(menu, "spend") == placeholder(menu, "balance") == "✓"
+    assert placeholder(menu, "rates").startswith(
+        "– The Prometheus instances can't be listed: "
+    )
+    result = await flows.choose(menu, "accept_access_key")
     assert await flows.end(result, source) == without_endpoints(simulator)
 
 
