@@ -20,8 +20,11 @@ from custom_components.alibaba_cloud.const import (
     CONF_ACCESS_KEY_SECRET,
     CONF_BALANCE_ENDPOINT,
     CONF_BILLING_ENDPOINT,
+    CONF_GROUP_BUDGETS,
     CONF_MODELS,
     CONF_PROMETHEUS_URL,
+    CONF_SPEND_LEVELS,
+    CONF_WORKSPACES,
     DOMAIN,
 )
 from custom_components.alibaba_cloud.failures import escape_markdown
@@ -31,8 +34,9 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import load_yaml_dict
 
-from .common import NOW, Poll, setup, state
+from .common import NOW, Poll, give_access_key, reload, setup, state
 from .simulator import Fault, Simulator
+from .simulator.account import WORKSPACE_ID
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "blueprints" / "automation" / DOMAIN
@@ -190,6 +194,32 @@ async def test_spend_level_does_more(
     await poll()
     assert len(switched_off) == 2
     assert len(notifications) == 1
+
+
+async def test_spend_level_of_a_workspace(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    automate: Automate,
+) -> None:
+    """A workspace with a budget of its own can be watched, too."""
+    options: dict[str, Any] = {CONF_WORKSPACES: [WORKSPACE_ID], CONF_SPEND_LEVELS: [80]}
+    give_access_key(hass, entry, simulator, **options)
+    await setup(hass, entry)
+    workspace = dr.async_get(hass).async_get_child_device_by_identifier(
+        (DOMAIN, f"{entry.entry_id}_workspace_{WORKSPACE_ID}"), entry.entry_id
+    )
+    assert workspace
+    notifications = await automate(
+        "spend_level", accounts={"device_id": [workspace.id]}
+    )
+    hass.config_entries.async_update_entry(
+        entry,
+        options={**options, CONF_GROUP_BUDGETS: {f"workspace_{WORKSPACE_ID}": 10}},
+    )
+    await reload(hass, entry)
+    [(title, _)] = told(notifications)
+    assert title == f"Model Studio ({WORKSPACE_ID}): 80% of the budget"
 
 
 async def test_other_accounts_are_not_told(
