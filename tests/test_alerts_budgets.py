@@ -85,10 +85,16 @@ async def test_week_that_began_before_the_account_was_added(
     simulator: Simulator,
     poll: Poll,
 ) -> None:
-    """A week alerts nothing if its spend before the first poll is unknown."""
+    """What its spend before the first poll was is unknown, and left out."""
     await added(hass, freezer, entry, simulator, 11)
     events = await arm(hass, {"trigger": "alibaba_cloud.weekly_budget"})
-    await spend_alike(simulator, freezer, poll, [11, 12, 13, 14, 15, 16, 17, 18])
+    await spend_alike(simulator, freezer, poll, [11, 12])
+    assert triggered(events) == []
+    await spend_alike(simulator, freezer, poll, [13])
+    assert triggered(events) == [("weekly_budget", 50)]
+    await spend_alike(simulator, freezer, poll, [14, 15, 16])
+    assert triggered(events) == [("weekly_budget", 80)]
+    await spend_alike(simulator, freezer, poll, [17, 18])
     assert triggered(events) == []
     await spend_alike(simulator, freezer, poll, [19])
     assert triggered(events) == [("weekly_budget", 50)]

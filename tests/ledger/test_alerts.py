@@ -21,7 +21,7 @@ STORED: dict[str, Any] = {
     "spend_levels": {"80": True, "90.5": False},
     "budgets": {
         "weekly_budget": {
-            "since": "2026-08-10T00:00:00+08:00",
+            "start": "2026-08-10",
             "budget": "70",
             "levels": ["50"],
             "watched": [],
@@ -29,14 +29,14 @@ STORED: dict[str, Any] = {
     },
     "groups": {
         "api_key_7": {
-            "since": "2026-08-01T00:00:00+08:00",
+            "start": "2026-08-01",
             "budget": "20.5",
             "levels": ["80"],
             "watched": ["50", "80"],
         }
     },
     "forecast_alerted": True,
-    "unusual_day": "2026-08-14T00:00:00+08:00",
+    "unusual_day": "2026-08-14",
     "low_balances": {"CNY": "10"},
     "endings": {"0a1b": "2026-08-31"},
     "credits_alerted": True,
@@ -49,13 +49,13 @@ STORED: dict[str, Any] = {
     "rounds": 4,
 }
 LEVELS_OF_A_DAY = {
-    "since": "2026-08-10T00:00:00+08:00",
+    "start": "2026-08-10",
     "budget": "20",
     "levels": ["50"],
     "watched": ["50"],
 }
 NO_LEVELS: tuple[dict[str, Any], ...] = (
-    {"since": "2026-08-10"},
+    {"start": "2026-08-10T00:00:00+08:00"},
     {"budget": 20},
     {"budget": None},
     {"levels": [50]},
@@ -79,7 +79,7 @@ DAMAGED: dict[str, list[Any]] = {
         *({"api_key_7": {**LEVELS_OF_A_DAY, **bad}} for bad in NO_LEVELS),
     ],
     "forecast_alerted": [None, 1, "true"],
-    "unusual_day": [0, "", "2026-08-14"],
+    "unusual_day": [0, "", "2026-08-14T00:00:00+08:00"],
     "low_balances": [None, ["10"], {"CNY": None}, {"CNY": 10}, {"CNY": "NaN"}],
     "endings": [None, ["0a1b"], {"0a1b": None}, {"0a1b": "soon"}, {"0a1b": 1}],
     "credits_alerted": [None, 1, "true"],
@@ -105,7 +105,7 @@ LEVELS = st.frozensets(st.decimals("0.1", 1000, places=1), max_size=4)
 NUMBERS = st.none() | st.integers() | st.floats(0, 1_000_000)
 NAMES = st.text(max_size=3)
 ALERTED = st.builds(
-    AlertedLevels, since=MOMENTS, budget=AMOUNTS, levels=LEVELS, watched=LEVELS
+    AlertedLevels, start=st.dates(), budget=AMOUNTS, levels=LEVELS, watched=LEVELS
 )
 STATES = st.builds(
     AlertState,
@@ -119,7 +119,7 @@ STATES = st.builds(
     ),
     groups=st.dictionaries(NAMES, ALERTED, max_size=2),
     forecast_alerted=st.booleans(),
-    unusual_day=st.none() | MOMENTS,
+    unusual_day=st.none() | st.dates(),
     low_balances=st.dictionaries(NAMES, AMOUNTS, max_size=3),
     endings=st.dictionaries(NAMES, st.dates(), max_size=3),
     credits_alerted=st.booleans(),
@@ -155,21 +155,21 @@ def test_stored_state() -> None:
         spend_levels={Decimal(80): True, Decimal("90.5"): False},
         budgets={
             AlertKind.WEEKLY_BUDGET: AlertedLevels(
-                since=datetime(2026, 8, 10, tzinfo=BILLING_TIME_ZONE),
+                start=date(2026, 8, 10),
                 budget=Decimal(70),
                 levels=frozenset((Decimal(50),)),
             )
         },
         groups={
             "api_key_7": AlertedLevels(
-                since=datetime(2026, 8, 1, tzinfo=BILLING_TIME_ZONE),
+                start=date(2026, 8, 1),
                 budget=Decimal("20.5"),
                 levels=frozenset((Decimal(80),)),
                 watched=frozenset((Decimal(50), Decimal(80))),
             )
         },
         forecast_alerted=True,
-        unusual_day=datetime(2026, 8, 14, tzinfo=BILLING_TIME_ZONE),
+        unusual_day=date(2026, 8, 14),
         low_balances={"CNY": Decimal(10)},
         endings={"0a1b": date(2026, 8, 31)},
         credits_alerted=True,

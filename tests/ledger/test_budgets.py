@@ -1,6 +1,7 @@
 """Alerts of the daily and the weekly budget."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -43,6 +44,16 @@ def test_both_budgets() -> None:
             ' "currency": "USD", "usage_pct": 80.0, "period": "2026-08-10"}'
         ),
     ]
+
+
+def test_day_that_begins_twice() -> None:
+    """If the service begins a day late, its start is corrected. It is the same day."""
+    account = Account()
+    day = spend(10, "08-15")
+    assert account.levels(spent(day)) == [50]
+    late = replace(day, since=day.since + timedelta(hours=1))
+    assert account.levels(spent(late)) == []
+    assert account.levels(spent(replace(late, amount=Decimal(16)))) == [80]
 
 
 def test_once_a_day_and_level() -> None:

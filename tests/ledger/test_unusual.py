@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.unusual import LEAST, MOST, STEADY, backtest
 from benchmarks.years import KINDS, Kind
-from custom_components.alibaba_cloud.ledger import AlertOptions, Observation
+from custom_components.alibaba_cloud.ledger import AlertOptions, Observation, midnight
 from custom_components.alibaba_cloud.ledger.unusual import LEAST_DAYS, usual_day
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
@@ -20,6 +20,7 @@ from custom_components.alibaba_cloud.model_studio import (
 from .common import Account, Look, spend, usd, written
 
 TODAY = date(2026, 8, 13)
+HOUR = timedelta(hours=1)
 USUAL = UsualDay(spend=Decimal(10), unusual_above=Decimal(30))
 
 
@@ -152,6 +153,8 @@ def test_once_a_day() -> None:
         (50, "08-16", 1),
     ):
         assert len(account.see(spent(spend(amount, start)))) == times
+    late = replace(spend(60, "08-16"), since=midnight(date(2026, 8, 16)) + HOUR)
+    assert account.see(spent(late)) == []
 
 
 @pytest.mark.parametrize(

@@ -166,8 +166,8 @@ class Alert:
 class AlertedLevels:
     """The levels of a budget that were alerted in a day, week or month."""
 
-    since: datetime
-    """When the day, week or month began."""
+    start: date
+    """First day of the day, week or month, in UTC+8."""
     budget: Decimal
     levels: frozenset[Decimal]
     """In %, with levels that were reached before they were watched."""
@@ -177,7 +177,7 @@ class AlertedLevels:
     def as_dict(self) -> dict[str, Any]:
         """Return the levels as JSON data."""
         return {
-            "since": self.since.isoformat(),
+            "start": self.start.isoformat(),
             "budget": plain(self.budget),
             "levels": _sorted(self.levels),
             "watched": _sorted(self.watched),
@@ -188,7 +188,7 @@ class AlertedLevels:
         """Return what `as_dict` wrote. Raises `ValueError` or `KeyError`."""
         data = stored.mapping(value)
         return cls(
-            since=stored.moment(data["since"]),
+            start=stored.day(data["start"]),
             budget=stored.amount(data["budget"]),
             levels=_levels(data["levels"]),
             watched=_levels(data["watched"]),
@@ -240,8 +240,8 @@ class AlertState:
     )
     """The levels of each group that has a budget, by its key."""
     forecast_alerted: bool = False
-    unusual_day: datetime | None = None
-    """The start of the last day that was alerted as unusual."""
+    unusual_day: date | None = None
+    """The last day that was alerted as unusual."""
     low_balances: Mapping[str, Decimal] = field(
         default_factory=lambda: MappingProxyType({})
     )
@@ -290,7 +290,7 @@ class AlertState:
             },
             "groups": {key: levels.as_dict() for key, levels in self.groups.items()},
             "forecast_alerted": self.forecast_alerted,
-            "unusual_day": stored.optional(self.unusual_day, datetime.isoformat),
+            "unusual_day": stored.optional(self.unusual_day, date.isoformat),
             "low_balances": {
                 currency: plain(threshold)
                 for currency, threshold in self.low_balances.items()
@@ -333,7 +333,7 @@ class AlertState:
                 },
                 groups=stored.mapping_of(data["groups"], AlertedLevels.from_dict),
                 forecast_alerted=stored.flag(data["forecast_alerted"]),
-                unusual_day=stored.optional(data["unusual_day"], stored.moment),
+                unusual_day=stored.optional(data["unusual_day"], stored.day),
                 low_balances=stored.mapping_of(data["low_balances"], stored.amount),
                 endings=stored.mapping_of(data["endings"], stored.day),
                 credits_alerted=stored.flag(data["credits_alerted"]),

@@ -43,10 +43,10 @@ def judge_budgets(
         if budget is None or not isinstance(spend, Spend):
             continue
         last = state.budgets.get(kind)
-        if last is not None and spend.since < last.since:
+        if last is not None and spend.start < last.start:
             continue
         alerted: frozenset[Decimal] = frozenset()
-        if last is not None and spend.since == last.since:
+        if last is not None and spend.start == last.start:
             alerted = last.levels
         due = _reached(spend, budget, set(options.spend_levels) - alerted)
         if not due:
@@ -55,7 +55,7 @@ def judge_budgets(
             _alert(observation, kind, spend, budget, level=level) for level in due
         ]
         levels = AlertedLevels(
-            since=spend.since, budget=budget, levels=alerted.union(due)
+            start=spend.start, budget=budget, levels=alerted.union(due)
         )
         state = replace(state, budgets={**state.budgets, kind: levels})
     return state, alerts
@@ -80,7 +80,7 @@ def judge_groups(
             groups[group.key] = last
         if not isinstance(spend, Spend):
             continue
-        if last is not None and spend.since < last.since:
+        if last is not None and spend.start < last.start:
             continue
         reached = _reached(spend, budget, watched)
         passed = _passed(spend, budget, last, reached)
@@ -98,7 +98,7 @@ def judge_groups(
             for level in due
         ]
         groups[group.key] = AlertedLevels(
-            since=spend.since, budget=budget, levels=passed.union(due), watched=watched
+            start=spend.start, budget=budget, levels=passed.union(due), watched=watched
         )
     if groups != state.groups:
         state = replace(state, groups=groups)
@@ -117,7 +117,7 @@ def _passed(
     reached: Collection[Decimal],
 ) -> frozenset[Decimal]:
     """Return the levels of a group that are not alerted again this month."""
-    if last is None or spend.since > last.since:
+    if last is None or spend.start > last.start:
         return frozenset()
     passed = last.levels
     if budget != last.budget:

@@ -101,7 +101,7 @@ def judge_unusual(
     usual = observation.account.outlook.usual_day
     if not options.unusual_spend or usual is None or not isinstance(spend, Spend):
         return state, []
-    is_alerted = state.unusual_day is not None and spend.since <= state.unusual_day
+    is_alerted = state.unusual_day is not None and spend.start <= state.unusual_day
     if is_alerted or spend.amount <= usual.unusual_above:
         return state, []
     alert = new_alert(
@@ -113,4 +113,4 @@ def judge_unusual(
         currency=spend.currency,
         period=spend.start,
     )
-    return replace(state, unusual_day=spend.since), [alert]
+    return replace(state, unusual_day=spend.start), [alert]
