@@ -1,5 +1,6 @@
 """The documents: what they name exists, and nothing is missing in their tables."""
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from itertools import chain
 import json
@@ -46,17 +47,31 @@ from homeassistant.const import EntityCategory
 from .common import PERMISSIONS
 from .documents import (
     DOCUMENTS,
+    EDITIONS,
     INTEGRATION,
     READMES,
     ROOT,
+    anchors,
+    blocks,
+    examples,
     fields,
+    links,
     names,
     pasted,
     rows,
     section,
+    texts,
 )
 
 TEXTS = json.loads((INTEGRATION / "translations" / "en.json").read_text())
+CHINESE = defaultdict[str, set[str]](set)
+"""The Chinese texts for each English one."""
+for text, translated in zip(texts("en"), texts("zh-Hans"), strict=True):
+    CHINESE[text].add(translated)
+# Home Assistant's lists of what can be installed show the English title.
+del CHINESE["Alibaba Cloud Model Studio"]
+
+editions = pytest.mark.parametrize(("english", "chinese"), EDITIONS.items())
 
 READ_BY = {
     Source.QUOTAS: "API key",
@@ -291,20 +306,65 @@ def test_dashboard(document: str) -> None:
     assert resource["type"] == "module"
 
 
-def test_both_readmes_have_the_same_content() -> None:
-    """Both READMEs have the same sections, tables, pictures, links and examples."""
-    english, chinese = (DOCUMENTS[name] for name in READMES)
-    for pattern in (
-        r"^#+ ",
-        r"^\|(?=.)",
-        r"\]\((?!README)([^)#]+)",
-        r"^```\w*$",
-        r"^\d\. ",
-    ):
-        assert re.findall(pattern, english, re.MULTILINE) == re.findall(
-            pattern, chinese, re.MULTILINE
-        )
-    assert pasted(english) == pasted(chinese)
+def shape(block: str) -> tuple[list[str], int, list[str]]:
+    """Return the mark, the number of cells and the keys of a block."""
+    mark = re.findall(r"^(?:#+|\||-|\d\.)", block)
+    return mark, block.count("|") if mark == ["|"] else 0, sorted(names([block]))
+
+
+@editions
+def test_editions_have_the_same_content(english: str, chinese: str) -> None:
+    """Headings, rows, items, paragraphs and keys are the same, and so are examples."""
+    assert [*map(shape, blocks(chinese))] == [*map(shape, blocks(english))]
+    for text, translated in zip(blocks(english), blocks(chinese), strict=True):
+        figures, found = (Counter(re.findall(r"\d+", it)) for it in (text, translated))
+        assert figures <= found, translated
+    assert examples(chinese) == examples(english)
+
+
+@editions
+def test_editions_have_the_same_links(english: str, chinese: str) -> None:
+    """The Chinese edition links to the Chinese editions, to the same sections."""
+
+    def sections(document: str, other: str) -> list[tuple[str, int | None]]:
+        return [
+            (
+                EDITIONS.get(target, target) if document == english else target,
+                anchors(target).index(anchor) if anchor else None,
+            )
+            for target, anchor in links(document)
+            if target != other
+        ]
+
+    assert sections(chinese, english) == sections(english, chinese)
+    for document, other in ((english, chinese), (chinese, english)):
+        assert other in {target for target, _ in links(document)}
+
+
+@editions
+def test_editions_use_the_same_names(english: str, chinese: str) -> None:
+    """What has a name in the integration is called by its translation."""
+    for text, translated in zip(blocks(english), blocks(chinese), strict=True):
+        for name in {*re.split(r"^#+ |\*+| ?\| ?", text)} & CHINESE.keys():
+            assert any(it in translated for it in CHINESE[name]), translated
+
+
+def test_chinese_tables_of_entities() -> None:
+    """Kinds are the same as in English, and sources have one name each."""
+    english = "docs/entities.md"
+    tables = (
+        [[*map(str.strip, row.split("|")[1:-1])] for row in blocks(it) if row[0] == "|"]
+        for it in (english, EDITIONS[english])
+    )
+    sources = {}
+    for cells, translated in zip(*tables, strict=True):
+        if len(cells) == 3:
+            sources[cells[0]] = translated[0]
+        elif names(cells[1:2]):
+            assert translated[1:3] == cells[1:3]
+            if len(cells) == 5:
+                named = [sources[source] for source in cells[3].split(", ")]
+                assert translated[3].split("、") == named
 
 
 def test_architecture_names_every_module() -> None:
@@ -318,30 +378,12 @@ def test_architecture_names_every_module() -> None:
         assert (INTEGRATION / path).is_file()
 
 
-def anchors(document: str) -> set[str]:
-    """Return the anchors of a document's headings on GitHub."""
-    return {
-        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.+)$", DOCUMENTS[document], re.MULTILINE)
-    }
-
-
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document: str) -> None:
-    text = re.sub(r"```.*?```", "", DOCUMENTS[document], flags=re.DOTALL)
-    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
-        path, _, anchor = link.partition("#")
-        target = (ROOT / document).parent / path if path else ROOT / document
-        assert target.is_file(), link
-        if anchor:
-            name = target.resolve().relative_to(ROOT).as_posix()
-            assert anchor in anchors(name), link
+    for target, anchor in links(document):
+        assert (ROOT / target).is_file(), target
+        assert not anchor or anchor in anchors(target), f"{target}#{anchor}"
 
 
 def test_every_document_is_linked() -> None:
-    linked = {
-        path
-        for text in DOCUMENTS.values()
-        for path in re.findall(r"\]\((?:\.\./|docs/)*([\w.-]+\.md)", text)
-    }
-    assert {name.removeprefix("docs/") for name in DOCUMENTS} <= linked
+    assert {target for name in DOCUMENTS for target, _ in links(name)} >= {*DOCUMENTS}
