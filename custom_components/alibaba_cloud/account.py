@@ -272,6 +272,8 @@ class Account:
         missing = {s.source for s in self.access_key_sources if s.report is None}
         if quotas is None:
             missing.add(Source.QUOTAS)
+        if self.clients is not None and self.prices is None:
+            missing.add(Source.PRICES)
         before = self.snapshot
         reports = self._reports(
             quotas, [s for s in self.other_sources if s.report is not None]

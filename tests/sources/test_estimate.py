@@ -16,7 +16,8 @@ from tests.simulator.prices import price_of
 from .common import vector
 
 KEYS = ("estimated_daily_spend", "estimate_to_bill_ratio")
-DAY = 24 * 3600
+HOUR = 3600
+DAY = 24 * HOUR
 LONG = 15 * 60 + 1
 
 
@@ -178,7 +179,7 @@ async def test_prices_that_are_read_after_the_usage(
     simulator.forget()
     await reload(hass, account)
     assert simulator.price_requests == []
-    assert shown(hass) == ("unknown", "unknown")
+    assert shown(hass) == ("unavailable", "unavailable")
     read = day_queries(simulator)
     assert read > 0
     simulator.recover()
@@ -200,6 +201,22 @@ async def test_prices_fail(
     await poll(61)
     assert shown(hass) == ("1.6000", "1.6000")
     assert state(hass, "estimate_to_bill_ratio") not in (None, "unknown")
+
+
+@pytest.mark.logs("Error fetching Model Studio prices")
+async def test_prices_that_were_never_read(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """Without any prices, the estimate is unavailable, like with any other source."""
+    simulator.fail(Fault.SERVER_ERROR, at="prices")
+    await reload(hass, account)
+    await poll(61)
+    assert shown(hass) == ("unavailable", "unavailable")
+    assert state(hass, "daily_spend") not in ("unavailable", "unknown")
+    simulator.recover()
+    await poll(HOUR)
+    await poll(61)
+    assert "unavailable" not in shown(hass)
 
 
 @pytest.mark.logs("Error fetching Model Studio rates")
