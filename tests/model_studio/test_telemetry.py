@@ -260,7 +260,15 @@ async def test_failed_calls(
     assert replace(rates["qwen-max"], tokens_per_minute=None) == rate
 
 
-@pytest.mark.parametrize("path", ["prometheus/a1b2", "prometheus/a1b2/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "prometheus/a1b2",
+        "prometheus/a1b2/",
+        "prometheus/a1b2/api/v1",
+        "prometheus/a1b2/api/v1/query",
+    ],
+)
 async def test_url_with_path(
     session: aiohttp.ClientSession, service: Service, path: str
 ) -> None:

@@ -88,11 +88,13 @@ class TelemetryClient:
     ) -> None:
         """Create a client. The AccessKey is sent to this URL only.
 
-        `url` is the address without `/api/v1/query`. Its path can contain a token.
+        `url` is the address, with or without `/api/v1/query`. Its path can contain a
+        token.
         """
         self._session = session
-        self._path = URL(url).raw_path
-        self._url = URL(url) / "api/v1/query"
+        base = URL(url.removesuffix("/query").removesuffix("/api/v1"))
+        self._path = base.raw_path
+        self._url = base / "api/v1/query"
         self._access_key = access_key
 
     async def get_rates(
