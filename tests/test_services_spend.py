@@ -9,7 +9,12 @@ from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.alibaba_cloud.const import CONF_BASE_URL, DOMAIN
+from custom_components.alibaba_cloud.const import (
+    CONF_BASE_URL,
+    CONF_WORKSPACE_NAMES,
+    CONF_WORKSPACES,
+    DOMAIN,
+)
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
@@ -230,6 +235,14 @@ async def test_get_spend_of_groups_without_a_key(
 ) -> None:
     """Groups without a key have a null key and a readable name."""
     hass.config.language = language
+    hass.config_entries.async_update_entry(
+        entry,
+        options={
+            **entry.options,
+            CONF_WORKSPACES: ["ws-2"],
+            CONF_WORKSPACE_NAMES: {"ws-2": "Production"},
+        },
+    )
     await setup(hass, entry)
     simulator.trend_body = {
         "success": True,
@@ -239,7 +252,8 @@ async def test_get_spend_of_groups_without_a_key(
                     "period": "20260815",
                     "total": {"amount": "10", "currency": "CNY"},
                     "periodDetails": [
-                        {"key": "ws-1", "name": "Home", "amount": "4.10"},
+                        {"key": "ws-1", "name": "Home", "amount": "2.10"},
+                        {"key": "ws-2", "name": "ws-2", "amount": "2"},
                         {"key": "DIMENSION_FILTER_NULL_VALUE", "amount": "3"},
                         {"key": "-", "name": "-", "amount": "1"},
                     ],
@@ -255,7 +269,8 @@ async def test_get_spend_of_groups_without_a_key(
                 "amount": 10.0,
                 "currency": "CNY",
                 "groups": [
-                    {"key": "ws-1", "name": "Home", "amount": 4.1},
+                    {"key": "ws-1", "name": "Home", "amount": 2.1},
+                    {"key": "ws-2", "name": "Production", "amount": 2.0},
                     {"key": None, "name": not_assigned, "amount": 3.0},
                     {"key": None, "name": not_assigned, "amount": 1.0},
                     {"key": None, "name": others, "amount": 1.9},

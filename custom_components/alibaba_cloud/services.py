@@ -33,7 +33,9 @@ from .model_studio import (
     Money,
     Price,
     PriceStep,
+    SpendGroup,
 )
+from .options import group_name
 from .sources import BILLING_PERMISSION, Source, billing_today
 from .usage import async_describe, matching_models, matching_names
 
@@ -120,18 +122,24 @@ async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
             translation_placeholders={"account": entry.title},
         )
     start, end = _range(call)
+    dimension = GROUPS[call.data[ATTR_GROUP_BY]]
     try:
         trend = await clients.billing.get_trend(
             start,
             end,
             granularity=PERIODS[call.data[ATTR_PERIOD]],
-            group_by=GROUPS[call.data[ATTR_GROUP_BY]],
+            group_by=dimension,
         )
     except ModelStudioError as err:
         raise _billing_error(err) from err
     texts = await async_get_translations(
         call.hass, call.hass.config.language, "common", {DOMAIN}
     )
+
+    def name(key: str) -> str:
+        group = SpendGroup(dimension=dimension, id=key)
+        return group_name(entry.options, group) or trend.names.get(key, key)
+
     return {
         **({} if trend.total is None else _amount(trend.total, "total")),
         "periods": [
@@ -139,7 +147,7 @@ async def _async_get_spend(call: ServiceCall) -> ServiceResponse:
                 "start": period.start.isoformat(),
                 **_amount(period.total, "amount"),
                 "groups": [
-                    _group(key, trend.names.get(key, key), amount, texts)
+                    _group(key, name(key), amount, texts)
                     for key, amount in period.groups.items()
                 ],
             }
