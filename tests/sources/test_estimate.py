@@ -204,7 +204,7 @@ async def test_prices_fail(
 
 
 @pytest.mark.logs("Error fetching Model Studio prices")
-async def test_prices_that_were_never_read(
+async def test_prices_that_are_lost(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:
     """Without any prices, the estimate is unavailable, like with any other source."""
