@@ -31,7 +31,8 @@ SECTION: Final = re.compile(
     re.DOTALL,
 )
 LONG: Final = 6 * 3600 + 1
-"""Seconds after which every poll is due."""
+"""Seconds after which every poll is due, but that of the prices."""
+DAY: Final = 25 * 3600
 SLOW: Final = (Fault.HANG, Fault.HANG_BODY, Fault.TRICKLE)
 COLUMNS: Final[dict[str, tuple[Service, str, str]]] = {
     "Bill": ("billing", "spend", "monthly_spend"),
@@ -43,6 +44,8 @@ COLUMNS: Final[dict[str, tuple[Service, str, str]]] = {
     "Prometheus": ("prometheus", "totals", "tokens_used"),
 }
 """Each service, a source that reads it, and a figure that only it reports."""
+PRICES: Final = ("prices", "estimated_daily_spend")
+"""A source that is read with the API key, and a figure that depends on it."""
 
 
 def rows() -> dict[str, list[str]]:
@@ -59,7 +62,7 @@ def seen() -> Iterator[dict[Fault, list[str]]]:
     seen: dict[Fault, list[str]] = {}
     yield seen
     if os.environ.get("UPDATE_FAULT_MATRIX"):
-        lines = [["Fault", *COLUMNS], ["---"] * (1 + len(COLUMNS))]
+        lines = [["Fault", *COLUMNS, "Prices"], ["---"] * (2 + len(COLUMNS))]
         lines += [[f"`{fault}`", *seen[fault]] for fault in Fault if fault in seen]
         table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
         PAGE.write_text(SECTION.sub(lambda _: f"\n{table}\n", PAGE.read_text()))
@@ -106,21 +109,30 @@ async def test_fault_at_each_service(
     seen: dict[Fault, list[str]],
     fault: Fault,
 ) -> None:
-    """During a fault, `/quotas` is still read; all sources recover afterwards."""
+    """During a fault, `/quotas` is still read; all sources recover afterwards.
+
+    The prices fail alone, because the estimate also needs Prometheus.
+    """
     await setup(hass, entry)
     good = [state(hass, key) for _, _, key in COLUMNS.values()]
     assert not {"unknown", STATE_UNAVAILABLE, None}.intersection(good)
     with monkeypatch.context() as patch, caplog.at_level(logging.CRITICAL):
         if fault in SLOW:
             patch.setattr(http, "TIMEOUT", 0.3)
+        simulator.fail(fault, at="prices")
+        await real_time_poll(DAY)
+        prices = await cell(hass, *PRICES)
+        simulator.recover()
+        await real_time_poll(DAY)
         for service, _, _ in COLUMNS.values():
             simulator.fail(fault, at=service)
         await real_time_poll(LONG)
         seen[fault] = [
-            await cell(hass, source, key) for _, source, key in COLUMNS.values()
+            *[await cell(hass, source, key) for _, source, key in COLUMNS.values()],
+            prices,
         ]
     assert state(hass, "status") == "ok"
-    rejected = "`invalid_access_key`" in "".join(seen[fault][:-1])
+    rejected = "`invalid_access_key`" in "".join(seen[fault][:-2])
     assert len(reauth_flows(hass)) == rejected
     if not os.environ.get("UPDATE_FAULT_MATRIX"):
         assert seen[fault] == rows()[fault]

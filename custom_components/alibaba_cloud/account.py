@@ -286,7 +286,9 @@ class Account:
             self._inputs = inputs
             self.snapshot = self._build(*inputs)
             self.store.show(self.snapshot)
-        is_failing = bool(missing) or self.status is not Status.OK
+        is_failing = bool(missing) or not all(
+            source.last_update_success for source in self.sources.values()
+        )
         if is_new or is_failing or self._was_failing:
             self.changed = self._changes(before, missing)
             self.missing_sources = frozenset(missing)
