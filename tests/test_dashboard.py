@@ -1,4 +1,4 @@
-"""The dashboard's module: its URL, its resource, its texts and its entities.
+"""The dashboard's modules: their URLs, resource, texts and entities.
 
 The tests in tests/live check the cards in a browser.
 """
@@ -21,7 +21,7 @@ from pytest_homeassistant_custom_component.typing import (
 
 from custom_components.alibaba_cloud import dashboard
 from custom_components.alibaba_cloud.const import CONF_BASE_URL, DOMAIN
-from custom_components.alibaba_cloud.dashboard import MODULE, MODULE_URL
+from custom_components.alibaba_cloud.dashboard import FRONTEND, MODULE_URL
 from custom_components.alibaba_cloud.figures import (
     ACCOUNT_BINARY_SENSORS,
     ACCOUNT_SENSORS,
@@ -47,7 +47,8 @@ from .simulator.account import OTHER_WORKSPACE_ID, WORKSPACE_ID
 ANOTHER = {"id": "another", "type": "module", "url": "/local/another-card.js?v=1"}
 """A resource that does not belong to the integration."""
 
-SOURCE = MODULE.read_text(encoding="utf-8")
+MODULES = {file.name: file.read_text(encoding="utf-8") for file in FRONTEND.iterdir()}
+SOURCE = "\n".join(MODULES.values())
 USED = ("usage_pct", "load_pct")
 """Keys of model sensors that are also keys of texts."""
 
@@ -93,22 +94,36 @@ def second_entry(hass: HomeAssistant, simulator: Simulator) -> MockConfigEntry:
     return entry
 
 
-async def test_module_is_served(
+async def test_modules_are_served(
     hass: HomeAssistant,
     resources: Resources,
     entry: MockConfigEntry,
     hass_client: ClientSessionGenerator,
 ) -> None:
-    """The resource has the URL of the module, and the module is served there."""
+    """The resource has the URL of the module, which loads the others of its version."""
     await setup(hass, entry)
     [another, own] = await resources()
     assert another == ANOTHER
     assert own["type"] == "module"
     assert own["url"].startswith(f"{MODULE_URL}?v=")
-    answer = await (await hass_client()).get(own["url"])
-    assert answer.status == HTTPStatus.OK
-    assert answer.content_type in {"text/javascript", "application/javascript"}
-    assert await answer.text() == MODULE.read_text(encoding="utf-8")
+    client = await hass_client()
+    for name, source in MODULES.items():
+        answer = await client.get(own["url"].replace("dashboard.js", name))
+        assert answer.status == HTTPStatus.OK
+        assert answer.content_type in {"text/javascript", "application/javascript"}
+        assert await answer.text() == source
+
+
+def test_modules_are_loaded_with_their_version() -> None:
+    """Each import has the query of the module's own URL."""
+    imported = set()
+    for source in MODULES.values():
+        names = re.findall(r"\bimport\(`\./(\w+\.js)\$\{search\}`\)", source)
+        assert len(names) == len(
+            re.findall(r"^\s*import\b|\bimport\(", source, re.MULTILINE)
+        )
+        imported |= {*names}
+    assert imported | {"dashboard.js"} == MODULES.keys()
 
 
 async def test_resource_comes_and_goes_with_the_accounts(
@@ -153,7 +168,7 @@ async def test_update(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A new version of the module changes only the URL of the resource."""
+    """A new version of any module changes only the URL of the resource."""
     earlier = {"id": "own", "type": "module", "url": MODULE_URL}
     stored.insert(0, earlier)
     await setup(hass, entry)
@@ -162,14 +177,17 @@ async def test_update(
     assert own | {"url": earlier["url"]} == earlier
     assert another == ANOTHER
 
-    update = tmp_path / MODULE.name
-    update.write_text("// Another version")
-    monkeypatch.setattr(dashboard, "MODULE", update)
-    await hass.config_entries.async_reload(entry.entry_id)
-    [updated, another] = await resources()
-    assert updated["url"] not in {earlier["url"], own["url"]}
-    assert updated | {"url": own["url"]} == own
-    assert another == ANOTHER
+    urls = {earlier["url"], own["url"]}
+    update = Path(shutil.copytree(FRONTEND, tmp_path / "frontend"))
+    monkeypatch.setattr(dashboard, "FRONTEND", update)
+    for name in MODULES:
+        (update / name).write_text("// Another version")
+        await hass.config_entries.async_reload(entry.entry_id)
+        [updated, another] = await resources()
+        assert updated["url"] not in urls
+        urls.add(updated["url"])
+        assert updated | {"url": own["url"]} == own
+        assert another == ANOTHER
 
 
 async def test_resource_that_the_user_removed(
@@ -188,7 +206,7 @@ async def test_resource_that_the_user_removed(
 async def test_resources_in_yaml(
     hass: HomeAssistant, entry: MockConfigEntry, hass_client: ClientSessionGenerator
 ) -> None:
-    """With resources in YAML, the module is served, but no resource is added."""
+    """With resources in YAML, the modules are served, but no resource is added."""
     yaml = {
         "resource_mode": "yaml",
         "resources": [{"type": "module", "url": MODULE_URL}],
@@ -196,7 +214,9 @@ async def test_resources_in_yaml(
     assert await async_setup_component(hass, "lovelace", {"lovelace": yaml})
     await setup(hass, entry)
     client = await hass_client()
-    assert (await client.get(MODULE_URL)).status == HTTPStatus.OK
+    for name in MODULES:
+        url = f"{MODULE_URL.rpartition('/')[0]}/{name}?v=1"
+        assert (await client.get(url)).status == HTTPStatus.OK
     assert await hass.config_entries.async_remove(entry.entry_id)
 
 
@@ -211,7 +231,7 @@ async def test_without_a_frontend(hass: HomeAssistant, entry: MockConfigEntry) -
 def test_texts() -> None:
     """The module uses exactly the texts whose keys start with `dashboard_`."""
     asked_for = re.findall(r'(?:text\(|title: )"(\w+)"', SOURCE)
-    translations = MODULE.parents[1] / "translations" / "en.json"
+    translations = FRONTEND.parent / "translations" / "en.json"
     common = json.loads(translations.read_text(encoding="utf-8"))["common"]
     texts = {key for key in common if key.startswith("dashboard_")}
     assert texts == {f"dashboard_{key}" for key in {*asked_for, *USED}}
@@ -238,8 +258,62 @@ def test_keys() -> None:
     assert shown <= {"alerts", *(description.key for description in descriptions)}
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
-def test_statistics_of_models() -> None:
+needs_node = pytest.mark.skipif(
+    shutil.which("node") is None, reason="Node.js is not installed"
+)
+STUBS = """
+globalThis.window = globalThis;
+globalThis.HTMLElement = class {};
+const elements = {};
+globalThis.customElements = {
+  get: (tag) => elements[tag],
+  define: (tag, element) => { elements[tag] = element; },
+};
+const [folder, input] = JSON.parse(process.argv[1]);
+const load = (name) => import(new URL(`${name}?v=1`, folder));
+"""
+"""What the modules need of a browser."""
+
+type Run = Callable[[str, Any], Any]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return a function that runs a script, with the modules and an input as JSON data.
+
+    It returns what the script prints.
+    """
+    folder = tmp_path_factory.mktemp("frontend")
+    shutil.copytree(FRONTEND, folder, dirs_exist_ok=True)
+    # Otherwise, Node.js does not take the files for modules.
+    (folder / "package.json").write_text('{"type": "module"}')
+
+    def run(script: str, given: Any) -> Any:
+        node = subprocess.run(
+            [
+                *("node", "--input-type=module", "--eval", STUBS + script),
+                json.dumps([f"{folder.as_uri()}/", given]),
+            ],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        return json.loads(node.stdout)
+
+    return run
+
+
+MATCH = """
+const { statisticsOf } = await load("accounts.js");
+const [models, ends] = input;
+const found = models.map((model) => ends.filter((end) => statisticsOf(model).test(end)));
+console.log(JSON.stringify(found));
+"""
+"""Prints the ends of the IDs of each model's statistics."""
+
+
+@needs_node
+def test_statistics_of_models(run: Run) -> None:
     """The module matches each model with its own statistics only."""
     models = [
         "qwen-max",
@@ -259,36 +333,13 @@ def test_statistics_of_models() -> None:
         ).removeprefix(prefix)
         for dimension in (Dimension.WORKSPACE, Dimension.API_KEY)
     ]
-    functions = re.findall(
-        r"^function (?:modelStatistics|checksum)\(.*?^}$",
-        SOURCE,
-        re.MULTILINE | re.DOTALL,
-    )
-    assert len(functions) == 2
-    script = "\n".join(functions) + (
-        f"\nconst ends = {json.dumps([*ends, *ends_of_groups])};"
-        f"\nconst found = {json.dumps(models)}.map((model) =>"
-        " ends.filter((end) => modelStatistics(model).test(end)));"
-        "\nconsole.log(JSON.stringify(found));"
-    )
-    node = subprocess.run(
-        ["node", "--eval", script], capture_output=True, check=True, text=True
-    )
-    assert json.loads(node.stdout) == [[end] for end in ends]
+    found = run(MATCH, [models, [*ends, *ends_of_groups]])
+    assert found == [[end] for end in ends]
 
 
-STUBS = """
-globalThis.window = globalThis;
-globalThis.HTMLElement = class {};
-const elements = {};
-globalThis.customElements = {
-  get: (tag) => elements[tag],
-  define: (tag, element) => { elements[tag] = element; },
-};
-"""
-"""What the module needs of a browser."""
 DRAW = """
-const hass = JSON.parse(process.argv[1]);
+await load("dashboard.js");
+const hass = input;
 hass.callWS = () => Promise.reject();
 hass.loadBackendTranslation = async () => (key) => key.split("dashboard_").pop();
 elements["ll-strategy-view-alibaba-cloud"].generate({}, hass).then((view) => {
@@ -301,7 +352,7 @@ elements["ll-strategy-view-alibaba-cloud"].generate({}, hass).then((view) => {
 """Prints the sections of the view by heading, with the entity and name of each card."""
 
 
-def drawn(hass: HomeAssistant) -> dict[str, list[list[Any]]]:
+def drawn(hass: HomeAssistant, run: Run) -> dict[str, list[list[Any]]]:
     """Return what the dashboard draws, by the heading of the section."""
     registries = {
         "entities": {
@@ -330,18 +381,13 @@ def drawn(hass: HomeAssistant) -> dict[str, list[list[Any]]]:
         "config": {"components": []},
         "language": "en",
     }
-    node = subprocess.run(
-        ["node", "--eval", STUBS + SOURCE + DRAW, json.dumps(registries)],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    sections: dict[str, list[list[Any]]] = json.loads(node.stdout)
+    sections: dict[str, list[list[Any]]] = run(DRAW, registries)
     return sections
 
 
 REGENERATE = """
-const [entities, devices, before, now] = JSON.parse(process.argv[1]);
+await load("dashboard.js");
+const [entities, devices, before, now] = input;
 const hass = (states) => ({ entities, devices, states });
 const view = elements["ll-strategy-view-alibaba-cloud"];
 console.log(view.shouldRegenerate({}, hass(before), hass(now)));
@@ -349,7 +395,7 @@ console.log(view.shouldRegenerate({}, hass(before), hass(now)));
 """Prints whether the view is drawn again."""
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+@needs_node
 @pytest.mark.parametrize(
     ("changes", "is_drawn_again"),
     [
@@ -372,7 +418,9 @@ console.log(view.shouldRegenerate({}, hass(before), hass(now)));
         ({"foreign": ("3", "6.1")}, False),
     ],
 )
-def test_drawn_again(changes: dict[str, tuple[str, str]], is_drawn_again: bool) -> None:
+def test_drawn_again(
+    run: Run, changes: dict[str, tuple[str, str]], is_drawn_again: bool
+) -> None:
     """If the costs have more than doubled or halved."""
     keys = {
         "budget": ("budget", "account", DOMAIN),
@@ -397,21 +445,12 @@ def test_drawn_again(changes: dict[str, tuple[str, str]], is_drawn_again: bool) 
         {name: {"state": states[which]} for name, states in changes.items()}
         for which in (0, 1)
     )
-    node = subprocess.run(
-        [
-            *("node", "--eval", STUBS + SOURCE + REGENERATE),
-            json.dumps([entities, devices, before, now]),
-        ],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    assert json.loads(node.stdout) is is_drawn_again
+    assert run(REGENERATE, [entities, devices, before, now]) is is_drawn_again
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+@needs_node
 async def test_spend_of_groups(
-    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
 ) -> None:
     """Workspaces and API keys have a section each, if any is followed."""
     give_access_key(
@@ -422,7 +461,7 @@ async def test_spend_of_groups(
         workspace_names={WORKSPACE_ID: "Production"},
     )
     await setup(hass, entry)
-    sections = drawn(hass)
+    sections = drawn(hass, run)
     device = {"type": "device"}
 
     def spend_of(group_id: str) -> str | None:
@@ -442,7 +481,7 @@ async def test_spend_of_groups(
     ]
     give_access_key(hass, entry, simulator, api_keys=["1280977"])
     await reload(hass, entry)
-    assert [name for _, name in drawn(hass)["api_keys_this_month"]] == [
+    assert [name for _, name in drawn(hass, run)["api_keys_this_month"]] == [
         device,
         "other_api_keys",
     ]
