@@ -1,7 +1,4 @@
-"""The dashboard's modules: their URLs, resource, texts and entities.
-
-The tests in tests/live check the cards in a browser.
-"""
+"""The dashboard's modules: their URLs, resource, texts and entities."""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -9,7 +6,6 @@ import json
 from pathlib import Path
 import re
 import shutil
-import subprocess
 from typing import Any
 
 import pytest
@@ -29,20 +25,16 @@ from custom_components.alibaba_cloud.figures import (
     STATUS,
     STATUS_BINARY_SENSORS,
 )
-from custom_components.alibaba_cloud.model_studio import Dimension, SpendGroup
-from custom_components.alibaba_cloud.owners import statistic_id
 from homeassistant.components.lovelace.const import LOVELACE_DATA
 from homeassistant.components.lovelace.resources import ResourceStorageCollection
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.setup import async_setup_component
 
-from .common import entity_id, give_access_key, reload, setup
+from .common import setup
 from .simulator import Simulator
-from .simulator.account import OTHER_WORKSPACE_ID, WORKSPACE_ID
 
 ANOTHER = {"id": "another", "type": "module", "url": "/local/another-card.js?v=1"}
 """A resource that does not belong to the integration."""
@@ -256,232 +248,3 @@ def test_keys() -> None:
         shown |= {*re.findall(r"\w+", keys)}
     assert len(shown) >= 20
     assert shown <= {"alerts", *(description.key for description in descriptions)}
-
-
-needs_node = pytest.mark.skipif(
-    shutil.which("node") is None, reason="Node.js is not installed"
-)
-STUBS = """
-globalThis.window = globalThis;
-globalThis.HTMLElement = class {};
-const elements = {};
-globalThis.customElements = {
-  get: (tag) => elements[tag],
-  define: (tag, element) => { elements[tag] = element; },
-};
-const [folder, input] = JSON.parse(process.argv[1]);
-const load = (name) => import(new URL(`${name}?v=1`, folder));
-"""
-"""What the modules need of a browser."""
-
-type Run = Callable[[str, Any], Any]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Return a function that runs a script, with the modules and an input as JSON data.
-
-    It returns what the script prints.
-    """
-    folder = tmp_path_factory.mktemp("frontend")
-    shutil.copytree(FRONTEND, folder, dirs_exist_ok=True)
-    # Otherwise, Node.js does not take the files for modules.
-    (folder / "package.json").write_text('{"type": "module"}')
-
-    def run(script: str, given: Any) -> Any:
-        node = subprocess.run(
-            [
-                *("node", "--input-type=module", "--eval", STUBS + script),
-                json.dumps([f"{folder.as_uri()}/", given]),
-            ],
-            capture_output=True,
-            check=True,
-            text=True,
-        )
-        return json.loads(node.stdout)
-
-    return run
-
-
-MATCH = """
-const { statisticsOf } = await load("accounts.js");
-const [models, ends] = input;
-const found = models.map((model) => ends.filter((end) => statisticsOf(model).test(end)));
-console.log(JSON.stringify(found));
-"""
-"""Prints the ends of the IDs of each model's statistics."""
-
-
-@needs_node
-def test_statistics_of_models(run: Run) -> None:
-    """The module matches each model with its own statistics only."""
-    models = [
-        "qwen-max",
-        "qwen-max-latest",
-        "qwen3.5-plus",
-        "qwen3-5-plus",
-        "模型",
-        "A_b",
-    ]
-    prefix = statistic_id("account", "CNY").removesuffix("cny_spend")
-    ends = [
-        statistic_id("account", "CNY", model).removeprefix(prefix) for model in models
-    ]
-    ends_of_groups = [
-        statistic_id(
-            "account", "CNY", SpendGroup(dimension=dimension, id="qwen-max")
-        ).removeprefix(prefix)
-        for dimension in (Dimension.WORKSPACE, Dimension.API_KEY)
-    ]
-    found = run(MATCH, [models, [*ends, *ends_of_groups]])
-    assert found == [[end] for end in ends]
-
-
-DRAW = """
-await load("dashboard.js");
-const hass = input;
-hass.callWS = () => Promise.reject();
-hass.loadBackendTranslation = async () => (key) => key.split("dashboard_").pop();
-elements["ll-strategy-view-alibaba-cloud"].generate({}, hass).then((view) => {
-  const sections = view.sections.map(({ cards: [heading, ...cards] }) => [
-    heading.heading, cards.map(({ entity, name }) => [entity, name]),
-  ]);
-  console.log(JSON.stringify(Object.fromEntries(sections)));
-});
-"""
-"""Prints the sections of the view by heading, with the entity and name of each card."""
-
-
-def drawn(hass: HomeAssistant, run: Run) -> dict[str, list[list[Any]]]:
-    """Return what the dashboard draws, by the heading of the section."""
-    registries = {
-        "entities": {
-            entity.entity_id: {
-                "entity_id": entity.entity_id,
-                "platform": entity.platform,
-                "device_id": entity.device_id,
-                "translation_key": entity.translation_key,
-            }
-            for entity in er.async_get(hass).entities.values()
-            if not entity.disabled_by
-        },
-        "devices": {
-            device.id: {
-                "id": device.id,
-                "name": device.name,
-                "identifiers": [*device.identifiers],
-                "parent_device_id": getattr(device, "parent_device_id", None),
-            }
-            for device in (
-                *dr.async_entries_for_config_entry(dr.async_get(hass), "account"),
-                *dr.async_child_entries_for_config_entry(dr.async_get(hass), "account"),
-            )
-        },
-        "states": {it.entity_id: {"state": it.state} for it in hass.states.async_all()},
-        "config": {"components": []},
-        "language": "en",
-    }
-    sections: dict[str, list[list[Any]]] = run(DRAW, registries)
-    return sections
-
-
-REGENERATE = """
-await load("dashboard.js");
-const [entities, devices, before, now] = input;
-const hass = (states) => ({ entities, devices, states });
-const view = elements["ll-strategy-view-alibaba-cloud"];
-console.log(view.shouldRegenerate({}, hass(before), hass(now)));
-"""
-"""Prints whether the view is drawn again."""
-
-
-@needs_node
-@pytest.mark.parametrize(
-    ("changes", "is_drawn_again"),
-    [
-        ({}, False),
-        ({"budget": ("10", "20")}, True),
-        # The bars have the highest costs as their maximum.
-        ({"plus": ("3", "6.1")}, True),
-        ({"plus": ("6.1", "3")}, True),
-        ({"plus": ("0", "unknown")}, False),
-        ({"plus": ("unknown", "3")}, True),
-        ({"plus": ("unavailable", "3")}, True),
-        ({"plus": ("0", "0.001")}, True),
-        ({"plus": ("3", "unknown")}, True),
-        ({"plus": ("-1", "-3")}, False),
-        ({"plus": ("2.1", "3.9")}, False),
-        ({"max": ("100", "100"), "plus": ("3", "6.1")}, False),
-        ({"rest": ("3", "6.1")}, True),
-        # The other entities have no bars.
-        ({"account": ("3", "6.1"), "daily": ("3", "6.1")}, False),
-        ({"foreign": ("3", "6.1")}, False),
-    ],
-)
-def test_drawn_again(
-    run: Run, changes: dict[str, tuple[str, str]], is_drawn_again: bool
-) -> None:
-    """If the costs have more than doubled or halved."""
-    keys = {
-        "budget": ("budget", "account", DOMAIN),
-        "account": ("monthly_spend", "account", DOMAIN),
-        "rest": ("other_models_monthly_spend", "account", DOMAIN),
-        "max": ("monthly_spend", "model", DOMAIN),
-        "plus": ("monthly_spend", "model", DOMAIN),
-        "daily": ("daily_spend", "model", DOMAIN),
-        "foreign": ("monthly_spend", "model", "another"),
-    }
-    entities = {
-        name: {
-            "entity_id": name,
-            "platform": platform,
-            "device_id": device,
-            "translation_key": key,
-        }
-        for name, (key, device, platform) in keys.items()
-    }
-    devices = {"account": {}, "model": {"parent_device_id": "account"}}
-    before, now = (
-        {name: {"state": states[which]} for name, states in changes.items()}
-        for which in (0, 1)
-    )
-    assert run(REGENERATE, [entities, devices, before, now]) is is_drawn_again
-
-
-@needs_node
-async def test_spend_of_groups(
-    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
-) -> None:
-    """Workspaces and API keys have a section each, if any is followed."""
-    give_access_key(
-        hass,
-        entry,
-        simulator,
-        workspaces=[OTHER_WORKSPACE_ID, WORKSPACE_ID],
-        workspace_names={WORKSPACE_ID: "Production"},
-    )
-    await setup(hass, entry)
-    sections = drawn(hass, run)
-    device = {"type": "device"}
-
-    def spend_of(group_id: str) -> str | None:
-        group = SpendGroup(dimension=Dimension.WORKSPACE, id=group_id)
-        return entity_id(hass, "monthly_spend", group)
-
-    assert sections["workspaces_this_month"] == [
-        [spend_of(WORKSPACE_ID), device],
-        [spend_of(OTHER_WORKSPACE_ID), device],
-        [entity_id(hass, "other_workspaces_monthly_spend"), "other_workspaces"],
-    ]
-    assert "api_keys_this_month" not in sections
-    assert sections["models_this_month"] == [
-        [entity_id(hass, "monthly_spend", "qwen-max"), device],
-        [entity_id(hass, "monthly_spend", "qwen-plus"), device],
-        [entity_id(hass, "other_models_monthly_spend"), "other_models"],
-    ]
-    give_access_key(hass, entry, simulator, api_keys=["1280977"])
-    await reload(hass, entry)
-    assert [name for _, name in drawn(hass, run)["api_keys_this_month"]] == [
-        device,
-        "other_api_keys",
-    ]

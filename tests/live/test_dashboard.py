@@ -118,9 +118,15 @@ async def test_access_key(
     await access_key.follow_groups(account)
     async with open_page(home_assistant) as page:
         await show_views(home_assistant, page, [{"strategy": {"type": STRATEGY}}])
-        await expect(page.get_by_text("Spend by model per day")).to_be_visible()
-        for section in ("Prepaid", "Spend by workspace this month"):
+        for section in (
+            "Prepaid",
+            "Spend by model per day",
+            "Spend by workspace this month",
+            "Spend by workspace per day",
+            "Spend by API key per day",
+        ):
             await expect(page.get_by_text(section, exact=True)).to_be_visible()
+        await expect(page.locator("hui-statistics-graph-card canvas")).to_have_count(5)
         await expect_card(page, "Production", "CN¥")
         await expect_card(page, "Other API keys", "CN¥")
         await expect_card(page, "Token Plan credits used", "%")

@@ -57,7 +57,8 @@ export function findAccounts(hass, options) {
 }
 
 /**
- * Adds to accounts the statistics of what they spent, and of what their models spent.
+ * Adds to accounts the statistics of what they spent, and of what their models,
+ * workspaces and API keys spent.
  *
  * Where a bill is read, its days are imported under IDs of their own. Otherwise there
  * is what Home Assistant recorded of the sensor.
@@ -81,11 +82,16 @@ export async function addSpend(hass, accounts) {
       .filter(({ statistic_id: id }) => id === account.entities.monthly_spend)
       .map(({ statistic_id: entity }) => ({ entity, name: { type: "entity" } }));
     account.spend = await addMonths(hass, totals.length ? totals : recorded);
-    for (const model of account.models) {
-      const ofModel = statisticsOf(model.key);
-      model.spend = imported
-        .filter(({ entity }) => ofModel.test(entity.slice(prefix.length)))
-        .map(({ entity }) => ({ entity, name: model.name }));
+    const parts = [
+      [account.models, ""],
+      [account.workspaces, "workspace_"],
+      [account.apiKeys, "api_key_"],
+    ].flatMap(([those, kind]) => those.map((part) => [part, kind]));
+    for (const [part, kind] of parts) {
+      const ofPart = statisticsOf(part.key, kind);
+      part.spend = imported
+        .filter(({ entity }) => ofPart.test(entity.slice(prefix.length)))
+        .map(({ entity }) => ({ entity, name: part.name }));
     }
   }
 }
@@ -93,14 +99,16 @@ export async function addSpend(hass, accounts) {
 /**
  * Returns what the IDs of a model's statistics match after the account's prefix.
  *
+ * The IDs of a workspace or an API key have its kind before "spend".
+ *
  * owners.py adds a checksum to names that other names could be confused with.
  */
-export function statisticsOf(model) {
-  const words = model.toLowerCase().match(/[a-z0-9]+/g) ?? [];
-  if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(model)) {
-    words.push(checksum(model));
+export function statisticsOf(key, kind = "") {
+  const words = key.toLowerCase().match(/[a-z0-9]+/g) ?? [];
+  if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(key)) {
+    words.push(checksum(key));
   }
-  return new RegExp(`^[a-z]+_spend_${words.join("_")}$`);
+  return new RegExp(`^[a-z]+_${kind}spend_${words.join("_")}$`);
 }
 
 /** Returns the CRC-32 of a text in UTF-8, in hexadecimal. */
@@ -158,11 +166,11 @@ export function scaleOfCosts(hass) {
   return highest > 0 ? Math.floor(Math.log2(highest)) : null;
 }
 
-/** Returns the models that have a figure, those with the highest first. */
-export function ranked(hass, models, key) {
-  return models
+/** Returns the models, or other parts, that have a figure, the highest first. */
+export function ranked(hass, parts, key) {
+  return parts
     .filter(({ entities }) => entities[key])
-    .map((model) => [numberOf(hass, model.entities[key]) ?? -1, model])
+    .map((part) => [numberOf(hass, part.entities[key]) ?? -1, part])
     .sort(([one], [other]) => other - one)
-    .map(([, model]) => model);
+    .map(([, part]) => part);
 }

@@ -54,8 +54,6 @@ export function accountSections(hass, account, text) {
     key,
     figures: ranked(hass, models, key).map(({ entities: of }) => of[key]),
   }));
-  const paid = ranked(hass, models, "monthly_spend");
-  const spendByModel = paid.flatMap((model) => model.spend).slice(0, COLORS);
 
   /** Returns a bar for each part of the spend, and one for all others together. */
   const costs = (parts, others, othersText) => {
@@ -69,6 +67,19 @@ export function accountSections(hass, account, text) {
       ...wideIf(known.length > FEW),
       cards: known.length ? bars.map(([id, name]) => bar(id, highest, name)) : [],
     };
+  };
+
+  /** Returns a graph of the parts that spent the most. */
+  const perDay = (parts) => {
+    const statistics = ranked(hass, parts, "monthly_spend")
+      .flatMap((part) => part.spend)
+      .slice(0, COLORS);
+    const more = { chart_type: "bar-stack", ...BY_DAY };
+    if (statistics.length > 1) {
+      return [graph(statistics, more)];
+    }
+    // A single one has no legend.
+    return statistics.map((it) => graph([it], { ...more, title: it.name }));
   };
 
   const logged = hass.config.components.includes("logbook") ? present("alerts") : [];
@@ -128,6 +139,11 @@ export function accountSections(hass, account, text) {
       ...costs(models, present("other_models_monthly_spend"), text("other_models")),
     },
     {
+      title: "models_per_day",
+      icon: "mdi:chart-bar-stacked",
+      cards: perDay(models),
+    },
+    {
       title: "workspaces_this_month",
       icon: "mdi:briefcase-outline",
       ...costs(
@@ -135,6 +151,11 @@ export function accountSections(hass, account, text) {
         present("other_workspaces_monthly_spend"),
         text("other_workspaces"),
       ),
+    },
+    {
+      title: "workspaces_per_day",
+      icon: "mdi:chart-bar-stacked",
+      cards: perDay(workspaces),
     },
     {
       title: "api_keys_this_month",
@@ -146,12 +167,9 @@ export function accountSections(hass, account, text) {
       ),
     },
     {
-      title: "models_per_day",
+      title: "api_keys_per_day",
       icon: "mdi:chart-bar-stacked",
-      cards:
-        spendByModel.length > 1
-          ? [graph(spendByModel, { chart_type: "bar-stack", ...BY_DAY })]
-          : [],
+      cards: perDay(apiKeys),
     },
     ...used.map(({ figures }) => ({
       title: "less_used",
