@@ -309,3 +309,23 @@ async def test_spend_of_groups_per_day(
         None,
         "API key 1280977",
     ]
+
+
+async def test_token_plan(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """All figures of the Token Plan are beside each other."""
+    give_access_key(hass, entry, simulator)
+    simulator.account.has_token_plan = True
+    await setup(hass, entry)
+    entities = [entity for entity, _ in shown(drawn(hass, run)["prepaid"])]
+    assert list(dict.fromkeys(entities)) == [
+        entity_id(hass, f"plan_{key}")
+        for key in (
+            "credits_used_pct",
+            "credits_left",
+            "seats",
+            "credits_refresh",
+            "ends",
+        )
+    ]

@@ -104,7 +104,8 @@ export function accountSections(hass, account, text) {
       icon: "mdi:ticket-percent-outline",
       cards: [
         ...present("plan_credits_used_pct").flatMap((entity) => gauge(entity, 100)),
-        ...tiles("plan_credits_left", "plan_credits_refresh", "plan_ends"),
+        ...tiles("plan_credits_left", "plan_seats"),
+        ...tiles("plan_credits_refresh", "plan_ends"),
         ...tiles("coupons_balance", "prepaid_cards_balance", "savings_plans_balance"),
         ...tiles("resource_packages_left"),
         ...present("next_expiry").map(dateTile),
