@@ -10,19 +10,32 @@ import shutil
 import subprocess
 from typing import Any
 
+from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.alibaba_cloud.const import DOMAIN
+from custom_components.alibaba_cloud.const import CONF_MODELS, DOMAIN
 from custom_components.alibaba_cloud.dashboard import FRONTEND
 from custom_components.alibaba_cloud.model_studio import Dimension, SpendGroup
 from custom_components.alibaba_cloud.owners import statistic_id
+from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.template import Template
 
-from .common import entity_id, give_access_key, reload, setup
+from .common import (
+    NOW,
+    Poll,
+    attributes,
+    entity_id,
+    give_access_key,
+    reload,
+    setup,
+    state,
+)
 from .simulator import Simulator
 from .simulator.account import OTHER_WORKSPACE_ID, WORKSPACE_ID
+from .simulator.prices import PRICES
 
 pytestmark = pytest.mark.skipif(
     shutil.which("node") is None, reason="Node.js is not installed"
@@ -194,6 +207,9 @@ console.log(view.shouldRegenerate({}, hass(before), hass(now)));
         ({"plus": ("2.1", "3.9")}, False),
         ({"max": ("100", "100"), "plus": ("3", "6.1")}, False),
         ({"rest": ("3", "6.1")}, True),
+        # Those of today have one of their own.
+        ({"max": ("100", "100"), "estimate": ("3", "6.1")}, True),
+        ({"max": ("100", "100"), "estimate": ("2.1", "3.9")}, False),
         # The other entities have no bars.
         ({"account": ("3", "6.1"), "daily": ("3", "6.1")}, False),
         ({"foreign": ("3", "6.1")}, False),
@@ -210,6 +226,7 @@ def test_drawn_again(
         "max": ("monthly_spend", "model", DOMAIN),
         "plus": ("monthly_spend", "model", DOMAIN),
         "daily": ("daily_spend", "model", DOMAIN),
+        "estimate": ("daily_spend_estimate", "model", DOMAIN),
         "foreign": ("monthly_spend", "model", "another"),
     }
     entities = {
@@ -309,6 +326,107 @@ async def test_spend_of_groups_per_day(
         None,
         "API key 1280977",
     ]
+
+
+@pytest.fixture
+def in_dollars(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> MockConfigEntry:
+    """Return an account that pays in USD, like the prices, so that it has estimates."""
+    freezer.move_to(NOW)
+    give_access_key(hass, entry, simulator)
+    for name in ("my-model", "my_own_model"):
+        simulator.account.add_model(name, weight=0.5)
+    models = [model.name for model in simulator.account.models]
+    hass.config_entries.async_update_entry(entry, options={CONF_MODELS: models})
+    simulator.account.currency = "USD"
+    return entry
+
+
+async def test_estimates(
+    hass: HomeAssistant,
+    in_dollars: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The models with the highest estimates of today are shown, and what is left out."""
+    monkeypatch.setitem(PRICES, "my-model", PRICES["qwen-max"])
+    await setup(hass, in_dollars)
+    await poll(61)
+    sections = drawn(hass, run)
+    ranking = sections["models_today"]
+    estimates = {
+        name: figure
+        for name in (model.name for model in simulator.account.models)
+        if (figure := state(hass, "daily_spend_estimate", name))
+    }
+    assert len(estimates) == 7
+    highest = sorted(estimates, key=lambda name: -float(estimates[name]))[:6]
+    assert highest[0] == "my-model"
+    assert shown(ranking) == [
+        (entity_id(hass, "daily_spend_estimate", name), {"type": "device"})
+        for name in highest
+    ]
+    assert {card["features"][0]["max"] for card in ranking["cards"]} == {
+        float(estimates["my-model"])
+    }
+    # Before anything is used, there are neither bars nor a heading.
+    [either] = ranking["visibility"]
+    assert either["conditions"] == [
+        condition for card in ranking["cards"] for condition in card["visibility"]
+    ]
+
+    [note] = [card for card in sections["spend"]["cards"] if "content" in card]
+    template = Template(note["content"], hass)
+    share = int(attributes(hass, "estimated_daily_spend")["share_priced"])
+    assert 0 < share < 100
+    assert template.async_render() == (
+        f"estimate_covers {share}<br>estimate_leaves_out"
+        " `my_own_model`, `text-embedding-v4`"
+    )
+    # All is covered, or nothing is known.
+    estimate = hass.states.get(entity_id(hass, "estimated_daily_spend") or "")
+    assert estimate is not None
+    for share_priced in (100.0, None):
+        attributes_now = dict(estimate.attributes) | {
+            "share_priced": share_priced,
+            "models_without_price": [],
+        }
+        hass.states.async_set(estimate.entity_id, estimate.state, attributes_now)
+        assert template.async_render() == ""
+    hass.states.async_set(estimate.entity_id, STATE_UNAVAILABLE)
+    assert template.async_render() == ""
+
+
+async def test_estimate_and_bill(
+    hass: HomeAssistant, in_dollars: MockConfigEntry, poll: Poll, run: Run
+) -> None:
+    """The estimate is compared with the bill if that entity is enabled."""
+    await setup(hass, in_dollars)
+    await poll(15 * 60 + 1)
+    ratio = entity_id(hass, "estimate_to_bill_ratio")
+    assert ratio
+    assert ratio in dict(shown(drawn(hass, run)["spend"]))
+    er.async_get(hass).async_update_entity(
+        ratio, disabled_by=er.RegistryEntryDisabler.USER
+    )
+    await hass.async_block_till_done()
+    assert ratio not in dict(shown(drawn(hass, run)["spend"]))
+
+
+async def test_without_estimates(
+    hass: HomeAssistant, entry: MockConfigEntry, run: Run
+) -> None:
+    """An account with an API key only has nothing of what an AccessKey reads."""
+    await setup(hass, entry)
+    sections = drawn(hass, run)
+    assert not {"prepaid", "models_today", "models_this_month"} & sections.keys()
+    assert not [card for card in sections["spend"]["cards"] if "content" in card]
 
 
 async def test_token_plan(

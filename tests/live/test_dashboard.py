@@ -110,16 +110,20 @@ async def test_access_key(
 ) -> None:
     """The dashboard has sections for all that is read with an AccessKey."""
     simulator.account.answer = "limits"
+    # In the currency of the prices, what is used today has an estimate.
+    simulator.account.currency = "USD"
     simulator.account.has_assets = simulator.account.has_token_plan = True
     account = await access_key.set_up(
         home_assistant, simulator, simulator.prometheus_url
     )
-    await access_key.past_spend(account)
+    await access_key.past_spend(account, "usd")
     await access_key.follow_groups(account)
+    await account.has("estimated_daily_spend", "model_qwen-max_daily_spend_estimate")
     async with open_page(home_assistant) as page:
         await show_views(home_assistant, page, [{"strategy": {"type": STRATEGY}}])
         for section in (
             "Prepaid",
+            "Top models by estimated spend today",
             "Spend by model per day",
             "Spend by workspace this month",
             "Spend by workspace per day",
@@ -127,9 +131,14 @@ async def test_access_key(
         ):
             await expect(page.get_by_text(section, exact=True)).to_be_visible()
         await expect(page.locator("hui-statistics-graph-card canvas")).to_have_count(5)
-        await expect_card(page, "Production", "CN¥")
-        await expect_card(page, "Other API keys", "CN¥")
+        await expect_card(page, "Production", "$")
+        await expect_card(page, "Other API keys", "$")
         await expect_card(page, "Token Plan credits used", "%")
+        await expect_card(page, "Token Plan seats", "seats")
+        await expect_card(page, "Estimate compared with the bill", "%")
+        await expect(card(page, "qwen-max").filter(has_text="$")).to_have_count(2)
+        left_out = page.get_by_text("Usage without a list price is left out")
+        await expect(left_out).to_contain_text("text-embedding-v4")
         await expect(page.locator(PROBLEMS)).to_have_count(0)
         await page.screenshot(path=screenshots / "access_key.png", full_page=True)
 

@@ -148,22 +148,27 @@ export function numberOf(hass, entity) {
 }
 
 /**
- * Returns the scale of the bars of costs, as a power of two; null if nothing is spent.
+ * Returns the scales of the bars of this month's costs and of today's estimates, as
+ * powers of two; null if nothing is spent.
  *
  * The device of a model, a workspace or an API key has a parent.
  */
-export function scaleOfCosts(hass) {
-  const costs = Object.values(hass.entities)
-    .filter(
-      ({ platform, translation_key: key, device_id: device }) =>
-        platform === DOMAIN &&
-        (key === "monthly_spend"
-          ? hass.devices[device]?.parent_device_id
-          : /^other_\w+_monthly_spend$/.test(key)),
-    )
-    .map(({ entity_id: id }) => numberOf(hass, id) ?? 0);
-  const highest = Math.max(0, ...costs);
-  return highest > 0 ? Math.floor(Math.log2(highest)) : null;
+export function scalesOfCosts(hass) {
+  const own = Object.values(hass.entities).filter(
+    ({ platform }) => platform === DOMAIN,
+  );
+  const isCost = ({ translation_key: key, device_id: device }) =>
+    key === "monthly_spend"
+      ? hass.devices[device]?.parent_device_id
+      : /^other_\w+_monthly_spend$/.test(key);
+  const isEstimate = ({ translation_key: key }) => key === "daily_spend_estimate";
+  return [isCost, isEstimate].map((isShown) => {
+    const figures = own
+      .filter(isShown)
+      .map(({ entity_id: id }) => numberOf(hass, id) ?? 0);
+    const highest = Math.max(0, ...figures);
+    return highest > 0 ? Math.floor(Math.log2(highest)) : null;
+  });
 }
 
 /** Returns the models, or other parts, that have a figure, the highest first. */

@@ -1,7 +1,7 @@
 /** Describes the cards of Home Assistant that the dashboard consists of. */
 
 export const HALF = { columns: 6 };
-const FULL = { columns: 12 };
+export const FULL = { columns: 12 };
 export const WIDE = { columns: "full", rows: 5 };
 
 /** Where a gauge turns yellow and red, as a part of its maximum. */
@@ -20,11 +20,17 @@ export function tile(entity, more) {
   };
 }
 
-/** Returns a tile that is shown only while its date is known. */
-export function dateTile(entity) {
+/** Returns a tile that is shown only while its figure is known. */
+export function knownTile(entity, more) {
   return tile(entity, {
     visibility: [{ condition: "state", entity, state_not: "unknown" }],
+    ...more,
   });
+}
+
+/** Returns the condition that an entity shows a number. */
+export function isNumber(entity) {
+  return { condition: "state", entity, state_not: NO_NUMBER };
 }
 
 /** Returns a gauge, and a tile to replace it while there is no number. */
@@ -43,7 +49,7 @@ export function gauge(entity, max, { needle = false, ...more } = {}) {
         { from: ALARM * max, color: "var(--error-color)" },
       ],
       ...more,
-      visibility: [{ condition: "state", entity, state_not: NO_NUMBER }],
+      visibility: [isNumber(entity)],
     },
     tile(entity, {
       ...more,
@@ -60,6 +66,11 @@ export function bar(entity, max, name = { type: "device" }) {
     features_position: "inline",
     grid_options: FULL,
   });
+}
+
+/** Returns a text without a border, which is a template; nothing while it is empty. */
+export function note(content) {
+  return { type: "markdown", text_only: true, show_empty: false, content };
 }
 
 /** Returns a graph of statistics of spend. */

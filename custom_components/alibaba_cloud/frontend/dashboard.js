@@ -15,7 +15,7 @@
 // query, which a static import could not add. In YAML, the query is the user's.
 const { search } = new URL(import.meta.url);
 const [
-  { DOMAIN, addSpend, findAccounts, scaleOfCosts },
+  { DOMAIN, addSpend, findAccounts, scalesOfCosts },
   { COLUMNS, ICON, INTEGRATION, accountSections },
 ] = await Promise.all([
   import(`./accounts.js${search}`),
@@ -46,13 +46,13 @@ class ViewStrategy extends HTMLElement {
 
   /**
    * Returns whether there are other entities or devices, or another budget, or the costs
-   * no longer fit their bars.
+   * or estimates no longer fit their bars.
    */
   static shouldRegenerate(config, before, now) {
     return (
       before.entities !== now.entities ||
       before.devices !== now.devices ||
-      scaleOfCosts(before) !== scaleOfCosts(now) ||
+      `${scalesOfCosts(before)}` !== `${scalesOfCosts(now)}` ||
       Object.values(now.entities).some(
         ({ platform, translation_key: key, entity_id: id }) =>
           platform === DOMAIN &&

@@ -4,7 +4,20 @@
 const { search } = new URL(import.meta.url);
 const [
   { BY_DAY, BY_MONTH, DOMAIN, numberOf, ranked },
-  { HALF, WIDE, bar, dateTile, gauge, graph, heading, subheading, tile },
+  {
+    FULL,
+    HALF,
+    WIDE,
+    bar,
+    gauge,
+    graph,
+    heading,
+    isNumber,
+    knownTile,
+    note,
+    subheading,
+    tile,
+  },
 ] = await Promise.all([
   import(`./accounts.js${search}`),
   import(`./cards.js${search}`),
@@ -14,7 +27,7 @@ export const ICON = "mdi:cloud-outline";
 export const INTEGRATION = `/config/integrations/integration/${DOMAIN}`;
 export const COLUMNS = 4;
 
-/** Number of models that have a gauge, and whose costs fit into one column. */
+/** Number of models that have a gauge or a rank, and whose costs fit into one column. */
 const FEW = 6;
 /** Number of models in a graph; the colors of more can't be told apart. */
 const COLORS = 8;
@@ -42,6 +55,23 @@ function accountHeading({ name, deviceId, entities }) {
   });
 }
 
+/** Returns what an estimate leaves out, if anything, as a template. */
+function leftOut(entity, text) {
+  const covered = text("estimate_covers", {
+    // Rounded down, so that a part that is left out does not look like nothing.
+    share: "{{ share | round(0, 'floor') | int }}",
+  });
+  const without = text("estimate_leaves_out", {
+    models: "`{{ models | join('`, `') }}`",
+  });
+  return [
+    `{% set share = state_attr('${entity}', 'share_priced') %}`,
+    `{% set models = state_attr('${entity}', 'models_without_price') %}`,
+    `{% if share is number and share < 100 %}${covered}<br>{% endif %}`,
+    `{% if models %}${without}{% endif %}`,
+  ].join("");
+}
+
 /** Returns the sections of an account, without those that would be empty. */
 export function accountSections(hass, account, text) {
   const { entities, models, workspaces, apiKeys, spend } = account;
@@ -54,6 +84,9 @@ export function accountSections(hass, account, text) {
     key,
     figures: ranked(hass, models, key).map(({ entities: of }) => of[key]),
   }));
+  const estimates = ranked(hass, models, "daily_spend_estimate")
+    .slice(0, FEW)
+    .map(({ entities: of }) => of.daily_spend_estimate);
 
   /** Returns a bar for each part of the spend, and one for all others together. */
   const costs = (parts, others, othersText) => {
@@ -94,9 +127,14 @@ export function accountSections(hass, account, text) {
         ),
         ...tiles("daily_spend", "estimated_daily_spend", "projected_monthly_spend"),
         ...tiles("budget", "remaining_budget"),
-        ...present("budget_exhausted_on").map(dateTile),
+        ...present("budget_exhausted_on").map((id) => knownTile(id)),
         ...tiles("available_balance", "credit_balance"),
-        ...present("balance_lasts_until").map(dateTile),
+        ...present("balance_lasts_until").map((id) => knownTile(id)),
+        ...present("estimate_to_bill_ratio").map((id) =>
+          // It has a long name.
+          knownTile(id, { grid_options: FULL }),
+        ),
+        ...present("estimated_daily_spend").map((id) => note(leftOut(id, text))),
       ],
     },
     {
@@ -108,7 +146,7 @@ export function accountSections(hass, account, text) {
         ...tiles("plan_credits_refresh", "plan_ends"),
         ...tiles("coupons_balance", "prepaid_cards_balance", "savings_plans_balance"),
         ...tiles("resource_packages_left"),
-        ...present("next_expiry").map(dateTile),
+        ...present("next_expiry").map((id) => knownTile(id)),
       ],
     },
     ...used.map(({ key, figures }) => ({
@@ -133,6 +171,16 @@ export function accountSections(hass, account, text) {
       cards: spend
         .filter(({ months }) => months > 1)
         .map((statistic) => graph([statistic], BY_MONTH)),
+    },
+    {
+      title: "models_today",
+      icon: "mdi:cash-fast",
+      // At the start of a day, there is nothing to rank.
+      visibility: [{ condition: "or", conditions: estimates.map(isNumber) }],
+      cards: estimates.map((entity) => ({
+        ...bar(entity, numberOf(hass, estimates[0])),
+        visibility: [isNumber(entity)],
+      })),
     },
     {
       title: "models_this_month",
