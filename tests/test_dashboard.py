@@ -1,7 +1,4 @@
-"""The dashboard's module: its URL, its resource, its texts and its entities.
-
-The tests in tests/live check the cards in a browser.
-"""
+"""The dashboard's modules: their URLs, resource, texts and entities."""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -9,7 +6,6 @@ import json
 from pathlib import Path
 import re
 import shutil
-import subprocess
 from typing import Any
 
 import pytest
@@ -21,7 +17,7 @@ from pytest_homeassistant_custom_component.typing import (
 
 from custom_components.alibaba_cloud import dashboard
 from custom_components.alibaba_cloud.const import CONF_BASE_URL, DOMAIN
-from custom_components.alibaba_cloud.dashboard import MODULE, MODULE_URL
+from custom_components.alibaba_cloud.dashboard import FRONTEND, MODULE_URL
 from custom_components.alibaba_cloud.figures import (
     ACCOUNT_BINARY_SENSORS,
     ACCOUNT_SENSORS,
@@ -29,25 +25,22 @@ from custom_components.alibaba_cloud.figures import (
     STATUS,
     STATUS_BINARY_SENSORS,
 )
-from custom_components.alibaba_cloud.model_studio import Dimension, SpendGroup
-from custom_components.alibaba_cloud.owners import statistic_id
 from homeassistant.components.lovelace.const import LOVELACE_DATA
 from homeassistant.components.lovelace.resources import ResourceStorageCollection
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_API_KEY
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.setup import async_setup_component
 
-from .common import entity_id, give_access_key, reload, setup
+from .common import setup
 from .simulator import Simulator
-from .simulator.account import OTHER_WORKSPACE_ID, WORKSPACE_ID
 
 ANOTHER = {"id": "another", "type": "module", "url": "/local/another-card.js?v=1"}
 """A resource that does not belong to the integration."""
 
-SOURCE = MODULE.read_text(encoding="utf-8")
+MODULES = {file.name: file.read_text(encoding="utf-8") for file in FRONTEND.iterdir()}
+SOURCE = "\n".join(MODULES.values())
 USED = ("usage_pct", "load_pct")
 """Keys of model sensors that are also keys of texts."""
 
@@ -93,22 +86,36 @@ def second_entry(hass: HomeAssistant, simulator: Simulator) -> MockConfigEntry:
     return entry
 
 
-async def test_module_is_served(
+async def test_modules_are_served(
     hass: HomeAssistant,
     resources: Resources,
     entry: MockConfigEntry,
     hass_client: ClientSessionGenerator,
 ) -> None:
-    """The resource has the URL of the module, and the module is served there."""
+    """The resource has the URL of the module, which loads the others of its version."""
     await setup(hass, entry)
     [another, own] = await resources()
     assert another == ANOTHER
     assert own["type"] == "module"
     assert own["url"].startswith(f"{MODULE_URL}?v=")
-    answer = await (await hass_client()).get(own["url"])
-    assert answer.status == HTTPStatus.OK
-    assert answer.content_type in {"text/javascript", "application/javascript"}
-    assert await answer.text() == MODULE.read_text(encoding="utf-8")
+    client = await hass_client()
+    for name, source in MODULES.items():
+        answer = await client.get(own["url"].replace("dashboard.js", name))
+        assert answer.status == HTTPStatus.OK
+        assert answer.content_type in {"text/javascript", "application/javascript"}
+        assert await answer.text() == source
+
+
+def test_modules_are_loaded_with_their_version() -> None:
+    """Each import has the query of the module's own URL."""
+    imported = set()
+    for source in MODULES.values():
+        names = re.findall(r"\bimport\(`\./(\w+\.js)\$\{search\}`\)", source)
+        assert len(names) == len(
+            re.findall(r"^\s*import\b|\bimport\(", source, re.MULTILINE)
+        )
+        imported |= {*names}
+    assert imported | {"dashboard.js"} == MODULES.keys()
 
 
 async def test_resource_comes_and_goes_with_the_accounts(
@@ -153,7 +160,7 @@ async def test_update(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A new version of the module changes only the URL of the resource."""
+    """A new version of any module changes only the URL of the resource."""
     earlier = {"id": "own", "type": "module", "url": MODULE_URL}
     stored.insert(0, earlier)
     await setup(hass, entry)
@@ -162,14 +169,17 @@ async def test_update(
     assert own | {"url": earlier["url"]} == earlier
     assert another == ANOTHER
 
-    update = tmp_path / MODULE.name
-    update.write_text("// Another version")
-    monkeypatch.setattr(dashboard, "MODULE", update)
-    await hass.config_entries.async_reload(entry.entry_id)
-    [updated, another] = await resources()
-    assert updated["url"] not in {earlier["url"], own["url"]}
-    assert updated | {"url": own["url"]} == own
-    assert another == ANOTHER
+    urls = {earlier["url"], own["url"]}
+    update = Path(shutil.copytree(FRONTEND, tmp_path / "frontend"))
+    monkeypatch.setattr(dashboard, "FRONTEND", update)
+    for name in MODULES:
+        (update / name).write_text("// Another version")
+        await hass.config_entries.async_reload(entry.entry_id)
+        [updated, another] = await resources()
+        assert updated["url"] not in urls
+        urls.add(updated["url"])
+        assert updated | {"url": own["url"]} == own
+        assert another == ANOTHER
 
 
 async def test_resource_that_the_user_removed(
@@ -188,7 +198,7 @@ async def test_resource_that_the_user_removed(
 async def test_resources_in_yaml(
     hass: HomeAssistant, entry: MockConfigEntry, hass_client: ClientSessionGenerator
 ) -> None:
-    """With resources in YAML, the module is served, but no resource is added."""
+    """With resources in YAML, the modules are served, but no resource is added."""
     yaml = {
         "resource_mode": "yaml",
         "resources": [{"type": "module", "url": MODULE_URL}],
@@ -196,7 +206,9 @@ async def test_resources_in_yaml(
     assert await async_setup_component(hass, "lovelace", {"lovelace": yaml})
     await setup(hass, entry)
     client = await hass_client()
-    assert (await client.get(MODULE_URL)).status == HTTPStatus.OK
+    for name in MODULES:
+        url = f"{MODULE_URL.rpartition('/')[0]}/{name}?v=1"
+        assert (await client.get(url)).status == HTTPStatus.OK
     assert await hass.config_entries.async_remove(entry.entry_id)
 
 
@@ -211,7 +223,7 @@ async def test_without_a_frontend(hass: HomeAssistant, entry: MockConfigEntry) -
 def test_texts() -> None:
     """The module uses exactly the texts whose keys start with `dashboard_`."""
     asked_for = re.findall(r'(?:text\(|title: )"(\w+)"', SOURCE)
-    translations = MODULE.parents[1] / "translations" / "en.json"
+    translations = FRONTEND.parent / "translations" / "en.json"
     common = json.loads(translations.read_text(encoding="utf-8"))["common"]
     texts = {key for key in common if key.startswith("dashboard_")}
     assert texts == {f"dashboard_{key}" for key in {*asked_for, *USED}}
@@ -236,213 +248,3 @@ def test_keys() -> None:
         shown |= {*re.findall(r"\w+", keys)}
     assert len(shown) >= 20
     assert shown <= {"alerts", *(description.key for description in descriptions)}
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
-def test_statistics_of_models() -> None:
-    """The module matches each model with its own statistics only."""
-    models = [
-        "qwen-max",
-        "qwen-max-latest",
-        "qwen3.5-plus",
-        "qwen3-5-plus",
-        "模型",
-        "A_b",
-    ]
-    prefix = statistic_id("account", "CNY").removesuffix("cny_spend")
-    ends = [
-        statistic_id("account", "CNY", model).removeprefix(prefix) for model in models
-    ]
-    ends_of_groups = [
-        statistic_id(
-            "account", "CNY", SpendGroup(dimension=dimension, id="qwen-max")
-        ).removeprefix(prefix)
-        for dimension in (Dimension.WORKSPACE, Dimension.API_KEY)
-    ]
-    functions = re.findall(
-        r"^function (?:modelStatistics|checksum)\(.*?^}$",
-        SOURCE,
-        re.MULTILINE | re.DOTALL,
-    )
-    assert len(functions) == 2
-    script = "\n".join(functions) + (
-        f"\nconst ends = {json.dumps([*ends, *ends_of_groups])};"
-        f"\nconst found = {json.dumps(models)}.map((model) =>"
-        " ends.filter((end) => modelStatistics(model).test(end)));"
-        "\nconsole.log(JSON.stringify(found));"
-    )
-    node = subprocess.run(
-        ["node", "--eval", script], capture_output=True, check=True, text=True
-    )
-    assert json.loads(node.stdout) == [[end] for end in ends]
-
-
-STUBS = """
-globalThis.window = globalThis;
-globalThis.HTMLElement = class {};
-const elements = {};
-globalThis.customElements = {
-  get: (tag) => elements[tag],
-  define: (tag, element) => { elements[tag] = element; },
-};
-"""
-"""What the module needs of a browser."""
-DRAW = """
-const hass = JSON.parse(process.argv[1]);
-hass.callWS = () => Promise.reject();
-hass.loadBackendTranslation = async () => (key) => key.split("dashboard_").pop();
-elements["ll-strategy-view-alibaba-cloud"].generate({}, hass).then((view) => {
-  const sections = view.sections.map(({ cards: [heading, ...cards] }) => [
-    heading.heading, cards.map(({ entity, name }) => [entity, name]),
-  ]);
-  console.log(JSON.stringify(Object.fromEntries(sections)));
-});
-"""
-"""Prints the sections of the view by heading, with the entity and name of each card."""
-
-
-def drawn(hass: HomeAssistant) -> dict[str, list[list[Any]]]:
-    """Return what the dashboard draws, by the heading of the section."""
-    registries = {
-        "entities": {
-            entity.entity_id: {
-                "entity_id": entity.entity_id,
-                "platform": entity.platform,
-                "device_id": entity.device_id,
-                "translation_key": entity.translation_key,
-            }
-            for entity in er.async_get(hass).entities.values()
-            if not entity.disabled_by
-        },
-        "devices": {
-            device.id: {
-                "id": device.id,
-                "name": device.name,
-                "identifiers": [*device.identifiers],
-                "parent_device_id": getattr(device, "parent_device_id", None),
-            }
-            for device in (
-                *dr.async_entries_for_config_entry(dr.async_get(hass), "account"),
-                *dr.async_child_entries_for_config_entry(dr.async_get(hass), "account"),
-            )
-        },
-        "states": {it.entity_id: {"state": it.state} for it in hass.states.async_all()},
-        "config": {"components": []},
-        "language": "en",
-    }
-    node = subprocess.run(
-        ["node", "--eval", STUBS + SOURCE + DRAW, json.dumps(registries)],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    sections: dict[str, list[list[Any]]] = json.loads(node.stdout)
-    return sections
-
-
-REGENERATE = """
-const [entities, devices, before, now] = JSON.parse(process.argv[1]);
-const hass = (states) => ({ entities, devices, states });
-const view = elements["ll-strategy-view-alibaba-cloud"];
-console.log(view.shouldRegenerate({}, hass(before), hass(now)));
-"""
-"""Prints whether the view is drawn again."""
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
-@pytest.mark.parametrize(
-    ("changes", "is_drawn_again"),
-    [
-        ({}, False),
-        ({"budget": ("10", "20")}, True),
-        # The bars have the highest costs as their maximum.
-        ({"plus": ("3", "6.1")}, True),
-        ({"plus": ("6.1", "3")}, True),
-        ({"plus": ("0", "unknown")}, False),
-        ({"plus": ("unknown", "3")}, True),
-        ({"plus": ("unavailable", "3")}, True),
-        ({"plus": ("0", "0.001")}, True),
-        ({"plus": ("3", "unknown")}, True),
-        ({"plus": ("-1", "-3")}, False),
-        ({"plus": ("2.1", "3.9")}, False),
-        ({"max": ("100", "100"), "plus": ("3", "6.1")}, False),
-        ({"rest": ("3", "6.1")}, True),
-        # The other entities have no bars.
-        ({"account": ("3", "6.1"), "daily": ("3", "6.1")}, False),
-        ({"foreign": ("3", "6.1")}, False),
-    ],
-)
-def test_drawn_again(changes: dict[str, tuple[str, str]], is_drawn_again: bool) -> None:
-    """If the costs have more than doubled or halved."""
-    keys = {
-        "budget": ("budget", "account", DOMAIN),
-        "account": ("monthly_spend", "account", DOMAIN),
-        "rest": ("other_models_monthly_spend", "account", DOMAIN),
-        "max": ("monthly_spend", "model", DOMAIN),
-        "plus": ("monthly_spend", "model", DOMAIN),
-        "daily": ("daily_spend", "model", DOMAIN),
-        "foreign": ("monthly_spend", "model", "another"),
-    }
-    entities = {
-        name: {
-            "entity_id": name,
-            "platform": platform,
-            "device_id": device,
-            "translation_key": key,
-        }
-        for name, (key, device, platform) in keys.items()
-    }
-    devices = {"account": {}, "model": {"parent_device_id": "account"}}
-    before, now = (
-        {name: {"state": states[which]} for name, states in changes.items()}
-        for which in (0, 1)
-    )
-    node = subprocess.run(
-        [
-            *("node", "--eval", STUBS + SOURCE + REGENERATE),
-            json.dumps([entities, devices, before, now]),
-        ],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    assert json.loads(node.stdout) is is_drawn_again
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
-async def test_spend_of_groups(
-    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
-) -> None:
-    """Workspaces and API keys have a section each, if any is followed."""
-    give_access_key(
-        hass,
-        entry,
-        simulator,
-        workspaces=[OTHER_WORKSPACE_ID, WORKSPACE_ID],
-        workspace_names={WORKSPACE_ID: "Production"},
-    )
-    await setup(hass, entry)
-    sections = drawn(hass)
-    device = {"type": "device"}
-
-    def spend_of(group_id: str) -> str | None:
-        group = SpendGroup(dimension=Dimension.WORKSPACE, id=group_id)
-        return entity_id(hass, "monthly_spend", group)
-
-    assert sections["workspaces_this_month"] == [
-        [spend_of(WORKSPACE_ID), device],
-        [spend_of(OTHER_WORKSPACE_ID), device],
-        [entity_id(hass, "other_workspaces_monthly_spend"), "other_workspaces"],
-    ]
-    assert "api_keys_this_month" not in sections
-    assert sections["models_this_month"] == [
-        [entity_id(hass, "monthly_spend", "qwen-max"), device],
-        [entity_id(hass, "monthly_spend", "qwen-plus"), device],
-        [entity_id(hass, "other_models_monthly_spend"), "other_models"],
-    ]
-    give_access_key(hass, entry, simulator, api_keys=["1280977"])
-    await reload(hass, entry)
-    assert [name for _, name in drawn(hass)["api_keys_this_month"]] == [
-        device,
-        "other_api_keys",
-    ]

@@ -19,7 +19,7 @@ from custom_components.alibaba_cloud.const import (
     DOMAIN,
     RAM_CONSOLES,
 )
-from custom_components.alibaba_cloud.dashboard import MODULE, MODULE_URL
+from custom_components.alibaba_cloud.dashboard import FRONTEND, MODULE_URL
 from custom_components.alibaba_cloud.descriptions import FigureDescription
 from custom_components.alibaba_cloud.failures import Status
 from custom_components.alibaba_cloud.figures import (
@@ -297,10 +297,10 @@ def test_dashboard(document: str) -> None:
     """The examples for the dashboard name the module and its options."""
     own_view, resource_list, *_ = pasted(DOCUMENTS[document])
     [view] = own_view["views"]
-    module = MODULE.read_text(encoding="utf-8")
+    source = "".join(it.read_text(encoding="utf-8") for it in FRONTEND.glob("*.js"))
     strategy = view["strategy"]
-    assert f'"{strategy.pop("type").removeprefix("custom:")}"' in module
-    assert all(f"options.{option}" in module for option in strategy)
+    assert f'"{strategy.pop("type").removeprefix("custom:")}"' in source
+    assert all(f"options.{option}" in source for option in strategy)
     [resource] = resource_list["lovelace"]["resources"]
     assert resource["url"].partition("?")[0] == MODULE_URL
     assert resource["type"] == "module"

@@ -11,15 +11,17 @@ from homeassistant.core import HomeAssistant
 
 from .const import DOMAIN
 
-MODULE = Path(__file__).parent / "frontend" / "dashboard.js"
-MODULE_URL = f"/{DOMAIN}/{MODULE.name}"
+FRONTEND = Path(__file__).parent / "frontend"
+"""The folder of the modules."""
+MODULE_URL = f"/{DOMAIN}/dashboard.js"
+"""The module that loads the others."""
 
 
 async def async_serve_dashboard(hass: HomeAssistant) -> None:
-    """Serve the module. Dashboards in YAML mode list it as a resource themselves."""
+    """Serve the modules. Dashboards in YAML mode list the resource themselves."""
     if "http" in hass.config.components:
         await hass.http.async_register_static_paths(
-            [StaticPathConfig(MODULE_URL, str(MODULE))]
+            [StaticPathConfig(f"/{DOMAIN}", str(FRONTEND))]
         )
 
 
@@ -27,9 +29,9 @@ async def async_add_dashboard(hass: HomeAssistant) -> None:
     """Add the module to the resources, or update its version there."""
     if (resources := _stored_resources(hass)) is None:
         return
-    content = await hass.async_add_executor_job(MODULE.read_bytes)
-    # Browsers cache a module for weeks. A new URL makes them load the new version.
-    url = f"{MODULE_URL}?v={hashlib.sha256(content).hexdigest()[:8]}"
+    # Browsers cache a module for weeks. A new URL makes them load the new version. The
+    # module loads the others with the query of its own URL.
+    url = f"{MODULE_URL}?v={await hass.async_add_executor_job(_version)}"
     resource = await _async_find(resources)
     if resource is None:
         await resources.async_create_item(
@@ -44,6 +46,14 @@ async def async_remove_dashboard(hass: HomeAssistant) -> None:
     resources = _stored_resources(hass)
     if resources and (resource := await _async_find(resources)):
         await resources.async_delete_item(resource[CONF_ID])
+
+
+def _version() -> str:
+    """Return a text that differs if any of the modules does."""
+    content = hashlib.sha256()
+    for module in sorted(FRONTEND.glob("*.js")):
+        content.update(module.read_bytes())
+    return content.hexdigest()[:8]
 
 
 def _stored_resources(hass: HomeAssistant) -> ResourceStorageCollection | None:

@@ -160,7 +160,14 @@ async def set_up(
 
 
 async def follow_groups(account: LiveAccount) -> None:
-    """Follow a workspace, which gets a budget, and an API key."""
+    """Follow a workspace, which gets a budget, and an API key.
+
+    Wait until their past spend is imported.
+
+    Raises:
+        TimeoutError: the import takes too long.
+
+    """
     step = await account.home_assistant.set_options(
         account.entry_id,
         {"next_step_id": "groups"},
@@ -171,6 +178,17 @@ async def follow_groups(account: LiveAccount) -> None:
         },
     )
     assert step["type"] == "create_entry", step
+
+    prefix = f"{DOMAIN}:{account.entry_id.lower()}_"
+    kinds = ("_workspace_spend_", "_api_key_spend_")
+
+    async def all_there() -> bool | None:
+        told = await account.home_assistant.command("recorder/list_statistic_ids")
+        ids = [it["statistic_id"] for it in told]
+        own = " ".join(it for it in ids if it.startswith(prefix))
+        return all(kind in own for kind in kinds) or None
+
+    await eventually(all_there, within=WITHIN)
 
 
 async def past_spend(account: LiveAccount, currency: str = "cny") -> dict[str, str]:

@@ -150,10 +150,11 @@ async def take_access_key(folder: Path) -> None:
             await access_key.past_spend(live, "usd")
             await access_key.follow_groups(live)
             await live.has("estimated_daily_spend", *spend_and_load_of_models())
-            # The last section and the alerts are not shown.
-            await show_dashboard(home_assistant, page, height=1600)
-            # The graphs show the spend per day, per month, and per model and day.
-            await expect(page.locator("canvas")).to_have_count(3)
+            # Workspaces, API keys and the alerts are not shown.
+            await show_dashboard(home_assistant, page, height=1850)
+            # The graphs show the spend per day and per month, and per day that of
+            # models, workspaces and API keys.
+            await expect(page.locator("canvas")).to_have_count(5)
             await picture(page, folder / "spend.png")
 
 

@@ -8,13 +8,14 @@ from playwright.async_api import Page, expect
 from tests.simulator import Fault, Simulator
 
 from . import access_key
-from .account import DOMAIN, LiveAccount, enter_account
+from .account import DOMAIN, WITHIN, LiveAccount, enter_account
 from .browser import open_page
 from .conftest import API_KEY, ExpectedLog
-from .instance import HomeAssistant
+from .instance import HomeAssistant, eventually
 
 LOGGER = "custom_components.alibaba_cloud"
 MODULE_URL = f"/{DOMAIN}/dashboard.js"
+MODULES = ("accounts", "cards", "dashboard", "sections")
 STRATEGY = "custom:alibaba-cloud"
 ANOTHER_KEY = "sk-another"
 
@@ -109,26 +110,41 @@ async def test_access_key(
 ) -> None:
     """The dashboard has sections for all that is read with an AccessKey."""
     simulator.account.answer = "limits"
+    # In the currency of the prices, what is used today has an estimate.
+    simulator.account.currency = "USD"
     simulator.account.has_assets = simulator.account.has_token_plan = True
     account = await access_key.set_up(
         home_assistant, simulator, simulator.prometheus_url
     )
-    await access_key.past_spend(account)
+    await access_key.past_spend(account, "usd")
     await access_key.follow_groups(account)
+    await account.has("estimated_daily_spend", "model_qwen-max_daily_spend_estimate")
     async with open_page(home_assistant) as page:
         await show_views(home_assistant, page, [{"strategy": {"type": STRATEGY}}])
-        await expect(page.get_by_text("Spend by model per day")).to_be_visible()
-        for section in ("Prepaid", "Spend by workspace this month"):
+        for section in (
+            "Prepaid",
+            "Top models by estimated spend today",
+            "Spend by model per day",
+            "Spend by workspace this month",
+            "Spend by workspace per day",
+            "Spend by API key per day",
+        ):
             await expect(page.get_by_text(section, exact=True)).to_be_visible()
-        await expect_card(page, "Production", "CN¥")
-        await expect_card(page, "Other API keys", "CN¥")
+        await expect(page.locator("hui-statistics-graph-card canvas")).to_have_count(5)
+        await expect_card(page, "Production", "$")
+        await expect_card(page, "Other API keys", "$")
         await expect_card(page, "Token Plan credits used", "%")
+        await expect_card(page, "Token Plan seats", "seats")
+        await expect_card(page, "Estimate compared with the bill", "%")
+        await expect(card(page, "qwen-max").filter(has_text="$")).to_have_count(2)
+        left_out = page.get_by_text("Usage without a list price is left out")
+        await expect(left_out).to_contain_text("text-embedding-v4")
         await expect(page.locator(PROBLEMS)).to_have_count(0)
         await page.screenshot(path=screenshots / "access_key.png", full_page=True)
 
 
 async def test_update_and_removal(account: LiveAccount) -> None:
-    """A browser loads the new module after an update; a removal deletes it."""
+    """A browser loads the new modules after an update; a removal deletes the resource."""
     home_assistant = account.home_assistant
     [resource] = await resources(home_assistant)
     async with open_page(home_assistant) as page:
@@ -143,7 +159,7 @@ async def test_update_and_removal(account: LiveAccount) -> None:
         )
         await show_views(home_assistant, page, [{"strategy": {"type": STRATEGY}}])
         await expect_card(page, "Monthly spend", "$")
-        assert f"{home_assistant.url}{earlier}" in loaded
+        assert {*modules(home_assistant, earlier)} <= {*loaded}
 
         await account.reload()
         assert await resources(home_assistant) == [resource]
@@ -154,7 +170,13 @@ async def test_update_and_removal(account: LiveAccount) -> None:
         [_, by_hand] = await resources(home_assistant)
         await page.reload()
         await expect_card(page, "Monthly spend", "$")
-        assert f"{home_assistant.url}{resource['url']}" in loaded
+
+        async def is_loaded() -> bool | None:
+            new = modules(home_assistant, resource["url"])
+            return {*new} <= {*loaded} or None
+
+        # The version that is loaded first draws the dashboard.
+        await eventually(is_loaded, within=WITHIN)
         await home_assistant.command(
             "lovelace/resources/delete", resource_id=by_hand["id"]
         )
@@ -181,6 +203,13 @@ async def show_views(
         "lovelace/config/save", url_path=path, config={"views": views}
     )
     await page.goto(f"/{path}")
+
+
+def modules(home_assistant: HomeAssistant, url: str) -> list[str]:
+    """Return the URLs of all modules of the version that a URL is of."""
+    return [
+        f"{home_assistant.url}{url.replace('dashboard', module)}" for module in MODULES
+    ]
 
 
 async def resources(home_assistant: HomeAssistant) -> list[dict[str, Any]]:

@@ -1,0 +1,449 @@
+"""The cards of the dashboard, as its modules describe them.
+
+The tests in tests/live check them in a browser.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+import json
+import shutil
+import subprocess
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.alibaba_cloud.const import CONF_MODELS, DOMAIN
+from custom_components.alibaba_cloud.dashboard import FRONTEND
+from custom_components.alibaba_cloud.model_studio import Dimension, SpendGroup
+from custom_components.alibaba_cloud.owners import statistic_id
+from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.template import Template
+
+from .common import (
+    NOW,
+    Poll,
+    attributes,
+    entity_id,
+    give_access_key,
+    reload,
+    setup,
+    state,
+)
+from .simulator import Simulator
+from .simulator.account import OTHER_WORKSPACE_ID, WORKSPACE_ID
+from .simulator.prices import PRICES
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("node") is None, reason="Node.js is not installed"
+)
+STUBS = """
+globalThis.window = globalThis;
+globalThis.HTMLElement = class {};
+const elements = {};
+globalThis.customElements = {
+  get: (tag) => elements[tag],
+  define: (tag, element) => { elements[tag] = element; },
+};
+const [folder, input] = JSON.parse(process.argv[1]);
+const load = (name) => import(new URL(`${name}?v=1`, folder));
+"""
+"""What the modules need of a browser."""
+
+type Run = Callable[[str, Any], Any]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return a function that runs a script, with the modules and an input as JSON data.
+
+    It returns what the script prints.
+    """
+    folder = tmp_path_factory.mktemp("frontend")
+    shutil.copytree(FRONTEND, folder, dirs_exist_ok=True)
+    # Otherwise, Node.js does not take the files for modules.
+    (folder / "package.json").write_text('{"type": "module"}')
+
+    def run(script: str, given: Any) -> Any:
+        node = subprocess.run(
+            [
+                *("node", "--input-type=module", "--eval", STUBS + script),
+                json.dumps([f"{folder.as_uri()}/", given]),
+            ],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        return json.loads(node.stdout)
+
+    return run
+
+
+MATCH = """
+const { statisticsOf } = await load("accounts.js");
+const [parts, ends] = input;
+const found = parts.map((part) => ends.filter((end) => statisticsOf(...part).test(end)));
+console.log(JSON.stringify(found));
+"""
+"""Prints the ends of the IDs of the statistics of each model and group."""
+
+
+def test_statistics_of_models(run: Run) -> None:
+    """The module matches each model, workspace and API key with its own statistics."""
+    models = [
+        "qwen-max",
+        "qwen-max-latest",
+        "qwen3.5-plus",
+        "qwen3-5-plus",
+        "模型",
+        "A_b",
+    ]
+    prefix = statistic_id("account", "CNY").removesuffix("cny_spend")
+    ends = [
+        statistic_id("account", "CNY", model).removeprefix(prefix) for model in models
+    ]
+    ends_of_groups = [
+        statistic_id(
+            "account", "CNY", SpendGroup(dimension=dimension, id="qwen-max")
+        ).removeprefix(prefix)
+        for dimension in (Dimension.WORKSPACE, Dimension.API_KEY)
+    ]
+    parts = [
+        *([model] for model in models),
+        ["qwen-max", "workspace_"],
+        ["qwen-max", "api_key_"],
+    ]
+    ends += ends_of_groups
+    assert run(MATCH, [parts, ends]) == [[end] for end in ends]
+
+
+DRAW = """
+await load("dashboard.js");
+const hass = input;
+hass.callWS = async ({ type }) => {
+  if (type !== "recorder/list_statistic_ids") throw new Error("There is no recorder");
+  return hass.statistics.map((id) => ({ statistic_id: id, name: id }));
+};
+hass.loadBackendTranslation = async () => (key, values = {}) =>
+  [key.split("dashboard_").pop(), ...Object.values(values)].join(" ");
+elements["ll-strategy-view-alibaba-cloud"].generate({}, hass).then((view) => {
+  const sections = view.sections.map(({ cards: [heading, ...cards], ...section }) => [
+    heading.heading, { ...section, cards },
+  ]);
+  console.log(JSON.stringify(Object.fromEntries(sections)));
+});
+"""
+"""Prints the sections of the view by heading."""
+
+
+def drawn(
+    hass: HomeAssistant, run: Run, statistics: Iterable[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """Return the sections that the dashboard draws, by their heading."""
+    registries = {
+        "entities": {
+            entity.entity_id: {
+                "entity_id": entity.entity_id,
+                "platform": entity.platform,
+                "device_id": entity.device_id,
+                "translation_key": entity.translation_key,
+            }
+            for entity in er.async_get(hass).entities.values()
+            if not entity.disabled_by
+        },
+        "devices": {
+            device.id: {
+                "id": device.id,
+                "name": device.name,
+                "identifiers": [*device.identifiers],
+                "parent_device_id": getattr(device, "parent_device_id", None),
+            }
+            for device in (
+                *dr.async_entries_for_config_entry(dr.async_get(hass), "account"),
+                *dr.async_child_entries_for_config_entry(dr.async_get(hass), "account"),
+            )
+        },
+        "states": {it.entity_id: {"state": it.state} for it in hass.states.async_all()},
+        "config": {"components": []},
+        "language": "en",
+        "statistics": [*statistics],
+    }
+    sections: dict[str, dict[str, Any]] = run(DRAW, registries)
+    return sections
+
+
+def shown(section: dict[str, Any]) -> list[tuple[str | None, Any]]:
+    """Return the entity and the name of each card of a section."""
+    return [(card.get("entity"), card.get("name")) for card in section["cards"]]
+
+
+REGENERATE = """
+await load("dashboard.js");
+const [entities, devices, before, now] = input;
+const hass = (states) => ({ entities, devices, states });
+const view = elements["ll-strategy-view-alibaba-cloud"];
+console.log(view.shouldRegenerate({}, hass(before), hass(now)));
+"""
+"""Prints whether the view is drawn again."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_drawn_again"),
+    [
+        ({}, False),
+        ({"budget": ("10", "20")}, True),
+        # The bars have the highest costs as their maximum.
+        ({"plus": ("3", "6.1")}, True),
+        ({"plus": ("6.1", "3")}, True),
+        ({"plus": ("0", "unknown")}, False),
+        ({"plus": ("unknown", "3")}, True),
+        ({"plus": ("unavailable", "3")}, True),
+        ({"plus": ("0", "0.001")}, True),
+        ({"plus": ("3", "unknown")}, True),
+        ({"plus": ("-1", "-3")}, False),
+        ({"plus": ("2.1", "3.9")}, False),
+        ({"max": ("100", "100"), "plus": ("3", "6.1")}, False),
+        ({"rest": ("3", "6.1")}, True),
+        # Those of today have one of their own.
+        ({"max": ("100", "100"), "estimate": ("3", "6.1")}, True),
+        ({"max": ("100", "100"), "estimate": ("2.1", "3.9")}, False),
+        # The other entities have no bars.
+        ({"account": ("3", "6.1"), "daily": ("3", "6.1")}, False),
+        ({"foreign": ("3", "6.1")}, False),
+    ],
+)
+def test_drawn_again(
+    run: Run, changes: dict[str, tuple[str, str]], is_drawn_again: bool
+) -> None:
+    """If the costs have more than doubled or halved."""
+    keys = {
+        "budget": ("budget", "account", DOMAIN),
+        "account": ("monthly_spend", "account", DOMAIN),
+        "rest": ("other_models_monthly_spend", "account", DOMAIN),
+        "max": ("monthly_spend", "model", DOMAIN),
+        "plus": ("monthly_spend", "model", DOMAIN),
+        "daily": ("daily_spend", "model", DOMAIN),
+        "estimate": ("daily_spend_estimate", "model", DOMAIN),
+        "foreign": ("monthly_spend", "model", "another"),
+    }
+    entities = {
+        name: {
+            "entity_id": name,
+            "platform": platform,
+            "device_id": device,
+            "translation_key": key,
+        }
+        for name, (key, device, platform) in keys.items()
+    }
+    devices = {"account": {}, "model": {"parent_device_id": "account"}}
+    before, now = (
+        {name: {"state": states[which]} for name, states in changes.items()}
+        for which in (0, 1)
+    )
+    assert run(REGENERATE, [entities, devices, before, now]) is is_drawn_again
+
+
+async def test_spend_of_groups(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """Workspaces and API keys have a section each, if any is followed."""
+    give_access_key(
+        hass,
+        entry,
+        simulator,
+        workspaces=[OTHER_WORKSPACE_ID, WORKSPACE_ID],
+        workspace_names={WORKSPACE_ID: "Production"},
+    )
+    await setup(hass, entry)
+    sections = drawn(hass, run)
+    device = {"type": "device"}
+
+    def spend_of(group_id: str) -> str | None:
+        group = SpendGroup(dimension=Dimension.WORKSPACE, id=group_id)
+        return entity_id(hass, "monthly_spend", group)
+
+    assert shown(sections["workspaces_this_month"]) == [
+        (spend_of(WORKSPACE_ID), device),
+        (spend_of(OTHER_WORKSPACE_ID), device),
+        (entity_id(hass, "other_workspaces_monthly_spend"), "other_workspaces"),
+    ]
+    assert "api_keys_this_month" not in sections
+    assert shown(sections["models_this_month"]) == [
+        (entity_id(hass, "monthly_spend", "qwen-max"), device),
+        (entity_id(hass, "monthly_spend", "qwen-plus"), device),
+        (entity_id(hass, "other_models_monthly_spend"), "other_models"),
+    ]
+    give_access_key(hass, entry, simulator, api_keys=["1280977"])
+    await reload(hass, entry)
+    of_keys = shown(drawn(hass, run)["api_keys_this_month"])
+    assert [name for _, name in of_keys] == [device, "other_api_keys"]
+
+
+async def test_spend_of_groups_per_day(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """The imported days of models, workspaces and API keys have a graph each."""
+    workspaces = [WORKSPACE_ID, OTHER_WORKSPACE_ID]
+    give_access_key(hass, entry, simulator, workspaces=workspaces, api_keys=["1280977"])
+    await setup(hass, entry)
+    assert not {name for name in drawn(hass, run) if name.endswith("_per_day")}
+
+    groups = {
+        Dimension.WORKSPACE: workspaces,
+        Dimension.API_KEY: ["1280977", "1280413"],
+    }
+    imported = {
+        dimension: [
+            statistic_id("account", "CNY", SpendGroup(dimension=dimension, id=it))
+            for it in ids
+        ]
+        for dimension, ids in groups.items()
+    }
+    of_models = [
+        statistic_id("account", "CNY", model) for model in ("qwen-max", "qwen-plus")
+    ]
+    sections = drawn(hass, run, [*of_models, *chain(*imported.values())])
+    graphs = {
+        name: section["cards"]
+        for name, section in sections.items()
+        if name.endswith("_per_day")
+    }
+    assert {
+        name: [it["entity"] for [card] in [cards] for it in card["entities"]]
+        for name, cards in graphs.items()
+    } == {
+        "models_per_day": of_models,
+        "workspaces_per_day": imported[Dimension.WORKSPACE],
+        # The other API key is not followed.
+        "api_keys_per_day": imported[Dimension.API_KEY][:1],
+    }
+    # Without a legend, the title says whose spend it is.
+    assert [cards[0].get("title") for cards in graphs.values()] == [
+        None,
+        None,
+        "API key 1280977",
+    ]
+
+
+@pytest.fixture
+def in_dollars(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> MockConfigEntry:
+    """Return an account that pays in USD, like the prices, so that it has estimates."""
+    freezer.move_to(NOW)
+    give_access_key(hass, entry, simulator)
+    for name in ("my-model", "my_own_model"):
+        simulator.account.add_model(name, weight=0.5)
+    models = [model.name for model in simulator.account.models]
+    hass.config_entries.async_update_entry(entry, options={CONF_MODELS: models})
+    simulator.account.currency = "USD"
+    return entry
+
+
+async def test_estimates(
+    hass: HomeAssistant,
+    in_dollars: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The models with the highest estimates of today are shown, and what is left out."""
+    monkeypatch.setitem(PRICES, "my-model", PRICES["qwen-max"])
+    await setup(hass, in_dollars)
+    await poll(61)
+    sections = drawn(hass, run)
+    ranking = sections["models_today"]
+    estimates = {
+        name: figure
+        for name in (model.name for model in simulator.account.models)
+        if (figure := state(hass, "daily_spend_estimate", name))
+    }
+    assert len(estimates) == 7
+    highest = sorted(estimates, key=lambda name: -float(estimates[name]))[:6]
+    assert highest[0] == "my-model"
+    assert shown(ranking) == [
+        (entity_id(hass, "daily_spend_estimate", name), {"type": "device"})
+        for name in highest
+    ]
+    assert {card["features"][0]["max"] for card in ranking["cards"]} == {
+        float(estimates["my-model"])
+    }
+    # Before anything is used, there are neither bars nor a heading.
+    [either] = ranking["visibility"]
+    assert either["conditions"] == [
+        condition for card in ranking["cards"] for condition in card["visibility"]
+    ]
+
+    [note] = [card for card in sections["spend"]["cards"] if "content" in card]
+    template = Template(note["content"], hass)
+    share = int(attributes(hass, "estimated_daily_spend")["share_priced"])
+    assert 0 < share < 100
+    assert template.async_render() == (
+        f"estimate_covers {share}<br>estimate_leaves_out"
+        " `my_own_model`, `text-embedding-v4`"
+    )
+    # All is covered, or nothing is known.
+    estimate = hass.states.get(entity_id(hass, "estimated_daily_spend") or "")
+    assert estimate is not None
+    for share_priced in (100.0, None):
+        attributes_now = dict(estimate.attributes) | {
+            "share_priced": share_priced,
+            "models_without_price": [],
+        }
+        hass.states.async_set(estimate.entity_id, estimate.state, attributes_now)
+        assert template.async_render() == ""
+    hass.states.async_set(estimate.entity_id, STATE_UNAVAILABLE)
+    assert template.async_render() == ""
+
+
+async def test_estimate_and_bill(
+    hass: HomeAssistant, in_dollars: MockConfigEntry, poll: Poll, run: Run
+) -> None:
+    """The estimate is compared with the bill if that entity is enabled."""
+    await setup(hass, in_dollars)
+    await poll(15 * 60 + 1)
+    ratio = entity_id(hass, "estimate_to_bill_ratio")
+    assert ratio
+    assert ratio in dict(shown(drawn(hass, run)["spend"]))
+    er.async_get(hass).async_update_entity(
+        ratio, disabled_by=er.RegistryEntryDisabler.USER
+    )
+    await hass.async_block_till_done()
+    assert ratio not in dict(shown(drawn(hass, run)["spend"]))
+
+
+async def test_without_estimates(
+    hass: HomeAssistant, entry: MockConfigEntry, run: Run
+) -> None:
+    """An account with an API key only has nothing of what an AccessKey reads."""
+    await setup(hass, entry)
+    sections = drawn(hass, run)
+    assert not {"prepaid", "models_today", "models_this_month"} & sections.keys()
+    assert not [card for card in sections["spend"]["cards"] if "content" in card]
+
+
+async def test_token_plan(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """All figures of the Token Plan are beside each other."""
+    give_access_key(hass, entry, simulator)
+    simulator.account.has_token_plan = True
+    await setup(hass, entry)
+    entities = [entity for entity, _ in shown(drawn(hass, run)["prepaid"])]
+    assert list(dict.fromkeys(entities)) == [
+        entity_id(hass, f"plan_{key}")
+        for key in (
+            "credits_used_pct",
+            "credits_left",
+            "seats",
+            "credits_refresh",
+            "ends",
+        )
+    ]
