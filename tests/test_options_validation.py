@@ -50,6 +50,22 @@ def test_unclear_amount(amount: str) -> None:
     }
 
 
+@pytest.mark.parametrize("entered", [0, "0", "0 %", 0.0])
+def test_nothing_is_not_zero(entered: Any) -> None:
+    """Only an empty field turns an alert off. With 0, people mean something else."""
+    more: dict[str, Any] = {"low_credits": entered}
+    assert errors_of(validate_alerts, {CONF_MORE_ALERTS: more}) == {
+        CONF_MORE_ALERTS: "invalid_low_credits"
+    }
+    more = {"expiry_days": entered}
+    assert errors_of(validate_alerts, {CONF_MORE_ALERTS: more}) == {
+        CONF_MORE_ALERTS: "invalid_expiry_days"
+    }
+    off: dict[str, Any] = {"low_credits": None, "expiry_days": ""}
+    options = validate_alerts({CONF_MORE_ALERTS: off})
+    assert options["low_credits"] == options["expiry_days"] == 0
+
+
 @given(entered=st.recursive(st.none() | st.floats() | st.text(), st.lists))
 def test_alerts_with_anything(entered: Any) -> None:
     """Any input is accepted, or is an error at its field."""

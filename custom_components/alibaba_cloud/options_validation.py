@@ -137,16 +137,20 @@ def _percentage(entered: Any) -> int | float | None:
 
 def _share(entered: Any) -> int | float:
     """Return a share in %, 0 for an empty field. Raises `ValueError`."""
-    share = 0 if entered in (None, "") else _percentage(entered)
-    if share is None or not 0 <= share <= 100:
+    if entered in (None, ""):
+        return 0
+    share = _percentage(entered)
+    if share is None or not 0 < share <= 100:
         raise ValueError("invalid_share")
     return share
 
 
 def _days(entered: Any) -> int:
     """Return a number of days, 0 for an empty field. Raises `ValueError`."""
-    days = 0 if entered in (None, "") else _number(entered)
-    if not isinstance(days, int) or not 0 <= days <= MOST_DAYS:
+    if entered in (None, ""):
+        return 0
+    days = _number(entered)
+    if not isinstance(days, int) or not 0 < days <= MOST_DAYS:
         raise ValueError("invalid_days")
     return days
 
