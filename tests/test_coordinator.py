@@ -293,6 +293,27 @@ async def test_throttled_over_the_end_of_a_period(
         await hass.async_block_till_done(wait_background_tasks=True)
 
 
+@pytest.mark.logs(FAILED_POLL)
+async def test_throttled_while_the_figures_are_late(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """Late figures are of the old day and period, so both are over while throttled."""
+    freezer.move_to("2026-08-31 15:58:00+00:00")
+    await setup(hass, entry)
+    await poll(600)
+    assert state(hass, "daily_spend") == "12.34"
+    assert state(hass, "monthly_spend") == "187.65"
+    simulator.fail(Fault.THROTTLED)
+    await poll(600)
+    assert state(hass, "status") == "limited"
+    for key in ("daily_spend", "monthly_spend", "tokens_used", "budget_usage_pct"):
+        assert state(hass, key) == STATE_UNKNOWN
+
+
 async def due(simulator: Simulator, poll: Poll, seconds: float) -> None:
     """Check that the next poll is after this many seconds, and not earlier."""
     before = len(simulator.requests)

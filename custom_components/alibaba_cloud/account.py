@@ -322,6 +322,7 @@ class Account:
             return self.last_quotas
         return without_past(
             self.last_quotas,
+            periods=self.store.periods,
             read=self.read_at or self.store.periods.time,
             now=dt_util.utcnow(),
         )

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from hypothesis import given, settings, strategies as st
+import pytest
 
 from custom_components.alibaba_cloud.ledger import (
     Alert,
@@ -33,7 +34,7 @@ from custom_components.alibaba_cloud.model_studio import (
 )
 from custom_components.alibaba_cloud.model_studio.models import Spend
 
-from .truth import History, Poll, Said, histories
+from .truth import DAY, STEP, Delay, Event, History, Poll, Said, histories
 
 MORE = settings(max_examples=min(4 * settings().max_examples, 100_000))
 """2,000 in CI. Wrong orders of events are rarer than odd values."""
@@ -118,6 +119,43 @@ class Account:
 @given(history=histories())
 def test_sums_are_what_was_spent(history: History) -> None:
     """Sums are exact. `last_reset` never goes back and is never in the future."""
+    check_sums(history)
+
+
+@pytest.mark.parametrize("reported", [True, False])
+@pytest.mark.parametrize(
+    "day", [(-60, False), (0, False), (30, False), (60, True), (600, False)]
+)
+@pytest.mark.parametrize(
+    "month", [(-60, False), (0, False), (30, False), (120, True), (1380, False)]
+)
+def test_sums_of_steady_spend(
+    reported: bool, day: tuple[int, bool], month: tuple[int, bool]
+) -> None:
+    """Sums are exact if some is spent between any two answers.
+
+    The figures roll over late by some minutes, and may stand still until then.
+    """
+    days = 7
+    history = History(
+        lengths=(5,),
+        reported=reported,
+        exclusive=False,
+        day_delay=Delay(minutes=day[0], frozen=day[1]),
+        month_delay=Delay(minutes=month[0], frozen=month[1]),
+        period_delay=0,
+        days=days,
+        # No two sums of consecutive amounts are the same by chance.
+        events=tuple(
+            Event(at=at, amount=Decimal(700 + at * 7919 % 613) / 10_000)
+            for at in range(STEP // 2, days * DAY, STEP)
+        ),
+    )
+    check_sums(history)
+
+
+def check_sums(history: History) -> None:
+    """Check the sums of a history, and each `last_reset`."""
     account = Account()
     sums: dict[str, dict[datetime, Decimal]] = {"daily": {}, "monthly": {}}
     truth: dict[str, dict[date, Decimal]] = {"daily": {}, "monthly": {}}

@@ -224,7 +224,7 @@ def histories(draw: st.DrawFn) -> History:
 
     Cases that the answers do not show are left out:
     - spend between two regular answers between which a figure rolls over (half an hour
-      here, 30 seconds in reality);
+      here, 30 seconds in reality), as it is not little here;
     - spend before and after a midnight in an outage, if the daily figure then shows only
       the first of both, and the monthly one all of it;
     - refunds on the first day, in an outage that begins on the first day, and in an
@@ -235,7 +235,8 @@ def histories(draw: st.DrawFn) -> History:
     - a period that costs nothing before its last day;
     - a period of less than five days that is not reported.
 
-    `test_rollover.py` tests the refunds of these cases that the rules do recognize.
+    `test_rollover.py` tests the refunds of these cases that the rules do recognize, and
+    `test_sums_of_steady_spend` spend at each rollover.
     """
     days = draw(st.integers(1, 6))
     lengths = tuple(draw(st.lists(st.integers(1, 8) | st.integers(1, 45), max_size=7)))

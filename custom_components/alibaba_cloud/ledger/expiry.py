@@ -5,25 +5,45 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from ..model_studio.models import AccountSnapshot, BillingPeriod
-from .windows import DAY, billing_day
+from .windows import DAY, Periods, billing_day
 
 
 def without_past(
-    account: AccountSnapshot, *, read: datetime | None, now: datetime
+    account: AccountSnapshot,
+    *,
+    periods: Periods,
+    read: datetime | None,
+    now: datetime,
 ) -> AccountSnapshot:
     """Return figures that were read earlier, without those of the past.
 
-    A new day drops the daily spend. A new billing period also drops the monthly spend and
-    the counters. `read` is when the figures were read. None is a time long ago.
+    The end of its day drops the daily spend. The end of its billing period drops the
+    monthly spend, and the counters with it. `periods` are those of the figures: a figure
+    may have been late when it was read. `read` is when that was. None is a time long ago.
     """
     today = billing_day(now)
-    day = date.min if read is None else billing_day(read)
-    if today <= day:
-        return account
-    account = replace(account, daily_spend=None)
-    if today < _next_period(account.billing_period, day):
+    read_on = date.min if read is None else billing_day(read)
+    if today > (read_on if periods.daily is None else periods.daily.start):
+        account = replace(account, daily_spend=None)
+    following = _end_of_window(periods)
+    if following is None or following < read_on:
+        # A figure is late by a day at most, so it was of a later period.
+        following = _next_period(account.billing_period, read_on)
+    if today < following:
         return account
     return replace(account, monthly_spend=None, tokens_used=None, requests_used=None)
+
+
+def _end_of_window(periods: Periods) -> date | None:
+    """Return the first day after the period of the monthly spend, None if unknown."""
+    month, start = periods.monthly, periods.period.start
+    if periods.last_day is not None:
+        return periods.last_day + DAY
+    if month is None:
+        return None
+    if start is not None and start > month.start:
+        return start
+    return month_after(month.start)
 
 
 def _next_period(period: BillingPeriod, day: date) -> date:

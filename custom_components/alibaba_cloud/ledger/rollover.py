@@ -54,6 +54,8 @@ class _Change:
     monthly: Decimal
     before_today: Decimal
     """The period's spend before the current day, by the last answer."""
+    ahead: Decimal
+    """What the month's figure grew by while the day's one stood still."""
 
     @property
     def before_now(self) -> Decimal:
@@ -167,6 +169,8 @@ def _change(periods: Periods, answer: Answer) -> _Change | None:
         daily=answer.daily,
         monthly=answer.monthly,
         before_today=periods.before_today,
+        ahead=periods.before_today
+        - max(periods.before_day, default=periods.before_today),
     )
 
 
@@ -189,9 +193,16 @@ def _cases(
     if not_in_month > day:
         not_in_month = ZERO
     if month_may:
-        # The new month's figure is still zero, or has only what the old one lacked. Or the
-        # day is the first of the new period, or the second.
-        cases[ONLY_MONTH] = {-day, not_in_month - day, ZERO, periods.yesterday}
+        # The new month's figure is still zero, or has only what was spent since the last
+        # answer or what the old one lacked. Or the day is the first of the new period, or
+        # the second.
+        cases[ONLY_MONTH] = {
+            -change.daily,
+            -day,
+            not_in_month - day,
+            ZERO,
+            periods.yesterday,
+        }
     if day_may and month_may:
         # The new day is the first of the new period, without or with what the old month's
         # figure lacked, or the second. Or it is the last one of the old period, and the
@@ -247,7 +258,9 @@ def _plausible(
     has_changed = change.daily != change.day.amount
     exact = [case for case in cases if change.before_now in cases[case]]
     if exact:
-        if BOTH in exact and is_over and has_changed:
+        # Spend in the answer in which only the month rolls over, while the day is late.
+        is_spend = change.daily > change.day.amount and change.monthly == 0
+        if BOTH in exact and is_over and has_changed and (times.gap or not is_spend):
             # The month's figure is late by less than a day, so the day rolled over too.
             return {case: cases[case] for case in cases if case != ONLY_MONTH}
         return cases
@@ -304,10 +317,14 @@ def _misfit(
     if not gap:
         # Little is spent between two regular answers.
         error = min(map(abs, errors))
+        least_spent = abs(daily_spent)
+        if case.day:
+            # The new day's figure may show at once what the month's one already had.
+            least_spent = min(least_spent, abs(change.daily - change.ahead))
         return _Misfit(
             is_off=error > 0,
             needs_refund=error == 0 and daily_spent < 0,
-            amount=error + abs(daily_spent) + abs(monthly_spent),
+            amount=error + least_spent + abs(monthly_spent),
         )
     # In a gap, spending adds up. A figure that fell more likely rolled over.
     is_negative, error = min((error < 0, abs(error)) for error in errors)
