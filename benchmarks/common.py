@@ -49,6 +49,11 @@ _CONTEXT = ForkServerContext()
 _CONTEXT.set_forkserver_preload(["benchmarks.common"])
 
 
+def model_names(models: int) -> list[str]:
+    """Return the names of the models of a simulated account."""
+    return [f"qwen3-coder-{number:03}" for number in range(models)]
+
+
 class Load:
     """An account with many models, whose usage grows on demand."""
 
@@ -56,7 +61,7 @@ class Load:
         """Start with some usage."""
         self._answers = 0
         self._moved = 0
-        self.names = [f"qwen3-coder-{number:03}" for number in range(models)]
+        self.names = model_names(models)
         self._rows: list[dict[str, Any]] = [
             {
                 "model": name,

@@ -55,6 +55,7 @@ from custom_components.alibaba_cloud.sources import SOURCES, Source
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import get_last_statistics
 from homeassistant.components.recorder.table_managers.state_attributes import CACHE_SIZE
+from homeassistant.components.rest import RestData
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
@@ -99,6 +100,13 @@ SQLITE_MEMORY = 2**20
 """Bytes. Each connection would have a cache of 16 MiB that fills within days."""
 IN_FLIGHT = 0.02
 """Real seconds that something sent over a socket takes to arrive."""
+ASKS = (
+    (quotas_client, "request"),
+    (openapi, "request"),
+    (telemetry_client, "request"),
+    (RestData, "async_update"),
+)
+"""What sends requests, by its owner."""
 PACKAGES = {"aiohttp", "custom_components", "homeassistant", "tests"}
 """Packages whose modules import functions that tell the time."""
 
@@ -246,22 +254,25 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if not (self._jobs or self._recording):
             self._waited_for = self._asked
 
-    def look_on(self, recorder: Recorder) -> ExitStack:
-        """Follow the recorder, and the requests of the integration."""
-        self.recorder = recorder
-        stack = ExitStack()
-
-        async def request(*args: Any, **kwargs: Any) -> http.Answer:
+    def _followed(self, ask: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+        async def request(*args: Any, **kwargs: Any) -> Any:
             self._asked += 1
             try:
-                return await http.request(*args, **kwargs)
+                return await ask(*args, **kwargs)
             finally:
                 self._answered += 1
                 # Another one may have been sent meanwhile.
                 self._waited_for = 0
 
-        for module in (quotas_client, openapi, telemetry_client):
-            stack.enter_context(patch.object(module, "request", request))
+        return request
+
+    def look_on(self, recorder: Recorder) -> ExitStack:
+        """Follow the recorder, and the requests of the integration and of `rest`."""
+        self.recorder = recorder
+        stack = ExitStack()
+        for owner, name in ASKS:
+            request = self._followed(getattr(owner, name))
+            stack.enter_context(patch.object(owner, name, request))
         name = "_process_one_task_or_event_or_recover"
         process = getattr(Recorder, name)
 
