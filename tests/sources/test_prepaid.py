@@ -228,6 +228,20 @@ async def test_one_kind_without_permission(
     assert attributes(hass, "next_expiry")["kind"] == "savings_plan"
 
 
+@pytest.mark.logs("Error fetching Model Studio assets")
+async def test_passing_error_of_one_kind(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """It does not make another asset the next one to expire."""
+    simulator.fail(Fault.SERVER_ERROR, at="assets", times=1)
+    await poll(SIX_HOURS)
+    assert failed_sources(hass).keys() == {"assets"}
+    assert set(states(hass, "assets").values()) == {STATE_UNAVAILABLE}
+    await poll(HOUR)
+    assert failed_sources(hass) == {}
+    assert states(hass, "assets") == ASSETS
+
+
 async def test_token_plan_without_permission_is_no_failure(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
 ) -> None:

@@ -22,7 +22,7 @@ from .errors import (
 )
 from .http import Poll
 from .models import AccessKey
-from .openapi import call
+from .openapi import call, is_refused
 from .prepaid import Asset, AssetKind
 from .values import amount_of, currency_of, mapping_of, moment_of, text_of
 
@@ -90,8 +90,8 @@ class AssetsClient:
     async def get_assets(self) -> tuple[Asset, ...]:
         """Return the assets that can be used for Model Studio, including expired ones.
 
-        Assets of a kind that the service refuses to list are left out. Raises the same
-        errors as `openapi.call`, but a refusal only if no kind can be read.
+        Assets of a kind that the service always refuses to list are left out. Raises the
+        same errors as `openapi.call`, but such a refusal only if no kind can be read.
         """
         if not self._endpoints:
             raise AccountError("The account belongs to another site", code=OTHER_SITE)
@@ -109,6 +109,9 @@ class AssetsClient:
                 if err.code == OTHER_SITE:
                     self._refused.add((endpoint, operation.action))
                     continue
+                if isinstance(err, AccountError) and not is_refused(err):
+                    # It may pass, so the assets of this kind are not gone.
+                    raise
                 _LOGGER.debug("%s can't be read: %s", operation.action, err)
                 failed.append(err)
             else:
