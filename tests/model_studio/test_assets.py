@@ -147,6 +147,46 @@ async def test_pages_that_repeat(simulator: Simulator, assets: AssetsClient) -> 
     assert actions(simulator).count("QueryResourcePackageInstances") == 2
 
 
+async def test_row_that_moves_to_the_next_page(
+    simulator: Simulator, assets: AssetsClient
+) -> None:
+    """A new row that is listed first moves another one, which counts once."""
+    simulator.account.resource_packages = 30
+
+    def shifted(query: Any) -> Any:
+        every = {"ProductCode": "sfm", "PageSize": "100"}
+        rows = resource_packages(simulator.account, every)["Instances"]["Instance"]
+        first = (int(query["PageNum"]) - 1) * 20
+        page = rows[max(first - 1, 0) :][:20]
+        return rpc_answer({"Instances": {"Instance": page}}, "id")
+
+    simulator.assets_bodies["QueryResourcePackageInstances"] = shifted
+    amounts = [
+        asset.amount
+        for asset in await assets.get_assets()
+        if asset.kind is AssetKind.RESOURCE_PACKAGE
+    ]
+    assert amounts == [250_000 + number for number in range(30)]
+
+
+@pytest.mark.parametrize("action", ASSET_OPERATIONS)
+async def test_equal_rows_of_a_page(
+    simulator: Simulator, assets: AssetsClient, action: str
+) -> None:
+    """Two assets may be alike."""
+    simulator.assets_bodies = {
+        each: {"Success": True} for each in ASSET_OPERATIONS if each != action
+    }
+    row: dict[str, Any] = {"CommodityCode": "sfm_plan", "Balance": "1.00"}
+    data: Any = [row, row]
+    for name in reversed(OPERATIONS[action].path):
+        data = {name: data}
+    simulator.assets_bodies[action] = rpc_answer(data, "id")
+    twice = await assets.get_assets()
+    assert len(twice) == 2
+    assert twice[0] == twice[1]
+
+
 async def test_pages_that_never_end(simulator: Simulator, assets: AssetsClient) -> None:
     def endless(query: Any) -> Any:
         row = {"CommodityCode": "sfm_plan", "RestPoolValue": query["PageNum"]}
