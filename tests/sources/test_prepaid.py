@@ -90,6 +90,29 @@ async def test_figures(hass: HomeAssistant, account: MockConfigEntry) -> None:
     }
 
 
+async def test_seats_of_the_same_type(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """They add up, as the figures of all seats do. A sum with an unknown part is unknown."""
+    items: list[dict[str, Any]] = [
+        {"SeatType": "pro", "TotalSeats": 2, "AssignedSeats": 1, "SeatCredits": 100},
+        {"SeatType": "max", "TotalSeats": 1, "AssignedSeats": 1, "SeatCredits": 500},
+        {"SeatType": "pro", "TotalSeats": 3, "AssignedSeats": 3, "SeatCredits": 150},
+        {"TotalSeats": 4, "AssignedSeats": 0},
+    ]
+    items[0]["SeatRemainingCredits"] = 50
+    items[1]["SeatRemainingCredits"] = 400
+    simulator.token_plan_body = {"Success": True, "Data": {"Items": items}}
+    await setup(hass, entry)
+    assert state(hass, "plan_seats") == "10"
+    seats = attributes(hass, "plan_seats")
+    assert seats["assigned"] == 5
+    assert seats["by_type"] == {
+        "pro": {"seats": 5, "assigned": 4, "credits": 250, "credits_left": None},
+        "max": {"seats": 1, "assigned": 1, "credits": 500, "credits_left": 400},
+    }
+
+
 async def test_account_without_them_has_no_entities(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
