@@ -375,9 +375,14 @@ async def test_before_anything_was_read(
 
 @pytest.mark.logs("Error fetching")
 async def test_while_it_cannot_be_read(
-    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
 ) -> None:
     """During a failure, the tool returns the last figures and the status."""
+    freezer.move_to(NOW)
     await open_account(hass, entry)
     simulator.fail(Fault.UNAUTHORIZED)
     await poll()

@@ -339,11 +339,15 @@ class AccessKeyFlow(ConfigFlow):
 
 
 def billed_models(results: AccessKeyResults) -> set[str]:
-    """Return the models that were billed this month."""
+    """Return the models that were billed this month, even if the amount is unknown."""
     report = results.get(Source.SPEND)
     if not isinstance(report, SpendReport):
         return set()
-    return {name for name, spend in report.groups.items() if spend.monthly.amount}
+    return {
+        name
+        for name, spend in report.groups.items()
+        if spend.monthly is None or spend.monthly.amount
+    }
 
 
 def used_models(results: AccessKeyResults) -> set[str]:

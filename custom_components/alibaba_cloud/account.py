@@ -14,7 +14,7 @@ from homeassistant.util import dt as dt_util
 from .clients import access_key_clients, api_key_client
 from .const import CONF_BASE_URL, CONF_MODELS
 from .failures import Status, describe, setup_error
-from .ledger import Reports, build_snapshot, with_windows, without_past
+from .ledger import Reports, build_snapshot, current_reports, with_windows, without_past
 from .listeners import Listeners
 from .model_studio import CURRENCY, AccountSnapshot, Money, PriceList, QuotasKind
 from .options import alert_options, followed_groups
@@ -306,15 +306,19 @@ class Account:
     def last_read(self) -> AccountSnapshot | None:
         """Return the last figures of all sources, also of those that fail now.
 
-        Figures of a day or a period that is over are left out. None if nothing was read.
+        Figures of a day or a period that is over are left out, and what is calculated
+        from them. None if nothing was read.
         """
         read = [s for s in self.other_sources if s.data is not None]
         if self.last_quotas is None and not read:
             return None
         now = dt_util.utcnow()
-        return self._build(
-            self._reports(self._kept_quotas(), read), self.store.days.totals(now), now
+        reports = current_reports(
+            self._reports(self._kept_quotas(), read),
+            periods=self.store.periods,
+            now=now,
         )
+        return self._build(reports, self.store.days.totals(now), now)
 
     def _kept_quotas(self) -> AccountSnapshot | None:
         """Return the API key's last figures without those that are out of date."""

@@ -1,5 +1,6 @@
 """The figures of prepaid assets and of the Token Plan for teams."""
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -50,18 +51,26 @@ def _next_expiry(snapshot: AccountSnapshot) -> dict[str, Any]:
 
 
 def _seats(snapshot: AccountSnapshot) -> dict[str, Any]:
-    """Return the assigned seats, and the figures of each type of seats."""
+    """Return the assigned seats, and the figures of each type of seats.
+
+    The service may list seats of the same type several times.
+    """
+    plan = snapshot.token_plan
+    types = dict.fromkeys(seats.type for seats in plan.seats if seats.type)
+    of_type = {
+        name: replace(plan, seats=tuple(s for s in plan.seats if s.type == name))
+        for name in types
+    }
     return {
-        "assigned": _number(snapshot.token_plan.assigned_seats),
+        "assigned": _number(plan.assigned_seats),
         "by_type": {
-            seats.type: {
-                "seats": _number(seats.total),
-                "assigned": _number(seats.assigned),
-                "credits": _number(seats.credits),
-                "credits_left": _number(seats.credits_left),
+            name: {
+                "seats": _number(part.total_seats),
+                "assigned": _number(part.assigned_seats),
+                "credits": _number(part.credits),
+                "credits_left": _number(part.credits_left),
             }
-            for seats in snapshot.token_plan.seats
-            if seats.type
+            for name, part in of_type.items()
         },
     }
 

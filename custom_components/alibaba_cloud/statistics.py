@@ -351,7 +351,7 @@ def _amount(period: SpendPeriod | None, owner: Owner) -> Decimal | None:
         return None
     if (key := bill_key(owner)) is None:
         return period.total.amount
-    return period.groups.get(key, Decimal() if period.complete else None)
+    return period.spend_of(key)
 
 
 def _written(

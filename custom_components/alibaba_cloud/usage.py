@@ -20,9 +20,8 @@ from .figures import (
     projected_range,
 )
 from .group_figures import GROUP_SENSORS
-from .model_studio import AccountSnapshot, ModelUsage, Money, Quantity, Spend
+from .model_studio import AccountSnapshot, ModelUsage, Money, Quantity
 from .options import GROUP_OPTIONS, group_name
-from .sources import billing_today
 
 
 def matching_models(
@@ -69,8 +68,7 @@ async def async_describe(
 ) -> dict[str, Any]:
     """Return the known figures of an account, some of its models and its groups.
 
-    Figures have units. An unknown figure is left out, and so is the daily spend of an
-    earlier day.
+    Figures have units. An unknown figure is left out.
     """
     translations = await async_get_translations(account.hass, "en", "entity", {DOMAIN})
     figures = partial(_figures, translations)
@@ -104,7 +102,7 @@ def _figures(
     known = {}
     for description in descriptions:
         value = description.value_fn(reported)
-        if _is_known(description, value):
+        if value is not None:
             unit = getattr(
                 description, "native_unit_of_measurement", None
             ) or translations.get(
@@ -113,13 +111,6 @@ def _figures(
             )
             known[description.key] = _with_unit(value, unit)
     return known
-
-
-def _is_known(description: FigureDescription[Any], value: Any) -> bool:
-    """Return whether a figure is known, and is not the spend of an earlier day."""
-    if isinstance(value, Spend) and "daily_spend" in description.key:
-        return value.start == billing_today()
-    return value is not None
 
 
 def _with_unit(value: Any, unit: str | None) -> dict[str, Any]:

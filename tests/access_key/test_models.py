@@ -78,6 +78,28 @@ async def test_what_is_paid_back_has_cost_nothing(
     assert flows.shown(form) == {"all_models": False, "models": ["qwen-max"]}
 
 
+async def test_model_with_an_unknown_spend_is_chosen(
+    flows: AccessFlows, simulator: Simulator
+) -> None:
+    """It is in the bill, though one day's bill may lack a part of what it cost."""
+    simulator.trend_body = {
+        "success": True,
+        "data": {
+            "costTotals": {"amount": "9.00", "currency": "CNY"},
+            "resultByTime": [
+                {
+                    "period": f"202608{day}",
+                    "total": {"amount": total, "currency": "CNY"},
+                    "periodDetails": [{"key": "qwen-max", "amount": "4.00"}][:rows],
+                }
+                for day, total, rows in (("03", "4.00", 1), ("04", "5.00", 0))
+            ],
+        },
+    }
+    form = await flows.type_in(await flows.ask(SOURCE_USER))
+    assert flows.shown(form) == {"all_models": False, "models": ["qwen-max"]}
+
+
 async def test_chosen_models_can_be_unchosen(
     flows: AccessFlows, simulator: Simulator
 ) -> None:

@@ -188,6 +188,18 @@ def estimated(
         ([text("1.6", "6.4")], {"input_tokens": 77}, "0.0001"),
         ([text("1.6", "6.4")], {"input_tokens": 12.5 * MILLION}, "20"),
         ([text("0", "0")], {"input_tokens": MILLION}, "0"),
+        # Tokens of other kinds are parts of the input and the output.
+        (
+            [text("1.6", "6.4")],
+            {
+                "total_tokens": 3000,
+                "input_tokens": 2000,
+                "output_tokens": 1000,
+                "reasoning_tokens": 700,
+            },
+            "0.0096",
+        ),
+        ([text("1.6", "6.4")], {"input_tokens": MILLION, "video_duration": 0}, "1.6"),
         # Nothing was used, which costs nothing.
         ([text("1.6", "6.4")], {"input_tokens": 0, "total_tokens": 0}, "0"),
     ],
@@ -235,19 +247,44 @@ def test_amount(
             "3.2",
             25,
         ),
+        (QWEN_MAX, {"total_tokens": 500_000, "input_tokens": 1000}, "0.0016", 0.2),
+        (QWEN_MAX, {"total_tokens": 10, "audio_tokens": 10}, None, 0),
+        # It may be a part of the input, or not.
+        (QWEN_MAX, {"input_tokens": MILLION, "audio_tokens": 1}, "1.6", 100),
+        (
+            QWEN_MAX,
+            {"input_tokens": MILLION, "audio_tokens": 1, "total_tokens": None},
+            "1.6",
+            100,
+        ),
+        # What is no token.
         (QWEN_MAX, {"video_seconds": 10}, None, None),
+        (QWEN_MAX, {"input_tokens": MILLION, "video_duration": 10}, "1.6", 100),
+        (QWEN_MAX, {"input_tokens": MILLION, "video_duration": None}, "1.6", 100),
+        (
+            QWEN_MAX,
+            {"total_tokens": MILLION, "input_tokens": MILLION, "video_duration": 10},
+            "1.6",
+            100,
+        ),
+        # The cache is a part of an input that is missing.
+        (QWEN_MAX, {"cached_tokens": 10, "total_tokens": 10}, None, 0),
+        (QWEN_MAX, {"cached_tokens": 10}, None, None),
+        (QWEN_MAX, {"total_tokens": None}, None, None),
     ],
 )
 def test_what_is_left_out(
-    prices: PriceList, used: Mapping[str, Number], amount: str | None, share: float
+    prices: PriceList,
+    used: Mapping[str, Number | None],
+    amount: str | None,
+    share: float | None,
 ) -> None:
     made = estimated(day_usage(qwen_max=used), prices)
     expected = None if amount is None else spend(amount)
     assert made.estimate.daily_spend == expected
     assert made.estimate.share_priced == share
     assert made.models["qwen-max"].daily_spend_estimate == expected
-    is_named = amount is None or "output_tokens" in used
-    assert bool(made.estimate.models_without_price) is is_named
+    assert made.estimate.models_without_price == ("qwen-max",)
 
 
 def test_account_with_several_models() -> None:
@@ -296,6 +333,22 @@ def test_invalid_amount_is_left_out() -> None:
     )
     made = estimated(day_usage(qwen_max={"input_tokens": None}))
     assert made.estimate == Estimate(models_without_price=("qwen-max",))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "amount"),
+    [(10**27, "1600000000000000000000"), (10**30, None), (10**300, None)],
+)
+def test_amount_that_is_too_large_is_unknown(tokens: int, amount: str | None) -> None:
+    expected = None if amount is None else spend(amount)
+    made = estimated(
+        day_usage(qwen_max={"input_tokens": tokens}),
+        closed_day=day_usage(YESTERDAY, qwen_max={"input_tokens": tokens}),
+        daily={YESTERDAY: usd(2)},
+    )
+    assert made.estimate.daily_spend == expected
+    assert made.models["qwen-max"].daily_spend_estimate == expected
+    assert made.estimate.models_without_price == ()
 
 
 def test_names_are_bounded_and_plain() -> None:

@@ -54,6 +54,7 @@ REPORT = SpendReport(
         "b": GroupSpend(monthly=cny("30.00"), daily=None),
     },
     complete=True,
+    day_complete=True,
 )
 
 
@@ -82,11 +83,11 @@ def test_followed_and_others() -> None:
 
 
 def test_day_without_a_bill() -> None:
-    """The others have what is left of the day."""
+    """The day of the others is unknown if that of a followed group is."""
     groups, others = figures(REPORT, "a", "b")
     assert groups["b"].daily_spend is None
     assert groups["b"].monthly_spend == spend("30.00", MONTH)
-    assert others.daily_spend == spend("4.00", TODAY)
+    assert others.daily_spend is None
     assert others.monthly_spend == spend("10.00", MONTH)
     groups, others = figures(replace(REPORT, daily=None), "c")
     assert groups["c"].daily_spend is None
@@ -94,21 +95,23 @@ def test_day_without_a_bill() -> None:
 
 
 @pytest.mark.parametrize(
-    ("complete", "expected"),
-    [
-        (
-            True,
-            GroupFigures(
-                daily_spend=spend("0", TODAY), monthly_spend=spend("0", MONTH)
-            ),
-        ),
-        (False, GroupFigures()),
-    ],
+    ("complete", "day_complete"),
+    [(True, True), (True, False), (False, True), (False, False)],
 )
-def test_group_without_a_bill(complete: bool, expected: GroupFigures) -> None:
-    groups, others = figures(replace(REPORT, complete=complete), "c")
-    assert groups == {"c": expected}
-    assert others.monthly_spend == spend("100.00", MONTH)
+def test_group_without_a_bill(complete: bool, day_complete: bool) -> None:
+    """It has no spend where the bill is complete. Else, it and the others are unknown."""
+    report = replace(REPORT, complete=complete, day_complete=day_complete)
+    groups, others = figures(report, "c")
+    assert groups == {
+        "c": GroupFigures(
+            daily_spend=spend("0", TODAY) if day_complete else None,
+            monthly_spend=spend("0", MONTH) if complete else None,
+        )
+    }
+    assert others == GroupFigures(
+        daily_spend=spend("10.00", TODAY) if day_complete else None,
+        monthly_spend=spend("100.00", MONTH) if complete else None,
+    )
 
 
 def test_month_without_a_bill() -> None:
@@ -143,7 +146,10 @@ def test_account_stays() -> None:
 def test_parts_add_up(
     billed: dict[str, Decimal], nobody: Decimal, followed: set[str], complete: bool
 ) -> None:
-    """The followed groups and the others are the whole bill, to the cent."""
+    """The followed groups and the others are the whole bill, to the cent.
+
+    The others are unknown if one of the followed groups is.
+    """
     total = sum(billed.values(), nobody)
     report = SpendReport(
         day=TODAY,
@@ -154,8 +160,12 @@ def test_parts_add_up(
             for key, amount in billed.items()
         },
         complete=complete,
+        day_complete=complete,
     )
     groups, others = figures(report, *followed)
     for key in ("daily_spend", "monthly_spend"):
-        parts = [getattr(part, key) for part in (*groups.values(), others)]
-        assert sum(part.amount for part in parts if part is not None) == total
+        parts = [getattr(part, key) for part in groups.values()]
+        rest = getattr(others, key)
+        assert (rest is None) is (None in parts)
+        if rest is not None:
+            assert sum(part.amount for part in (*parts, rest)) == total

@@ -117,6 +117,7 @@ def spend(currency: str = "CNY", *, complete: bool = True) -> SpendReport:
             "qwen-vl": GroupSpend(monthly=money(30), daily=money(3)),
         },
         complete=complete,
+        day_complete=complete,
     )
 
 
@@ -429,8 +430,26 @@ def test_model_in_an_incomplete_bill_is_unknown() -> None:
         Reports(spend=spend(complete=False), totals=UsageTotals(models={})),
     )
     assert merged.models["qwen-plus"] == ModelUsage(name="qwen-plus")
-    assert merged.other_models_monthly_spend == of_month(cny(40))
     assert merged.tokens_used is None
+
+
+@pytest.mark.parametrize("day_complete", [True, False])
+@pytest.mark.parametrize("complete", [True, False])
+def test_rest_of_an_incomplete_bill(complete: bool, day_complete: bool) -> None:
+    """What a followed model has cost is not added to the others while it is unknown."""
+    report = replace(spend(complete=complete), day_complete=day_complete)
+    merged = merge(Reports(spend=report))
+    model = merged.models["qwen-plus"]
+    assert model.daily_spend == (of_day(cny(0)) if day_complete else None)
+    assert model.monthly_spend == (of_month(cny(0)) if complete else None)
+    assert merged.other_models_daily_spend == (of_day(cny(4)) if day_complete else None)
+    assert merged.other_models_monthly_spend == (
+        of_month(cny(40)) if complete else None
+    )
+    assert (merged.daily_spend, merged.monthly_spend) == (
+        of_day(cny(10)),
+        of_month(cny(100)),
+    )
 
 
 def test_day_without_a_bill() -> None:
@@ -507,7 +526,10 @@ def test_all_parts_add_up(
     reports_usage: bool,
     complete: bool,
 ) -> None:
-    """The followed models and the rest add up to the exact amount of the bill."""
+    """The followed models and the rest add up to the exact amount of the bill.
+
+    The rest is unknown if a model's part is.
+    """
 
     def money(amount: Decimal) -> Money:
         return Money(amount=amount, currency="CNY")
@@ -524,6 +546,7 @@ def test_all_parts_add_up(
             for name, (of_month, of_day) in parts.items()
         },
         complete=complete,
+        day_complete=complete,
     )
     merged = merge(
         Reports(account=account, spend=report),
@@ -543,9 +566,9 @@ def test_all_parts_add_up(
             report.daily,
         ),
     ):
-        assert (rest is None) is (total is None)
+        known = [amount for amount in parts_of if amount is not None]
+        assert (rest is None) is (total is None or len(known) < len(parts_of))
         if rest is not None and total is not None:
-            known = [amount for amount in parts_of if amount is not None]
             assert {amount.currency for amount in known} <= {rest.currency}
             amounts = sum((amount.amount for amount in known), Decimal())
             assert rest.amount + amounts == total.amount

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from custom_components.alibaba_cloud.ledger import AlertOptions, Observation
+from custom_components.alibaba_cloud.ledger.prepaid_alerts import REMEMBERED
+from custom_components.alibaba_cloud.ledger.windows import DAY
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     Asset,
@@ -120,14 +122,37 @@ def test_no_expiry(look: Look) -> None:
     assert Account().see(look) == []
 
 
-def test_a_clock_that_was_ahead_repeats_nothing() -> None:
-    """What was alerted is remembered for a month after its end, and then dropped."""
+@pytest.mark.parametrize("ahead", ["10-14", "10-15", "12-31"])
+@pytest.mark.parametrize("looks", [1, 3])
+def test_a_clock_that_was_ahead_repeats_nothing(ahead: str, looks: int) -> None:
+    """What was alerted is remembered, by however much and for long the clock is ahead."""
     account = Account()
     assert len(account.see(expiring("09-10", COUPON))) == 1
-    assert account.see(expiring("10-14")) == []
+    for _ in range(looks):
+        assert account.see(expiring(ahead)) == []
     assert account.see(expiring("09-10", COUPON)) == []
-    account.see(expiring("10-15"))
-    assert account.state.endings == {}
+    assert len(account.state.endings) == 1
+
+
+def test_few_endings_are_remembered() -> None:
+    """The oldest one is dropped once it is long past and many others followed."""
+    account = Account()
+    end = at("01-10")
+    assets = [
+        replace(COUPON, expires=end + number * DAY) for number in range(REMEMBERED + 1)
+    ]
+    assert account.see(expiring("01-01", *assets[:-1], days=90)) != []
+    first, *_ = account.state.endings
+    last = assets[-1]
+    # It is not long past.
+    assert len(account.see(expiring("02-08", last, days=90))) == 1
+    assert len(account.state.endings) == REMEMBERED + 1
+    # It is still listed.
+    account.see(expiring("02-09", assets[0]))
+    assert first in account.state.endings
+    account.see(expiring("02-09"))
+    assert first not in account.state.endings
+    assert len(account.state.endings) == REMEMBERED
 
 
 # The subscription
@@ -191,6 +216,18 @@ def test_more_credits_re_arm_the_alert(refresh: str | None) -> None:
         assert len(alerts) == times
         ids += [alert.alert_id for alert in alerts]
     assert len(set(ids)) == 2
+
+
+@pytest.mark.parametrize(
+    ("level", "held", "armed"),
+    [(79, 890, 891), (80, 900, 901), (90, 950, 951), (95, 975, 976), (99, 995, 996)],
+)
+def test_high_level_is_re_armed(level: int, held: int, armed: int) -> None:
+    """Nothing exceeds 100 %, so half of the way to it re-arms a high level."""
+    account = Account()
+    for credits_left, times in ((500, 1), (held, 0), (500, 0), (armed, 0), (500, 1)):
+        look = left(credits_left, refresh=None, level=level)
+        assert len(account.see(look)) == times
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from tests.simulator.assets import (
     resource_packages,
     savings_plans,
 )
+from tests.simulator.faults import Refusal
 from tests.simulator.openapi import ASSET_OPERATIONS, rpc_answer
 from tests.vendor import client
 
@@ -146,6 +147,46 @@ async def test_pages_that_repeat(simulator: Simulator, assets: AssetsClient) -> 
     assert actions(simulator).count("QueryResourcePackageInstances") == 2
 
 
+async def test_row_that_moves_to_the_next_page(
+    simulator: Simulator, assets: AssetsClient
+) -> None:
+    """A new row that is listed first moves another one, which counts once."""
+    simulator.account.resource_packages = 30
+
+    def shifted(query: Any) -> Any:
+        every = {"ProductCode": "sfm", "PageSize": "100"}
+        rows = resource_packages(simulator.account, every)["Instances"]["Instance"]
+        first = (int(query["PageNum"]) - 1) * 20
+        page = rows[max(first - 1, 0) :][:20]
+        return rpc_answer({"Instances": {"Instance": page}}, "id")
+
+    simulator.assets_bodies["QueryResourcePackageInstances"] = shifted
+    amounts = [
+        asset.amount
+        for asset in await assets.get_assets()
+        if asset.kind is AssetKind.RESOURCE_PACKAGE
+    ]
+    assert amounts == [250_000 + number for number in range(30)]
+
+
+@pytest.mark.parametrize("action", ASSET_OPERATIONS)
+async def test_equal_rows_of_a_page(
+    simulator: Simulator, assets: AssetsClient, action: str
+) -> None:
+    """Two assets may be alike."""
+    simulator.assets_bodies = {
+        each: {"Success": True} for each in ASSET_OPERATIONS if each != action
+    }
+    row: dict[str, Any] = {"CommodityCode": "sfm_plan", "Balance": "1.00"}
+    data: Any = [row, row]
+    for name in reversed(OPERATIONS[action].path):
+        data = {name: data}
+    simulator.assets_bodies[action] = rpc_answer(data, "id")
+    twice = await assets.get_assets()
+    assert len(twice) == 2
+    assert twice[0] == twice[1]
+
+
 async def test_pages_that_never_end(simulator: Simulator, assets: AssetsClient) -> None:
     def endless(query: Any) -> Any:
         row = {"CommodityCode": "sfm_plan", "RestPoolValue": query["PageNum"]}
@@ -226,17 +267,56 @@ async def test_missing_permission(
         await assets.get_assets()
 
 
-async def test_failure(
-    simulator: Simulator, assets: AssetsClient, refused: set[tuple[str, str]]
+@pytest.mark.parametrize("action", ASSET_OPERATIONS)
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "MissingParameter"),
+        (404, "InvalidApi.NotFound"),
+        (200, "InvalidParameter"),
+    ],
+)
+async def test_refusal(
+    simulator: Simulator, assets: AssetsClient, action: str, status: int, code: str
 ) -> None:
-    """If one operation fails, the others are read, and the next poll repeats it."""
-    simulator.fail(Fault.SERVER_ERROR, at="assets", times=1)
-    assert [asset.kind for asset in await assets.get_assets()] == [
-        AssetKind.PREPAID_CARD,
-        AssetKind.SAVINGS_PLAN,
-        AssetKind.RESOURCE_PACKAGE,
-    ]
+    """The service may never list assets of one kind. The others are read."""
+
+    def refuse(_: Any) -> Any:
+        raise Refusal(status, code, "no")
+
+    everything = await assets.get_assets()
+    simulator.assets_bodies = {action: refuse}
+    some = await assets.get_assets()
+    assert set(some) < set(everything)
+    assert len({asset.kind for asset in some}) == len(ASSET_OPERATIONS) - 1
+    simulator.assets_bodies = dict.fromkeys(ASSET_OPERATIONS, refuse)
+    with pytest.raises(AccountError, match=code):
+        await assets.get_assets()
+
+
+@pytest.mark.parametrize("action", ASSET_OPERATIONS)
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(500, "InternalError"), (503, "ServiceUnavailable"), (200, "SystemBusy")],
+)
+async def test_failure_of_one(
+    simulator: Simulator,
+    assets: AssetsClient,
+    refused: set[tuple[str, str]],
+    action: str,
+    status: int,
+    code: str,
+) -> None:
+    """An error that may pass ends the poll: assets of its kind are not gone."""
+
+    def fail(_: Any) -> Any:
+        raise Refusal(status, code, "later")
+
+    simulator.assets_bodies = {action: fail}
+    with pytest.raises(AccountError, match=code):
+        await assets.get_assets()
     assert refused == set()
+    simulator.assets_bodies = {}
     assert len(await assets.get_assets()) == 6
 
 
@@ -259,7 +339,7 @@ async def test_failure_of_all(
     simulator.fail(fault, at="assets")
     with pytest.raises(error):
         await assets.get_assets()
-    assert len(actions(simulator)) == (4 if error is AccountError else 1)
+    assert len(actions(simulator)) == 1
 
 
 async def test_one_retry_for_all_requests(

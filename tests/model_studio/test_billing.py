@@ -376,4 +376,7 @@ async def test_month_by_group(
     assert {key: spend.daily for key, spend in report.groups.items()} == {
         key: cny(str(amount)) for key, amount in today.items() if key != NULL_GROUP
     }
-    assert all(spend.monthly.amount > 0 for spend in report.groups.values())
+    assert all(
+        spend.monthly is not None and spend.monthly.amount > 0
+        for spend in report.groups.values()
+    )

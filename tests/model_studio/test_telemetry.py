@@ -330,10 +330,11 @@ async def test_invalid_values(
     assert "The usage of qwen-max is not a number" in caplog.messages
     # A sum without the invalid value would decrease, but a total never decreases.
     assert await client.get_totals(JANUARY, january(5)) == UsageTotals(
+        since=JANUARY,
         models={
             "qwen-max": ModelTotals(),
             "qwen-plus": ModelTotals(tokens=1, requests=1),
-        }
+        },
     )
 
 

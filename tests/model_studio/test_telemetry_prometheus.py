@@ -112,6 +112,7 @@ def expected_totals(usage: Usage, start: datetime, end: datetime) -> UsageTotals
     tokens = usage.totals("model_usage", start, end)
     requests = usage.totals("model_call_count", start, end)
     return UsageTotals(
+        since=start,
         tokens=sum(tokens.values()) if tokens else None,
         requests=sum(requests.values()) if requests else None,
         models={
@@ -257,6 +258,7 @@ async def test_totals_with_gaps(
 async def test_totals_of_all_kinds(telemetry: TelemetryClient) -> None:
     # A series without a model counts for the account. An invalid value doesn't count.
     assert await telemetry.get_totals(JANUARY, january(40)) == UsageTotals(
+        since=JANUARY,
         tokens=125 + 7 + 9,
         requests=3,
         models={
@@ -325,7 +327,9 @@ async def test_rates_of_a_minute(
 
 async def test_no_samples(telemetry: TelemetryClient) -> None:
     start = JANUARY - timedelta(days=200)
-    assert await telemetry.get_totals(start, start + HOUR) == UsageTotals(models={})
+    assert await telemetry.get_totals(start, start + HOUR) == UsageTotals(
+        since=start, models={}
+    )
     assert await telemetry.get_rates(start) == UsageRates(models={})
 
 

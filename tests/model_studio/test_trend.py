@@ -205,6 +205,9 @@ def test_invalid_period_is_skipped(row: Any, caplog: pytest.LogCaptureFixture) -
     report = month_report(trend, TODAY)
     assert (report.monthly, report.daily) == (cny("30.00"), cny("29.00"))
     assert not report.complete
+    # What the model cost on the skipped day is unknown, so its month is as well.
+    assert report.day_complete
+    assert report.groups == {"a": GroupSpend(monthly=None, daily=cny("29.00"))}
 
 
 @pytest.mark.parametrize("amount", [None, "1,23", "-", True, ["1.00"], {}])
@@ -219,6 +222,17 @@ def test_invalid_group_belongs_to_others(
     assert not p.complete
     assert "Skipped a part" in caplog.text
     assert set(month_report(trend, TODAY).groups) == {"a"}
+
+
+def test_group_with_an_invalid_part() -> None:
+    """A group of which one part can't be read is unknown. It is not its other parts."""
+    row = period("20260815", "30.00", a="20.00", b="1.00")
+    row["periodDetails"].append({"key": "b", "amount": "n/a"})
+    report = month_report(parse_trend(bill(row)), TODAY)
+    assert report.groups == {
+        "a": GroupSpend(monthly=cny("20.00"), daily=cny("20.00")),
+    }
+    assert not report.complete
 
 
 @pytest.mark.parametrize("details", [None, "none", 7, {}, []])
@@ -395,7 +409,8 @@ def test_groups_of_any_answer_add_up(data: Any) -> None:
         assert sum(p.groups.values(), Decimal()) == p.total.amount
         assert p.complete <= (OTHERS not in trend.names)
     currency = None if report.monthly is None else report.monthly.currency
-    assert {m.monthly.currency for m in report.groups.values()} <= {currency}
+    currencies = {m.monthly.currency for m in report.groups.values() if m.monthly}
+    assert currencies <= {currency}
 
 
 def test_month() -> None:
@@ -483,6 +498,36 @@ def test_day_without_a_bill() -> None:
     assert report.daily is None
     assert report.groups == {"a": GroupSpend(monthly=cny("30.00"), daily=None)}
     assert report.complete
+    assert not report.day_complete
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        [{"key": "b", "amount": "1.00"}, {"key": OTHERS, "amount": "9.00"}],
+        [{"key": "b", "amount": "1.00"}, {"key": "a", "amount": "n/a"}],
+        [{"key": "b", "amount": "1.00"}],
+        pytest.param([], id="empty"),
+        None,
+    ],
+)
+@pytest.mark.parametrize("incomplete", [14, 15])
+def test_group_missing_on_an_incomplete_day(incomplete: int, details: Any) -> None:
+    """What it cost on that day is unknown, not 0, and so is what it cost in the month."""
+    rows = [period(f"202608{day}", "10.00", a="6.00", b="4.00") for day in (13, 14, 15)]
+    rows[incomplete - 13]["periodDetails"] = details
+    report = month_report(parse_trend(bill(*rows)), TODAY)
+    a, b = report.groups["a"], report.groups["b"]
+    is_today = incomplete == TODAY.day
+    assert a == GroupSpend(monthly=None, daily=None if is_today else cny("6.00"))
+    if details:
+        daily = cny("1.00") if is_today else cny("4.00")
+        assert b == GroupSpend(monthly=cny("9.00"), daily=daily)
+    assert (report.monthly, report.daily) == (cny("30.00"), cny("10.00"))
+    assert not report.complete
+    # If the service merges groups on one day, it may have merged some on another.
+    is_merged = any(detail["key"] == OTHERS for detail in details or ())
+    assert report.day_complete is not (is_today or is_merged)
 
 
 def test_merged_groups_may_cancel_out() -> None:
@@ -497,7 +542,10 @@ def test_merged_groups_may_cancel_out() -> None:
 
 
 def test_totals_of_groups() -> None:
-    """What belongs to no group is left out. A group in two currencies has no total."""
+    """What belongs to no group is left out. A group in two currencies has no total.
+
+    A group that is missing in an incomplete period has none either.
+    """
     trend = parse_trend(
         bill(
             period("20260701", "9.00", a="4.00", b="2.00", **{NULL_GROUP: "3.00"}),
@@ -505,4 +553,7 @@ def test_totals_of_groups() -> None:
             period("20260801", "8.00", "USD", b="1.00", c="7.00"),
         )
     )
+    assert group_totals(trend) == {"a": None, "b": None, "c": None}
+    complete = tuple(replace(p, complete=True) for p in trend.periods)
+    trend = replace(trend, periods=complete)
     assert group_totals(trend) == {"a": cny("5.50"), "b": None, "c": usd("7.00")}

@@ -15,7 +15,7 @@ from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.sources import Source
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
-from tests.common import Poll, state
+from tests.common import Poll, get_usage, setup, state
 from tests.simulator import Fault, Simulator
 
 from .common import (
@@ -227,3 +227,54 @@ async def test_bill_that_outlives_its_account(
     assert coordinator.sources[Source.SPEND].data.days[day].amount == before + 5
     assert coordinator.store.days.billed[day] == before
     assert "alibaba_cloud.account" not in hass_storage
+
+
+@pytest.mark.logs(
+    *(
+        f"Error fetching Model Studio {source}"
+        for source in ("spend", "workspaces", "totals", "rates")
+    )
+)
+async def test_figures_of_a_past_month(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """The actions return no figure of a month that is over, of whatever owner."""
+    hass.config_entries.async_update_entry(
+        entry,
+        options={"models": ["qwen-max"], "workspaces": ["ws-1"], "monthly_budget": 900},
+    )
+    await setup(hass, entry)
+    of_month = {
+        "monthly_spend",
+        "other_models_monthly_spend",
+        "other_workspaces_monthly_spend",
+        "projected_monthly_spend",
+        "budget_usage_pct",
+        "remaining_budget",
+        "tokens_used",
+        "requests_used",
+    }
+    of_owner = {"monthly_spend", "tokens", "requests"}
+    usage = await get_usage(hass)
+    assert usage["account"].keys() >= of_month
+    assert usage["models"]["qwen-max"].keys() >= of_owner
+    assert usage["workspaces"]["ws-1"].keys() >= {"monthly_spend"}
+    simulator.fail(Fault.SERVER_ERROR, at="billing")
+    simulator.fail(Fault.SERVER_ERROR, at="prometheus")
+    freezer.move_to("2026-08-31 12:00:00+00:00")
+    await poll(15 * 60 + 1)
+    usage = await get_usage(hass)
+    assert usage["failed_sources"].keys() >= {"spend", "totals", "workspaces"}
+    assert usage["account"].keys() >= of_month
+    assert usage["models"]["qwen-max"].keys() >= of_owner
+    assert usage["workspaces"]["ws-1"].keys() >= {"monthly_spend"}
+    freezer.move_to("2026-08-31 16:00:00+00:00")
+    usage = await get_usage(hass)
+    assert usage["account"].keys().isdisjoint(of_month)
+    assert usage["account"]["available_balance"]["value"] > 0
+    assert usage["models"]["qwen-max"].keys().isdisjoint(of_owner)
+    assert usage["workspaces"]["ws-1"].keys().isdisjoint({"monthly_spend"})

@@ -17,6 +17,7 @@ from custom_components.alibaba_cloud.const import (
     CONF_PROMETHEUS_URL,
     DOMAIN,
 )
+from custom_components.alibaba_cloud.model_studio import OTHERS
 from homeassistant.components.homeassistant import SERVICE_UPDATE_ENTITY
 from homeassistant.const import ATTR_ENTITY_ID, CONF_API_KEY, CONF_REGION, Platform
 from homeassistant.core import DOMAIN as HOMEASSISTANT_DOMAIN, HomeAssistant, callback
@@ -39,6 +40,7 @@ from tests.simulator import Account, Simulator
 from .common import (
     FOLLOWED,
     MODEL_TOTALS,
+    OTHER,
     RATES,
     SPEND,
     failed_sources,
@@ -268,6 +270,37 @@ async def test_today_without_a_bill_is_unknown(
     await setup(hass, entry)
     assert state(hass, "monthly_spend") == "2.00"
     assert entity_id(hass, "daily_spend") is None
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        [{"key": "qwen-plus", "amount": "1.00"}, {"key": OTHERS, "amount": "3.00"}],
+        [{"key": "qwen-plus", "amount": "1.00"}, {"key": "qwen-max", "amount": "n/a"}],
+        None,
+    ],
+    ids=["merged", "unreadable", "missing"],
+)
+async def test_model_missing_in_the_bill_of_today(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    details: Any,
+) -> None:
+    """If the bill of today is incomplete, a model that is missing in it is unknown."""
+    body = trend("20260815", daily="4.00", monthly="9.00")
+    body["data"]["resultByTime"][-1]["periodDetails"] = details
+    simulator.trend_body = body
+    await poll(15 * 60 + 1)
+    for key, spent in zip(SPEND, ("9.00", "4.00"), strict=True):
+        assert state(hass, key) == spent
+        assert state(hass, key, "qwen-max") == "unknown"
+        assert state(hass, f"other_models_{key}") == "unknown"
+    usage = await get_usage(hass)
+    assert usage["account"].keys() >= {*SPEND}
+    assert usage["models"]["qwen-max"].keys().isdisjoint(SPEND)
+    assert usage["account"].keys().isdisjoint(OTHER)
 
 
 async def test_bill_without_days(

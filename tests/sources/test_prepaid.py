@@ -90,6 +90,29 @@ async def test_figures(hass: HomeAssistant, account: MockConfigEntry) -> None:
     }
 
 
+async def test_seats_of_the_same_type(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """They add up, as the figures of all seats do. A sum with an unknown part is unknown."""
+    items: list[dict[str, Any]] = [
+        {"SeatType": "pro", "TotalSeats": 2, "AssignedSeats": 1, "SeatCredits": 100},
+        {"SeatType": "max", "TotalSeats": 1, "AssignedSeats": 1, "SeatCredits": 500},
+        {"SeatType": "pro", "TotalSeats": 3, "AssignedSeats": 3, "SeatCredits": 150},
+        {"TotalSeats": 4, "AssignedSeats": 0},
+    ]
+    items[0]["SeatRemainingCredits"] = 50
+    items[1]["SeatRemainingCredits"] = 400
+    simulator.token_plan_body = {"Success": True, "Data": {"Items": items}}
+    await setup(hass, entry)
+    assert state(hass, "plan_seats") == "10"
+    seats = attributes(hass, "plan_seats")
+    assert seats["assigned"] == 5
+    assert seats["by_type"] == {
+        "pro": {"seats": 5, "assigned": 4, "credits": 250, "credits_left": None},
+        "max": {"seats": 1, "assigned": 1, "credits": 500, "credits_left": 400},
+    }
+
+
 async def test_account_without_them_has_no_entities(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:
@@ -226,6 +249,20 @@ async def test_one_kind_without_permission(
     assert shown.pop("coupons_balance") == "unknown"
     assert shown.items() < {**ASSETS, "next_expiry": shown["next_expiry"]}.items()
     assert attributes(hass, "next_expiry")["kind"] == "savings_plan"
+
+
+@pytest.mark.logs("Error fetching Model Studio assets")
+async def test_passing_error_of_one_kind(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """It does not make another asset the next one to expire."""
+    simulator.fail(Fault.SERVER_ERROR, at="assets", times=1)
+    await poll(SIX_HOURS)
+    assert failed_sources(hass).keys() == {"assets"}
+    assert set(states(hass, "assets").values()) == {STATE_UNAVAILABLE}
+    await poll(HOUR)
+    assert failed_sources(hass) == {}
+    assert states(hass, "assets") == ASSETS
 
 
 async def test_token_plan_without_permission_is_no_failure(

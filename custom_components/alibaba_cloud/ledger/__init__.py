@@ -6,6 +6,7 @@ and do not import Home Assistant. `docs/periods.md` explains the rules.
 
 from .alerts import Alert, AlertKind, AlertOptions, AlertState, Observation
 from .budgets import group_reaches
+from .current import current_reports
 from .days import SpendDays, last_settled_day
 from .decisions import decide, reaches
 from .expiry import without_past
@@ -30,6 +31,7 @@ __all__ = [
     "SpendDays",
     "billing_day",
     "build_snapshot",
+    "current_reports",
     "cycle_start",
     "decide",
     "follow",

@@ -8,7 +8,7 @@ the cache counts like other input if it is not reported separately.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -150,15 +150,28 @@ def _cost(used: Mapping[str, Number | None], steps: Sequence[PriceStep]) -> _Cos
             saved = prices[_INPUT] - price
             parts[_INPUT] -= min(cached, amounts[_INPUT]) * saved
     tokens = {kind: amounts.get(kind, Decimal()) for kind in (_INPUT, _OUTPUT)}
+    known = sum(tokens.values(), Decimal())
+    total = max(amounts.get(_TOTAL, Decimal()), known)
+    has_others = total > known or any(_is_other(kind, used) for kind in used)
     return _Cost(
         amount=sum(parts.values(), Decimal()) if parts or is_unused else None,
-        tokens=max(amounts.get(_TOTAL, Decimal()), sum(tokens.values(), Decimal())),
+        tokens=total,
         priced_tokens=sum(
             (tokens[kind] for kind in tokens if kind in parts), Decimal()
         ),
-        is_complete=parts.keys() == paid and bool(paid or is_unused),
+        is_complete=parts.keys() == paid and not has_others and bool(paid or is_unused),
         prices=prices,
     )
+
+
+def _is_other(kind: str, used: Mapping[str, Number | None]) -> bool:
+    """Return whether usage of this kind is neither paid for nor a part of another kind.
+
+    The cache is a part of the input. The total includes tokens of any kind.
+    """
+    if kind in _PAID or kind == _TOTAL or "cache" in kind or used[kind] == 0:
+        return False
+    return used.get(_TOTAL) is None or not kind.endswith("_tokens")
 
 
 def _cached(amounts: Mapping[str, Decimal]) -> Decimal:
@@ -215,12 +228,16 @@ def _estimate(costs: Mapping[str, _Cost], currency: str, day: DayUsage) -> Estim
 
 
 def _spend(amount: Decimal | None, currency: str, day: DayUsage) -> Spend | None:
-    """Return the estimated spend of a day."""
+    """Return the estimated spend of a day, None if the amount is too large to be one."""
     if amount is None:
+        return None
+    try:
+        amount = round(amount, _DECIMAL_PLACES)
+    except InvalidOperation:
         return None
     start = billing_day(day.start)
     return Spend(
-        amount=round(amount, _DECIMAL_PLACES),
+        amount=amount,
         currency=currency,
         since=midnight(start),
         start=start,

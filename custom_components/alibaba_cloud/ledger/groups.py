@@ -18,7 +18,7 @@ def with_groups(
 
     `reports` are the bills by dimension. The rest of each bill is the spend of all other
     groups, and spend that belongs to no group. It and the spend of the followed groups
-    add up to the bill.
+    add up to the bill. It is unknown if that of a followed group is.
     """
     figures = {
         group: _figures(*spend_of(reports.get(group.dimension), group.id))

@@ -231,17 +231,17 @@ def spend_of(
 ) -> tuple[Spend | None, Spend | None]:
     """Return the billed spend of a group on the day and in the month of a report.
 
-    A group that is missing in a complete bill has a spend of 0. The key None stands for
-    any group that is missing.
+    A group that is missing has a spend of 0 on a day or in a month whose bill is
+    complete, else an unknown one. The key None stands for any group that is missing.
     """
     if report is None:
         return None, None
-    daily = monthly = None
     if key is not None and key in report.groups:
         spend = report.groups[key]
         daily, monthly = spend.daily, spend.monthly
-    elif report.complete:
-        daily, monthly = _nothing(report.daily), _nothing(report.monthly)
+    else:
+        daily = _nothing(report.daily) if report.day_complete else None
+        monthly = _nothing(report.monthly) if report.complete else None
     return _billed(daily, report.day), _billed(monthly, report.day.replace(day=1))
 
 
@@ -318,7 +318,7 @@ def _by_model(
 def _of_other_models(
     report: SpendReport | None, followed: frozenset[str]
 ) -> tuple[Spend | None, Spend | None]:
-    """Return the billed spend of all models that are not followed."""
+    """Return the billed spend of all models that are not followed, as `rest`."""
     day, month = day_and_month(report)
     spent = [spend_of(report, name) for name in followed]
     return (
@@ -333,8 +333,12 @@ def _as_spend(money: Money | None) -> Spend | None:
 
 
 def rest(total: Spend | None, parts: Iterable[Money | None]) -> Spend | None:
-    """Return a total minus its known parts."""
-    if total is None:
+    """Return a total minus its parts.
+
+    None if one of them is unknown: what such a part has cost is not the rest's.
+    """
+    amounts = [None if part is None else part.amount for part in parts]
+    known = [amount for amount in amounts if amount is not None]
+    if total is None or len(known) < len(amounts):
         return None
-    known = sum((part.amount for part in parts if part is not None), Decimal())
-    return replace(total, amount=total.amount - known)
+    return replace(total, amount=total.amount - sum(known, Decimal()))

@@ -18,9 +18,14 @@ from .alerts import (
 from .windows import billing_day
 
 CREDITS_REARM = 10
-"""Low credits are re-armed once the share left is this many points above the level."""
+"""Low credits are re-armed once the share left is this many points above the level.
+
+Half of the way to 100 % is enough.
+"""
 KEPT = timedelta(days=30)
-"""How long an alerted end is remembered after its day, in case the clock was ahead."""
+"""How long an alerted end is remembered after its day, at least."""
+REMEMBERED = 32
+"""The last ends that are remembered for longer, in case the clock was ahead by months."""
 
 
 def judge_credits(
@@ -35,7 +40,7 @@ def judge_credits(
     if state.credits_alerted:
         last = state.credits_refresh
         is_refreshed = last is not None and refresh is not None and refresh > last
-        if not is_refreshed and share <= options.low_credits + CREDITS_REARM:
+        if not is_refreshed and share <= _rearm_above(options.low_credits):
             return state, []
         state = replace(state, credits_alerted=False, credits_refresh=None)
     if share > options.low_credits:
@@ -51,6 +56,11 @@ def judge_credits(
     return replace(state, credits_alerted=True, credits_refresh=refresh), [alert]
 
 
+def _rearm_above(level: Decimal) -> Decimal:
+    """Return the share left, in %, above which low credits are re-armed."""
+    return min(level + CREDITS_REARM, (level + 100) / 2)
+
+
 def judge_endings(
     state: AlertState, observation: Observation, options: AlertOptions
 ) -> Decision:
@@ -58,14 +68,17 @@ def judge_endings(
     today = observation.today
     if today is None or not options.expiry_days:
         return state, []
+    current = (*_expiring(observation), *_subscription(observation))
+    listed = {alert.alert_id for alert in current}
+    newest = sorted(state.endings, key=lambda known: state.endings[known])[-REMEMBERED:]
     endings = {
         alert_id: last_day
         for alert_id, last_day in state.endings.items()
-        if last_day >= today - KEPT
+        if last_day >= today - KEPT or alert_id in listed or alert_id in newest
     }
     alerts = [
         alert
-        for alert in (*_expiring(observation), *_subscription(observation))
+        for alert in current
         if alert.ends
         and 0 <= (alert.ends - today).days <= options.expiry_days
         and alert.alert_id not in endings

@@ -6,6 +6,7 @@ Only assets that can be used for Model Studio are reported. No other operation i
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+import json
 import logging
 import re
 from typing import Any
@@ -22,7 +23,7 @@ from .errors import (
 )
 from .http import Poll
 from .models import AccessKey
-from .openapi import call
+from .openapi import call, is_refused
 from .prepaid import Asset, AssetKind
 from .values import amount_of, currency_of, mapping_of, moment_of, text_of
 
@@ -90,8 +91,8 @@ class AssetsClient:
     async def get_assets(self) -> tuple[Asset, ...]:
         """Return the assets that can be used for Model Studio, including expired ones.
 
-        Assets of a kind that the service refuses to list are left out. Raises the same
-        errors as `openapi.call`, but a refusal only if no kind can be read.
+        Assets of a kind that the service always refuses to list are left out. Raises the
+        same errors as `openapi.call`, but such a refusal only if no kind can be read.
         """
         if not self._endpoints:
             raise AccountError("The account belongs to another site", code=OTHER_SITE)
@@ -109,6 +110,9 @@ class AssetsClient:
                 if err.code == OTHER_SITE:
                     self._refused.add((endpoint, operation.action))
                     continue
+                if isinstance(err, AccountError) and not is_refused(err):
+                    # It may pass, so the assets of this kind are not gone.
+                    raise
                 _LOGGER.debug("%s can't be read: %s", operation.action, err)
                 failed.append(err)
             else:
@@ -124,11 +128,12 @@ class AssetsClient:
     ) -> list[Mapping[str, Any]]:
         """Return the rows of all pages.
 
-        Stops after a page that is not full or repeats the one before, so that a service
-        that ignores the page number can't cause a loop.
+        A row that is listed again counts once: it moved to the next page between two
+        requests. Stops after a page that is not full or has no new rows, so that a
+        service that ignores the page number can't cause a loop.
         """
         rows: list[Mapping[str, Any]] = []
-        before = None
+        listed: set[str] = set()
         for page in range(1, _MAX_PAGES + 1):
             query = dict(operation.query or {})
             if operation.is_paged:
@@ -143,11 +148,15 @@ class AssetsClient:
                 version=VERSION,
             )
             found = rows_of(answer, operation.path)
-            if found == before:
-                break
-            rows += found
-            before = found
-            if not operation.is_paged or len(found) < _PAGE_SIZE:
+            texts = [json.dumps(row, sort_keys=True) for row in found]
+            new = [
+                row
+                for row, text in zip(found, texts, strict=True)
+                if text not in listed
+            ]
+            rows += new
+            listed.update(texts)
+            if not operation.is_paged or not new or len(found) < _PAGE_SIZE:
                 break
         return rows
 

@@ -169,9 +169,9 @@ def percentage(used: Number | None, limit: Number | None) -> float | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupSpend:
-    """The spend of a group in a month and on a day, None if the day has no bill yet."""
+    """The spend of a group in a month and on a day, None if it is unknown."""
 
-    monthly: Money
+    monthly: Money | None
     daily: Money | None
 
 
@@ -194,7 +194,9 @@ class SpendReport:
     )
     """By the name of a model, or by the ID of a workspace or an API key."""
     complete: bool = False
-    """Whether a group that is missing has no spend."""
+    """Whether a group that is missing has no spend in the month."""
+    day_complete: bool = False
+    """Whether a group that is missing has no spend on the day."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -293,7 +295,7 @@ class AccountSnapshot:
     daily_spend: Money | None = None
     monthly_spend: Money | None = None
     other_models_daily_spend: Money | None = None
-    """Billed spend of all models without a device."""
+    """Billed spend of all models without a device. None if that of one with is unknown."""
     other_models_monthly_spend: Money | None = None
     tokens_used: Number | None = None
     requests_used: Number | None = None

@@ -161,6 +161,7 @@ class TelemetryClient:
             for series in (_TOKENS, _REQUESTS)
         ]
         return UsageTotals(
+            since=start,
             tokens=_sum(tokens.values()),
             requests=_sum(requests.values()),
             models=MappingProxyType(

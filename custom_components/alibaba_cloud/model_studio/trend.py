@@ -1,6 +1,6 @@
 """The answers of `GetBillingTrend`: spend by day or month, and by group. No I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -35,6 +35,10 @@ class SpendPeriod:
     """Spend by group key. The amounts add up to the total and have its currency."""
     complete: bool
     """Whether a group that is missing has no spend."""
+
+    def spend_of(self, key: str) -> Decimal | None:
+        """Return the spend of a group, None if it is unknown."""
+        return self.groups.get(key, Decimal() if self.complete else None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,17 +109,22 @@ def _rows(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _groups(details: Any, names: dict[str, str]) -> dict[str, Decimal]:
-    """Return the amount of each group of a period, and add the groups to the names."""
+    """Return the amount of each group of a period, and add the groups to the names.
+
+    A group is left out if one of its amounts can't be read.
+    """
     groups: dict[str, Decimal] = {}
+    unknown = set()
     for detail in details if isinstance(details, list) else ():
         fields = mapping_of(detail)
+        key = _verbatim(fields.get("key")) or NULL_GROUP
         if (amount := amount_of(fields.get("amount"))) is None:
             _LOGGER.debug("Skipped a part of the bill without an amount")
+            unknown.add(key)
             continue
-        key = _verbatim(fields.get("key")) or NULL_GROUP
         groups[key] = groups.get(key, Decimal()) + amount
         names[key] = _verbatim(fields.get("name")) or key
-    return groups
+    return {key: amount for key, amount in groups.items() if key not in unknown}
 
 
 def _period(
@@ -185,53 +194,66 @@ def daily_totals(trend: SpendTrend, first: date, last: date) -> dict[date, Money
 def month_report(trend: SpendTrend, day: date) -> SpendReport:
     """Return the spend of a month and of a day, from a trend that ends with this day.
 
-    If the bill lists all groups, one that is missing on the day has a spend of 0.
-    Without a bill, all figures are unknown.
+    On a day whose bill lists all groups, one that is missing has a spend of 0. On any
+    other day its spend is unknown, and so is that of its month. Without a bill, all
+    figures are unknown.
     """
     if (monthly := trend.total) is None:
         return SpendReport(day=day)
-    currency = monthly.currency
-    monthly_by_group: dict[str, Decimal] = {}
-    daily_by_group: Mapping[str, Decimal] | None = None
-    daily = None
-    periods = [p for p in trend.periods if p.total.currency == currency]
-    for period in periods:
-        for key, amount in period.groups.items():
-            monthly_by_group[key] = monthly_by_group.get(key, Decimal()) + amount
-        if period.start == day:
-            daily, daily_by_group = period.total, period.groups
-    zero = Decimal()
+    periods = [p for p in trend.periods if p.total.currency == monthly.currency]
+    today = next((p for p in reversed(periods) if p.start == day), None)
+    has_all_days = _adds_up([p.total.amount for p in periods], monthly.amount)
+
+    def spend_of(key: str) -> GroupSpend:
+        of_month = _sum_in(periods, key) if has_all_days else None
+        of_day = None if today is None else today.spend_of(key)
+        return GroupSpend(
+            monthly=None if of_month is None else replace(monthly, amount=of_month),
+            daily=None if of_day is None else replace(monthly, amount=of_day),
+        )
+
     return SpendReport(
         day=day,
         monthly=monthly,
-        daily=daily,
+        daily=None if today is None else today.total,
         days=MappingProxyType(daily_totals(trend, day.replace(day=1), day)),
-        groups=MappingProxyType(
-            {
-                key: GroupSpend(
-                    monthly=Money(amount=amount, currency=currency),
-                    daily=None
-                    if daily_by_group is None
-                    else Money(amount=daily_by_group.get(key, zero), currency=currency),
-                )
-                for key, amount in monthly_by_group.items()
-                if _is_group(key, trend)
-            }
-        ),
-        complete=all(period.complete for period in periods)
-        and _adds_up([period.total.amount for period in periods], monthly.amount),
+        groups=MappingProxyType({key: spend_of(key) for key in _keys(periods, trend)}),
+        complete=has_all_days and all(period.complete for period in periods),
+        day_complete=today is not None and today.complete,
     )
 
 
+def _sum_in(periods: Iterable[SpendPeriod], key: str) -> Decimal | None:
+    """Return the spend of a group in some periods, None if it is unknown in one."""
+    total = Decimal()
+    for period in periods:
+        if (amount := period.spend_of(key)) is None:
+            return None
+        total += amount
+    return total
+
+
+def _keys(periods: Iterable[SpendPeriod], trend: SpendTrend) -> list[str]:
+    """Return the groups that are listed in some periods of a trend."""
+    keys = dict.fromkeys(key for period in periods for key in period.groups)
+    return [key for key in keys if _is_group(key, trend)]
+
+
 def group_totals(trend: SpendTrend) -> dict[str, Money | None]:
-    """Return the spend of each group in a trend, None if it has several currencies."""
-    billed: dict[str, list[Money]] = {}
-    for period in trend.periods:
-        for key, amount in period.groups.items():
-            if _is_group(key, trend):
-                spend = replace(period.total, amount=amount)
-                billed.setdefault(key, []).append(spend)
-    return {key: sum_of(amounts) for key, amounts in billed.items()}
+    """Return the spend of each group in a trend.
+
+    None if it has several currencies, or is unknown in one of the periods.
+    """
+    return {
+        key: sum_of(
+            [
+                replace(p.total, amount=p.groups[key]) if key in p.groups else None
+                for p in trend.periods
+                if key in p.groups or not p.complete
+            ]
+        )
+        for key in _keys(trend.periods, trend)
+    }
 
 
 def sum_of(amounts: Sequence[Money | None]) -> Money | None:

@@ -57,6 +57,8 @@ class UsageTotals:
     A figure is None if there are no samples, or if one of them is invalid.
     """
 
+    since: datetime | None = None
+    """When the cycle began. None if it had not begun."""
     tokens: Number | None = None
     requests: Number | None = None
     models: Mapping[str, ModelTotals] = field(hash=False)
