@@ -68,7 +68,8 @@ class Account:
         """When the API key's figures were last read in this run."""
         self._inputs: tuple[Reports, Mapping[date, Money], datetime] | None = None
         """What the snapshot was built from."""
-        self._was_failing = False
+        self._health: tuple[set[Source], Status, dict[str, str]] | None = None
+        """What failed at the last update, and why."""
         self._are_prices_requested = False
         self._listeners = Listeners(hass, entry)
 
@@ -286,13 +287,12 @@ class Account:
             self._inputs = inputs
             self.snapshot = self._build(*inputs)
             self.store.show(self.snapshot)
-        is_failing = bool(missing) or not all(
-            source.last_update_success for source in self.sources.values()
-        )
-        if is_new or is_failing or self._was_failing:
+        is_failing = bool(missing) or self.status is not Status.OK
+        health = missing, self.status, self.failed_sources
+        if is_new or is_failing or health != self._health:
             self.changed = self._changes(before, missing)
             self.missing_sources = frozenset(missing)
-            self._was_failing = is_failing
+            self._health = health
             self._listeners.async_notify(self.changed)
 
     def _changes(

@@ -15,15 +15,14 @@ def current_reports(reports: Reports, *, periods: Periods, now: datetime) -> Rep
     """Return reports without the figures of a past day, month or billing cycle.
 
     They may have been read long ago. `periods` are the day and the billing period of the
-    account's own spend, which must be a result of `with_windows`.
+    account's own spend, which must be a result of `with_windows`. A billing period that
+    the API key still reports is not over, whatever its dates are.
     """
     today = billing_day(now)
     since = cycle_start(periods, today)
     return replace(
         reports,
-        account=None
-        if reports.account is None
-        else _account(reports.account, periods, today),
+        account=None if reports.account is None else _account(reports.account, today),
         spend=None if reports.spend is None else _bill(reports.spend, today),
         totals=None if reports.totals is None else _totals(reports.totals, since),
         groups={
@@ -33,18 +32,11 @@ def current_reports(reports: Reports, *, periods: Periods, now: datetime) -> Rep
     )
 
 
-def _account(
-    account: AccountSnapshot, periods: Periods, today: date
-) -> AccountSnapshot:
-    """Return the API key's figures of this day and of this billing period."""
-    daily, last_day = account.daily_spend, periods.last_day
-    if isinstance(daily, Spend) and daily.start < today:
-        account = replace(account, daily_spend=None)
-    if last_day is not None and last_day < today:
-        return replace(
-            account, monthly_spend=None, tokens_used=None, requests_used=None
-        )
-    return account
+def _account(account: AccountSnapshot, today: date) -> AccountSnapshot:
+    """Return the API key's figures without the spend of a past day."""
+    daily = account.daily_spend
+    is_over = isinstance(daily, Spend) and daily.start < today
+    return replace(account, daily_spend=None) if is_over else account
 
 
 def _bill(report: SpendReport, today: date) -> SpendReport:
