@@ -44,6 +44,19 @@ class LiveAccount:
             "POST", f"/api/config/config_entries/entry/{self.entry_id}/reload"
         )
 
+    async def disable(self) -> None:
+        """Disable the entry."""
+        await self._set_disabled_by("user")
+
+    async def enable(self) -> None:
+        """Enable the entry again."""
+        await self._set_disabled_by(None)
+
+    async def _set_disabled_by(self, disabled_by: str | None) -> None:
+        await self.home_assistant.command(
+            "config_entries/disable", entry_id=self.entry_id, disabled_by=disabled_by
+        )
+
     async def entities(self) -> dict[str, dict[str, Any]]:
         """Return the registered entities by key."""
         return {
