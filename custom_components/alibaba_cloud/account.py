@@ -287,7 +287,8 @@ class Account:
             self._inputs = inputs
             self.snapshot = self._build(*inputs)
             self.store.show(self.snapshot)
-        is_failing = bool(missing) or self.status is not Status.OK
+        # Nothing but figures depends on prices.
+        is_failing = bool(missing - {Source.PRICES}) or self.status is not Status.OK
         health = missing, self.status, self.failed_sources
         if is_new or is_failing or health != self._health:
             self.changed = self._changes(before, missing)
@@ -306,8 +307,8 @@ class Account:
     def last_read(self) -> AccountSnapshot | None:
         """Return the last figures of all sources, also of those that fail now.
 
-        Figures of a day or a period that is over are left out, and what is calculated
-        from them. None if nothing was read.
+        Figures of a day that is over are left out, and those of a period that was over
+        when they could no longer be read. None if nothing was read.
         """
         read = [s for s in self.other_sources if s.data is not None]
         if self.last_quotas is None and not read:

@@ -6,15 +6,21 @@ and do not import Home Assistant. `docs/periods.md` explains the rules.
 
 from .alerts import Alert, AlertKind, AlertOptions, AlertState, Observation
 from .budgets import group_reaches
-from .current import current_reports
 from .days import SpendDays, last_settled_day
 from .decisions import decide, reaches
-from .expiry import without_past
+from .expiry import current_reports, without_past
 from .merge import Reports, Shown, ShownSpend, merge, with_windows
 from .outlook import outlook
 from .periods import follow
-from .snapshot import build_snapshot, cycle_start
-from .windows import BILLING_TIME_ZONE, Answer, Periods, billing_day, midnight
+from .snapshot import build_snapshot
+from .windows import (
+    BILLING_TIME_ZONE,
+    Answer,
+    Periods,
+    billing_day,
+    cycle_start,
+    midnight,
+)
 
 __all__ = [
     "BILLING_TIME_ZONE",

@@ -1,11 +1,13 @@
-"""Drops kept figures whose day or billing period is over."""
+"""Drops kept figures whose day or billing period is over. No I/O."""
 
-from calendar import monthrange
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
+from types import MappingProxyType
 
-from ..model_studio.models import AccountSnapshot, BillingPeriod
-from .windows import DAY, Periods, billing_day
+from ..model_studio.models import AccountSnapshot, BillingPeriod, Spend, SpendReport
+from ..model_studio.usage import UsageTotals
+from .merge import Reports
+from .windows import DAY, Periods, billing_day, cycle_start, month_after
 
 
 def without_past(
@@ -61,7 +63,48 @@ def _next_period(period: BillingPeriod, day: date) -> date:
     return month_after(start)
 
 
-def month_after(day: date) -> date:
-    """Return the same day of the next month, or the last day of a shorter month."""
-    first = day.replace(day=1) + timedelta(days=monthrange(day.year, day.month)[1])
-    return first.replace(day=min(day.day, monthrange(first.year, first.month)[1]))
+def current_reports(reports: Reports, *, periods: Periods, now: datetime) -> Reports:
+    """Return reports without the figures of a past day, month or billing cycle.
+
+    They may have been read long ago. The spend of `/quotas` must be a result of
+    `with_windows`. Its month is left as it is: `without_past` drops it if that is kept.
+    `periods` are the day and the billing period of `/quotas`.
+    """
+    today = billing_day(now)
+    since = cycle_start(periods, today)
+    return replace(
+        reports,
+        account=None if reports.account is None else _account(reports.account, today),
+        spend=None if reports.spend is None else _bill(reports.spend, today),
+        totals=None if reports.totals is None else _totals(reports.totals, since),
+        groups={
+            dimension: _bill(report, today)
+            for dimension, report in reports.groups.items()
+        },
+    )
+
+
+def _account(account: AccountSnapshot, today: date) -> AccountSnapshot:
+    """Return the API key's figures without the spend of a past day."""
+    daily = account.daily_spend
+    is_over = isinstance(daily, Spend) and daily.start < today
+    return replace(account, daily_spend=None) if is_over else account
+
+
+def _bill(report: SpendReport, today: date) -> SpendReport:
+    """Return the bill of this month, without the day if that is over."""
+    if report.day >= today:
+        return report
+    if report.day < today.replace(day=1):
+        return SpendReport(day=today)
+    groups = {key: replace(spend, daily=None) for key, spend in report.groups.items()}
+    return replace(
+        report, daily=None, day_complete=False, groups=MappingProxyType(groups)
+    )
+
+
+def _totals(totals: UsageTotals, since: datetime) -> UsageTotals:
+    """Return the usage of this billing cycle, which began at `since`."""
+    if totals.since is not None and totals.since >= since:
+        return totals
+    return UsageTotals(models=MappingProxyType({}), closed_day=totals.closed_day)

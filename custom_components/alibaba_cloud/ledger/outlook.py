@@ -13,10 +13,9 @@ from ..model_studio.models import (
     first_known,
     percentage,
 )
-from .expiry import month_after
 from .forecast import DailySpend, forecast_period, reached_at, since_first_spend
 from .unusual import usual_day
-from .windows import DAY, Periods, billing_day, midnight
+from .windows import DAY, Periods, billing_day, midnight, month_after
 
 
 def outlook(

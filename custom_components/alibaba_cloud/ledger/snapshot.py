@@ -12,7 +12,7 @@ from .estimate import estimate
 from .groups import with_groups
 from .merge import ModelFigures, Reports, ShownSpend, merge
 from .outlook import outlook
-from .windows import DAY, Periods, midnight
+from .windows import Periods
 
 
 def build_snapshot(
@@ -87,16 +87,3 @@ def _currency(reports: Reports) -> str | None:
     if reports.spend is not None and reports.spend.monthly is not None:
         return reports.spend.monthly.currency
     return None
-
-
-def cycle_start(periods: Periods, today: date) -> datetime:
-    """Return the reported start of the billing cycle, else that of the month.
-
-    If the reported cycle is over, the next one began on the day after.
-    """
-    if periods.monthly is None or periods.period.start is None:
-        return midnight(today.replace(day=1))
-    last_day = periods.last_day
-    if last_day is not None and last_day < today:
-        return midnight(last_day + DAY)
-    return midnight(periods.monthly.start)

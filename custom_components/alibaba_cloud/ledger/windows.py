@@ -1,5 +1,6 @@
 """Days and billing periods, as the windows that spend figures belong to."""
 
+from calendar import monthrange
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -175,3 +176,22 @@ class Periods:
         if start is None or end is None:
             return False
         return start.day == end.day and start != end
+
+
+def month_after(day: date) -> date:
+    """Return the same day of the next month, or the last day of a shorter month."""
+    first = day.replace(day=1) + timedelta(days=monthrange(day.year, day.month)[1])
+    return first.replace(day=min(day.day, monthrange(first.year, first.month)[1]))
+
+
+def cycle_start(periods: Periods, today: date) -> datetime:
+    """Return the reported start of the billing cycle, else that of the month.
+
+    If the reported cycle is over, the next one began on the day after.
+    """
+    if periods.monthly is None or periods.period.start is None:
+        return midnight(today.replace(day=1))
+    last_day = periods.last_day
+    if last_day is not None and last_day < today:
+        return midnight(last_day + DAY)
+    return midnight(periods.monthly.start)
