@@ -206,7 +206,7 @@ def _alerts_schema(currency: str | None) -> vol.Schema:
                         ),
                         vol.Optional(CONF_EXPIRY_DAYS): AnyNumberSelector(
                             NumberSelectorConfig(
-                                min=0, max=MOST_DAYS, mode=NumberSelectorMode.BOX
+                                min=1, max=MOST_DAYS, mode=NumberSelectorMode.BOX
                             )
                         ),
                     }

@@ -142,7 +142,8 @@ async def test_instances_that_cannot_be_listed_are_no_obstacle(
     assert menu["step_id"] == "partial_access"
     assert placeholder(menu, "spend") == placeholder(menu, "balance") == "✓"
     assert placeholder(menu, "rates").startswith(
-        "– The Prometheus instances can't be listed: "
+        "– To add usage later, reconfigure the AccessKey. The Prometheus instances can't"
+        " be listed: "
     )
     result = await flows.choose(menu, "accept_access_key")
     assert await flows.end(result, source) == without_endpoints(simulator)
@@ -154,8 +155,8 @@ async def test_summary_says_why(flows: AccessFlows, simulator: Simulator) -> Non
     menu = await find(flows, SOURCE_USER)
     assert menu["step_id"] == "partial_access"
     assert placeholder(menu, "rates") == (
-        "– The Prometheus instances can't be listed: NoPermission: You are not"
-        " authorized to perform cms:ListPrometheusInstances"
+        "– To add usage later, reconfigure the AccessKey. The Prometheus instances can't"
+        " be listed: NoPermission: You are not authorized to perform cms:ListPrometheusInstances"
     )
     result = await flows.choose(menu, "accept_access_key")
     await flows.end(result, SOURCE_USER, failing=["balance"])

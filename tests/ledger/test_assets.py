@@ -129,6 +129,10 @@ def test_what_expires_together_is_added_up() -> None:
         assert figures(COUPON, another).next_expiry == alone
     unknown = replace(other, amount=None)
     assert figures(COUPON, unknown).next_expiry == replace(alone, amount=None)
+    package = replace(PACKAGE, unit=None)
+    assert figures(package, package).next_expiry == replace(package, amount=None)
+    in_unknown_currency = figures(COUPON, COUPON, currency=None).next_expiry
+    assert in_unknown_currency == replace(COUPON, amount=Decimal(20))
 
 
 def test_what_is_used_up_does_not_expire() -> None:

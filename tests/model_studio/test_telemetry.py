@@ -277,6 +277,12 @@ async def test_url_with_path(
     assert service.requests[0].path == "/prometheus/a1b2/api/v1/query"
 
 
+async def test_url_of_a_proxy(session: aiohttp.ClientSession, service: Service) -> None:
+    client = TelemetryClient(session, url=f"{service.url}query", access_key=KEY)
+    await client.get_rates(JANUARY)
+    assert service.requests[0].path == "/query/api/v1/query"
+
+
 @pytest.mark.parametrize(
     ("start", "now"),
     [

@@ -97,7 +97,8 @@ export async function addSpend(hass, accounts) {
 }
 
 /**
- * Returns what the IDs of a model's statistics match after the account's prefix.
+ * Returns what the IDs of the statistics of a part, such as a model, match after the
+ * account's prefix.
  *
  * The IDs of a workspace or an API key have its kind before "spend".
  *

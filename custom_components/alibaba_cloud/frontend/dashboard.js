@@ -10,8 +10,8 @@
  * translations of the integration.
  */
 
-// Browsers cache a module for weeks, by its whole URL. The query of this one's changes
-// with the content of any module (dashboard.py). The others are loaded with the same
+// Browsers cache a module for weeks, by its whole URL. The query in the URL of this module
+// changes with the content of any module (dashboard.py). The others are loaded with the same
 // query, which a static import could not add. In YAML, the query is the user's.
 const { search } = new URL(import.meta.url);
 const [

@@ -1,6 +1,6 @@
 """Adds up an account's prepaid assets, and orders them by expiry. No I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -60,8 +60,9 @@ def _left(assets: Iterable[Asset], kind: AssetKind, now: datetime) -> Quantity |
 def _expiring(assets: Iterable[Asset], now: datetime) -> tuple[Asset, ...]:
     """Return the usable assets that expire, in the order of their expiry.
 
-    Assets of the same kind and unit that expire together are one. Assets that are used up
-    are left out. A savings plan stays, because its amount is that of the current cycle.
+    Assets of the same kind and unit that expire together are one. Packages without a unit
+    have no sum. Assets that are used up are left out. A savings plan stays, because its
+    amount is that of the current cycle.
     """
     expiring: dict[tuple[datetime, AssetKind, str | None], list[Asset]] = {}
     for asset in assets:
@@ -70,16 +71,21 @@ def _expiring(assets: Iterable[Asset], now: datetime) -> tuple[Asset, ...]:
             key = asset.expires, asset.kind, asset.unit
             expiring.setdefault(key, []).append(asset)
     return tuple(
-        replace(together[0], amount=_sum(asset.amount for asset in together))
-        for _, together in sorted(expiring.items(), key=lambda item: item[0][0])
+        _together(same)
+        for _, same in sorted(expiring.items(), key=lambda item: item[0][0])
     )
 
 
-def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
-    """Return the sum of amounts, None if one of them is unknown."""
-    total = Decimal()
-    for amount in amounts:
-        if amount is None:
-            return None
-        total += amount
-    return total
+def _together(assets: Sequence[Asset]) -> Asset:
+    """Return assets of the same kind, unit and expiry as one.
+
+    Its amount is None if one of them is unknown, or if nobody can tell their unit.
+    """
+    first, amounts = assets[0], [asset.amount for asset in assets]
+    if len(assets) == 1:
+        return first
+    known = [amount for amount in amounts if amount is not None]
+    is_package = first.kind is AssetKind.RESOURCE_PACKAGE
+    if len(known) < len(amounts) or (is_package and first.unit is None):
+        return replace(first, amount=None)
+    return replace(first, amount=sum(known, Decimal()))

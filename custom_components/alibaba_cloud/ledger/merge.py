@@ -33,7 +33,7 @@ _NO_RATE = ModelRate()
 _NO_TOTALS = ModelTotals()
 KEPT = 32
 """Accounts whose figures by model are kept: `/quotas` changes more often than others."""
-_KEPT_MODELS = 1024
+_KEPT_MODELS = 2048
 """Models whose figures are kept: of hundreds, few change with a poll."""
 
 

@@ -25,7 +25,7 @@ Half of the way to 100 % is enough.
 KEPT = timedelta(days=30)
 """How long an alerted end is remembered after its day, at least."""
 REMEMBERED = 32
-"""The last ends that are remembered for longer, in case the clock was ahead by months."""
+"""How many of the latest ends are remembered for longer, if the clock was months ahead."""
 
 
 def judge_credits(

@@ -295,7 +295,10 @@ class AccountSnapshot:
     daily_spend: Money | None = None
     monthly_spend: Money | None = None
     other_models_daily_spend: Money | None = None
-    """Billed spend of all models without a device. None if that of one with is unknown."""
+    """Billed spend of all models without a device.
+
+    None while the spend of a model that has a device is unknown.
+    """
     other_models_monthly_spend: Money | None = None
     tokens_used: Number | None = None
     requests_used: Number | None = None

@@ -92,7 +92,7 @@ class TelemetryClient:
         token.
         """
         self._session = session
-        base = URL(url.removesuffix("/query").removesuffix("/api/v1"))
+        base = URL(url.removesuffix("/api/v1/query").removesuffix("/api/v1"))
         self._path = base.raw_path
         self._url = base / "api/v1/query"
         self._access_key = access_key
