@@ -355,7 +355,7 @@ async def test_options(
         await submit.click()
         for error in (
             "Enter an amount above 0, such as 50 or 12.5, or leave the field empty.",
-            "Enter percentages above 0 and up to 1000, such as 80 or 99.5.",
+            "Enter percentages one at a time, above 0 and up to 1000, such as 80 or 99.5.",
         ):
             await expect(page.get_by_text(error)).to_be_visible()
         await page.screenshot(path=screenshots / "wrong_alerts.png")
