@@ -257,7 +257,7 @@ def test_amount(
             "1.6",
             100,
         ),
-        # What is no token.
+        # Usage that is not counted in tokens.
         (QWEN_MAX, {"video_seconds": 10}, None, None),
         (QWEN_MAX, {"input_tokens": MILLION, "video_duration": 10}, "1.6", 100),
         (QWEN_MAX, {"input_tokens": MILLION, "video_duration": None}, "1.6", 100),

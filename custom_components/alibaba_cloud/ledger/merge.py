@@ -273,7 +273,7 @@ def _models(
 def _with_figures(
     name: str, own: ModelUsage, other: ModelUsage, estimated: ModelUsage
 ) -> ModelUsage:
-    """Return a model with its figures of `/quotas`, of other sources, and estimated."""
+    """Return a model with what `/quotas`, the other sources and the estimate say of it."""
     return other._replace(
         name=name,
         used=own.used,

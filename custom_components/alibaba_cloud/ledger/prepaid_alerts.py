@@ -20,7 +20,7 @@ from .windows import billing_day
 CREDITS_REARM = 10
 """Low credits are re-armed once the share left is this many points above the level.
 
-Half of the way to 100 % is enough.
+Near 100 %, half of the way from the level to 100 % is enough.
 """
 KEPT = timedelta(days=30)
 """How long an alerted end is remembered after its day, at least."""
