@@ -1,9 +1,10 @@
 """The generated dashboard in the frontend of a complete Home Assistant."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.simulator import Fault, Simulator
 
@@ -31,10 +32,21 @@ async def test_dashboard(
     """The dashboard is added with two clicks and shows the figures of all accounts."""
     home_assistant = account.home_assistant
     models = len(simulator.account.models)
+    is_listed = asyncio.Event()
+
+    async def continue_when_listed(route: Route) -> None:
+        await is_listed.wait()
+        await route.continue_()
+
     async with open_page(home_assistant) as page:
+        # The dialog lists the dashboard however long its other modules take to load.
+        await page.route("**/accounts.js?*", continue_when_listed)
         await page.goto("/config/lovelace/dashboards")
         await page.get_by_role("button", name="Add dashboard").click()
-        await page.get_by_role("button", name="Alibaba Cloud Model Studio").click()
+        listed = page.get_by_role("button", name="Alibaba Cloud Model Studio")
+        await expect(listed).to_be_visible()
+        is_listed.set()
+        await listed.click()
         await page.screenshot(path=screenshots / "new_dashboard.png")
         await page.get_by_role("button", name="Create").click()
         await page.get_by_role("link", name="Model Studio").click()

@@ -10,6 +10,19 @@
  * translations of the integration.
  */
 
+const TYPE = "alibaba-cloud";
+
+// "Add dashboard" lists what is registered when this module is loaded, which does not wait
+// for the other modules.
+window.customStrategies ??= [];
+if (!window.customStrategies.some(({ type }) => type === TYPE)) {
+  window.customStrategies.push({
+    type: TYPE,
+    strategyType: "dashboard",
+    name: "Alibaba Cloud Model Studio",
+  });
+}
+
 // Browsers cache a module for weeks, by its whole URL. The query in the URL of this module
 // changes with the content of any module (dashboard.py). The others are loaded with the same
 // query, which a static import could not add. In YAML, the query is the user's.
@@ -21,8 +34,6 @@ const [
   import(`./accounts.js${search}`),
   import(`./sections.js${search}`),
 ]);
-
-const TYPE = "alibaba-cloud";
 
 class ViewStrategy extends HTMLElement {
   static async generate(config, hass) {
@@ -82,13 +93,4 @@ for (const [strategyType, strategy] of Object.entries(STRATEGIES)) {
   if (!customElements.get(tag)) {
     customElements.define(tag, strategy);
   }
-}
-
-window.customStrategies ??= [];
-if (!window.customStrategies.some(({ type }) => type === TYPE)) {
-  window.customStrategies.push({
-    type: TYPE,
-    strategyType: "dashboard",
-    name: "Alibaba Cloud Model Studio",
-  });
 }
