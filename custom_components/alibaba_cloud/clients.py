@@ -188,18 +188,15 @@ def access_key_clients(hass: HomeAssistant, data: Mapping[str, Any]) -> Clients 
     )
 
 
-def instances_client(
-    hass: HomeAssistant, data: Mapping[str, Any]
-) -> InstancesClient | None:
+def instances_client(hass: HomeAssistant, data: Mapping[str, Any]) -> InstancesClient:
     """Return the client that finds the Prometheus of an AccessKey.
 
-    None if the user entered an endpoint: the AccessKey is then sent to no other one.
+    If the user entered an endpoint, the AccessKey is sent to no other one.
     """
-    if data.get(CONF_BILLING_ENDPOINT):
-        return None
     return InstancesClient(
         async_get_session(hass),
-        endpoint=CLOUDMONITOR_ENDPOINT.format(region=data[CONF_REGION]),
+        endpoint=data.get(CONF_BILLING_ENDPOINT)
+        or CLOUDMONITOR_ENDPOINT.format(region=data[CONF_REGION]),
         access_key=AccessKey(
             id=data[CONF_ACCESS_KEY_ID], secret=data[CONF_ACCESS_KEY_SECRET]
         ),

@@ -7,10 +7,11 @@ from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 
 from .clients import access_key_clients, instances_client
-from .const import CONF_INSTANCE, CONF_PROMETHEUS_URL, LOGGER
+from .const import CONF_BILLING_ENDPOINT, CONF_INSTANCE, CONF_PROMETHEUS_URL, LOGGER
 from .failures import describe
 from .model_studio import (
     ModelStudioError,
+    PermissionDeniedError,
     PrometheusInstance,
     UnencryptedURLError,
     UsageRates,
@@ -24,15 +25,20 @@ async def async_list_instances(
 ) -> tuple[PrometheusInstance, ...] | ModelStudioError:
     """Return the Prometheus instances of an AccessKey, or why they can't be listed.
 
-    They are not listed if the user entered the URL of a Prometheus, or an endpoint that
-    replaces the vendor's.
+    They are not listed if the user entered the URL of a Prometheus. An endpoint of the
+    user's own need not list them.
     """
-    if CONF_PROMETHEUS_URL in data or (client := instances_client(hass, data)) is None:
+    if CONF_PROMETHEUS_URL in data:
         return ()
     try:
-        return await client.get_instances()
-    except ModelStudioError as err:
+        return await instances_client(hass, data).get_instances()
+    except PermissionDeniedError as err:
         return err
+    except ModelStudioError as err:
+        if CONF_BILLING_ENDPOINT not in data:
+            return err
+        LOGGER.debug("The Prometheus instances can't be listed: %s", err)
+        return ()
 
 
 async def async_use_instance(
@@ -43,7 +49,6 @@ async def async_use_instance(
     Raises `InvalidInput` if the instance can't be read.
     """
     client = instances_client(hass, data)
-    assert client is not None
     try:
         if (url := await client.get_url(instance_id)) is None:
             raise InvalidInput({CONF_INSTANCE: "no_instance_url"})

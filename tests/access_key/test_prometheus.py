@@ -27,6 +27,7 @@ from .common import (
     AccessFlows,
     asked,
     assert_asked_again,
+    hosts,
     stored,
     stored_anew,
     without_access_key,
@@ -395,17 +396,58 @@ async def test_current_url_without_usage(
     assert await flows.end(result, source) == stored_anew(simulator)
 
 
-@pytest.mark.parametrize("name", ["prometheus_url", "billing_endpoint"])
-async def test_nothing_is_listed(
-    flows: AccessFlows, simulator: Simulator, name: str
+async def test_nothing_is_listed_with_a_url(
+    flows: AccessFlows, simulator: Simulator
 ) -> None:
-    """Neither with a URL that was entered, nor with an endpoint of the user's own."""
     form = await flows.ask(SOURCE_USER)
-    url = {
-        "prometheus_url": simulator.prometheus_url,
-        "billing_endpoint": simulator.openapi_url,
-    }[name]
-    result = await flows.fill(form, {name: url}, **NEW_ACCESS_KEY)
+    url = {"prometheus_url": simulator.prometheus_url}
+    result = await flows.fill(form, url, **NEW_ACCESS_KEY)
     paths = [request.path for request in simulator.signed_requests]
     assert "/prometheus-instances" not in paths
     await flows.end(result, SOURCE_USER)
+
+
+async def find_at_own_endpoint(
+    flows: AccessFlows, simulator: Simulator
+) -> ConfigFlowResult:
+    """Return what follows the form of an AccessKey with an OpenAPI endpoint."""
+    own = {"billing_endpoint": simulator.openapi_url}
+    return await flows.fill(await flows.ask(SOURCE_USER), own, **NEW_ACCESS_KEY)
+
+
+async def test_instances_of_an_own_endpoint(
+    flows: AccessFlows, simulator: Simulator, instances: list[Instance]
+) -> None:
+    """They may be at its host, too. CloudMonitor's own endpoint is not asked."""
+    instances[0] = replace(instances[0], url=simulator.prometheus_url)
+    form = await find_at_own_endpoint(flows, simulator)
+    assert form["step_id"] == "prometheus"
+    form = await flows.submit(form, instance="rw-3")
+    assert form["errors"] == {"instance": "no_instance_url"}
+    result = await flows.submit(form, instance="rw-1")
+    assert not [host for host in hosts(simulator) if host.startswith("metrics.")]
+    data = await flows.end(result, SOURCE_USER)
+    assert data["prometheus_url"] == simulator.prometheus_url
+    assert data["billing_endpoint"] == simulator.openapi_url
+
+
+@pytest.mark.parametrize("cause", [Fault.SERVER_ERROR, Fault.HTML], ids=str)
+async def test_own_endpoint_need_not_list_instances(
+    flows: AccessFlows, simulator: Simulator, cause: Fault
+) -> None:
+    """It may have the bill only. The set-up goes on as without instances."""
+    simulator.fail(cause, at="instances")
+    result = await find_at_own_endpoint(flows, simulator)
+    assert "prometheus_url" not in await flows.end(result, SOURCE_USER)
+
+
+async def test_own_endpoint_that_wants_a_permission_for_instances(
+    flows: AccessFlows, simulator: Simulator
+) -> None:
+    """It has them, so the user learns what is missing."""
+    simulator.denied = {"ListPrometheusInstances"}
+    menu = await find_at_own_endpoint(flows, simulator)
+    assert menu["step_id"] == "partial_access"
+    assert "cms:ListPrometheusInstances" in placeholder(menu, "rates")
+    result = await flows.choose(menu, "accept_access_key")
+    assert "prometheus_url" not in await flows.end(result, SOURCE_USER)

@@ -16,7 +16,7 @@ from custom_components.alibaba_cloud.model_studio import (
 from custom_components.alibaba_cloud.model_studio.hosts import (
     is_china_site,
     price_currency,
-    vendor_url,
+    trusted_url,
 )
 
 from .common import short
@@ -289,15 +289,19 @@ def test_sites() -> None:
         assert is_china_site(base_url) is is_china
 
 
-def test_url_of_the_vendor() -> None:
-    """It is normalized as any other. A URL at another host is refused."""
-    url = "https://cn-beijing.log.aliyuncs.com/prometheus"
-    assert vendor_url(f" {url}/ ") == url
+def test_trusted_url() -> None:
+    """It is normalized as any other. It is the vendor's or at the endpoint's host."""
+    endpoint = "https://127.0.0.1/openapi"
+    for url in (
+        "https://cn-beijing.log.aliyuncs.com/prometheus",
+        "http://127.0.0.1:9090",
+    ):
+        assert trusted_url(f" {url}/ ", endpoint) == url
     for other in (
         "https://aliyuncs.com.example/prometheus",
         "https://evilaliyuncs.com/prometheus",
-        "http://127.0.0.1:9090",
+        "http://127.0.0.2:9090",
         "not a URL",
     ):
         with pytest.raises(InvalidURLError):
-            vendor_url(other)
+            trusted_url(other, endpoint)

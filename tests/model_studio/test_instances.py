@@ -36,6 +36,7 @@ pytestmark = [
 
 TOKEN = "canary-0123456789"
 URL = "https://one.cn-beijing.log.aliyuncs.com/prometheus/project/store"
+ENDPOINT = "https://metrics.cn-beijing.aliyuncs.com"
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -176,7 +177,15 @@ async def test_token_stays_with_the_service(
     ],
 )
 def test_url(url: Any, expected: str | None) -> None:
-    assert parse_url({"prometheusInstance": {"httpApiInterUrl": url}}) == expected
+    answer = {"prometheusInstance": {"httpApiInterUrl": url}}
+    assert parse_url(answer, ENDPOINT) == expected
+
+
+def test_url_at_the_host_of_the_endpoint() -> None:
+    """The user entered the endpoint, so this host gets the AccessKey anyway."""
+    answer = {"prometheusInstance": {"httpApiInterUrl": "http://127.0.0.1:9090"}}
+    assert parse_url(answer, "http://127.0.0.1:8080") == "http://127.0.0.1:9090"
+    assert parse_url(answer, "http://127.0.0.2:9090") is None
 
 
 @pytest.mark.parametrize(
@@ -185,7 +194,7 @@ def test_url(url: Any, expected: str | None) -> None:
 def test_url_that_is_not_encrypted(url: str) -> None:
     """The AccessKey is never sent unencrypted."""
     with pytest.raises(UnencryptedURLError):
-        parse_url({"prometheusInstance": {"httpApiInterUrl": url}})
+        parse_url({"prometheusInstance": {"httpApiInterUrl": url}}, ENDPOINT)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +216,7 @@ def test_answer_without_a_list(answer: dict[str, Any]) -> None:
     with pytest.raises(InvalidAnswerError, match=r"^The answer lists no instances$"):
         parse_instances(answer)
     with pytest.raises(InvalidAnswerError, match=r"^The answer holds no instance$"):
-        parse_url(answer)
+        parse_url(answer, ENDPOINT)
 
 
 @given(
@@ -225,7 +234,7 @@ def test_answer_without_a_list(answer: dict[str, Any]) -> None:
 )
 def test_any_answer(row: Any) -> None:
     assert len(parse_instances({"prometheusInstances": [row]})) <= 1
-    url = parse_url({"prometheusInstance": row})
+    url = parse_url({"prometheusInstance": row}, ENDPOINT)
     assert url is None or url.startswith("https://")
 
 

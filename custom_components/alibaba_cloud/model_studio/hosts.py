@@ -128,14 +128,16 @@ def normalize_base_url(text: str) -> str:
     return f"{url.origin()}{path}"
 
 
-def vendor_url(text: str) -> str:
-    """Return a URL as `normalize_base_url` does, if it is at a host of the vendor.
+def trusted_url(text: str, endpoint: str) -> str:
+    """Return a URL as `normalize_base_url` does, if its host may get the AccessKey.
 
-    Raises `InvalidURLError` for any other, and as `normalize_base_url`.
+    These are the vendor's hosts and that of the endpoint, which named the URL. Raises
+    `InvalidURLError` for any other, and as `normalize_base_url`.
     """
     url = normalize_base_url(text)
-    if not (URL(url).host or "").endswith(_VENDOR):
-        raise InvalidURLError("Not a host of the vendor")
+    host = URL(url).host or ""
+    if not host.endswith(_VENDOR) and host != URL(endpoint).host:
+        raise InvalidURLError("A host that the AccessKey is not sent to")
     return url
 
 

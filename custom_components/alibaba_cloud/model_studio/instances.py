@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from .errors import InvalidAnswerError
-from .hosts import InvalidURLError, UnencryptedURLError, vendor_url
+from .hosts import InvalidURLError, UnencryptedURLError, trusted_url
 from .http import Poll
 from .models import AccessKey
 from .openapi import call
@@ -40,8 +40,9 @@ class InstancesClient:
     def __init__(
         self, session: aiohttp.ClientSession, *, endpoint: str, access_key: AccessKey
     ) -> None:
-        """Create a client. The endpoint is that of a region."""
+        """Create a client. The endpoint is that of a region, or the user's own."""
         self._session = session
+        self._endpoint = endpoint
         self._url = URL(endpoint) / "prometheus-instances"
         self._access_key = access_key
 
@@ -68,13 +69,14 @@ class InstancesClient:
     async def get_url(self, instance_id: str) -> str | None:
         """Return the public URL of an instance's HTTP API.
 
-        None if there is no such URL, or if its host is not the vendor's. The URL can
-        contain a token. Raises `UnencryptedURLError`, and the same errors as
+        None if there is no such URL, or if its host is neither the vendor's nor that of
+        the endpoint. The URL can contain a token. Raises `UnencryptedURLError`, and the same errors as
         `openapi.call`.
         """
-        return parse_url(
-            await self._call(Poll(), "GetPrometheusInstance", self._url / instance_id)
+        answer = await self._call(
+            Poll(), "GetPrometheusInstance", self._url / instance_id
         )
+        return parse_url(answer, self._endpoint)
 
     async def _call(self, poll: Poll, action: str, url: URL) -> Mapping[str, Any]:
         """Call an operation."""
@@ -110,8 +112,8 @@ def parse_instances(answer: Mapping[str, Any]) -> list[PrometheusInstance]:
     ]
 
 
-def parse_url(answer: Mapping[str, Any]) -> str | None:
-    """Return the URL in an answer of `GetPrometheusInstance`.
+def parse_url(answer: Mapping[str, Any], endpoint: str) -> str | None:
+    """Return the URL in an answer of `GetPrometheusInstance` from an endpoint.
 
     None if it can't be used. Raises `UnencryptedURLError` if the AccessKey would be sent
     unencrypted, and `InvalidAnswerError` if there is no instance.
@@ -121,7 +123,7 @@ def parse_url(answer: Mapping[str, Any]) -> str | None:
         raise InvalidAnswerError("The answer holds no instance")
     url = instance.get("httpApiInterUrl")
     try:
-        return vendor_url(url) if isinstance(url, str) else None
+        return trusted_url(url, endpoint) if isinstance(url, str) else None
     except UnencryptedURLError:
         raise
     except InvalidURLError:
