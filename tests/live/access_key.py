@@ -27,6 +27,10 @@ STEP = 0.03
 """The maximum change of that share from one minute to the next."""
 KINDS = {"input_tokens": 0.7, "output_tokens": 0.3}
 """The share of the tokens that each kind has."""
+THROTTLED_ABOVE = 0.5
+"""The share of the token limit above which calls are throttled."""
+FAILED = 0.01
+"""The share of the calls that fail for another reason."""
 KINDS_SINCE = 3 * DAY.total_seconds()
 """The age, in seconds, of the oldest usage by kind. Estimates need no older one."""
 
@@ -47,6 +51,7 @@ def complete_account() -> Account:
         currency="USD",
         base_spend=SPEND_A_DAY,
         credits=60 * SPEND_A_DAY,
+        throttled=0.02,
         has_assets=True,
         has_token_plan=True,
     )
@@ -68,13 +73,18 @@ def usage_of(models: Iterable[Model], now: datetime, *, ahead: timedelta) -> Usa
     for model in models:
         random = Random(f"{month} {model.name}")
         tokens: dict[int, int | None] = {}
-        calls: dict[int, int | None] = {}
+        calls: dict[str, dict[int, int | None]] = {"200": {}, "429": {}, "500": {}}
         used = random.uniform(LEAST, MOST)
         for minute in minutes:
             used = min(max(used + random.uniform(-STEP, STEP), LEAST), MOST)
             tokens[minute] = int(used * model.tpm * random.uniform(0.95, 1))
             # Calls use less of their limit than tokens, so the load follows the tokens.
-            calls[minute] = int(used * model.rpm * random.uniform(0.3, 0.7))
+            called = int(used * model.rpm * random.uniform(0.3, 0.7))
+            throttled = int(called * max(used - THROTTLED_ABOVE, 0))
+            failed = int(called * FAILED)
+            calls["200"][minute] = called - throttled - failed
+            calls["429"][minute] = throttled
+            calls["500"][minute] = failed
         lately = {m: n for m, n in tokens.items() if m >= now.timestamp() - KINDS_SINCE}
         labels = {
             "model": model.name,
@@ -95,10 +105,13 @@ def usage_of(models: Iterable[Model], now: datetime, *, ahead: timedelta) -> Usa
                 )
                 for kind, share in KINDS.items()
             ),
-            Series(
-                metric="model_call_count",
-                labels={**labels, "status_code": "200"},
-                minutes=calls,
+            *(
+                Series(
+                    metric="model_call_count",
+                    labels={**labels, "status_code": status},
+                    minutes=amounts,
+                )
+                for status, amounts in calls.items()
             ),
         )
     return Usage(series=tuple(series))
@@ -145,13 +158,21 @@ def form_of(
 async def set_up(
     home_assistant: HomeAssistant, simulator: Simulator, prometheus_url: str
 ) -> LiveAccount:
-    """Set up the account with the selected models."""
+    """Set up the account with the selected models.
+
+    The instance with the URL of Prometheus is selected, if the account has one.
+    """
     [api_key] = simulator.api_keys
     step = await enter_account(
         home_assistant, api_key=api_key, base_url=base_url_of(simulator)
     )
+    form = form_of(simulator, prometheus_url)
+    instances = [it for it in simulator.account.instances if it.url == prometheus_url]
+    if instances:
+        del form["endpoints"]["prometheus_url"]
     for answer in (
-        form_of(simulator, prometheus_url),
+        form,
+        *({"instance": it.id} for it in instances),
         {"all_models": False, "models": list(MODELS)},
     ):
         step = await home_assistant.continue_flow(step["flow_id"], **answer)

@@ -6,6 +6,9 @@ are set up. The API key of the first one reads money and usage. The API key of t
 second one reads limits only; this account has an AccessKey, bills of more than a year,
 and a Prometheus with its usage of this month and the next day. All data is kept for the
 next start, which needs the same ports.
+
+The set-up finds the Prometheus of the second account. Reconfigure its AccessKey without
+the URL of Prometheus to see the list.
 """
 
 import argparse
@@ -22,7 +25,12 @@ import sys
 from typing import Self
 
 from tests.prometheus import Prometheus, PrometheusError
-from tests.simulator import DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET, Simulator
+from tests.simulator import (
+    DEFAULT_ACCESS_KEY_ID,
+    DEFAULT_ACCESS_KEY_SECRET,
+    Instance,
+    Simulator,
+)
 
 from . import access_key
 from .account import DOMAIN, enter_account
@@ -175,6 +183,11 @@ class Simulators:
                     await self._start_prometheus()
                 )
                 self.prometheus_url = prometheus.url
+            self.with_access_key.account.instances = [
+                Instance(id="rw-1", name="Model Studio", url=self.prometheus_url),
+                # The set-up refuses its host.
+                Instance(id="rw-2", name="Elsewhere", url="https://example.com"),
+            ]
             self._stack = self._stack.pop_all()
         return self
 

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 import json
+from typing import Any
 
 import pytest
 
 from tests.prometheus import MINUTE, Prometheus, Usage
-from tests.simulator import Account, Simulator
+from tests.simulator import Account, Instance, Simulator
 from tests.simulator.account import BILLING_ZONE, DAY, HISTORY
 from tests.simulator.billing import balance, total_on, trend
 
@@ -18,12 +19,14 @@ from .account import DOMAIN, WITHIN, LiveAccount, enter_account
 from .conftest import API_KEY, ExpectedLog
 from .instance import HomeAssistant, States, eventually
 
+ONE_MINUTE = timedelta(seconds=MINUTE)
 LOGGER = f"custom_components.{DOMAIN}"
 
 RATES = {
     "tokens": "model_usage",
     "requests": "model_call_count",
 }
+FAILED_CALLS = ("error_rate_pct", "throttled_calls")
 TOTALS = {"tokens_used": "model_usage", "requests_used": "model_call_count"}
 MODEL_TOTALS = {"tokens_used": "tokens", "requests_used": "requests"}
 """Keys of an account's totals with the keys of a model's totals."""
@@ -173,13 +176,9 @@ def check_load(
     }
     possible = []
     for minute in minutes(earliest, latest):
-        time = int(minute.timestamp()) - 2 * MINUTE
+        time = minute - 2 * ONE_MINUTE
         rates = {
-            key: {
-                series.model: series.minutes[time] or 0
-                for series in usage.series
-                if series.metric == metric and series.counts and series.model in MODELS
-            }
+            key: usage.totals(metric, time - ONE_MINUTE, time)
             for key, metric in RATES.items()
         }
         possible.append(
@@ -197,6 +196,23 @@ def check_load(
             }
         )
     assert shown in possible
+
+
+def failed_calls(usage: Usage, now: datetime) -> dict[str, Any]:
+    """Return the error rates and the throttled calls of the last whole minute, by key."""
+    minute = int(now.timestamp()) - 2 * MINUTE
+    calls: dict[str, dict[str, int]] = {model: {} for model in MODELS}
+    for series in usage.series:
+        if series.metric == RATES["requests"] and series.model in calls:
+            amount = series.minutes[minute] or 0
+            calls[series.model][series.labels["status_code"]] = amount
+    figures: dict[str, Any] = {}
+    for model, by_status in calls.items():
+        total = sum(by_status.values())
+        share = 100 * (total - by_status["200"]) / total
+        figures[f"model_{model}_error_rate_pct"] = pytest.approx(share, abs=1e-3)
+        figures[f"model_{model}_throttled_calls"] = by_status["429"]
+    return figures
 
 
 async def imported(account: LiveAccount) -> dict[str, dict[date, Decimal]]:
@@ -390,6 +406,39 @@ async def test_live_use_moves_by_itself(
         start,
         end,
     )
+
+
+async def test_failed_calls(
+    home_assistant: HomeAssistant,
+    simulator: Simulator,
+    prometheus: Prometheus | None,
+    usage: Usage,
+) -> None:
+    """They are shown once the user enables them. The set-up lists the instance."""
+    if prometheus is None:
+        pytest.skip("There is no Prometheus: scripts/setup prometheus")
+    simulator.account.instances = [
+        Instance(id="rw-1", name="Model Studio", url=prometheus.url)
+    ]
+    account = await access_key.set_up(home_assistant, simulator, prometheus.url)
+    keys = [f"model_{model}_{key}" for model in MODELS for key in FAILED_CALLS]
+    await account.has(*USE)
+    entities = await account.entities()
+    for key in keys:
+        assert entities[key]["disabled_by"] == "integration"
+        await home_assistant.command(
+            "config/entity_registry/update",
+            entity_id=entities[key]["entity_id"],
+            disabled_by=None,
+        )
+    start = datetime.now(UTC)
+    await account.reload()
+    states = await account.has(*keys)
+    end = datetime.now(UTC)
+
+    shown = {key: float(states[key]["state"]) for key in keys}
+    assert shown in [failed_calls(usage, minute) for minute in minutes(start, end)]
+    assert sum(shown.values()) > 0
 
 
 async def test_past_spend(account: LiveAccount, simulator: Simulator) -> None:
