@@ -1,7 +1,8 @@
 """Alerts in a complete Home Assistant: none is repeated, and none is lost."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+import json
 from pathlib import Path
 import re
 from typing import Any
@@ -53,6 +54,21 @@ async def reload(account: LiveAccount) -> None:
     await account.home_assistant.call_action(
         "homeassistant.reload_config_entry", entry_id=account.entry_id
     )
+
+
+async def level_is_stored(account: LiveAccount, level: int, *, period: date) -> None:
+    """Wait until a level is stored as alerted in the period that starts on a day.
+
+    After a kill, an alert that was sent and not yet stored would be sent again.
+    """
+    storage = account.home_assistant.storage / f"{DOMAIN}.{account.entry_id}"
+
+    async def is_stored() -> bool | None:
+        alerts = json.loads(storage.read_text())["data"]["alerts"]
+        is_current = alerts["period"].startswith(period.isoformat())
+        return (is_current and alerts["spend_levels"].get(str(level))) or None
+
+    await eventually(is_stored, within=WITHIN)
 
 
 async def device_id(account: LiveAccount) -> str:
@@ -160,6 +176,8 @@ async def test_spend_level(
     await automations.tell(3)
     assert await automations.messages() == ["50 %", "80 %", f"{name}: 80 %"]
 
+    month = simulator.account.today.replace(day=1)
+    await level_is_stored(account, 80, period=month)
     # Home Assistant stores a new device about ten seconds after it is created.
     device = await device_id(account)
     registry = home_assistant.storage / "core.device_registry"
@@ -220,6 +238,7 @@ async def test_spend_level(
     assert (alert["level"], alert["spend"], alert["budget"]) == (50, 250, 500)
 
     # Levels are crossed while Home Assistant is down after a kill.
+    await level_is_stored(account, 50, period=period)
     log.expect("homeassistant.components.recorder.util", 2)
     await home_assistant.kill()
     spend(simulator.account, 1.2)
