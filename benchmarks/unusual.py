@@ -52,10 +52,10 @@ def backtest(kind: Kind, years: int, *, whole_days: bool = False) -> Found:
     alerts = false = raised = 0
     found = [0] * len(SHOWN)
     for number in range(years):
-        year = make_year(kind, number)
+        amounts, hourly = make_year(kind, number)
         known: dict[date, Decimal] = {}
         by_hour: list[dict[date, Decimal]] = [{} for _ in range(24)]
-        for day, amount, shares in zip(DAYS, year.amounts, year.hourly, strict=True):
+        for day, amount, shares in zip(DAYS, amounts, hourly, strict=True):
             limits = _limits(known, day, [] if whole_days else by_hour)
             if limits:
                 if _is_above(limits, amount, shares):
