@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 import gc
 import logging
@@ -142,13 +142,13 @@ class Service:
     def move(self, share: float) -> None:
         """Use a share of the models of each account; none with 0."""
         if share:
-            self._send("move", share)
+            self._send(share)
 
     def fail(self) -> None:
         """Answer with an error from now on."""
-        self._send("fail")
+        self._send(Fault.SERVER_ERROR)
 
-    def _send(self, *wish: object) -> None:
+    def _send(self, wish: float | Fault) -> None:
         """Send a wish to the service, and wait until it has obeyed."""
         self._pipe.send(wish)
         self._pipe.recv()
@@ -163,22 +163,6 @@ def _serve(pipe: Connection, models: Sequence[int]) -> None:
 
 async def _serve_accounts(pipe: Connection, models: Sequence[int]) -> None:
     loads = [Load(count) for count in models]
-    closed = asyncio.Event()
-
-    def obey() -> None:
-        try:
-            wish, *details = pipe.recv()
-        except EOFError:
-            closed.set()
-            return
-        for simulator, load in zip(simulators, loads, strict=True):
-            match wish:
-                case "move":
-                    load.move(*details)
-                case "fail":
-                    simulator.fail(Fault.SERVER_ERROR)
-        pipe.send(wish)
-
     async with AsyncExitStack() as stack:
         simulators = [
             await stack.enter_async_context(Simulator(account=load.account()))
@@ -188,9 +172,15 @@ async def _serve_accounts(pipe: Connection, models: Sequence[int]) -> None:
             simulator.body = load.answer
         base_urls = [simulator.base_url for simulator in simulators]
         pipe.send((base_urls, list(map(access_key, simulators))))
-        asyncio.get_running_loop().add_reader(pipe.fileno(), obey)
-        await closed.wait()
-        asyncio.get_running_loop().remove_reader(pipe.fileno())
+        with suppress(EOFError):
+            while True:
+                wish = await asyncio.to_thread(pipe.recv)
+                for simulator, load in zip(simulators, loads, strict=True):
+                    if isinstance(wish, Fault):
+                        simulator.fail(wish)
+                    else:
+                        load.move(wish)
+                pipe.send(wish)
 
 
 def access_key(simulator: Simulator) -> dict[str, str]:
