@@ -43,10 +43,13 @@ POLL_INTERVAL = 30
 SHARES = {"unchanged": 0.0, "5 % changed": 0.05}
 """Shares of the models that change from poll to poll."""
 IDLE = 0.02
+PLATFORMS = ("binary_sensor", "config_flow", "event", "sensor")
+
+type Poll = Callable[[], Awaitable[object]]
 
 # Every case runs in a fresh process, which starts with this module imported.
-_CONTEXT = ForkServerContext()
-_CONTEXT.set_forkserver_preload(["benchmarks.common"])
+CONTEXT = ForkServerContext()
+CONTEXT.set_forkserver_preload(["benchmarks.common"])
 
 
 def model_names(models: int) -> list[str]:
@@ -125,8 +128,8 @@ class Service:
 
     def __enter__(self) -> Self:
         """Start."""
-        self._pipe, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(
+        self._pipe, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(
             target=_serve, args=(theirs, self._models), daemon=True
         )
         self._process.start()
@@ -241,18 +244,12 @@ async def settled(hass: HomeAssistant) -> None:
     await get_instance(hass).async_block_till_done()
 
 
-async def imported(hass: HomeAssistant, *domains: str) -> None:
-    """Import integrations, so that this does not count as set-up."""
-    for domain in domains:
+async def import_cases(hass: HomeAssistant) -> None:
+    """Import what any of the cases needs, so that this does not count as set-up."""
+    for domain in (DOMAIN, "rest", "template", "binary_sensor", "event", "sensor"):
         integration = await async_get_integration_with_requirements(hass, domain)
         await integration.async_get_component()
-        await integration.async_get_platforms(
-            [
-                platform
-                for platform in ("binary_sensor", "config_flow", "event", "sensor")
-                if (integration.file_path / f"{platform}.py").exists()
-            ]
-        )
+        await integration.async_get_platforms(integration.platforms_exists(PLATFORMS))
 
 
 async def add_account(
@@ -281,44 +278,43 @@ async def add_account(
     return entry
 
 
-def in_fresh_process[ResultT](function: Callable[..., ResultT], *args: Any) -> ResultT:
-    """Return what a function returns in a process that has run nothing else."""
-    with ProcessPoolExecutor(1, mp_context=_CONTEXT) as pool:
-        return pool.submit(function, *args).result()
+def in_fresh_process[ResultT](
+    measure: Callable[..., Awaitable[ResultT]], *args: Any
+) -> ResultT:
+    """Return what a coroutine function returns in a process that has run nothing else."""
+    with ProcessPoolExecutor(1, mp_context=CONTEXT) as pool:
+        return pool.submit(_run, measure, *args).result()
 
 
-@dataclass
-class Cost:
-    """CPU seconds that something took."""
-
-    loop: float = 0.0
-    """In the thread of the event loop."""
-    all: float = 0.0
-    """In all threads."""
+def _run[ResultT](measure: Callable[..., Awaitable[ResultT]], *args: Any) -> ResultT:
+    return asyncio.run(measure(*args))
 
 
-@contextmanager
-def measured() -> Iterator[Cost]:
-    """Measure a block of code."""
-    cost = Cost()
-    everything, loop = time.process_time(), time.thread_time()
-    yield cost
-    cost.loop = time.thread_time() - loop
-    cost.all = time.process_time() - everything
+async def cpu_of_polls(
+    hass: HomeAssistant,
+    service: Service,
+    polls: Sequence[Poll],
+    *,
+    share: float,
+    rounds: int,
+) -> list[list[float]]:
+    """Return, for each poll, the CPU seconds on the event loop that it took each round.
 
-
-async def loop_cpu(hass: HomeAssistant, act: Callable[[], Awaitable[object]]) -> float:
-    """Return the CPU seconds that an act and what follows take on the event loop.
-
-    The loop idles before, as between two polls: right after other work, the processor's
-    caches would be warm.
+    Before a round, a share of the models is used. Before each poll, the loop idles, as
+    between two polls: right after other work, the processor's caches would be warm.
     """
-    await get_instance(hass).async_block_till_done()
-    await asyncio.sleep(IDLE)
-    with measured() as cost:
-        await act()
-        await hass.async_block_till_done()
-    return cost.loop
+    took: list[list[float]] = [[] for _ in polls]
+    for _ in range(rounds):
+        service.move(share)
+        for poll, cpu in zip(polls, took, strict=True):
+            await get_instance(hass).async_block_till_done()
+            await asyncio.sleep(IDLE)
+            started = time.thread_time()
+            await poll()
+            await hass.async_block_till_done()
+            cpu.append(time.thread_time() - started)
+    # The first round may have more to change than the others.
+    return [cpu[1:] for cpu in took]
 
 
 @contextmanager

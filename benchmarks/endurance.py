@@ -17,7 +17,7 @@ import argparse
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack
 import ctypes
 from dataclasses import dataclass
@@ -66,12 +66,12 @@ from tests.simulator.billing import trend
 from tests.simulator.server import Service
 
 from .common import (
+    CONTEXT,
     DOMAIN,
     Goal,
     access_key,
     add_account,
     home_assistant,
-    in_fresh_process,
     progress,
     report,
     settled,
@@ -826,11 +826,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of what happens when")
     options = parser.parse_args()
     began = time.perf_counter()
-
-    def live(name: str) -> Passed:
-        return in_fresh_process(live_through, name, options.days, options.seed)
-
-    with ThreadPoolExecutor() as pool:
+    with ProcessPoolExecutor(len(WORLDS), mp_context=CONTEXT) as pool:
+        live = partial(live_through, days=options.days, seed=options.seed)
         accounts = dict(zip(WORLDS, pool.map(live, WORLDS), strict=True))
     minutes = (time.perf_counter() - began) / 60
     rows, goals = [], []
