@@ -26,7 +26,7 @@ from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
 from custom_components.alibaba_cloud.ledger.forecast import forecast_period
 
 from .common import Goal, progress, report
-from .years import DAYS, HOURS, KINDS, Kind, make_year
+from .years import DAYS, HOURS, KINDS, Kind, label, make_year
 
 WORST = 1.1
 """How many times the error of the better simple forecast is allowed for any kind."""
@@ -119,8 +119,7 @@ def main() -> int:
             for day, errors in errors_of_year(kind, number):
                 made.append(errors)
                 by_day[DAYS_OF_MONTH[min(2, (day.day - 1) // 10)]].append(errors)
-        name = f"{kind.__name__}: {(kind.__doc__ or '').rstrip('.').lower()}"
-        found[name] = mean(made)
+        found[label(kind)] = mean(made)
     worst = max(found, key=lambda name: found[name].against)
     overall = mean(list(found.values()))
     rows = found | {"all": overall}

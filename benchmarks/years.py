@@ -104,11 +104,16 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
+def label(kind: Kind) -> str:
+    """Return the name of a kind, and what it is."""
+    return f"{kind.__name__}: {(kind.__doc__ or '').rstrip('.').lower()}"
+
+
 def make_year(kind: Kind, number: int) -> tuple[list[Decimal], list[list[float]]]:
     """Return the spend of each day of a year, and the shares of it by hour.
 
-    These are, for each day, the share of its spend until the end of each of its 24 hours.
-    The same number returns the same year.
+    These are, for each day, the shares until the end of each of its 24 hours. The same
+    number returns the same year.
     """
     random = Random(f"{kind.__name__} {number}")
     amounts = [Decimal(f"{CUSTOMARY * amount:.2f}") for amount in kind(random)]
