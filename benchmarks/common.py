@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 import gc
 import logging
@@ -43,10 +43,13 @@ POLL_INTERVAL = 30
 SHARES = {"unchanged": 0.0, "5 % changed": 0.05}
 """Shares of the models that change from poll to poll."""
 IDLE = 0.02
+PLATFORMS = ("binary_sensor", "config_flow", "event", "sensor")
+
+type Poll = Callable[[], Awaitable[object]]
 
 # Every case runs in a fresh process, which starts with this module imported.
-_CONTEXT = ForkServerContext()
-_CONTEXT.set_forkserver_preload(["benchmarks.common"])
+CONTEXT = ForkServerContext()
+CONTEXT.set_forkserver_preload(["benchmarks.common"])
 
 
 def model_names(models: int) -> list[str]:
@@ -125,8 +128,8 @@ class Service:
 
     def __enter__(self) -> Self:
         """Start."""
-        self._pipe, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(
+        self._pipe, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(
             target=_serve, args=(theirs, self._models), daemon=True
         )
         self._process.start()
@@ -142,13 +145,13 @@ class Service:
     def move(self, share: float) -> None:
         """Use a share of the models of each account; none with 0."""
         if share:
-            self._send("move", share)
+            self._send(share)
 
     def fail(self) -> None:
         """Answer with an error from now on."""
-        self._send("fail")
+        self._send(Fault.SERVER_ERROR)
 
-    def _send(self, *wish: object) -> None:
+    def _send(self, wish: float | Fault) -> None:
         """Send a wish to the service, and wait until it has obeyed."""
         self._pipe.send(wish)
         self._pipe.recv()
@@ -163,22 +166,6 @@ def _serve(pipe: Connection, models: Sequence[int]) -> None:
 
 async def _serve_accounts(pipe: Connection, models: Sequence[int]) -> None:
     loads = [Load(count) for count in models]
-    closed = asyncio.Event()
-
-    def obey() -> None:
-        try:
-            wish, *details = pipe.recv()
-        except EOFError:
-            closed.set()
-            return
-        for simulator, load in zip(simulators, loads, strict=True):
-            match wish:
-                case "move":
-                    load.move(*details)
-                case "fail":
-                    simulator.fail(Fault.SERVER_ERROR)
-        pipe.send(wish)
-
     async with AsyncExitStack() as stack:
         simulators = [
             await stack.enter_async_context(Simulator(account=load.account()))
@@ -188,9 +175,15 @@ async def _serve_accounts(pipe: Connection, models: Sequence[int]) -> None:
             simulator.body = load.answer
         base_urls = [simulator.base_url for simulator in simulators]
         pipe.send((base_urls, list(map(access_key, simulators))))
-        asyncio.get_running_loop().add_reader(pipe.fileno(), obey)
-        await closed.wait()
-        asyncio.get_running_loop().remove_reader(pipe.fileno())
+        with suppress(EOFError):
+            while True:
+                wish = await asyncio.to_thread(pipe.recv)
+                for simulator, load in zip(simulators, loads, strict=True):
+                    if isinstance(wish, Fault):
+                        simulator.fail(wish)
+                    else:
+                        load.move(wish)
+                pipe.send(wish)
 
 
 def access_key(simulator: Simulator) -> dict[str, str]:
@@ -251,18 +244,12 @@ async def settled(hass: HomeAssistant) -> None:
     await get_instance(hass).async_block_till_done()
 
 
-async def imported(hass: HomeAssistant, *domains: str) -> None:
-    """Import integrations, so that this does not count as set-up."""
-    for domain in domains:
+async def import_cases(hass: HomeAssistant) -> None:
+    """Import what any of the cases needs, so that this does not count as set-up."""
+    for domain in (DOMAIN, "rest", "template", "binary_sensor", "event", "sensor"):
         integration = await async_get_integration_with_requirements(hass, domain)
         await integration.async_get_component()
-        await integration.async_get_platforms(
-            [
-                platform
-                for platform in ("binary_sensor", "config_flow", "event", "sensor")
-                if (integration.file_path / f"{platform}.py").exists()
-            ]
-        )
+        await integration.async_get_platforms(integration.platforms_exists(PLATFORMS))
 
 
 async def add_account(
@@ -291,44 +278,43 @@ async def add_account(
     return entry
 
 
-def in_fresh_process[ResultT](function: Callable[..., ResultT], *args: Any) -> ResultT:
-    """Return what a function returns in a process that has run nothing else."""
-    with ProcessPoolExecutor(1, mp_context=_CONTEXT) as pool:
-        return pool.submit(function, *args).result()
+def in_fresh_process[ResultT](
+    measure: Callable[..., Awaitable[ResultT]], *args: Any
+) -> ResultT:
+    """Return what a coroutine function returns in a process that has run nothing else."""
+    with ProcessPoolExecutor(1, mp_context=CONTEXT) as pool:
+        return pool.submit(_run, measure, *args).result()
 
 
-@dataclass
-class Cost:
-    """CPU seconds that something took."""
-
-    loop: float = 0.0
-    """In the thread of the event loop."""
-    all: float = 0.0
-    """In all threads."""
+def _run[ResultT](measure: Callable[..., Awaitable[ResultT]], *args: Any) -> ResultT:
+    return asyncio.run(measure(*args))
 
 
-@contextmanager
-def measured() -> Iterator[Cost]:
-    """Measure a block of code."""
-    cost = Cost()
-    everything, loop = time.process_time(), time.thread_time()
-    yield cost
-    cost.loop = time.thread_time() - loop
-    cost.all = time.process_time() - everything
+async def cpu_of_polls(
+    hass: HomeAssistant,
+    service: Service,
+    polls: Sequence[Poll],
+    *,
+    share: float,
+    rounds: int,
+) -> list[list[float]]:
+    """Return, for each poll, the CPU seconds on the event loop that it took each round.
 
-
-async def loop_cpu(hass: HomeAssistant, act: Callable[[], Awaitable[object]]) -> float:
-    """Return the CPU seconds that an act and what follows take on the event loop.
-
-    The loop idles before, as between two polls: right after other work, the processor's
-    caches would be warm.
+    Before a round, a share of the models is used. Before each poll, the loop idles, as
+    between two polls: right after other work, the processor's caches would be warm.
     """
-    await get_instance(hass).async_block_till_done()
-    await asyncio.sleep(IDLE)
-    with measured() as cost:
-        await act()
-        await hass.async_block_till_done()
-    return cost.loop
+    took: list[list[float]] = [[] for _ in polls]
+    for _ in range(rounds):
+        service.move(share)
+        for poll, cpu in zip(polls, took, strict=True):
+            await get_instance(hass).async_block_till_done()
+            await asyncio.sleep(IDLE)
+            started = time.thread_time()
+            await poll()
+            await hass.async_block_till_done()
+            cpu.append(time.thread_time() - started)
+    # The first round may have more to change than the others.
+    return [cpu[1:] for cpu in took]
 
 
 @contextmanager

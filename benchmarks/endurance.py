@@ -17,7 +17,7 @@ import argparse
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack
 import ctypes
 from dataclasses import dataclass
@@ -66,12 +66,12 @@ from tests.simulator.billing import trend
 from tests.simulator.server import Service
 
 from .common import (
+    CONTEXT,
     DOMAIN,
     Goal,
     access_key,
     add_account,
     home_assistant,
-    in_fresh_process,
     progress,
     report,
     settled,
@@ -203,9 +203,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.clock = clock
         self.recorder: Recorder | None = None
         self._jobs = 0
-        self._asked = 0
-        self._answered = 0
-        self._waited_for = 0
+        self._requests = 0
+        self._hanging = False
+        """Whether the requests under way are assumed to hang."""
         self._recording = False
         super().__init__(_LeapingSelector(self))
 
@@ -247,22 +247,23 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             return True
         if self.recorder and self.recorder.backlog:
             return True
-        return self._asked - self._answered > 0 and self._waited_for != self._asked
+        return self._requests > 0 and not self._hanging
 
     def has_waited(self) -> None:
         """Assume that the requests under way hang, and let time pass."""
         if not (self._jobs or self._recording):
-            self._waited_for = self._asked
+            self._hanging = True
 
     def _followed(self, ask: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         async def request(*args: Any, **kwargs: Any) -> Any:
-            self._asked += 1
+            self._requests += 1
+            self._hanging = False
             try:
                 return await ask(*args, **kwargs)
             finally:
-                self._answered += 1
+                self._requests -= 1
                 # Another one may have been sent meanwhile.
-                self._waited_for = 0
+                self._hanging = False
 
         return request
 
@@ -826,11 +827,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of what happens when")
     options = parser.parse_args()
     began = time.perf_counter()
-
-    def live(name: str) -> Passed:
-        return in_fresh_process(live_through, name, options.days, options.seed)
-
-    with ThreadPoolExecutor() as pool:
+    with ProcessPoolExecutor(len(WORLDS), mp_context=CONTEXT) as pool:
+        live = partial(live_through, days=options.days, seed=options.seed)
         accounts = dict(zip(WORLDS, pool.map(live, WORLDS), strict=True))
     minutes = (time.perf_counter() - began) / 60
     rows, goals = [], []

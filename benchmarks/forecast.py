@@ -26,12 +26,13 @@ from custom_components.alibaba_cloud.ledger import BILLING_TIME_ZONE
 from custom_components.alibaba_cloud.ledger.forecast import forecast_period
 
 from .common import Goal, progress, report
-from .years import DAYS, HOURS, KINDS, Kind, make_year
+from .years import DAYS, HOURS, KINDS, Kind, label, make_year
 
 WORST = 1.1
 """How many times the error of the better simple forecast is allowed for any kind."""
 HOLDS = (0.75, 0.85)
 """How often the interval of 80 % should hold."""
+DAYS_OF_MONTH = ("1 to 10", "11 to 20", "21 to the end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,7 @@ class Errors:
 
 def errors_of_year(kind: Kind, number: int) -> Iterator[tuple[date, Errors]]:
     """Yield how far off the forecasts of a year are."""
-    year = make_year(kind, number)
-    amounts = year.amounts
+    amounts, shares = make_year(kind, number)
     # Before each day, with one more for the end of the year.
     totals = [float(total) for total in accumulate(amounts, initial=Decimal())]
     average = totals[-1] / 12
@@ -66,7 +66,8 @@ def errors_of_year(kind: Kind, number: int) -> Iterator[tuple[date, Errors]]:
         truth = totals[start + days] - totals[start]
         unit = max(truth, average)
         week = totals[today] - totals[max(0, today - 7)]
-        for hour, share in zip(HOURS, year.shares[today], strict=False):
+        for hour in HOURS:
+            share = shares[today][hour - 1] if hour else 0
             spent = Decimal(
                 f"{totals[today] - totals[start] + float(amount) * share:.2f}"
             )
@@ -110,20 +111,15 @@ def main() -> int:
     parser.add_argument("--years", type=int, default=20, help="of each kind")
     years = parser.parse_args().years
     found: dict[str, Errors] = {}
-    by_day: dict[str, list[Errors]] = {
-        "1 to 10": [],
-        "11 to 20": [],
-        "21 to the end": [],
-    }
+    by_day: dict[str, list[Errors]] = {name: [] for name in DAYS_OF_MONTH}
     for kind in KINDS:
         progress(kind.__name__)
         made = []
         for number in range(years):
             for day, errors in errors_of_year(kind, number):
                 made.append(errors)
-                by_day[list(by_day)[min(2, (day.day - 1) // 10)]].append(errors)
-        name = f"{kind.__name__}: {(kind.__doc__ or '').rstrip('.').lower()}"
-        found[name] = mean(made)
+                by_day[DAYS_OF_MONTH[min(2, (day.day - 1) // 10)]].append(errors)
+        found[label(kind)] = mean(made)
     worst = max(found, key=lambda name: found[name].against)
     overall = mean(list(found.values()))
     rows = found | {"all": overall}

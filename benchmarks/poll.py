@@ -15,12 +15,13 @@ memory are measured in a fresh process for each.
 
 import argparse
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 import gc
 import logging
 from statistics import median
 import sys
+import time
 import tracemalloc
 from typing import Any
 from unittest.mock import patch
@@ -28,7 +29,6 @@ from unittest.mock import patch
 import orjson
 
 from custom_components.alibaba_cloud.clients import async_get_session
-from homeassistant.components.recorder import get_instance
 from homeassistant.core import HomeAssistant, StateMachine
 from homeassistant.setup import async_setup_component
 from tests.simulator.account import WORKSPACE_ID
@@ -40,22 +40,20 @@ from .common import (
     POLL_INTERVAL,
     SHARES,
     Goal,
+    Poll,
     Service,
     add_account,
     at_most,
     blocks,
+    cpu_of_polls,
     home_assistant,
-    imported,
+    import_cases,
     in_fresh_process,
-    loop_cpu,
-    measured,
     model_names,
     progress,
     report,
     settled,
 )
-
-type Poll = Callable[[], Awaitable[object]]
 
 FLOOR, OURS, RIVAL = "floor", "this integration", "rest and template"
 FULL = "this integration with an AccessKey"
@@ -150,18 +148,6 @@ async def set_up_rival(
     return poll
 
 
-async def set_up(hass: HomeAssistant, case: str, base_url: str, models: int) -> Poll:
-    """Set a case up; return what polls it."""
-    if case == OURS:
-        return await set_up_ours(hass, base_url)
-    return await set_up_rival(hass, base_url, models)
-
-
-async def import_cases(hass: HomeAssistant) -> None:
-    """Import what any of the cases needs."""
-    await imported(hass, DOMAIN, "rest", "template", "binary_sensor", "event", "sensor")
-
-
 def floor(hass: HomeAssistant, base_url: str) -> Poll:
     """Return what fetches and decodes the answer, and no more."""
     session = async_get_session(hass)
@@ -173,69 +159,63 @@ def floor(hass: HomeAssistant, base_url: str) -> Poll:
     return fetch
 
 
-async def _measure_polls(models: int) -> dict[str, dict[str, tuple[float, int]]]:
+async def measure_polls(models: int) -> dict[str, float]:
+    """Return what polls cost, by the name of the row."""
+    figures: dict[str, float] = {}
     with Service(models) as service:
-        [base_url] = service.base_urls
+        [base_url], [access_key] = service.base_urls, service.access_keys
         async with home_assistant() as hass:
             await import_cases(hass)
-            polls = {FLOOR: floor(hass, base_url)}
-            for case in (OURS, RIVAL):
-                polls[case] = await set_up(hass, case, base_url, models)
-            [access_key] = service.access_keys
-            polls[FULL] = await set_up_ours(hass, base_url, access_key)
+            polls = {
+                FLOOR: floor(hass, base_url),
+                OURS: await set_up_ours(hass, base_url),
+                RIVAL: await set_up_rival(hass, base_url, models),
+                FULL: await set_up_ours(hass, base_url, access_key),
+            }
             await settled(hass)
             assert len(hass.states.async_all()) > 2 * models * len(MODEL_FIGURES)
-            return {
-                name: await _poll_in_turns(hass, service, polls, share)
-                for name, share in SHARES.items()
-            }
+            for name, share in SHARES.items():
+                took = await cpu_of_polls(
+                    hass, service, [*polls.values()], share=share, rounds=ROUNDS
+                )
+                cpu = dict(zip(polls, map(median, took), strict=True))
+                for case in polls:
+                    figures[f"{name}: CPU of {case}, ms"] = cpu[case] * 1000
+                for case in (OURS, FULL):
+                    figures[f"{name}: {case} : {FLOOR}"] = cpu[case] / cpu[FLOOR]
+                service.move(share)
+                with patch.object(
+                    StateMachine,
+                    "async_set_internal",
+                    autospec=True,
+                    side_effect=StateMachine.async_set_internal,
+                ) as written:
+                    await polls[OURS]()
+                    await settled(hass)
+                figures[f"{name}: states written"] = written.call_count
+    return figures
 
 
-async def _poll_in_turns(
-    hass: HomeAssistant, service: Service, polls: dict[str, Poll], share: float
-) -> dict[str, tuple[float, int]]:
-    """Return the median CPU seconds of a poll, and the states that the last one wrote."""
-    took: dict[str, list[float]] = {case: [] for case in polls}
-    written = Counter[str]()
-    set_state = StateMachine.async_set_internal
-    for _ in range(ROUNDS):
-        service.move(share)
-        for case, poll in polls.items():
-            took[case].append(await loop_cpu(hass, poll))
-    service.move(share)
-    for case, poll in polls.items():
+async def measure_set_up(case: str, models: int) -> list[float]:
+    """Return the CPU of set-up and, of this integration, the longest blocks.
 
-        def counted(states: StateMachine, *args: Any, _case: str = case) -> None:
-            written[_case] += 1
-            set_state(states, *args)
-
-        with patch.object(StateMachine, "async_set_internal", counted):
-            await poll()
-            await settled(hass)
-    # The first round may have more to change than the others.
-    return {case: (median(cpu[1:]), written[case]) for case, cpu in took.items()}
-
-
-def measure_polls(models: int) -> dict[str, dict[str, tuple[float, int]]]:
-    """Return CPU seconds and states written, by share of changed models and case."""
-    return asyncio.run(_measure_polls(models))
-
-
-async def _measure_set_up(case: str, models: int) -> tuple[float, float, float]:
+    They are those after set-up and in an outage. All are in seconds.
+    """
     with Service(models) as service:
         [base_url] = service.base_urls
         async with home_assistant() as hass:
             await import_cases(hass)
-            with measured() as cost:
-                await set_up(hass, case, base_url, models)
+            started = time.process_time()
             if case == RIVAL:
-                return cost.all, 0, 0
+                await set_up_rival(hass, base_url, models)
+                return [time.process_time() - started]
+            await set_up_ours(hass, base_url)
+            figures = [time.process_time() - started]
             await settled(hass)
             loop = asyncio.get_running_loop()
             ahead = 0.0
             real = loop.time
             loop.time = lambda: real() + ahead  # type: ignore[method-assign]
-            longest = []
             for minutes in (MINUTES, 1):
                 with blocks() as took:
                     # The clock of the loop is moved: timers start each poll, and all
@@ -244,21 +224,15 @@ async def _measure_set_up(case: str, models: int) -> tuple[float, float, float]:
                         service.move(SHARES[CHANGED] if step % 3 == 0 else 0)
                         ahead += POLL_INTERVAL / 3
                         await asyncio.sleep(IDLE)
-                        await hass.async_block_till_done(wait_background_tasks=True)
-                        await get_instance(hass).async_block_till_done()
-                longest.append(max(took))
+                        await settled(hass)
+                figures.append(max(took))
                 logging.disable()
                 service.fail()
-    after, outage = longest
-    return cost.all, after, outage
+    return figures
 
 
-def measure_set_up(case: str, models: int) -> tuple[float, float, float]:
-    """Return the CPU of set-up, and the longest block after it and in an outage."""
-    return asyncio.run(_measure_set_up(case, models))
-
-
-async def _measure_memory(models: int) -> int:
+async def measure_memory(models: int) -> int:
+    """Return the bytes that the code of this integration keeps."""
     with Service(models) as service:
         [base_url] = service.base_urls
         async with home_assistant() as hass:
@@ -279,38 +253,27 @@ async def _measure_memory(models: int) -> int:
     )
 
 
-def measure_memory(models: int) -> int:
-    """Return the bytes that the code of this integration keeps."""
-    return asyncio.run(_measure_memory(models))
-
-
 def main() -> int:
     """Measure and report; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--models", type=int, nargs="+", default=SIZES)
     sizes: Sequence[int] = sorted(set(parser.parse_args().models))
-    rows: dict[str, list[float]] = {}
-
-    def add(name: str, figure: float) -> None:
-        rows.setdefault(name, []).append(figure)
-
+    rows: dict[str, list[float]] = defaultdict(list)
     for models in sizes:
         progress(f"{models} models")
-        for name, by_case in in_fresh_process(measure_polls, models).items():
-            for case, (cpu, _) in by_case.items():
-                add(f"{name}: CPU of {case}, ms", cpu * 1000)
-            for case in (OURS, FULL):
-                add(f"{name}: {case} : {FLOOR}", by_case[case][0] / by_case[FLOOR][0])
-            add(f"{name}: states written", by_case[OURS][1])
         runs = [in_fresh_process(measure_set_up, OURS, models) for _ in range(RUNS)]
-        rival, _, _ = in_fresh_process(measure_set_up, RIVAL, models)
-        add(f"Set-up: CPU of {OURS}, s", median(run[0] for run in runs))
-        add(f"Set-up: CPU of {RIVAL}, s", rival)
-        # Other processes can make a block longer, never shorter.
-        add("Longest block after set-up, ms", min(run[1] for run in runs) * 1000)
-        add("Longest block in an outage, ms", min(run[2] for run in runs) * 1000)
-        memory = in_fresh_process(measure_memory, models)
-        add(MEMORY, memory / models / 1024)
+        set_up, after, outage = zip(*runs, strict=True)
+        [rival] = in_fresh_process(measure_set_up, RIVAL, models)
+        figures = in_fresh_process(measure_polls, models) | {
+            f"Set-up: CPU of {OURS}, s": median(set_up),
+            f"Set-up: CPU of {RIVAL}, s": rival,
+            # Other processes can make a block longer, never shorter.
+            "Longest block after set-up, ms": min(after) * 1000,
+            "Longest block in an outage, ms": min(outage) * 1000,
+            MEMORY: in_fresh_process(measure_memory, models) / models / 1024,
+        }
+        for name, figure in figures.items():
+            rows[name].append(figure)
 
     def goal(name: str, limit: float) -> Goal:
         return at_most(name, limit, *rows[name])

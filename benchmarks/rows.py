@@ -127,7 +127,7 @@ async def live(loop: endurance.VirtualLoop) -> dict[str, Figures]:
         for key, figure in templates(n).items()
     }
     async with Simulator(account=account) as simulator, common.home_assistant() as hass:
-        await poll.import_cases(hass)
+        await common.import_cases(hass)
         with loop.look_on(get_instance(hass)):
             loop.clock.stands_still = True
             url = simulator.base_url

@@ -20,7 +20,7 @@ import sys
 
 from custom_components.alibaba_cloud.ledger.unusual import usual_day
 
-from .years import DAYS, KINDS, Kind, make_year
+from .years import DAYS, KINDS, Kind, label, make_year
 
 RAISED = 5
 """The spend of a raised day, as a multiple of the average."""
@@ -52,10 +52,10 @@ def backtest(kind: Kind, years: int, *, whole_days: bool = False) -> Found:
     alerts = false = raised = 0
     found = [0] * len(SHOWN)
     for number in range(years):
-        year = make_year(kind, number)
+        amounts, hourly = make_year(kind, number)
         known: dict[date, Decimal] = {}
         by_hour: list[dict[date, Decimal]] = [{} for _ in range(24)]
-        for day, amount, shares in zip(DAYS, year.amounts, year.hourly, strict=True):
+        for day, amount, shares in zip(DAYS, amounts, hourly, strict=True):
             limits = _limits(known, day, [] if whole_days else by_hour)
             if limits:
                 if _is_above(limits, amount, shares):
@@ -96,7 +96,7 @@ def _average(known: dict[date, Decimal], day: date) -> float:
     return fmean(float(known[other]) for other in days if other in known)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Compare the days and report; return the exit status."""
     from .common import Goal, progress, report
 
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--whole-days", action="store_true", help="ignore the hours of past days"
     )
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     results = {}
     for kind in KINDS:
         progress(kind.__name__)
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ["Spend", "Alerts", "False", *(f"By {hour}:00" for hour in SHOWN)],
         [
             [
-                f"{kind.__name__}: {(kind.__doc__ or '').rstrip('.').lower()}",
+                label(kind),
                 f"{results[kind.__name__].alerts:.2f}",
                 f"{results[kind.__name__].false:.2f}",
                 *(f"{share:.0%}" for share in results[kind.__name__].by_hour),

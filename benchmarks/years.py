@@ -1,15 +1,14 @@
 """Simulated years of spend, of several kinds. Needs nothing but Python."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from random import Random
 
 DAYS = [date(2026, 1, 1) + number * timedelta(days=1) for number in range(365)]
 HOURS = (0, 12, 20)
-"""Hours of the billing day at which its spend so far is checked, besides at its end."""
+"""Hours of the billing day at which its parts begin, and forecasts are made."""
 CUSTOMARY = 10
 """The spend of a usual day."""
 PARTS = ((12, 8, 4), (14, 9, 1), (4, 14, 6), (5, 2, 10))
@@ -105,51 +104,35 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Year:
-    """A year of an account."""
-
-    amounts: list[Decimal]
-    """The spend of each day."""
-    shares: list[list[float]]
-    """For each day, the share of its spend until each of `HOURS` and until its end."""
-    hourly: list[list[float]]
-    """For each day, the share of its spend until the end of each of its 24 hours."""
+def label(kind: Kind) -> str:
+    """Return the name of a kind, and what it is."""
+    return f"{kind.__name__}: {(kind.__doc__ or '').rstrip('.').lower()}"
 
 
-def make_year(kind: Kind, number: int) -> Year:
-    """Return a year of a kind. The same number returns the same year."""
+def make_year(kind: Kind, number: int) -> tuple[list[Decimal], list[list[float]]]:
+    """Return the spend of each day of a year, and the shares of it by hour.
+
+    These are, for each day, the shares until the end of each of its 24 hours. The same
+    number returns the same year.
+    """
     random = Random(f"{kind.__name__} {number}")
     amounts = [Decimal(f"{CUSTOMARY * amount:.2f}") for amount in kind(random)]
-    usual = random.choice(PARTS)
+    usual_parts = random.choice(PARTS)
+    random_hours = Random(f"{kind.__name__} {number}, hours")
+    usual_hours = [random_hours.gammavariate(2, 1) for _ in range(24)]
     shares = []
     for _ in DAYS:
-        # Each day varies at random around the usual split of the account.
-        parts = [random.gammavariate(part / 4, 1) for part in usual]
-        shares.append([part / sum(parts) for part in accumulate(parts, initial=0)])
-    return Year(
-        amounts, shares, _by_hour(shares, Random(f"{kind.__name__} {number}, hours"))
-    )
-
-
-def _by_hour(shares: list[list[float]], random: Random) -> list[list[float]]:
-    """Return shares of days by hour, for their shares until each of `HOURS`.
-
-    Each hour of a day varies at random around that hour's usual share of the account.
-    """
-    usual = [random.gammavariate(2, 1) for _ in range(24)]
-    days = []
-    for until in shares:
+        # Each part of a day, and each hour of a part, varies at random around the usual
+        # split of the account.
         day: list[float] = []
-        for first, end, before, after in zip(
-            HOURS, (*HOURS[1:], 24), until, until[1:], strict=False
+        for usual, (start, end) in zip(
+            usual_parts, pairwise((*HOURS, 24)), strict=True
         ):
-            parts = [
-                random.gammavariate(usual[hour] / 2, 1) for hour in range(first, end)
+            part = random.gammavariate(usual / 4, 1)
+            hours = [
+                random_hours.gammavariate(hour / 2, 1)
+                for hour in usual_hours[start:end]
             ]
-            day += [
-                before + (after - before) * part / sum(parts)
-                for part in accumulate(parts)
-            ]
-        days.append(day)
-    return days
+            day += [part * hour / sum(hours) for hour in hours]
+        shares.append([spent / sum(day) for spent in accumulate(day)])
+    return amounts, shares
