@@ -272,6 +272,10 @@ def test_currencies() -> None:
         "https://proxy.example/dashscope.aliyuncs.com/",
         "https://dashscope.aliyuncs.com.proxy.example/",
         "https://evilaliyuncs.com/api/v1",
+        # Other hosts of the vendor, which may be of either site.
+        "https://vpc-cn-beijing.dashscope.aliyuncs.com/api/v1",
+        "https://dashscope-finance.aliyuncs.com/api/v1",
+        "https://a.llm-1.cn-beijing.maas.aliyuncs.com/api/v1",
         "http://127.0.0.1:8000/api/v1",
     ):
         assert price_currency(other) is None
@@ -282,6 +286,7 @@ def test_sites() -> None:
     for base_url, is_china in (
         (REGIONS[DEFAULT_REGION], True),
         (workspace_base_url("llm-1", "cn-beijing"), True),
+        ("https://vpc-cn-beijing.dashscope.aliyuncs.com/api/v1", True),
         (REGIONS["ap-southeast-1"], False),
         (workspace_base_url("llm-1", "ap-southeast-1"), False),
         ("/api/v1", False),

@@ -69,17 +69,30 @@ class InvalidWorkspaceError(ValueError):
 def is_china_site(base_url: str) -> bool:
     """Return whether a host belongs to the China site, and not the international one."""
     host = URL(base_url).host or ""
-    return host == URL(REGIONS[DEFAULT_REGION]).host or ".cn-beijing." in host
+    return host == URL(REGIONS[DEFAULT_REGION]).host or "cn-beijing." in host
 
 
 def price_currency(base_url: str) -> str | None:
-    """Return the currency of the prices at a host: that of its site.
+    """Return the currency of the prices at a host of a region: that of its site.
 
-    None for a host that is not the vendor's, because it can belong to either site.
+    None for any other host, because it can belong to either site.
     """
-    if not (URL(base_url).host or "").endswith(_VENDOR):
+    region = _region(URL(base_url).host or "")
+    if region is None:
         return None
-    return "CNY" if is_china_site(base_url) else "USD"
+    return "CNY" if region == DEFAULT_REGION else "USD"
+
+
+def _region(host: str) -> str | None:
+    """Return the region of a public host or of a workspace's host, None for any other."""
+    for region, url in REGIONS.items():
+        if host == URL(url).host:
+            return region
+    _, _, parent = host.partition(".")
+    for region in WORKSPACE_REGIONS:
+        if parent == f"{region}.maas.aliyuncs.com":
+            return region
+    return None
 
 
 def balance_endpoints(region: str) -> tuple[str, ...]:
