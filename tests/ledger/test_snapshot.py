@@ -221,6 +221,11 @@ def test_budget_and_what_is_usual_by_this_hour() -> None:
         # The period is over, and the service is late.
         (date(2026, 7, 15), date(2026, 8, 14), date(2026, 7, 15), date(2026, 8, 15)),
         (date(2026, 7, 1), date(2026, 7, 31), date(2026, 7, 1), date(2026, 8, 1)),
+        (date(2026, 7, 1), None, date(2026, 7, 1), date(2026, 8, 1)),
+        # Several periods are over, and were not reported.
+        (date(2026, 3, 1), date(2026, 3, 31), date(2026, 3, 1), date(2026, 8, 1)),
+        (date(2026, 4, 20), date(2026, 5, 20), date(2026, 4, 20), date(2026, 7, 20)),
+        (date(2026, 4, 20), None, date(2026, 4, 20), date(2026, 7, 20)),
     ],
 )
 def test_cycle_start(

@@ -187,11 +187,12 @@ def month_after(day: date) -> date:
 def cycle_start(periods: Periods, today: date) -> datetime:
     """Return the reported start of the billing cycle, else that of the month.
 
-    If the reported cycle is over, the next one began on the day after.
+    If the reported cycle is over, others followed it. Each is a month long.
     """
     if periods.monthly is None or periods.period.start is None:
         return midnight(today.replace(day=1))
-    last_day = periods.last_day
-    if last_day is not None and last_day < today:
-        return midnight(last_day + DAY)
-    return midnight(periods.monthly.start)
+    start, last_day = periods.monthly.start, periods.last_day
+    following = month_after(start) if last_day is None else last_day + DAY
+    while following <= today:
+        start, following = following, month_after(following)
+    return midnight(start)
