@@ -212,6 +212,8 @@ def test_unknown_units(text: str) -> None:
         ("", "Output for text input", None),
         ("input_token_cache_creation", "Input", None),
         ("", "创建缓存", None),
+        ("batch_input_token", "Input", None),
+        ("output_token", "输出（批量调用）", None),
         ("training", "Training", None),
         ("", "", None),
     ],

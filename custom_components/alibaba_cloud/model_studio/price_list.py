@@ -116,6 +116,7 @@ _INPUT = re.compile("input|prompt|输入|輸入")
 _OUTPUT = re.compile("output|completion|输出|輸出")
 _CACHE = re.compile("cache|缓存|快取")
 _CACHE_WRITE = re.compile("creat|writ|创建|写入|建立|寫入")
+_BATCH = re.compile("batch|批")
 _THINKING = re.compile(r"(?<!non)(?<!非)(?:think|思考)")
 
 
@@ -204,9 +205,11 @@ def parse_kind(type_text: str, name: str) -> PriceKind | None:
     """Return which part of a call a price is for, None if it does not say.
 
     The type counts before the name, which is in the language of the request. The price
-    of writing to the cache is none of the kinds.
+    of writing to the cache is none of the kinds, and neither are those of batch calls.
     """
     both = re.sub(r"[\s_-]", "", f"{type_text} {name}").casefold()
+    if _BATCH.search(both):
+        return None
     if _CACHE.search(both):
         return None if _CACHE_WRITE.search(both) else PriceKind.CACHED_INPUT
     for text in (type_text.casefold(), name.casefold()):
