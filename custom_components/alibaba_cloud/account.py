@@ -1,6 +1,7 @@
 """An account: its sources, and the one snapshot of figures that they add up to."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 from typing import Any
@@ -145,11 +146,12 @@ class Account:
 
     @property
     def figures_of_this_run(self) -> AccountSnapshot:
-        """The current figures. None while those of the API key are of the previous run."""
+        """The current figures, without those of the API key if the previous run read them."""
         is_restored = self.read_at is None and self.last_quotas is not None
-        if is_restored and self.status is Status.LIMITED:
-            return AccountSnapshot()
-        return self.snapshot
+        if self._inputs is None or not is_restored or self.status is not Status.LIMITED:
+            return self.snapshot
+        reports, daily, hour = self._inputs
+        return self._build(replace(reports, account=None), daily, hour)
 
     async def async_start(self, *, is_new: bool) -> None:
         """Load what is stored, poll with the API key once, and start to listen.

@@ -25,6 +25,7 @@ from tests.common import (
     triggered,
 )
 from tests.simulator import Fault, Simulator
+from tests.simulator.account import Answer
 
 DAY = 24 * 3600
 COUPON = {
@@ -74,6 +75,27 @@ async def test_credit_expiring(
     await restart(hass, entry)
     await poll(DAY)
     assert triggered(events) == []
+
+
+@pytest.mark.parametrize("answer", ["account", "limits"])
+@pytest.mark.logs("Error fetching")
+async def test_credit_expiring_while_the_api_key_is_throttled(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    answer: Answer,
+) -> None:
+    """The figures of the API key are of the last run, those of the AccessKey are not."""
+    choose(hass, entry, expiry_days=29)
+    simulator.account.answer = answer
+    simulator.account.has_token_plan = False
+    await setup(hass, entry)
+    events = await arm(hass)
+    simulator.fail(Fault.BUDGET_EXHAUSTED, at="quotas")
+    await restart(hass, entry)
+    await poll(4 * 3600)
+    assert ("credit_expiring", None) in triggered(events)
 
 
 @pytest.mark.logs("Error fetching Model Studio assets")
