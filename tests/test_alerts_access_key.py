@@ -1,7 +1,9 @@
 """Alerts of the figures that an AccessKey reads."""
 
+from datetime import date
 from typing import Any
 
+from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -13,6 +15,7 @@ from custom_components.alibaba_cloud.const import (
 )
 from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNAVAILABLE
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.util import dt as dt_util
 
 from .common import (
     LONG,
@@ -96,6 +99,74 @@ async def test_revoked_api_key_beside_a_bill(
         ("api_key_rejected", None),
         ("spend_level_reached", 100),
     ]
+
+
+async def move(freezer: FrozenDateTimeFactory, poll: Poll, moment: str) -> None:
+    """Move to a moment of the year in UTC+8, and poll all sources."""
+    freezer.move_to(f"2026-{moment}:00+08:00")
+    await poll()
+    await poll(LONG)
+
+
+@pytest.mark.parametrize(
+    ("evening", "morning", "monday"),
+    [
+        ("08-18 23:30", "08-19 00:30", date(2026, 8, 17)),
+        # The bill of the new month does not list the day.
+        ("08-31 23:30", "09-01 00:30", date(2026, 8, 31)),
+    ],
+)
+async def test_week_of_the_bill(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    with_access_key: MockConfigEntry,
+    poll: Poll,
+    evening: str,
+    morning: str,
+    monday: date,
+) -> None:
+    """It includes yesterday, although its bill may be incomplete."""
+    await setup(hass, with_access_key)
+    account = with_access_key.runtime_data
+    await move(freezer, poll, evening)
+    before = account.snapshot.outlook.weekly_spend
+    await move(freezer, poll, morning)
+    week = account.snapshot.outlook.weekly_spend
+    assert week.start == before.start == monday
+    assert week.amount > account.snapshot.daily_spend.amount > 0
+    assert week.amount >= before.amount + account.snapshot.daily_spend.amount
+
+
+@pytest.mark.parametrize(
+    "rejected",
+    [
+        False,
+        pytest.param(True, marks=pytest.mark.logs("Error fetching", "Error fetching")),
+    ],
+)
+async def test_bills_while_the_api_key_is_rejected(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    rejected: bool,
+) -> None:
+    """The days since then are known from the bill."""
+    simulator.account.answer = "account"
+    simulator.account.currency = "USD"
+    await setup(hass, with_access_key)
+    if rejected:
+        simulator.api_keys = set()
+    await move(freezer, poll, "08-16 12:00")
+    await move(freezer, poll, "08-19 12:00")
+    known = account_days(with_access_key)
+    assert known[-2:] == [date(2026, 8, 17), date(2026, 8, 18)]
+
+
+def account_days(entry: MockConfigEntry) -> list[date]:
+    """Return the past days whose spend is known."""
+    return sorted(entry.runtime_data.store.days.totals(dt_util.utcnow()))
 
 
 @pytest.mark.logs("Error fetching")

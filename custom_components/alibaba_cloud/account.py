@@ -372,6 +372,7 @@ class Account:
             shown=self.store.shown,
             daily=daily,
             until_hour=self.store.days.until_hour(now),
+            at_least=self.store.days.at_least(now),
             budget=self.options.monthly_budget,
             now=now,
         )

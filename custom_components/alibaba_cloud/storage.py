@@ -1,7 +1,7 @@
 """State of an account that is kept across restarts."""
 
 from collections.abc import Callable, Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 import time
 from typing import Any, TypedDict
 
@@ -204,10 +204,16 @@ class AccountStore:
     def record_bills(self, days: Mapping[date, Money], currency: str) -> None:
         """Record the bills of some days, in the currency of the account's spend."""
         before = self.days
-        now = self.periods.time or dt_util.utcnow()
-        self.days = before.bill(days, currency, now)
+        self.days = before.bill(days, currency, self._now())
         if self.days is not before:
             self._save_within(SAVE_DELAY)
+
+    def _now(self) -> datetime:
+        """Return the time, by the clock that was trusted at the last answer of this run."""
+        if self.periods.time is None or self._followed_at is None:
+            return dt_util.utcnow()
+        passed = time.monotonic() - self._followed_at
+        return self.periods.time + timedelta(seconds=passed)
 
     @callback
     def _save_within(self, delay: float) -> None:

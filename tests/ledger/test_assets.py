@@ -161,6 +161,7 @@ def snapshot(**reports: Any) -> AccountSnapshot:
         shown=ShownSpend(),
         daily={},
         until_hour={},
+        at_least={},
         budget=None,
         now=NOW,
     )

@@ -318,7 +318,8 @@ def test_noon_of_the_billing_zone() -> None:
     billed = {day("08-15"): money(7)}
     noon = datetime(2026, 8, 16, 4, tzinfo=UTC)
     days = SpendDays()
-    assert days.bill(billed, "USD", noon - timedelta(seconds=1)) is days
+    early = noon - timedelta(seconds=1)
+    assert days.bill(billed, "USD", early).totals(early) == {}
     assert days.bill(billed, "USD", noon).totals(noon) == {day("08-15"): money(7)}
 
 
@@ -331,6 +332,23 @@ def test_bill_of_days_not_seen() -> None:
     assert account.totals("08-17 11:59") == expected
     account.bill(when="08-17 12:00", d08_16=6, d08_17=7)
     assert account.totals("08-17 12:00") == {**expected, "08-16": "6"}
+
+
+def test_least_spend_of_a_day() -> None:
+    """It includes what was billed so far, until the day is known."""
+    account = Account().bill(when="08-16 23:50", d08_15=4, d08_16=6)
+    now = at("08-17 00:10")
+    assert account.totals("08-17 00:10") == {"08-15": "4"}
+    least = {day("08-15"): money(4), day("08-16"): money(6)}
+    assert account.days.at_least(at("08-16 23:50")) == {day("08-15"): money(4)}
+    assert account.days.at_least(now) == least
+    # The bill of the next month does not list the day.
+    account.bill(when="08-17 13:00", d08_17=1)
+    assert account.days.at_least(now) == least
+    account.bill(when="08-17 14:00", d08_16="6.5")
+    assert account.days.at_least(now) == least | {day("08-16"): money("6.5")}
+    account.bill("CNY", when="08-17 15:00", d08_17=money(1, "CNY"))
+    assert account.days.at_least(now) == {}
 
 
 def test_idle_days() -> None:
@@ -526,12 +544,14 @@ STORED: dict[str, Any] = {
         },
     },
     "billed": {"2026-08-13": "4.00"},
+    "unsettled": {"2026-08-14": "5.00"},
 }
 
 
 def test_stored() -> None:
     """The stored format stays the same, so data of earlier versions can be read."""
-    account = Account().bill(d08_13="4.00").look("08-14 14:00", "5.10")
+    account = Account().bill(when="08-14 13:00", d08_13="4.00", d08_14="5.00")
+    account.look("08-14 14:00", "5.10")
     account.look(datetime(2026, 8, 15, 15, 30, tzinfo=UTC), 2, "107.10")
     assert account.days.as_dict() == STORED
     read = SpendDays.from_dict(json.loads(json.dumps(STORED)))
@@ -557,7 +577,7 @@ def test_hour_that_does_not_exist(hour: str) -> None:
 
 
 def test_nothing_stored() -> None:
-    empty = {"currency": "", "looks": {}, "billed": {}}
+    empty = {"currency": "", "looks": {}, "billed": {}, "unsettled": {}}
     assert SpendDays().as_dict() == empty
     assert kept(SpendDays()) == SpendDays()
     assert SpendDays().totals(at("08-15 12:00")) == {}

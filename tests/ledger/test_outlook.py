@@ -416,6 +416,29 @@ def test_week_with_an_unknown_day() -> None:
     assert week("09-03", {}) == spend("2.5", "08-31")
 
 
+def test_week_with_a_day_that_is_not_completely_billed() -> None:
+    """It counts in the week only."""
+    account = AccountSnapshot(daily_spend=spend(1, "08-21"))
+    days = costs(30)
+    without = {date_: cost for date_, cost in days.items() if date_ != day("08-20")}
+    made, known = (
+        outlook(
+            account,
+            budget=None,
+            daily=without,
+            at_least=at_least,
+            periods=Periods(),
+            now=NOW,
+        )
+        for at_least in (without | {day("08-20"): usd(3)}, without)
+    )
+    assert (made.weekly_spend, known.weekly_spend) == (
+        spend(94, "08-17"),
+        spend(91, "08-17"),
+    )
+    assert made.usual_day == known.usual_day
+
+
 def test_week_without_a_spend_of_today() -> None:
     account = AccountSnapshot(daily_spend=money(5))
     made = outlook(account, budget=None, daily={}, periods=Periods(), now=NOW)

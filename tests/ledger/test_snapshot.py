@@ -73,6 +73,7 @@ def snapshot(
         "shown": ShownSpend(),
         "daily": {TODAY - age * DAY: usd(10) for age in range(1, 31)},
         "until_hour": {},
+        "at_least": {},
         "budget": None,
         **(options or {}),
     }

@@ -49,6 +49,10 @@ class SpendDays:
     )
     """By billing day."""
     billed: Mapping[date, Decimal] = field(default_factory=lambda: MappingProxyType({}))
+    unsettled: Mapping[date, Decimal] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """What was billed so far for days whose bill may still be incomplete."""
 
     def follow(self, periods: Periods) -> Self:
         """Return the days after an answer, which `periods` has followed."""
@@ -76,21 +80,24 @@ class SpendDays:
         return replace(days, readings=readings)
 
     def bill(self, days: Mapping[date, Money], currency: str, now: datetime) -> Self:
-        """Return the days with the billed amounts that are in the account's currency.
-
-        A day whose bill may still be incomplete is left out.
-        """
-        settled = last_settled_day(now)
-        billed = {
+        """Return the days with the billed amounts that are in the account's currency."""
+        amounts = {
             day: money.amount
             for day, money in days.items()
-            if day <= settled and money.currency == currency
+            if money.currency == currency
         }
-        if not billed:
+        if not amounts:
             return self
-        current = self._in(currency)
-        billed = _recent({**current.billed, **billed}, now)
-        return current if billed == current.billed else replace(current, billed=billed)
+        current, last = self._in(currency), last_settled_day(now)
+        settled = {day: amount for day, amount in amounts.items() if day <= last}
+        billed = _recent({**current.billed, **settled}, now)
+        unsettled = _recent({**current.unsettled, **amounts}, now)
+        made = replace(
+            current,
+            billed=billed,
+            unsettled={d: amount for d, amount in unsettled.items() if d not in billed},
+        )
+        return current if made == current else made
 
     def _in(self, currency: str) -> Self:
         """Return the days in a currency. Another currency starts from nothing."""
@@ -108,6 +115,16 @@ class SpendDays:
             day: Money(amount=total, currency=self.currency)
             for day, total in (read | dict(self.billed)).items()
         }
+
+    def at_least(self, now: datetime) -> dict[date, Money]:
+        """Return what past days cost at least: also those whose bill is incomplete."""
+        today = billing_day(now)
+        billed = {
+            day: Money(amount=amount, currency=self.currency)
+            for day, amount in self.unsettled.items()
+            if day < today
+        }
+        return billed | self.totals(now)
 
     def until_hour(self, now: datetime) -> dict[date, Money]:
         """Return what past days had cost by the end of the current hour of the day.
@@ -147,9 +164,8 @@ class SpendDays:
                 }
                 for day, reading in self.readings.items()
             },
-            "billed": {
-                day.isoformat(): str(amount) for day, amount in self.billed.items()
-            },
+            "billed": _amounts_as_dict(self.billed),
+            "unsettled": _amounts_as_dict(self.unsettled),
         }
 
     @classmethod
@@ -165,12 +181,8 @@ class SpendDays:
                         data["looks"], _reading
                     ).items()
                 },
-                billed={
-                    date.fromisoformat(day): amount
-                    for day, amount in stored.mapping_of(
-                        data["billed"], stored.amount
-                    ).items()
-                },
+                billed=_amounts_from(data["billed"]),
+                unsettled=_amounts_from(data["unsettled"]),
             )
         except KeyError as err:
             raise ValueError("A part of the days is missing") from err
@@ -179,6 +191,19 @@ class SpendDays:
 def last_settled_day(now: datetime) -> date:
     """Return the last day whose bill should be complete."""
     return billing_day(now - _BILL_LAG) - DAY
+
+
+def _amounts_as_dict(amounts: Mapping[date, Decimal]) -> dict[str, str]:
+    """Return the amounts of days as JSON data."""
+    return {day.isoformat(): str(amount) for day, amount in amounts.items()}
+
+
+def _amounts_from(value: Any) -> dict[date, Decimal]:
+    """Return the stored amounts of days. Raises `ValueError`."""
+    return {
+        date.fromisoformat(day): amount
+        for day, amount in stored.mapping_of(value, stored.amount).items()
+    }
 
 
 def _reading(value: Any) -> _Reading:

@@ -10,6 +10,7 @@ from ..model_studio.models import (
     Money,
     Outlook,
     Spend,
+    UsualDay,
     first_known,
     percentage,
 )
@@ -26,17 +27,22 @@ def outlook(
     periods: Periods,
     now: datetime,
     until_hour: Mapping[date, Money] | None = None,
+    at_least: Mapping[date, Money] | None = None,
     balance_lags: bool = False,
 ) -> Outlook:
     """Return the outlook of an account.
 
-    `budget` is the user's, None for the service's spend limit. `daily` is the spend of
-    past days, `until_hour` what it was by this hour. Days in another currency than the
-    spend are ignored. `balance_lags` is whether the balance is as old as the bill: then
-    it still includes what today's usage costs.
+    `budget` is the user's, None for the service's spend limit. `build_snapshot` explains
+    `daily`, `until_hour` and `at_least`. Days in another currency than the spend are
+    ignored. `balance_lags` is whether the balance is as old as the bill: then it still
+    includes what today's usage costs.
     """
     spend, limit = account.monthly_spend, _limit(account, budget)
-    made = replace(_of_today(account, daily, until_hour or {}, now), budget=limit)
+    made = Outlook(
+        budget=limit,
+        weekly_spend=_weekly_spend(account.daily_spend, at_least or daily),
+        usual_day=_usual_day(account.daily_spend, daily, until_hour or {}, now),
+    )
     if spend is None:
         return made
     left = _difference(limit, spend)
@@ -129,33 +135,32 @@ def _amounts(daily: Mapping[date, Money], currency: str) -> DailySpend:
     }
 
 
-def _of_today(
-    account: AccountSnapshot,
+def _usual_day(
+    today: Money | None,
     daily: Mapping[date, Money],
     until_hour: Mapping[date, Money],
     now: datetime,
-) -> Outlook:
-    """Return the usual spend of the current day, and the spend of its week."""
-    today = account.daily_spend
+) -> UsualDay | None:
+    """Return the usual spend of the current day."""
     if not isinstance(today, Spend):
-        return Outlook()
+        return None
     past = _amounts(daily, today.currency)
     # The spend of a day that is over is that of the whole day, whatever the hour is.
     is_today = today.start == billing_day(now)
     by_now = _amounts(until_hour, today.currency) if is_today else {}
-    return Outlook(
-        weekly_spend=_weekly_spend(today, past),
-        usual_day=usual_day(since_first_spend(past), today.start, by_now),
-    )
+    return usual_day(since_first_spend(past), today.start, by_now)
 
 
-def _weekly_spend(today: Spend, daily: DailySpend) -> Spend:
+def _weekly_spend(today: Money | None, daily: Mapping[date, Money]) -> Spend | None:
     """Return the spend of a calendar week from Monday up to a day, at least.
 
     The days of the week whose spend is unknown are left out.
     """
+    if not isinstance(today, Spend):
+        return None
+    past = _amounts(daily, today.currency)
     monday = today.start - today.start.weekday() * DAY
-    before = (daily.get(monday + n * DAY) for n in range(today.start.weekday()))
+    before = (past.get(monday + n * DAY) for n in range(today.start.weekday()))
     amount = sum((day for day in before if day is not None), today.amount)
     return replace(today, amount=amount, since=midnight(monday), start=monday)
 

@@ -25,17 +25,17 @@ def build_snapshot(
     shown: ShownSpend,
     daily: Mapping[date, Money],
     until_hour: Mapping[date, Money],
+    at_least: Mapping[date, Money],
     budget: Decimal | None,
     now: datetime,
 ) -> AccountSnapshot:
     """Return all figures of an account.
 
-    `periods` are the day and the billing period of its spend. `shown` are those that were
-    shown last. `daily` is the spend of past days, `until_hour` what it was by this hour.
-    `budget` is the user's monthly budget. `groups` are the followed workspaces and API
-    keys. `merge` explains the others.
+    `periods` are the day and the billing period of its spend, `shown` those shown last.
+    `daily` is the spend of past days, `until_hour` what it was by this hour, `at_least`
+    what also days cost whose bill is incomplete. `budget` is the user's monthly budget.
+    `groups` are the followed workspaces and API keys. `merge` explains the others.
     """
-    month = periods.monthly
     estimated, by_model = _estimate(reports, daily, now)
     snapshot = merge(
         reports,
@@ -43,7 +43,7 @@ def build_snapshot(
         reports_usage=reports_usage,
         shown=shown,
         estimated=by_model,
-        by_month=month is None or month.start.day == 1,
+        by_month=periods.monthly is None or periods.monthly.start.day == 1,
     )
     snapshot = with_groups(snapshot, reports.groups, groups)
     if reports.assets is not None:
@@ -57,6 +57,7 @@ def build_snapshot(
         budget=budget,
         daily=daily,
         until_hour=until_hour,
+        at_least=at_least,
         periods=periods,
         now=now,
         # The balance that the API key reports is near real time.
