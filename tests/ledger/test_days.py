@@ -463,7 +463,7 @@ def test_eight_weeks_of_bills() -> None:
 @pytest.mark.parametrize("ahead", ["2026-09-30 12:00:30", "2099-08-15 12:00:30"])
 @pytest.mark.parametrize("daily", [2, 3])
 def test_clock_that_is_ahead_once(ahead: str, daily: int) -> None:
-    """One answer with a clock that is ahead drops no day."""
+    """One answer with a clock that is ahead drops no past day."""
     account = Account().look("08-13 23:30", 3, 3).look("08-14 23:30", 4, 7)
     account.bill(when="08-15 12:00", d08_12=2).look("08-15 12:00", 2, 9)
     before = account.days
@@ -474,8 +474,9 @@ def test_clock_that_is_ahead_once(ahead: str, daily: int) -> None:
         7 + daily,
         elapsed=seconds,
     )
-    assert account.days.readings.keys() == before.readings.keys()
+    assert account.days.readings.keys() == before.readings.keys() - {day("08-15")}
     account.look("08-15 12:01", daily, 7 + daily, elapsed=seconds)
+    assert account.days.readings.keys() == before.readings.keys()
     assert account.days.billed == before.billed
     expected = {"08-12": "2", "08-13": "3", "08-14": "4"}
     assert account.totals("08-15 12:01") == expected
@@ -484,12 +485,27 @@ def test_clock_that_is_ahead_once(ahead: str, daily: int) -> None:
 
 
 def test_clock_that_is_behind_after_a_restart() -> None:
-    """A restart with a clock that is behind neither drops nor adds days."""
+    """A restart with a clock that is behind neither drops nor adds past days."""
     account = Account().look("08-14 23:30", 4, 7).look("08-15 12:00", 2, 9)
     account.look("08-01 00:00", 2, 9)
     account.look("08-15 12:10", 3, 10, elapsed=timedelta(minutes=1))
-    assert account.days.readings.keys() == {day("08-14"), day("08-15")}
+    assert account.days.readings.keys() == {day("08-14")}
     assert account.totals("08-16 00:00") == {"08-14": "4"}
+
+
+@pytest.mark.parametrize("clock", ["08-14 12:02", "08-14 11:30"])
+def test_clock_that_is_set_after_a_restart(clock: str) -> None:
+    """Until it is trusted, nothing is known of the days: a machine kept the old time."""
+    account = Account().look("08-13 23:50", 6, 20).look("08-14 12:00", 6, 26)
+    account.look(clock, 5, 31)
+    elapsed = timedelta(minutes=1)
+    account.look("08-15 20:00", 5, 31, elapsed=elapsed)
+    account.look("08-15 23:30", 11, 37, elapsed=timedelta(hours=3, minutes=30))
+    account.look("08-16 12:00", 6, 43, elapsed=timedelta(hours=12, minutes=30))
+    assert account.totals("08-17 00:00") == {"08-13": "6"}
+    account.look("08-17 12:00", 6, 49, elapsed=timedelta(days=1))
+    account.look("08-17 23:30", 8, 51, elapsed=timedelta(hours=11, minutes=30))
+    assert account.totals("08-18 00:00") == {"08-13": "6", "08-17": "8"}
 
 
 @pytest.mark.parametrize(

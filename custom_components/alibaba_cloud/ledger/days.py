@@ -55,10 +55,17 @@ class SpendDays:
     """What was billed so far for days whose bill may still be incomplete."""
 
     def follow(self, periods: Periods) -> Self:
-        """Return the days after an answer, which `periods` has followed."""
+        """Return the days after an answer, which `periods` has followed.
+
+        While the clock is doubted, the current day may be another one. What was read for
+        it is dropped.
+        """
         day, month = periods.daily, periods.monthly
         if day is None or periods.daily_is_held or periods.time is None:
             return self
+        if periods.doubted_since is not None:
+            certain = {d: r for d, r in self.readings.items() if d < day.start}
+            return replace(self, readings=certain)
         # The month's amount may be older than the day's: an answer may lack it.
         before = None if periods.monthly_is_held else periods.before_today
         days = self._in(periods.currency)
