@@ -6,6 +6,7 @@ from typing import Any
 
 from .const import (
     CONF_API_KEYS,
+    CONF_ASSISTANT,
     CONF_DAILY_BUDGET,
     CONF_EXPIRY_DAYS,
     CONF_FORECAST_ALERT,
@@ -24,6 +25,16 @@ from .ledger import AlertOptions
 from .model_studio import Dimension, SpendGroup
 
 DEFAULTS = AlertOptions()
+OPTION_DEFAULTS: Mapping[str, Any] = {
+    CONF_SPEND_LEVELS: list(DEFAULTS.spend_levels),
+    CONF_MODEL_LEVELS: list(DEFAULTS.model_levels),
+    CONF_FORECAST_ALERT: DEFAULTS.forecast_alert,
+    CONF_UNUSUAL_SPEND: DEFAULTS.unusual_spend,
+    CONF_LOW_CREDITS: int(DEFAULTS.low_credits),
+    CONF_EXPIRY_DAYS: DEFAULTS.expiry_days,
+    CONF_ASSISTANT: False,
+}
+"""What an option that is not stored is. Those that are not listed are None."""
 GROUP_OPTIONS: Mapping[Dimension, str] = {
     Dimension.WORKSPACE: CONF_WORKSPACES,
     Dimension.API_KEY: CONF_API_KEYS,

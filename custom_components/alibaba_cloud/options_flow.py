@@ -84,9 +84,12 @@ class AlibabaCloudOptionsFlow(GroupsFlow):
         errors: dict[str, str] = {}
         if user_input is not None:
             try:
-                return self._save({CONF_MODELS: validate_models(user_input, chosen)})
+                selected = validate_models(user_input, chosen)
             except InvalidInput as err:
                 errors = err.errors
+            else:
+                # No choice at all is not the same as a stored empty one.
+                return self._save({} if selected == chosen else {CONF_MODELS: selected})
         models = account.last_quotas.models
         used = {m.name for m in account.snapshot.models.values() if _is_used(m)}
         schema = models_schema(models, used=used, chosen=chosen)
