@@ -447,3 +447,17 @@ async def test_token_plan(
             "ends",
         )
     ]
+
+
+async def test_suggestion_of_an_access_key(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """It is for accounts without an AccessKey, even if one reads nothing."""
+    without = dict(entry.data)
+    give_access_key(hass, entry, simulator)
+    await setup(hass, entry)
+    assert "more" not in drawn(hass, run)
+    hass.config_entries.async_update_entry(entry, data=without)
+    await reload(hass, entry)
+    [suggestion] = drawn(hass, run)["more"]["cards"]
+    assert suggestion["content"].startswith("add_access_key")

@@ -59,11 +59,6 @@ UNCHANGED: dict[str, Any] = {
     CONF_FORECAST_ALERT: True,
 }
 """The data that the frontend submits if nothing is changed."""
-STORED: dict[str, Any] = {
-    CONF_SPEND_LEVELS: [50, 80, 100],
-    CONF_MODEL_LEVELS: [80, 100],
-    CONF_FORECAST_ALERT: True,
-}
 
 
 def suggested(form_fields: dict[str, tuple[vol.Marker, Any]]) -> dict[str, Any]:
@@ -130,9 +125,27 @@ async def test_nothing_changed(hass: HomeAssistant, account: MockConfigEntry) ->
     assert form["step_id"] == "alerts"
     assert shown(form) == UNCHANGED
     assert form["errors"] == {}
-    assert await choose(hass, account) == STORED
+    assert await choose(hass, account) == {}
+    assert await choose(hass, account, more_alerts=more(form)) == {}
     form = await open_options(hass, account, "alerts")
     assert shown(form) == UNCHANGED
+
+
+async def test_default_again(hass: HomeAssistant, account: MockConfigEntry) -> None:
+    """An option that is set back to its default is not stored."""
+    changes = {
+        CONF_SPEND_LEVELS: ["50"],
+        CONF_MODEL_LEVELS: [],
+        CONF_FORECAST_ALERT: False,
+    }
+    kept = await choose(hass, account, **changes, more_alerts={CONF_LOW_CREDITS: 5})
+    assert {*changes, CONF_LOW_CREDITS} <= kept.keys()
+    defaults = {
+        CONF_UNUSUAL_SPEND: True,
+        CONF_LOW_CREDITS: 20,
+        CONF_EXPIRY_DAYS: "7",
+    }
+    assert await choose(hass, account, more_alerts=defaults) == {}
 
 
 async def test_shown_again(hass: HomeAssistant, account: MockConfigEntry) -> None:
@@ -174,11 +187,11 @@ async def test_section(hass: HomeAssistant, account: MockConfigEntry) -> None:
     }
     typed = {CONF_DAILY_BUDGET: "2,5", CONF_LOW_CREDITS: "12.5 %"}
     entered = {**stored, **typed, CONF_EXPIRY_DAYS: 30.0}
-    assert await choose(hass, account, more_alerts=entered) == {**STORED, **stored}
+    assert await choose(hass, account, more_alerts=entered) == stored
     form = await open_options(hass, account, "alerts")
     assert more(form) == stored
     # Without the section, its options stay as they are.
-    assert await choose(hass, account) == {**STORED, **stored}
+    assert await choose(hass, account) == stored
 
 
 @pytest.mark.parametrize("empty", [{}, dict.fromkeys(MORE_ALERTS, "")])
@@ -188,7 +201,7 @@ async def test_empty_section(
     """An empty field turns its alert off."""
     kept = await choose(hass, account, more_alerts={CONF_UNUSUAL_SPEND: False, **empty})
     off = {CONF_UNUSUAL_SPEND: False, CONF_LOW_CREDITS: 0, CONF_EXPIRY_DAYS: 0}
-    assert kept == {**STORED, **off}
+    assert kept == off
     form = await open_options(hass, account, "alerts")
     assert more(form) == {CONF_UNUSUAL_SPEND: False}
 
@@ -224,16 +237,16 @@ async def test_amounts_emptied(hass: HomeAssistant, account: MockConfigEntry) ->
     """An empty or missing field means no budget."""
     for empty in ({}, {CONF_MONTHLY_BUDGET: None, CONF_LOW_BALANCE: ""}):
         kept = await choose(hass, account, monthly_budget=10, low_balance=10)
-        assert kept == {**STORED, CONF_MONTHLY_BUDGET: 10, CONF_LOW_BALANCE: 10}
-        assert await choose(hass, account, **empty) == STORED
+        assert kept == {CONF_MONTHLY_BUDGET: 10, CONF_LOW_BALANCE: 10}
+        assert await choose(hass, account, **empty) == {}
 
 
 async def test_levels_left_out(hass: HomeAssistant, account: MockConfigEntry) -> None:
-    """A missing field is not an error."""
+    """A field that is missing has its default."""
     form = await open_options(hass, account, "alerts")
     result = await send(hass, form, {CONF_FORECAST_ALERT: True})
     assert result["type"] is FlowResultType.CREATE_ENTRY, result["errors"]
-    assert account.options[CONF_SPEND_LEVELS] in ([], [50, 80, 100])
+    assert account.options == {}
 
 
 async def test_amount(hass: HomeAssistant, account: MockConfigEntry) -> None:
@@ -258,7 +271,7 @@ async def test_amount(hass: HomeAssistant, account: MockConfigEntry) -> None:
 async def test_levels(hass: HomeAssistant, account: MockConfigEntry) -> None:
     """Levels are stored in order, once each, with or without a percent sign."""
     numbers: list[tuple[Any, list[Any]]] = [
-        (["100", "50", "80"], [50, 80, 100]),
+        (["100", "50", "90"], [50, 90, 100]),
         (["50", "50.0", 50, "50 %", "50%"], [50]),
         (["12,5", "0.5", "0,25"], [0.25, 0.5, 12.5]),
         (["1000", "0.001"], [0.001, 1000]),
@@ -344,7 +357,7 @@ async def test_bad_values(
         assert errors[error]
     result = await submit(hass, form, **{key: good})
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert account.options == {**STORED, key: stored}
+    assert account.options == {key: stored}
 
 
 async def texts(hass: HomeAssistant) -> dict[str, str]:
@@ -393,7 +406,6 @@ async def test_steps_leave_each_other_alone(
     form = await open_options(hass, account, "models")
     await send(hass, form, {CONF_MODELS: ["qwen-max"]})
     expected = {
-        **STORED,
         CONF_MONTHLY_BUDGET: 50,
         CONF_ASSISTANT: True,
         CONF_MODELS: ["qwen-max"],
@@ -408,13 +420,13 @@ async def test_steps_leave_each_other_alone(
 
 async def test_assistant(hass: HomeAssistant, account: MockConfigEntry) -> None:
     """The option is off by default, and the form shows its value."""
-    for before, after in ((False, True), (True, False)):
+    for before, after in ((False, False), (False, True), (True, True), (True, False)):
         form = await open_options(hass, account, "assistant")
         assert form["step_id"] == "assistant"
         assert shown(form) == {CONF_ASSISTANT: before}
         result = await send(hass, form, {CONF_ASSISTANT: after})
         assert result["type"] is FlowResultType.CREATE_ENTRY
-        assert account.options == {CONF_ASSISTANT: after}
+        assert account.options == ({CONF_ASSISTANT: True} if after else {})
 
 
 async def test_models(hass: HomeAssistant, account: MockConfigEntry) -> None:
@@ -422,17 +434,18 @@ async def test_models(hass: HomeAssistant, account: MockConfigEntry) -> None:
     everything = {CONF_ALL_MODELS: True, CONF_MODELS: []}
     chosen = {CONF_ALL_MODELS: False, CONF_MODELS: ["qwen-max"]}
     for before, typed, after in (
-        (everything, everything, []),
+        (everything, everything, None),
         (everything, {CONF_ALL_MODELS: True, CONF_MODELS: ["qwen-max"]}, ["qwen-max"]),
         (chosen, chosen, ["qwen-max"]),
         (chosen, {CONF_ALL_MODELS: True, CONF_MODELS: ["qwen-max"]}, []),
+        (everything, everything, []),
         (everything, chosen, ["qwen-max"]),
     ):
         form = await open_options(hass, account)
         assert {**shown(form), CONF_ALL_MODELS: held(form, CONF_ALL_MODELS)} == before
         result = await send(hass, form, typed)
         assert result["type"] is FlowResultType.CREATE_ENTRY
-        assert account.options == {CONF_MODELS: after}
+        assert account.options.get(CONF_MODELS) == after
 
 
 async def test_no_models(hass: HomeAssistant, account: MockConfigEntry) -> None:
@@ -475,7 +488,7 @@ async def test_without_any_figure(
     simulator.recover()
     result = await submit(hass, form, monthly_budget=200)
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert entry.options == {**STORED, CONF_MONTHLY_BUDGET: 200}
+    assert entry.options == {CONF_MONTHLY_BUDGET: 200}
     assert state(hass, "remaining_budget") == "12.35"
 
 
@@ -549,7 +562,6 @@ async def test_budget_in_the_currency_of_the_bill(
 async def test_unchanged_options_reload_nothing(
     hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
 ) -> None:
-    await choose(hass, account)
     polls = len(simulator.requests)
     await choose(hass, account)
     assert len(simulator.requests) == polls
@@ -594,4 +606,4 @@ async def test_as_the_frontend_does(
     result = await post(step, **UNCHANGED, monthly_budget=75)
     assert result["type"] == "create_entry"
     await hass.async_block_till_done(wait_background_tasks=True)
-    assert account.options == {**STORED, CONF_MONTHLY_BUDGET: 75}
+    assert account.options == {CONF_MONTHLY_BUDGET: 75}

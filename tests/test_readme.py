@@ -32,12 +32,14 @@ from custom_components.alibaba_cloud.figures import (
 from custom_components.alibaba_cloud.group_figures import GROUP_SENSORS
 from custom_components.alibaba_cloud.ledger import Alert, AlertKind, AlertOptions
 from custom_components.alibaba_cloud.llm import GetAccountUsageTool
-from custom_components.alibaba_cloud.options import GROUP_OPTIONS
-from custom_components.alibaba_cloud.options_flow import (
-    AMOUNTS,
-    LEVELS,
-    MORE_AMOUNTS,
-    MORE_NUMBERS,
+from custom_components.alibaba_cloud.options import (
+    GROUP_OPTIONS,
+    OPTION_DEFAULTS,
+    alert_options,
+)
+from custom_components.alibaba_cloud.options_validation import (
+    ALERT_OPTIONS,
+    MORE_ALERTS,
 )
 from custom_components.alibaba_cloud.sources import SOURCES, Source
 from custom_components.alibaba_cloud.trigger import TRIGGERS
@@ -201,7 +203,6 @@ def test_intervals_are_in_the_table() -> None:
 
 
 def test_options_are_in_the_tables() -> None:
-    defaults = AlertOptions()
     table = {
         name: cells[2]
         for title in (
@@ -216,19 +217,16 @@ def test_options_are_in_the_tables() -> None:
     assert table.keys() == {
         *(CONF_MODELS, CONF_ASSISTANT, CONF_FORECAST_ALERT, CONF_UNUSUAL_SPEND),
         *(*GROUP_OPTIONS.values(), CONF_GROUP_BUDGETS),
-        *AMOUNTS,
-        *MORE_AMOUNTS,
-        *MORE_NUMBERS,
-        *LEVELS,
+        *ALERT_OPTIONS,
+        *MORE_ALERTS,
     }
-    for option, levels in LEVELS.items():
+    for option in (*ALERT_OPTIONS, *MORE_ALERTS):
+        default = OPTION_DEFAULTS.get(option, "empty")
+        levels = default if isinstance(default, list) else [default]
         assert table[option] == ", ".join(map(str, levels))
-    for option, number in MORE_NUMBERS.items():
-        assert (table[option], getattr(defaults, option)) == (str(number), number)
-    for option in (*AMOUNTS, *MORE_AMOUNTS):
-        assert (table[option], getattr(defaults, option)) == ("empty", None)
-    assert (table[CONF_FORECAST_ALERT], defaults.forecast_alert) == ("on", True)
-    assert (table[CONF_UNUSUAL_SPEND], defaults.unusual_spend) == ("on", True)
+    for option in (CONF_FORECAST_ALERT, CONF_UNUSUAL_SPEND):
+        assert (table[option], OPTION_DEFAULTS[option]) == ("on", True)
+    assert alert_options({}) == AlertOptions()
     assert f"`{GetAccountUsageTool.name}`" in section("docs/options.md", "Assist")
 
 

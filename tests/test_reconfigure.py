@@ -360,6 +360,13 @@ async def test_no_key_is_no_duplicate_of_a_vanished_variable(
     assert form["errors"] == {"base": "invalid_auth"}
 
 
+def report_models(simulator: Simulator, *models: str) -> None:
+    """Let the service list these models only."""
+    simulator.body["data"]["models"] = [
+        {"model": model, "used": 1, "limit": 2} for model in models
+    ]
+
+
 @pytest.mark.parametrize(
     ("models", "accepted"),
     [
@@ -376,27 +383,38 @@ async def test_reauth_with_a_key_of_another_account(
     models: list[str],
     accepted: bool,
 ) -> None:
-    """Reauth rejects a key whose models are all different.
-
-    A reconfiguration accepts such a key.
-    """
+    """Reauth rejects a key whose models are all different."""
     simulator.api_keys = set(KEYS)
     before = dict(account.data)
-    simulator.body["data"]["models"] = [
-        {"model": model, "used": 1, "limit": 2} for model in models
-    ]
+    report_models(simulator, *models)
     form = await flows.reauth(account)
     result = await flows.submit(form, api_key=NEW_KEY)
     if accepted:
         assert_aborted(result, "reauth_successful")
         return
     assert result["errors"] == {"base": "wrong_account"}
-    assert "use “Reconfigure”" in await flows.error(result)
+    assert "add it as a new account" in await flows.error(result)
+    assert account.data == before
+
+
+@pytest.mark.usefixtures("regions")
+async def test_reconfigure_with_a_key_of_another_account(
+    flows: Flows, simulator: Simulator, account: MockConfigEntry
+) -> None:
+    """A key whose models are all different is accepted at another host only."""
+    simulator.api_keys = set(KEYS)
+    before = dict(account.data)
+    report_models(simulator, "another")
+    form = await flows.reconfigure(account)
+    form = await flows.submit_url(form, simulator.base_url, api_key=NEW_KEY)
+    assert form["errors"] == {"base": "wrong_account"}
     assert account.data == before
     flows.hass.config_entries.flow.async_abort(form["flow_id"])
+
     form = await flows.reconfigure(account)
-    result = await flows.submit_url(form, simulator.base_url, api_key=NEW_KEY)
+    result = await flows.submit(form, api_key=NEW_KEY, base_url="cn-beijing")
     assert_aborted(result, "reconfigure_successful")
+    assert account.data == {"api_key": NEW_KEY, "base_url": BEIJING}
 
 
 async def test_reauth_where_no_model_is_known(

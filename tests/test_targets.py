@@ -46,13 +46,14 @@ async def simulator(simulator: Simulator) -> Simulator:
 async def places(hass: HomeAssistant, account: MockConfigEntry) -> dict[str, str]:
     """Return devices, entities, areas and labels by name.
 
-    The account is in the office, which is upstairs. The model qwen-plus is in the lab.
-    The account and its alerts have different labels.
+    The account is in the office, which is upstairs. The model qwen-plus is in the lab,
+    and a limit of qwen-max is in the store. The account and its alerts have different
+    labels.
     """
     devices, entities = dr.async_get(hass), er.async_get(hass)
     upstairs = fr.async_get(hass).async_create("Upstairs")
     office = ar.async_get(hass).async_create("Office", floor_id=upstairs.floor_id)
-    lab = ar.async_get(hass).async_create("Lab")
+    lab, store = (ar.async_get(hass).async_create(name) for name in ("Lab", "Store"))
     paid, noisy = (lr.async_get(hass).async_create(name) for name in ("Paid", "Noisy"))
     ids = {
         "account": device(hass, account),
@@ -63,6 +64,7 @@ async def places(hass: HomeAssistant, account: MockConfigEntry) -> dict[str, str
         "upstairs": upstairs.floor_id,
         "office": office.id,
         "lab": lab.id,
+        "store": store.id,
         "paid": paid.label_id,
         "noisy": noisy.label_id,
     }
@@ -71,6 +73,8 @@ async def places(hass: HomeAssistant, account: MockConfigEntry) -> dict[str, str
     )
     devices.async_update_child_device(ids["plus"], area_id=lab.id)
     entities.async_update_entity(ids["alerts"], labels={noisy.label_id})
+    limit = entity_id(hass, "limit", "qwen-max") or ""
+    entities.async_update_entity(limit, area_id=store.id)
     return ids
 
 
@@ -92,6 +96,12 @@ TARGETS: dict[str, tuple[Choice, bool, bool, bool]] = {
     ),
     "area": (lambda ids: {"area_id": [ids["office"]]}, True, True, False),
     "area of a model": (lambda ids: {"area_id": [ids["lab"]]}, True, False, True),
+    "area of a diagnostic entity": (
+        lambda ids: {"area_id": [ids["store"]]},
+        True,
+        True,
+        False,
+    ),
     "floor": (lambda ids: {"floor_id": [ids["upstairs"]]}, True, True, False),
     "label": (lambda ids: {"label_id": [ids["paid"]]}, True, True, True),
     "label of alerts": (

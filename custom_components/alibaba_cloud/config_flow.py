@@ -5,11 +5,7 @@ from contextlib import suppress
 import os
 from typing import Any, override
 
-from homeassistant.config_entries import (
-    SOURCE_REAUTH,
-    SOURCE_RECONFIGURE,
-    ConfigFlowResult,
-)
+from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigFlowResult
 from homeassistant.const import (
     CONF_API_KEY,
     CONF_BASE,
@@ -268,7 +264,8 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
         # Another flow may have finished in the meantime.
         self._abort_if_same_account(data)
         if (entry := self._entry) is not None:
-            if self.source == SOURCE_REAUTH:
+            # At another host, the account begins anew.
+            if base_url == entry.data[CONF_BASE_URL]:
                 known: Account | None = getattr(entry, "runtime_data", None)
                 check_models(None if known is None else known.last_quotas, account)
             return self._update_entry(entry, data)

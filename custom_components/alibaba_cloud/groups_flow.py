@@ -33,7 +33,7 @@ from .model_studio import (
     first_known,
     group_totals,
 )
-from .options import GROUP_OPTIONS, followed_groups
+from .options import GROUP_OPTIONS, OPTION_DEFAULTS, followed_groups
 from .options_validation import validate_group_budgets
 from .schemas import group_fields, groups_schema
 from .sources import billing_today
@@ -88,10 +88,17 @@ class GroupsFlow(OptionsFlowWithReload):
         return None if money is None else money.currency
 
     def _save(self, options: Mapping[str, Any]) -> ConfigFlowResult:
-        """Store options. Those that are None are removed. Those of other steps are kept."""
+        """Store options, without those at their default. Those of other steps are kept.
+
+        So a form that was not changed changes nothing, and the account is not reloaded.
+        """
         kept = {**self.config_entry.options, **options}
         return self.async_create_entry(
-            data={key: value for key, value in kept.items() if value is not None}
+            data={
+                key: value
+                for key, value in kept.items()
+                if value != OPTION_DEFAULTS.get(key)
+            }
         )
 
     async def async_step_groups(

@@ -6,6 +6,7 @@ from typing import Any
 
 from .const import (
     CONF_API_KEYS,
+    CONF_ASSISTANT,
     CONF_DAILY_BUDGET,
     CONF_EXPIRY_DAYS,
     CONF_FORECAST_ALERT,
@@ -23,7 +24,17 @@ from .const import (
 from .ledger import AlertOptions
 from .model_studio import Dimension, SpendGroup
 
-DEFAULTS = AlertOptions()
+_DEFAULTS = AlertOptions()
+OPTION_DEFAULTS: Mapping[str, Any] = {
+    CONF_SPEND_LEVELS: list(_DEFAULTS.spend_levels),
+    CONF_MODEL_LEVELS: list(_DEFAULTS.model_levels),
+    CONF_FORECAST_ALERT: _DEFAULTS.forecast_alert,
+    CONF_UNUSUAL_SPEND: _DEFAULTS.unusual_spend,
+    CONF_LOW_CREDITS: int(_DEFAULTS.low_credits),
+    CONF_EXPIRY_DAYS: _DEFAULTS.expiry_days,
+    CONF_ASSISTANT: False,
+}
+"""What an option that is not stored is. Those that are not listed are None."""
 GROUP_OPTIONS: Mapping[Dimension, str] = {
     Dimension.WORKSPACE: CONF_WORKSPACES,
     Dimension.API_KEY: CONF_API_KEYS,
@@ -50,15 +61,14 @@ def group_name(options: Mapping[str, Any], group: SpendGroup) -> str | None:
 
 def alert_options(options: Mapping[str, Any]) -> AlertOptions:
     """Return the budget and the levels that the user set, else the defaults."""
+    current = {**OPTION_DEFAULTS, **options}
 
     def amount(key: str) -> Decimal | None:
-        value = options.get(key)
+        value = current.get(key)
         return None if value is None else Decimal(str(value))
 
-    def levels(key: str, default: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
-        if (values := options.get(key)) is None:
-            return default
-        return tuple(Decimal(str(value)) for value in values)
+    def levels(key: str) -> tuple[Decimal, ...]:
+        return tuple(Decimal(str(value)) for value in current[key])
 
     budgets: Mapping[str, float] = options.get(CONF_GROUP_BUDGETS, {})
     return AlertOptions(
@@ -70,11 +80,11 @@ def alert_options(options: Mapping[str, Any]) -> AlertOptions:
         },
         daily_budget=amount(CONF_DAILY_BUDGET),
         weekly_budget=amount(CONF_WEEKLY_BUDGET),
-        spend_levels=levels(CONF_SPEND_LEVELS, DEFAULTS.spend_levels),
+        spend_levels=levels(CONF_SPEND_LEVELS),
         low_balance=amount(CONF_LOW_BALANCE),
-        model_levels=levels(CONF_MODEL_LEVELS, DEFAULTS.model_levels),
-        low_credits=Decimal(str(options.get(CONF_LOW_CREDITS, DEFAULTS.low_credits))),
-        expiry_days=options.get(CONF_EXPIRY_DAYS, DEFAULTS.expiry_days),
-        unusual_spend=options.get(CONF_UNUSUAL_SPEND, DEFAULTS.unusual_spend),
-        forecast_alert=options.get(CONF_FORECAST_ALERT, DEFAULTS.forecast_alert),
+        model_levels=levels(CONF_MODEL_LEVELS),
+        low_credits=Decimal(str(current[CONF_LOW_CREDITS])),
+        expiry_days=current[CONF_EXPIRY_DAYS],
+        unusual_spend=current[CONF_UNUSUAL_SPEND],
+        forecast_alert=current[CONF_FORECAST_ALERT],
     )

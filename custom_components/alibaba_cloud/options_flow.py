@@ -1,5 +1,6 @@
 """Options flow: what to follow, the budget and alerts, and Assist."""
 
+from collections.abc import Mapping
 from typing import Any, override
 
 import voluptuous as vol
@@ -34,21 +35,15 @@ from .const import (
 )
 from .groups_flow import AnyNumberSelector, GroupsFlow, amount_config
 from .model_studio import ModelUsage
-from .options import DEFAULTS, followed_groups
-from .options_validation import CONF_MORE_ALERTS, MOST_DAYS, validate_alerts
+from .options import OPTION_DEFAULTS, followed_groups
+from .options_validation import (
+    CONF_MORE_ALERTS,
+    MORE_ALERTS,
+    MOST_DAYS,
+    validate_alerts,
+)
 from .schemas import models_schema
 from .validation import InvalidInput, validate_models
-
-AMOUNTS = (CONF_MONTHLY_BUDGET, CONF_LOW_BALANCE)
-MORE_AMOUNTS = (CONF_DAILY_BUDGET, CONF_WEEKLY_BUDGET)
-MORE_NUMBERS = {
-    CONF_LOW_CREDITS: int(DEFAULTS.low_credits),
-    CONF_EXPIRY_DAYS: DEFAULTS.expiry_days,
-}
-LEVELS = {
-    CONF_SPEND_LEVELS: DEFAULTS.spend_levels,
-    CONF_MODEL_LEVELS: DEFAULTS.model_levels,
-}
 
 
 class AnyLevelsSelector(SelectSelector):
@@ -84,9 +79,12 @@ class AlibabaCloudOptionsFlow(GroupsFlow):
         errors: dict[str, str] = {}
         if user_input is not None:
             try:
-                return self._save({CONF_MODELS: validate_models(user_input, chosen)})
+                selected = validate_models(user_input, chosen)
             except InvalidInput as err:
                 errors = err.errors
+            else:
+                # No choice at all is not the same as a stored empty one.
+                return self._save({} if selected == chosen else {CONF_MODELS: selected})
         models = account.last_quotas.models
         used = {m.name for m in account.snapshot.models.values() if _is_used(m)}
         schema = models_schema(models, used=used, chosen=chosen)
@@ -102,40 +100,17 @@ class AlibabaCloudOptionsFlow(GroupsFlow):
     ) -> ConfigFlowResult:
         """Ask for the budget and the levels of alerts."""
         errors: dict[str, str] = {}
-        options = self.config_entry.options
-        suggested = user_input
         if user_input is not None:
             try:
                 return self._save(validate_alerts(user_input))
             except InvalidInput as err:
                 errors = err.errors
-        else:
-            suggested = {
-                **{key: options.get(key) for key in AMOUNTS},
-                **{
-                    key: [str(level) for level in options.get(key, levels)]
-                    for key, levels in LEVELS.items()
-                },
-                CONF_FORECAST_ALERT: options.get(
-                    CONF_FORECAST_ALERT, DEFAULTS.forecast_alert
-                ),
-                CONF_MORE_ALERTS: {
-                    **{key: options.get(key) for key in MORE_AMOUNTS},
-                    CONF_UNUSUAL_SPEND: options.get(
-                        CONF_UNUSUAL_SPEND, DEFAULTS.unusual_spend
-                    ),
-                    # An alert that is turned off is shown as an empty field.
-                    **{
-                        key: options.get(key, default) or None
-                        for key, default in MORE_NUMBERS.items()
-                    },
-                },
-            }
         integration = await async_get_integration(self.hass, DOMAIN)
         return self.async_show_form(
             step_id="alerts",
             data_schema=self.add_suggested_values_to_schema(
-                _alerts_schema(self._currency), suggested
+                _alerts_schema(self._currency),
+                user_input or _suggested_alerts(self.config_entry.options),
             ),
             errors=errors,
             description_placeholders={
@@ -170,6 +145,23 @@ def _is_used(model: ModelUsage) -> bool:
         model.requests_per_minute,
     )
     return any(numbers)
+
+
+def _suggested_alerts(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the form of the alerts shows at first."""
+    current = {**OPTION_DEFAULTS, **options}
+    return {
+        CONF_MONTHLY_BUDGET: current.get(CONF_MONTHLY_BUDGET),
+        CONF_SPEND_LEVELS: list(map(str, current[CONF_SPEND_LEVELS])),
+        CONF_FORECAST_ALERT: current[CONF_FORECAST_ALERT],
+        CONF_LOW_BALANCE: current.get(CONF_LOW_BALANCE),
+        CONF_MODEL_LEVELS: list(map(str, current[CONF_MODEL_LEVELS])),
+        CONF_MORE_ALERTS: {
+            CONF_UNUSUAL_SPEND: current[CONF_UNUSUAL_SPEND],
+            # An alert that is turned off is shown as an empty field.
+            **{key: current.get(key) or None for key in MORE_ALERTS},
+        },
+    }
 
 
 def _alerts_schema(currency: str | None) -> vol.Schema:
@@ -231,4 +223,4 @@ def _levels_selector(key: str) -> SelectSelector:
 
 def _offered(key: str) -> list[str]:
     """Return the suggested levels."""
-    return [str(level) for level in LEVELS[key]]
+    return list(map(str, OPTION_DEFAULTS[key]))

@@ -82,8 +82,11 @@ class Target:
         """Return the devices of a selection.
 
         An entity stands for its device, and an account's device for its child devices.
+        Some models have diagnostic entities only.
         """
-        found = async_extract_referenced_entity_ids(self._hass, selection)
+        found = async_extract_referenced_entity_ids(
+            self._hass, selection, primary_entities_only=False
+        )
         by_entity = self._devices_of(found.referenced)
         children = async_extract_referenced_entity_ids(
             self._hass, TargetSelection({ATTR_DEVICE_ID: list(by_entity)})

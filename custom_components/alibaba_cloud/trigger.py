@@ -119,120 +119,19 @@ class LevelTrigger(AlertTrigger):
     options = {vol.Optional(CONF_LEVEL): LEVEL}
 
 
-class SpendLevelReached(LevelTrigger):
-    """Fires when the spend reaches a level of the budget."""
-
-    kind = AlertKind.SPEND_LEVEL
-
-
-class DailyBudget(AlertTrigger):
-    """Fires when the day's spend reaches a level of the daily budget."""
-
-    kind = AlertKind.DAILY_BUDGET
+def _trigger_on(
+    kind: AlertKind, base: type[AlertTrigger] = AlertTrigger
+) -> type[Trigger]:
+    """Return the trigger that fires on the alerts of a kind."""
+    return type(base.__name__, (base,), {"kind": kind})
 
 
-class WeeklyBudget(AlertTrigger):
-    """Fires when the week's spend reaches a level of the weekly budget."""
-
-    kind = AlertKind.WEEKLY_BUDGET
-
-
-class ForecastOverBudget(AlertTrigger):
-    """Fires when the forecast exceeds the budget."""
-
-    kind = AlertKind.FORECAST_OVER_BUDGET
-
-
-class UnusualSpend(AlertTrigger):
-    """Fires when the spend of a day is unusual."""
-
-    kind = AlertKind.UNUSUAL_SPEND
-
-
-class BalanceLow(AlertTrigger):
-    """Fires when the balance falls to the threshold."""
-
-    kind = AlertKind.BALANCE_LOW
-
-
-class CreditExpiring(AlertTrigger):
-    """Fires when a prepaid asset expires soon."""
-
-    kind = AlertKind.CREDIT_EXPIRING
-
-
-class CreditsLow(AlertTrigger):
-    """Fires when few credits of the Token Plan are left."""
-
-    kind = AlertKind.CREDITS_LOW
-
-
-class SubscriptionEnding(AlertTrigger):
-    """Fires when the subscription of the Token Plan ends soon."""
-
-    kind = AlertKind.SUBSCRIPTION_ENDING
-
-
-class ModelLevelReached(LevelTrigger):
-    """Fires when the use of a model reaches a level of its limit."""
-
-    kind = AlertKind.MODEL_LEVEL
-
-
-class LimitLowered(AlertTrigger):
-    """Fires when a limit of a model falls."""
-
-    kind = AlertKind.LIMIT_LOWERED
-
-
-class RateLimited(AlertTrigger):
-    """Fires when an account is throttled."""
-
-    kind = AlertKind.RATE_LIMITED
-
-
-class BudgetExhausted(AlertTrigger):
-    """Fires when the budget set in the console is used up."""
-
-    kind = AlertKind.BUDGET_EXHAUSTED
-
-
-class ApiKeyRejected(AlertTrigger):
-    """Fires when the API key of an account is rejected."""
-
-    kind = AlertKind.API_KEY_REJECTED
-
-
-class AccountUnavailable(AlertTrigger):
-    """Fires when the account can't be read."""
-
-    kind = AlertKind.ACCOUNT_UNAVAILABLE
-
-
-class Recovered(AlertTrigger):
-    """Fires when an account that failed works again."""
-
-    kind = AlertKind.RECOVERED
-
-
+WITH_LEVELS = (AlertKind.SPEND_LEVEL, AlertKind.MODEL_LEVEL)
 TRIGGERS: dict[str, type[Trigger]] = {
-    "spend_level_reached": SpendLevelReached,
-    "daily_budget": DailyBudget,
-    "weekly_budget": WeeklyBudget,
-    "forecast_over_budget": ForecastOverBudget,
-    "unusual_spend": UnusualSpend,
-    "balance_low": BalanceLow,
-    "credit_expiring": CreditExpiring,
-    "credits_low": CreditsLow,
-    "subscription_ending": SubscriptionEnding,
-    "model_level_reached": ModelLevelReached,
-    "limit_lowered": LimitLowered,
-    "rate_limited": RateLimited,
-    "budget_exhausted": BudgetExhausted,
-    "api_key_rejected": ApiKeyRejected,
-    "account_unavailable": AccountUnavailable,
-    "recovered": Recovered,
+    **{f"{kind}_reached": _trigger_on(kind, LevelTrigger) for kind in WITH_LEVELS},
+    **{str(kind): _trigger_on(kind) for kind in AlertKind if kind not in WITH_LEVELS},
 }
+"""The triggers by key, which is the kind of alert; those on levels add a word."""
 
 
 async def async_get_triggers(hass: HomeAssistant) -> dict[str, type[Trigger]]:

@@ -239,7 +239,8 @@ export function accountSections(hass, account, text) {
             : [];
         }),
     },
-    ...present("available_data").map((entity) => ({
+    // With an AccessKey, also one that reads nothing, there is access_key_problem.
+    ...(entities.access_key_problem ? [] : present("available_data")).map((entity) => ({
       title: "more",
       icon: "mdi:key-plus",
       visibility: [{ condition: "state", entity, state: "limits" }],
