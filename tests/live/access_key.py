@@ -25,8 +25,8 @@ LEAST, MOST = 0.04, 0.8
 """The lowest and highest share of its token limit that a model uses per minute."""
 STEP = 0.03
 """The maximum change of that share from one minute to the next."""
-KINDS = {"input_tokens": 0.7, "output_tokens": 0.3}
-"""The share of the tokens that each kind has."""
+INPUT_SHARE = 0.7
+"""The share of the tokens that are input. The others are output."""
 THROTTLED_ABOVE = 0.5
 """The share of the token limit above which calls are throttled."""
 FAILED = 0.01
@@ -86,6 +86,9 @@ def usage_of(models: Iterable[Model], now: datetime, *, ahead: timedelta) -> Usa
             calls["429"][minute] = throttled
             calls["500"][minute] = failed
         lately = {m: n for m, n in tokens.items() if m >= now.timestamp() - KINDS_SINCE}
+        put_in = {m: int((n or 0) * INPUT_SHARE) for m, n in lately.items()}
+        put_out = {m: (n or 0) - put_in[m] for m, n in lately.items()}
+        kinds = {"input_tokens": put_in, "output_tokens": put_out}
         labels = {
             "model": model.name,
             "workspace_id": WORKSPACE_ID,
@@ -101,9 +104,9 @@ def usage_of(models: Iterable[Model], now: datetime, *, ahead: timedelta) -> Usa
                 Series(
                     metric="model_usage",
                     labels={**labels, "usage_type": kind},
-                    minutes={m: n and int(n * share) for m, n in lately.items()},
+                    minutes=amounts,
                 )
-                for kind, share in KINDS.items()
+                for kind, amounts in kinds.items()
             ),
             *(
                 Series(
