@@ -31,6 +31,7 @@ from .common import API_KEY, LONG, Poll, answer, device, entity_id, report, setu
 from .simulator import Fault, Simulator
 
 OVER, LIMITED, REJECTED = "is_over_budget", "is_rate_limited", "is_api_key_rejected"
+EXHAUSTED = "is_budget_exhausted"
 
 
 async def holds(
@@ -154,6 +155,7 @@ async def test_failures(hass: HomeAssistant, simulator: Simulator, poll: Poll) -
     assert await all_that_hold(hass) == set()
     for fault, expected in (
         (Fault.THROTTLED, {LIMITED}),
+        (Fault.BUDGET_EXHAUSTED, {EXHAUSTED}),
         (Fault.UNAUTHORIZED, {REJECTED}),
         (Fault.SERVER_ERROR, set()),
         (Fault.FREE_TIER_ONLY, {LIMITED}),
@@ -317,12 +319,15 @@ async def test_offered_in_the_editor(
         for key, description in described.items()
         if key.startswith(f"{DOMAIN}.")
     }
-    assert fields.keys() == {OVER, LIMITED, REJECTED}
+    assert fields.keys() == {OVER, LIMITED, EXHAUSTED, REJECTED}
     for key, offered in fields.items():
         assert offered.keys() == ({"level"} if key == OVER else set())
     for target, expected in (
-        ({"device_id": [device(hass, account)]}, {OVER, LIMITED, REJECTED}),
-        ({"entity_id": [entity_id(hass, "alerts")]}, {OVER, LIMITED, REJECTED}),
+        ({"device_id": [device(hass, account)]}, {OVER, LIMITED, EXHAUSTED, REJECTED}),
+        (
+            {"entity_id": [entity_id(hass, "alerts")]},
+            {OVER, LIMITED, EXHAUSTED, REJECTED},
+        ),
         ({"device_id": [device(hass, account, "qwen-max")]}, set()),
     ):
         await client.send_json_auto_id(

@@ -22,7 +22,7 @@ from .const import DOMAIN
 from .devices import async_device_id
 from .failures import Status
 from .ledger import Alert, AlertKind, AlertState, Observation, billing_day, decide
-from .model_studio import AccountSnapshot, BudgetExhaustedError
+from .model_studio import AccountSnapshot
 
 type Levels = Mapping[AlertKind, frozenset[Decimal]]
 
@@ -81,7 +81,7 @@ def _watched_levels(hass: HomeAssistant, kind: AlertKind) -> frozenset[Decimal]:
 
 def _failure(account: Account) -> AlertKind | None:
     """Return the alert of a failed poll, None if the last poll did not fail."""
-    if isinstance(account.quotas.error, BudgetExhaustedError):
+    if account.quotas.is_budget_exhausted:
         return AlertKind.BUDGET_EXHAUSTED
     return FAILED.get(account.status)
 

@@ -91,7 +91,17 @@ class IsRateLimited(AccountCondition):
 
     @override
     def _holds(self, account: Account) -> bool:
-        return account.status is Status.LIMITED
+        return (
+            account.status is Status.LIMITED and not account.quotas.is_budget_exhausted
+        )
+
+
+class IsBudgetExhausted(AccountCondition):
+    """Whether the budget that is set in the console is used up."""
+
+    @override
+    def _holds(self, account: Account) -> bool:
+        return account.quotas.is_budget_exhausted
 
 
 class IsApiKeyRejected(AccountCondition):
@@ -105,6 +115,7 @@ class IsApiKeyRejected(AccountCondition):
 CONDITIONS: dict[str, type[Condition]] = {
     "is_over_budget": IsOverBudget,
     "is_rate_limited": IsRateLimited,
+    "is_budget_exhausted": IsBudgetExhausted,
     "is_api_key_rejected": IsApiKeyRejected,
 }
 

@@ -21,7 +21,12 @@ from .clients import Clients, read_token_plan
 from .const import LOGGER
 from .failures import Backoff, PollFailed, Status, poll_failure
 from .ledger import billing_day
-from .model_studio import AuthenticationError, Dimension, ModelStudioError
+from .model_studio import (
+    AuthenticationError,
+    BudgetExhaustedError,
+    Dimension,
+    ModelStudioError,
+)
 
 
 class Source(StrEnum):
@@ -167,6 +172,11 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
         if isinstance(self.last_exception, PollFailed):
             return self.last_exception.status
         return Status.ERROR
+
+    @property
+    def is_budget_exhausted(self) -> bool:
+        """Whether the last poll was refused as the budget in the console is used up."""
+        return isinstance(self.error, BudgetExhaustedError)
 
     @property
     def rejects_access_key(self) -> bool:
