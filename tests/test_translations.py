@@ -465,6 +465,7 @@ def test_issues(english: Any) -> None:
         body = issue
         if "fix_flow" in issue:
             assert issue.keys() == {"title", "fix_flow"}
+            assert issue["fix_flow"]["abort"].keys() == {"none_left"}
             body = issue["fix_flow"]["step"]["confirm"]
         assert body.keys() == {"title", "description"}
         assert set(placeholders(body["description"])) == filled

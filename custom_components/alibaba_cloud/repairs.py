@@ -290,6 +290,9 @@ class ModelGoneFlow(ConfirmRepairFlow):
                 for model in entry.options.get(CONF_MODELS, [])
                 if model not in gone
             ]
+            if not chosen:
+                # With usage, an empty choice would mean all models.
+                return self.async_abort(reason="none_left")
             self.hass.config_entries.async_update_entry(
                 entry, options={**entry.options, CONF_MODELS: chosen}
             )
