@@ -343,6 +343,7 @@ def test_every_field_is_explained(english: Any) -> None:
 def test_form_errors(english: Any) -> None:
     wanted = FAILURE_KEYS | {
         "access_key_incomplete",
+        "already_configured",
         "environment_variable_missing",
         "free_quota_used_up",
         "instance_not_encrypted",
