@@ -71,7 +71,9 @@ async def test_diagnostics_with_an_access_key(
     simulator.body = None
     simulator.account = Account(answer="limits", catalogue_rows=0)
     simulator.fail(
-        Fault.ARREARAGE, message=f"{DEFAULT_ACCESS_KEY_SECRET} is overdue", at="balance"
+        Fault.ARREARAGE,
+        message=f"{DEFAULT_ACCESS_KEY_SECRET} of {DEFAULT_ACCESS_KEY_ID} is overdue",
+        at="balance",
     )
     access = {
         "access_key_id": DEFAULT_ACCESS_KEY_ID,
@@ -88,7 +90,8 @@ async def test_diagnostics_with_an_access_key(
     assert downloaded["entry"]["access_key_secret"] == "**REDACTED**"
     assert downloaded["entry"]["region"] == "cn-beijing"
     assert downloaded["failed_sources"].keys() == {"balance"}
-    assert "**REDACTED** is overdue" in downloaded["failed_sources"]["balance"]
+    redacted = "**REDACTED** of **REDACTED** is overdue"
+    assert redacted in downloaded["failed_sources"]["balance"]
     assert downloaded["account"]["monthly_spend"]["currency"] == "CNY"
 
 

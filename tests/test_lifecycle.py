@@ -372,3 +372,30 @@ async def test_keys_rejected_at_once_are_asked_for_one_after_the_other(
     hass.config_entries.flow.async_abort(flow["flow_id"])
     await poll(301)
     assert reauth_steps(hass) == ["reauth_confirm"]
+
+
+@pytest.mark.logs(
+    FAILED, *(f"Error fetching Model Studio {s}" for s in ("spend", "balance"))
+)
+async def test_keys_rejected_at_once_are_each_asked_for_once(
+    hass: HomeAssistant,
+    with_access_key: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Once the user has closed the flows of both keys, neither starts again."""
+    freezer.move_to(NOW)
+    hass.config_entries.async_update_entry(
+        with_access_key,
+        data={**with_access_key.data, CONF_PROMETHEUS_URL: ""},
+    )
+    await setup(hass, with_access_key)
+    simulator.access_keys, simulator.api_keys = {}, set()
+    seen: list[str] = []
+    for _ in range(5):
+        await poll(15 * 60 + 1)
+        seen += reauth_steps(hass)
+        for flow in hass.config_entries.flow.async_progress():
+            hass.config_entries.flow.async_abort(flow["flow_id"])
+    assert sorted(seen) == ["reauth_access_key", "reauth_confirm"]

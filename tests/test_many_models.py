@@ -182,32 +182,36 @@ async def test_entities_that_outlasted_their_device(
     assert state(hass, "used", "qwen-max") == "820"
 
 
-async def test_model_that_returns_with_many_others(
-    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+@pytest.mark.parametrize("back", [1, 30])
+async def test_models_that_return_at_once(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    back: int,
 ) -> None:
-    """An alert of a model that returns reaches the trigger for its device."""
+    """An alert of a model reaches its device, even before its entities are added."""
     simulator.body = many_models()
     await setup(hass, entry)
-    registry = dr.async_get(hass)
-    device = registry.async_get_child_device_by_identifier(
-        (DOMAIN, f"account_model_{MODELS[-1]}"), "account"
-    )
-    assert device is not None
+    last = device_id(hass, entry, MODELS[-1])
     events = await arm(
         hass,
         {
             "trigger": f"{DOMAIN}.model_level_reached",
-            "target": {"device_id": [device.id]},
+            "target": {"device_id": [last]},
         },
     )
     rows = simulator.body["data"]["models"]
-    row = rows.pop()
+    gone, rows[-back:] = rows[-back:], []
     await poll()
+    assert MODELS[-1] not in devices(hass)
     for other in rows:
         other["used"] = 2
-    rows.append(row | {"used": 100})
+    rows.extend(row | {"used": 100} for row in gone)
     await poll()
     assert triggered(events) == model_levels(80, 100)
+    assert device_id(hass, entry, MODELS[-1]) == last
+    assert state(hass, "used", MODELS[-1]) == "100"
 
 
 def devices(hass: HomeAssistant) -> set[str | None]:

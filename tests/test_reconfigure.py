@@ -12,6 +12,7 @@ from yarl import URL
 from custom_components.alibaba_cloud.const import DOMAIN
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
 from .common import API_KEY, Poll, setup, state
@@ -98,10 +99,10 @@ async def test_one_new_key_for_two_accounts_at_once(
     results = await asyncio.gather(
         *(flows.submit(form, api_key=NEW_KEY) for form in forms)
     )
-    assert {result["reason"] for result in results} == {
-        "reauth_successful",
-        "already_configured",
-    }
+    (form,) = (r for r in results if r["type"] is FlowResultType.FORM)
+    assert form["errors"] == {"base": "already_configured"}
+    (done,) = (r for r in results if r is not form)
+    assert_aborted(done, "reauth_successful")
     assert entry.data != other.data
 
 

@@ -27,9 +27,11 @@ from .common import (
     NOW,
     Poll,
     answer,
+    devices,
     give_access_key,
     refresh,
     register,
+    reload,
     setup,
     state,
 )
@@ -267,11 +269,16 @@ class Repairs:
         assert form["description_placeholders"]["models"] == models
         return f"/api/repairs/issues/fix/{form['flow_id']}"
 
-    async def submit(self, repair: str) -> None:
-        """Confirm the repair, and wait until Home Assistant is idle."""
+    async def confirm(self, repair: str) -> dict[str, Any]:
+        """Confirm the repair, and return the result once Home Assistant is idle."""
         response = await self._client.post(repair, json={})
-        assert (await response.json())["type"] == "create_entry"
+        result: dict[str, Any] = await response.json()
         await self._hass.async_block_till_done(wait_background_tasks=True)
+        return result
+
+    async def submit(self, repair: str) -> None:
+        """Confirm the repair, and check that this solves the issue."""
+        assert (await self.confirm(repair))["type"] == "create_entry"
         assert issues(self._hass) == {}
 
 
@@ -328,6 +335,22 @@ async def test_chosen_model_is_gone(
     # The account was reloaded with the new options.
     await poll()
     assert issues(hass) == {}
+
+
+async def test_no_chosen_model_would_be_left(
+    hass: HomeAssistant, account: MockConfigEntry, repairs: Repairs
+) -> None:
+    """The repair does not empty the selection, which would then mean all models."""
+    options = {CONF_MODELS: ["qwen-old"]}
+    hass.config_entries.async_update_entry(account, options=options)
+    await reload(hass, account)
+    expected = {"model_gone": {"account": "Model Studio", "models": "qwen-old"}}
+    assert issues(hass) == expected
+    result = await repairs.confirm(await repairs.open("qwen-old"))
+    assert (result["type"], result["reason"]) == ("abort", "none_left")
+    assert account.options == options
+    assert devices(hass, account) == set()
+    assert issues(hass) == expected
 
 
 async def test_names_of_models_that_are_gone(

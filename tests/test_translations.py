@@ -343,6 +343,7 @@ def test_every_field_is_explained(english: Any) -> None:
 def test_form_errors(english: Any) -> None:
     wanted = FAILURE_KEYS | {
         "access_key_incomplete",
+        "already_configured",
         "environment_variable_missing",
         "free_quota_used_up",
         "instance_not_encrypted",
@@ -465,6 +466,7 @@ def test_issues(english: Any) -> None:
         body = issue
         if "fix_flow" in issue:
             assert issue.keys() == {"title", "fix_flow"}
+            assert issue["fix_flow"]["abort"].keys() == {"none_left"}
             body = issue["fix_flow"]["step"]["confirm"]
         assert body.keys() == {"title", "description"}
         assert set(placeholders(body["description"])) == filled

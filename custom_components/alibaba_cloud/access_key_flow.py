@@ -12,7 +12,7 @@ from homeassistant.config_entries import (
     ConfigFlow,
     ConfigFlowResult,
 )
-from homeassistant.const import CONF_REGION
+from homeassistant.const import CONF_BASE, CONF_REGION
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import AbortFlow
 from homeassistant.exceptions import HomeAssistantError
@@ -315,7 +315,7 @@ class AccessKeyFlow(ConfigFlow):
 
     def _create_entry(self, options: dict[str, Any]) -> ConfigFlowResult:
         """Create the entry of an account."""
-        self._abort_if_same_account(self._data)
+        self._refuse_same_account(self._data)
         return self.async_create_entry(
             title=self._name or self._unique_title(self._data[CONF_BASE_URL]),
             data=self._data,
@@ -329,12 +329,20 @@ class AccessKeyFlow(ConfigFlow):
         names = chain([title], (f"{title} {number}" for number in count(2)))
         return next(name for name in names if name not in taken)
 
-    def _abort_if_same_account(self, data: Mapping[str, Any]) -> None:
-        """Abort if another entry has the same key at the same host."""
+    def _refuse_same_account(self, data: Mapping[str, Any]) -> None:
+        """Abort if another entry has the same key at the same host.
+
+        A reauthentication raises `InvalidInput` instead, and so asks again. If it ended,
+        Home Assistant would not ask for another key.
+        """
         for entry in self._async_current_entries(include_ignore=False):
             if entry.entry_id != self.context.get("entry_id") and is_same_account(
                 data, entry.data
             ):
+                if self.source == SOURCE_REAUTH:
+                    raise InvalidInput(
+                        {CONF_BASE: "already_configured"}, account=entry.title
+                    )
                 raise AbortFlow("already_configured", {"account": entry.title})
 
 

@@ -19,7 +19,7 @@ from homeassistant.util.signal_type import SignalType
 
 from .account import Account
 from .const import DOMAIN
-from .devices import async_device_id
+from .devices import async_own_device_id
 from .failures import Status
 from .ledger import Alert, AlertKind, AlertState, Observation, billing_day, decide
 from .model_studio import AccountSnapshot
@@ -150,7 +150,7 @@ class Alerts:
                 AccountAlert(
                     entry_id=account.entry.entry_id,
                     account=account.entry.title,
-                    device_id=async_device_id(account, owner),
+                    device_id=async_own_device_id(account, owner),
                     alert=alert,
                 ),
             )

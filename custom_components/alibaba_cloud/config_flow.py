@@ -259,10 +259,10 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
     async def _async_try_api_key(self, base_url: str) -> ConfigFlowResult:
         """Try the API key at a host, and go to the next step. Raises `InvalidInput`."""
         data = {CONF_BASE_URL: base_url, **self._credentials}
-        self._abort_if_same_account(data)
+        self._refuse_same_account(data)
         account = await async_validate_api_key(self.hass, data)
         # Another flow may have finished in the meantime.
-        self._abort_if_same_account(data)
+        self._refuse_same_account(data)
         if (entry := self._entry) is not None:
             # At another host, the account begins anew.
             if base_url == entry.data[CONF_BASE_URL]:

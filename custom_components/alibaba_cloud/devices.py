@@ -55,6 +55,22 @@ def async_device_id(account: Account, owner: Owner = None) -> str:
 
 
 @callback
+def async_own_device_id(account: Account, owner: Owner) -> str:
+    """Return the ID of an owner's device, which is registered if it is not yet.
+
+    Entities are added in batches, and the device of a model with its first entity. What
+    is sent about the model before that is still about its device.
+    """
+    if owner is not None and (owner in account.models or owner in account.groups):
+        device = dr.async_get(account.hass).async_get_or_create_child(
+            config_entry_id=account.entry.entry_id,
+            **async_child_device_info(account, owner),
+        )
+        return device.id
+    return async_device_id(account, owner)
+
+
+@callback
 def async_child_device_info(
     account: Account, owner: str | SpendGroup
 ) -> ChildDeviceInfo:

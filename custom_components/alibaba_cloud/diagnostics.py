@@ -80,10 +80,13 @@ async def async_get_config_entry_diagnostics(
 def _ids(data: Mapping[str, Any], groups: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern of the IDs that may appear in texts of this account.
 
-    The text of an error can name the account, its workspace, and the host of either.
+    The text of an error can name the AccessKey, the account, its workspace, and the host
+    of the last two.
     `groups` are the IDs of the followed workspaces and API keys.
     """
     known = [*groups]
+    if access_key_id := data.get(CONF_ACCESS_KEY_ID):
+        known.append(access_key_id)
     if workspace := _WORKSPACE_HOST.match(URL(data[CONF_BASE_URL]).host or ""):
         known.append(workspace[0])
     if host := URL(data.get(CONF_PROMETHEUS_URL, "")).host:

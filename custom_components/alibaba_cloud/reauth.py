@@ -79,18 +79,20 @@ class Reauth:
         """Start a flow that asks for the key, unless one was started before.
 
         Home Assistant has one such flow for each account. If another one is open, wait:
-        the next rejected poll after it closes starts one.
+        the next rejected poll after it closes starts one. After a reconfiguration that
+        leaves the key rejected, ask again.
         """
-        if not (flows := self._flows()):
-            if self._asked:
-                # The user has closed the flow.
-                return
+        flows = self._flows()
+        if not (flows or self._asked):
             marker = {CONF_REAUTH: self._key}
             self._entry.async_start_reauth(
                 self._hass, context=cast(ConfigFlowContext, marker), data=marker
             )
             flows = self._flows()
-        self._asked = any(map(self._is_mine, flows))
+        if any(map(self._is_mine, flows)):
+            self._asked = True
+        elif any(flow["context"]["source"] == SOURCE_RECONFIGURE for flow in flows):
+            self._asked = False
 
     @callback
     def withdraw(self) -> None:

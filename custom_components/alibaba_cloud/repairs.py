@@ -197,14 +197,14 @@ def _figure_issues(account: Account, quotas: AccountSnapshot) -> _Issues:
 def _source_issues(account: Account) -> _Issues:
     """Yield the issues of AccessKey sources that have failed for long.
 
-    A rejected AccessKey has no issue: a reauthentication asks for another one.
+    A rejected AccessKey has no issue: a reauthentication asks for another one. After a
+    reload or a restart, an issue stays as it was until it is clear whether it lasts.
     """
     for key, about in SOURCE_ISSUES.items():
-        lasting = [
-            source
-            for source in map(account.sources.get, about)
-            if source is not None and _has_issue(account, source, key)
-        ]
+        sources = [s for s in map(account.sources.get, about) if s is not None]
+        lasting = [s for s in sources if _has_issue(account, s, key)]
+        if not lasting and any(map(_is_unclear, sources)):
+            continue
         error = lasting[0].error if lasting else None
         yield (
             key,
@@ -218,10 +218,21 @@ def _source_issues(account: Account) -> _Issues:
         )
 
 
+def _is_unclear(source: SourceCoordinator[Any]) -> bool:
+    """Return whether a source was not read yet, or has not failed for long so far."""
+    is_failing = source.failing_since is not None
+    return not source.polls or (is_failing and not _fails_for_long(source))
+
+
+def _fails_for_long(source: SourceCoordinator[Any]) -> bool:
+    """Return whether a source has failed for long enough to have an issue."""
+    since = source.failing_since
+    return since is not None and dt_util.utcnow() - since >= LASTING
+
+
 def _has_issue(account: Account, source: SourceCoordinator[Any], key: str) -> bool:
     """Return whether a source has failed for long, and an issue is about its error."""
-    now = dt_util.utcnow()
-    if source.failing_since is None or now - source.failing_since < LASTING:
+    if not _fails_for_long(source):
         return False
     if isinstance(source.error, AuthenticationError) and any(
         other.rejects_access_key for other in account.access_key_sources
@@ -279,6 +290,9 @@ class ModelGoneFlow(ConfirmRepairFlow):
                 for model in entry.options.get(CONF_MODELS, [])
                 if model not in gone
             ]
+            if not chosen:
+                # With usage, an empty choice would mean all models.
+                return self.async_abort(reason="none_left")
             self.hass.config_entries.async_update_entry(
                 entry, options={**entry.options, CONF_MODELS: chosen}
             )

@@ -1,6 +1,7 @@
 """Sources that fail: each affects only its own figures."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Any
 
@@ -15,7 +16,7 @@ from custom_components.alibaba_cloud.const import DOMAIN
 from custom_components.alibaba_cloud.sources import Source
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
-from tests.common import Poll, get_usage, setup, state
+from tests.common import Poll, get_usage, reload, restart, setup, state
 from tests.simulator import Fault, Simulator
 
 from .common import (
@@ -116,6 +117,37 @@ async def test_lasting_failure_is_an_issue(
     simulator.denied = set()
     await poll(15 * 60 + 1)
     assert issues(hass) == set()
+
+
+@pytest.mark.logs(*["Error fetching Model Studio balance"] * 2)
+@pytest.mark.parametrize("again", [reload, restart])
+async def test_ignored_issue_stays_ignored(
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    again: Callable[..., Awaitable[None]],
+) -> None:
+    """A reload or a restart keeps an issue until its source is read or fails on."""
+
+    def is_ignored() -> bool | None:
+        issue = ir.async_get(hass).async_get_issue(DOMAIN, "balance_failing_account")
+        return None if issue is None else issue.dismissed_version is not None
+
+    simulator.denied = {"QueryAccountBalance"}
+    for _ in range(5):
+        await poll(15 * 60 + 1)
+    assert is_ignored() is False
+    ir.async_ignore_issue(hass, DOMAIN, "balance_failing_account", ignore=True)
+    await again(hass, account)
+    assert is_ignored()
+    for _ in range(5):
+        await poll(15 * 60 + 1)
+        assert is_ignored()
+    assert issues(hass) == {"balance_failing"}
+    simulator.denied = set()
+    await again(hass, account)
+    assert is_ignored() is None
 
 
 @pytest.mark.logs(

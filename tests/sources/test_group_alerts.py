@@ -33,6 +33,7 @@ from tests.common import (
     arm,
     described,
     device,
+    devices,
     last_event,
     reload,
     restart,
@@ -322,6 +323,19 @@ async def test_condition_without_a_budget_or_a_spend(
     )
     await reload(hass, entry)
     assert not await is_over_budget(hass, [device_id])
+
+
+@pytest.mark.logs(
+    *(f"Error fetching Model Studio {s}" for s in ("spend", "workspaces", "api_keys"))
+)
+async def test_condition_before_any_spend_is_read(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
+) -> None:
+    """The groups of a new account have no device yet, and none is over its budget."""
+    simulator.fail(Fault.SERVER_ERROR, at="billing")
+    await setup(hass, entry)
+    assert "Production" not in devices(hass, entry)
+    assert await is_over_budget(hass, [device(hass, entry)]) is False
 
 
 async def test_offered_in_the_editor(
