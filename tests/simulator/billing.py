@@ -47,14 +47,13 @@ _API_KEYS = (
     ("1280977", OTHER_WORKSPACE_ID, Decimal("0.3")),
 )
 
-# Names of the groups whose name differs from their key.
+# Names of the groups whose name differs from their key. API keys have none: only
+# operations that also answer the keys name them.
 _NAMES = {
     NULL_GROUP: "-",
     OTHERS_GROUP: "Others",
     "inference": "Model invocation",
     "subscription": "Subscription",
-    "1280413": "production",
-    "1280977": "experiments",
 }
 
 _PERIODS = {"DAY": "%Y%m%d", "MONTH": "%Y%m"}
