@@ -449,6 +449,24 @@ async def test_token_plan(
     ]
 
 
+async def test_next_expiry(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """The tile shows when it is, and all attributes of what expires."""
+    give_access_key(hass, entry, simulator)
+    simulator.account.has_assets = True
+    await setup(hass, entry)
+    [content] = [
+        card["state_content"]
+        for card in drawn(hass, run)["prepaid"]["cards"]
+        if card.get("entity") == entity_id(hass, "next_expiry")
+    ]
+    of_all_entities = {"device_class", "friendly_name"}
+    own = attributes(hass, "next_expiry").keys() - of_all_entities
+    assert content[0] == "state"
+    assert {*content[1:]} == own
+
+
 async def test_suggestion_of_an_access_key(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
 ) -> None:

@@ -147,6 +147,7 @@ async def test_access_key(
         await expect_card(page, "Other API keys", "$")
         await expect_card(page, "Token Plan credits used", "%")
         await expect_card(page, "Token Plan seats", "seats")
+        await expect_card(page, "Next expiry", " · Coupon · 60.5 · USD")
         await expect_card(page, "Estimate compared with the bill", "%")
         await expect(card(page, "qwen-max").filter(has_text="$")).to_have_count(2)
         left_out = page.get_by_text("Usage without a list price is left out")

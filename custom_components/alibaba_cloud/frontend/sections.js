@@ -146,7 +146,13 @@ export function accountSections(hass, account, text) {
         ...tiles("plan_credits_refresh", "plan_ends"),
         ...tiles("coupons_balance", "prepaid_cards_balance", "savings_plans_balance"),
         ...tiles("resource_packages_left"),
-        ...present("next_expiry").map((id) => knownTile(id)),
+        ...present("next_expiry").map((id) =>
+          knownTile(id, {
+            // An amount has a currency or a unit; a tile leaves out what is unknown.
+            state_content: ["state", "kind", "amount", "currency", "unit"],
+            grid_options: FULL,
+          }),
+        ),
       ],
     },
     ...used.map(({ key, figures }) => ({
