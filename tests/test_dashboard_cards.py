@@ -467,6 +467,39 @@ async def test_next_expiry(
     assert {*content[1:]} == own
 
 
+@pytest.mark.usefixtures("enable_all_entities")
+async def test_errors(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """The models have their error rate and throttled requests if those are enabled."""
+    give_access_key(hass, entry, simulator)
+    await setup(hass, entry)
+
+    def tiles() -> list[str | None]:
+        return [entity for entity, _ in shown(drawn(hass, run)["errors"]) if entity]
+
+    of_max, throttled_of_max, *of_plus = (
+        entity_id(hass, key, model)
+        for model in ("qwen-max", "qwen-plus")
+        for key in ("error_rate_pct", "throttled_calls")
+    )
+    assert tiles() == [of_max, throttled_of_max, *of_plus]
+    headings = [card.get("heading") for card in drawn(hass, run)["errors"]["cards"]]
+    assert headings == ["qwen-max", None, None, "qwen-plus", None, None]
+    registry = er.async_get(hass)
+    for entity in (of_max, *of_plus):
+        registry.async_update_entity(
+            entity or "", disabled_by=er.RegistryEntryDisabler.USER
+        )
+    await hass.async_block_till_done()
+    assert tiles() == [throttled_of_max]
+    registry.async_update_entity(
+        throttled_of_max or "", disabled_by=er.RegistryEntryDisabler.USER
+    )
+    await hass.async_block_till_done()
+    assert "errors" not in drawn(hass, run)
+
+
 async def test_suggestion_of_an_access_key(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
 ) -> None:

@@ -72,6 +72,14 @@ function leftOut(entity, text) {
   ].join("");
 }
 
+/** Returns the tiles of each model that has any, below its name. */
+function tilesOf(keys, models) {
+  return models.flatMap(({ name, entities: of }) => {
+    const tiles = keys.flatMap((key) => of[key] ?? []).map((entity) => tile(entity));
+    return tiles.length ? [subheading(name), ...tiles] : [];
+  });
+}
+
 /** Returns the sections of an account, without those that would be empty. */
 export function accountSections(hass, account, text) {
   const { entities, models, workspaces, apiKeys, spend } = account;
@@ -165,6 +173,12 @@ export function accountSections(hass, account, text) {
         ),
     })),
     {
+      title: "errors",
+      icon: "mdi:alert-circle-outline",
+      ...wideIf(models.length > FEW),
+      cards: tilesOf(["error_rate_pct", "throttled_calls"], models),
+    },
+    {
       title: "spend_per_day",
       icon: "mdi:chart-bar",
       cards: spend
@@ -236,14 +250,10 @@ export function accountSections(hass, account, text) {
       title: "limits",
       icon: "mdi:speedometer",
       ...wideIf(models.length > FEW),
-      cards: models
-        .filter(({ entities: of }) => !of.usage_pct && !of.load_pct)
-        .flatMap(({ name, entities: of }) => {
-          const limits = ["limit", "rpm", "tpm"].flatMap((key) => of[key] ?? []);
-          return limits.length
-            ? [subheading(name), ...limits.map((entity) => tile(entity))]
-            : [];
-        }),
+      cards: tilesOf(
+        ["limit", "rpm", "tpm"],
+        models.filter(({ entities: of }) => !of.usage_pct && !of.load_pct),
+      ),
     },
     // With an AccessKey, also one that reads nothing, there is access_key_problem.
     ...(entities.access_key_problem ? [] : present("available_data")).map((entity) => ({
