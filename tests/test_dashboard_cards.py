@@ -436,7 +436,7 @@ async def test_token_plan(
     give_access_key(hass, entry, simulator)
     simulator.account.has_token_plan = True
     await setup(hass, entry)
-    entities = [entity for entity, _ in shown(drawn(hass, run)["prepaid"])]
+    entities = [entity for entity, _ in shown(drawn(hass, run)["prepaid"]) if entity]
     assert list(dict.fromkeys(entities)) == [
         entity_id(hass, f"plan_{key}")
         for key in (
@@ -447,6 +447,34 @@ async def test_token_plan(
             "ends",
         )
     ]
+
+
+async def test_seat_types(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """Each type of seats has a line if there are several, and its figures are known."""
+    give_access_key(hass, entry, simulator)
+    simulator.account.has_token_plan = True
+    await setup(hass, entry)
+    cards = drawn(hass, run)["prepaid"]["cards"]
+    [note] = [card for card in cards if "content" in card]
+    template = Template(note["content"], hass)
+    pro = "seat_type `pro` 100000 100000 2 2<br>"
+    assert template.async_render() == f"seat_type `standard` 41250 150000 5 6<br>{pro}"
+
+    plan = hass.states.get(entity_id(hass, "plan_seats") or "")
+    assert plan is not None
+    types = plan.attributes["by_type"]
+    unknown = {**types["standard"], "credits_left": None}
+    for by_type, content in (
+        ({**types, "standard": unknown}, pro),
+        ({"pro": types["pro"]}, ""),
+        ({}, ""),
+    ):
+        hass.states.async_set(plan.entity_id, plan.state, {"by_type": by_type})
+        assert template.async_render() == content
+    hass.states.async_set(plan.entity_id, STATE_UNAVAILABLE)
+    assert template.async_render() == ""
 
 
 async def test_next_expiry(

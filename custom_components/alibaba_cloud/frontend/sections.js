@@ -72,6 +72,24 @@ function leftOut(entity, text) {
   ].join("");
 }
 
+/** Returns the figures of each type of seats, if there are several, as a template. */
+function seatTypes(entity, text) {
+  const number = (key) => `{{ it.${key} | round | int }}`;
+  const line = text("seat_type", {
+    type: "`{{ type }}`",
+    left: number("credits_left"),
+    credits: number("credits"),
+    assigned: number("assigned"),
+    seats: number("seats"),
+  });
+  return [
+    `{% set types = state_attr('${entity}', 'by_type') or {} %}`,
+    "{% for type, it in types.items() if types | count > 1 %}",
+    `{% if none not in it.values() %}${line}<br>{% endif %}`,
+    "{% endfor %}",
+  ].join("");
+}
+
 /** Returns the tiles of each model that has any, below its name. */
 function tilesOf(keys, models) {
   return models.flatMap(({ name, entities: of }) => {
@@ -152,6 +170,7 @@ export function accountSections(hass, account, text) {
         ...present("plan_credits_used_pct").flatMap((entity) => gauge(entity, 100)),
         ...tiles("plan_credits_left", "plan_seats"),
         ...tiles("plan_credits_refresh", "plan_ends"),
+        ...present("plan_seats").map((id) => note(seatTypes(id, text))),
         ...tiles("coupons_balance", "prepaid_cards_balance", "savings_plans_balance"),
         ...tiles("resource_packages_left"),
         ...present("next_expiry").map((id) =>
