@@ -246,5 +246,7 @@ def test_keys() -> None:
     shown |= {*re.findall(r"\b(?:entities|of)\.(\w+)", SOURCE), *USED}
     for keys in re.findall(r'\[("\w+"(?:, "\w+")+)\]\s*\.flatMap', SOURCE):
         shown |= {*re.findall(r"\w+", keys)}
+    for keys in re.findall(r"tilesOf\(\s*\[(.+?)\]", SOURCE):
+        shown |= {*re.findall(r"\w+", keys)}
     assert len(shown) >= 20
     assert shown <= {"alerts", *(description.key for description in descriptions)}

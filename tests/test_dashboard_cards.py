@@ -436,7 +436,7 @@ async def test_token_plan(
     give_access_key(hass, entry, simulator)
     simulator.account.has_token_plan = True
     await setup(hass, entry)
-    entities = [entity for entity, _ in shown(drawn(hass, run)["prepaid"])]
+    entities = [entity for entity, _ in shown(drawn(hass, run)["prepaid"]) if entity]
     assert list(dict.fromkeys(entities)) == [
         entity_id(hass, f"plan_{key}")
         for key in (
@@ -447,6 +447,85 @@ async def test_token_plan(
             "ends",
         )
     ]
+
+
+async def test_seat_types(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """Each type of seats has a line if there are several, and its figures are known."""
+    give_access_key(hass, entry, simulator)
+    simulator.account.has_token_plan = True
+    await setup(hass, entry)
+    cards = drawn(hass, run)["prepaid"]["cards"]
+    [note] = [card for card in cards if "content" in card]
+    template = Template(note["content"], hass)
+    pro = "seat_type `pro` 100000 100000 2 2<br>"
+    assert template.async_render() == f"seat_type `standard` 41250 150000 5 6<br>{pro}"
+
+    plan = hass.states.get(entity_id(hass, "plan_seats") or "")
+    assert plan is not None
+    types = plan.attributes["by_type"]
+    unknown = {**types["standard"], "credits_left": None}
+    for by_type, content in (
+        ({**types, "standard": unknown}, pro),
+        ({"pro": types["pro"]}, ""),
+        ({}, ""),
+    ):
+        hass.states.async_set(plan.entity_id, plan.state, {"by_type": by_type})
+        assert template.async_render() == content
+    hass.states.async_set(plan.entity_id, STATE_UNAVAILABLE)
+    assert template.async_render() == ""
+
+
+async def test_next_expiry(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """The tile shows when it is, and all attributes of what expires."""
+    give_access_key(hass, entry, simulator)
+    simulator.account.has_assets = True
+    await setup(hass, entry)
+    [content] = [
+        card["state_content"]
+        for card in drawn(hass, run)["prepaid"]["cards"]
+        if card.get("entity") == entity_id(hass, "next_expiry")
+    ]
+    of_all_entities = {"device_class", "friendly_name"}
+    own = attributes(hass, "next_expiry").keys() - of_all_entities
+    assert content[0] == "state"
+    assert {*content[1:]} == own
+
+
+@pytest.mark.usefixtures("enable_all_entities")
+async def test_errors(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """The models have their error rate and throttled requests if those are enabled."""
+    give_access_key(hass, entry, simulator)
+    await setup(hass, entry)
+
+    def tiles() -> list[str | None]:
+        return [entity for entity, _ in shown(drawn(hass, run)["errors"]) if entity]
+
+    of_max, throttled_of_max, *of_plus = (
+        entity_id(hass, key, model)
+        for model in ("qwen-max", "qwen-plus")
+        for key in ("error_rate_pct", "throttled_calls")
+    )
+    assert tiles() == [of_max, throttled_of_max, *of_plus]
+    headings = [card.get("heading") for card in drawn(hass, run)["errors"]["cards"]]
+    assert headings == ["qwen-max", None, None, "qwen-plus", None, None]
+    registry = er.async_get(hass)
+    for entity in (of_max, *of_plus):
+        registry.async_update_entity(
+            entity or "", disabled_by=er.RegistryEntryDisabler.USER
+        )
+    await hass.async_block_till_done()
+    assert tiles() == [throttled_of_max]
+    registry.async_update_entity(
+        throttled_of_max or "", disabled_by=er.RegistryEntryDisabler.USER
+    )
+    await hass.async_block_till_done()
+    assert "errors" not in drawn(hass, run)
 
 
 async def test_suggestion_of_an_access_key(

@@ -113,6 +113,16 @@ async def choose(
     return dict(entry.options)
 
 
+@pytest.fixture
+def complete(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator
+) -> MockConfigEntry:
+    """Return an account whose form has all fields, as it has an AccessKey."""
+    give_access_key(hass, account, simulator)
+    hass.config_entries.async_update_entry(account, options={})
+    return account
+
+
 async def test_menu(hass: HomeAssistant, account: MockConfigEntry) -> None:
     menu = await hass.config_entries.options.async_init(account.entry_id)
     assert menu["type"] is FlowResultType.MENU
@@ -131,21 +141,21 @@ async def test_nothing_changed(hass: HomeAssistant, account: MockConfigEntry) ->
     assert shown(form) == UNCHANGED
 
 
-async def test_default_again(hass: HomeAssistant, account: MockConfigEntry) -> None:
+async def test_default_again(hass: HomeAssistant, complete: MockConfigEntry) -> None:
     """An option that is set back to its default is not stored."""
     changes = {
         CONF_SPEND_LEVELS: ["50"],
         CONF_MODEL_LEVELS: [],
         CONF_FORECAST_ALERT: False,
     }
-    kept = await choose(hass, account, **changes, more_alerts={CONF_LOW_CREDITS: 5})
+    kept = await choose(hass, complete, **changes, more_alerts={CONF_LOW_CREDITS: 5})
     assert {*changes, CONF_LOW_CREDITS} <= kept.keys()
     defaults = {
         CONF_UNUSUAL_SPEND: True,
         CONF_LOW_CREDITS: 20,
         CONF_EXPIRY_DAYS: "7",
     }
-    assert await choose(hass, account, more_alerts=defaults) == {}
+    assert await choose(hass, complete, more_alerts=defaults) == {}
 
 
 async def test_shown_again(hass: HomeAssistant, account: MockConfigEntry) -> None:
@@ -170,9 +180,9 @@ async def test_shown_again(hass: HomeAssistant, account: MockConfigEntry) -> Non
     assert shown(form) == {**kept, CONF_SPEND_LEVELS: ["33.333333", "999.9999"]}
 
 
-async def test_section(hass: HomeAssistant, account: MockConfigEntry) -> None:
+async def test_section(hass: HomeAssistant, complete: MockConfigEntry) -> None:
     """Options in the section are stored like the others, and shown the next time."""
-    form = await open_options(hass, account, "alerts")
+    form = await open_options(hass, complete, "alerts")
     assert more(form) == {
         CONF_UNUSUAL_SPEND: True,
         CONF_LOW_CREDITS: 20,
@@ -187,22 +197,45 @@ async def test_section(hass: HomeAssistant, account: MockConfigEntry) -> None:
     }
     typed = {CONF_DAILY_BUDGET: "2,5", CONF_LOW_CREDITS: "12.5 %"}
     entered = {**stored, **typed, CONF_EXPIRY_DAYS: 30.0}
-    assert await choose(hass, account, more_alerts=entered) == stored
-    form = await open_options(hass, account, "alerts")
+    assert await choose(hass, complete, more_alerts=entered) == stored
+    form = await open_options(hass, complete, "alerts")
     assert more(form) == stored
     # Without the section, its options stay as they are.
-    assert await choose(hass, account) == stored
+    assert await choose(hass, complete) == stored
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [{}, {CONF_LOW_CREDITS: 12.5, CONF_EXPIRY_DAYS: 30}, {CONF_EXPIRY_DAYS: 0}],
+)
+async def test_without_an_access_key(
+    hass: HomeAssistant, account: MockConfigEntry, stored: dict[str, float]
+) -> None:
+    """Nothing prepaid is read, so its fields are left out and keep their values."""
+    hass.config_entries.async_update_entry(account, options=stored)
+    form = await open_options(hass, account, "alerts")
+    _, section = fields(form)[CONF_MORE_ALERTS]
+    assert fields_of(section.schema).keys() == {
+        CONF_DAILY_BUDGET,
+        CONF_WEEKLY_BUDGET,
+        CONF_UNUSUAL_SPEND,
+    }
+    entered = {CONF_DAILY_BUDGET: 2, CONF_UNUSUAL_SPEND: True}
+    kept = await choose(hass, account, more_alerts=entered)
+    assert kept == {CONF_DAILY_BUDGET: 2, **stored}
 
 
 @pytest.mark.parametrize("empty", [{}, dict.fromkeys(MORE_ALERTS, "")])
 async def test_empty_section(
-    hass: HomeAssistant, account: MockConfigEntry, empty: dict[str, str]
+    hass: HomeAssistant, complete: MockConfigEntry, empty: dict[str, str]
 ) -> None:
     """An empty field turns its alert off."""
-    kept = await choose(hass, account, more_alerts={CONF_UNUSUAL_SPEND: False, **empty})
+    kept = await choose(
+        hass, complete, more_alerts={CONF_UNUSUAL_SPEND: False, **empty}
+    )
     off = {CONF_UNUSUAL_SPEND: False, CONF_LOW_CREDITS: 0, CONF_EXPIRY_DAYS: 0}
     assert kept == off
-    form = await open_options(hass, account, "alerts")
+    form = await open_options(hass, complete, "alerts")
     assert more(form) == {CONF_UNUSUAL_SPEND: False}
 
 
@@ -216,10 +249,10 @@ async def test_empty_section(
     ],
 )
 async def test_error_in_the_section(
-    hass: HomeAssistant, account: MockConfigEntry, key: str, bad: Any
+    hass: HomeAssistant, complete: MockConfigEntry, key: str, bad: Any
 ) -> None:
     """The error is at the section, names the field, and the input stays."""
-    form = await open_options(hass, account, "alerts")
+    form = await open_options(hass, complete, "alerts")
     entered = {CONF_UNUSUAL_SPEND: True, key: bad}
     form = await submit(hass, form, more_alerts=entered, low_balance=0)
     assert form["errors"] == {
@@ -230,7 +263,7 @@ async def test_error_in_the_section(
     assert more(form) == entered
     result = await submit(hass, form, more_alerts={key: "5"})
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert account.options[key] == 5
+    assert complete.options[key] == 5
 
 
 async def test_amounts_emptied(hass: HomeAssistant, account: MockConfigEntry) -> None:

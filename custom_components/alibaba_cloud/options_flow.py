@@ -1,6 +1,6 @@
 """Options flow: what to follow, the budget and alerts, and Assist."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, override
 
 import voluptuous as vol
@@ -40,6 +40,7 @@ from .options_validation import (
     CONF_MORE_ALERTS,
     MORE_ALERTS,
     MOST_DAYS,
+    PREPAID_ALERTS,
     validate_alerts,
 )
 from .schemas import models_schema
@@ -58,13 +59,17 @@ class AnyLevelsSelector(SelectSelector):
 class AlibabaCloudOptionsFlow(GroupsFlow):
     """Handle the options of an account."""
 
+    @property
+    def _has_access_key(self) -> bool:
+        """Whether the account has an AccessKey."""
+        return bool(self.config_entry.data.get(CONF_ACCESS_KEY_ID))
+
     async def async_step_init(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Show the menu of options."""
         steps = ["models", "alerts", "assistant"]
-        entry = self.config_entry
-        if entry.data.get(CONF_ACCESS_KEY_ID) or followed_groups(entry.options):
+        if self._has_access_key or followed_groups(self.config_entry.options):
             steps.insert(1, "groups")
         return self.async_show_menu(step_id="init", menu_options=steps)
 
@@ -100,16 +105,20 @@ class AlibabaCloudOptionsFlow(GroupsFlow):
     ) -> ConfigFlowResult:
         """Ask for the budget and the levels of alerts."""
         errors: dict[str, str] = {}
+        hidden = () if self._has_access_key else PREPAID_ALERTS
         if user_input is not None:
             try:
-                return self._save(validate_alerts(user_input))
+                options = validate_alerts(user_input)
             except InvalidInput as err:
                 errors = err.errors
+            else:
+                # A hidden field is no empty one: its option stays as it is.
+                return self._save({k: v for k, v in options.items() if k not in hidden})
         integration = await async_get_integration(self.hass, DOMAIN)
         return self.async_show_form(
             step_id="alerts",
             data_schema=self.add_suggested_values_to_schema(
-                _alerts_schema(self._currency),
+                _alerts_schema(self._currency, hidden),
                 user_input or _suggested_alerts(self.config_entry.options),
             ),
             errors=errors,
@@ -164,9 +173,27 @@ def _suggested_alerts(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _alerts_schema(currency: str | None) -> vol.Schema:
+def _alerts_schema(currency: str | None, hidden: Collection[str]) -> vol.Schema:
     """Return the form of the alerts, with amounts in the account's currency."""
     amount = amount_config(currency)
+    more: dict[vol.Marker, Any] = {
+        vol.Optional(CONF_DAILY_BUDGET): AnyNumberSelector(amount),
+        vol.Optional(CONF_WEEKLY_BUDGET): AnyNumberSelector(amount),
+        vol.Required(CONF_UNUSUAL_SPEND, default=True): BooleanSelector(),
+        vol.Optional(CONF_LOW_CREDITS): AnyNumberSelector(
+            NumberSelectorConfig(
+                min=0,
+                max=100,
+                step="any",
+                mode=NumberSelectorMode.BOX,
+                unit_of_measurement="%",
+            )
+        ),
+        vol.Optional(CONF_EXPIRY_DAYS): AnyNumberSelector(
+            NumberSelectorConfig(min=1, max=MOST_DAYS, mode=NumberSelectorMode.BOX)
+        ),
+    }
+    shown = {key: selector for key, selector in more.items() if key not in hidden}
     return vol.Schema(
         {
             vol.Optional(CONF_MONTHLY_BUDGET): AnyNumberSelector(amount),
@@ -180,30 +207,7 @@ def _alerts_schema(currency: str | None) -> vol.Schema:
             ): _levels_selector(CONF_MODEL_LEVELS),
             # With a default, the frontend would show that instead of suggestions.
             vol.Optional(CONF_MORE_ALERTS): section(
-                vol.Schema(
-                    {
-                        vol.Optional(CONF_DAILY_BUDGET): AnyNumberSelector(amount),
-                        vol.Optional(CONF_WEEKLY_BUDGET): AnyNumberSelector(amount),
-                        vol.Required(
-                            CONF_UNUSUAL_SPEND, default=True
-                        ): BooleanSelector(),
-                        vol.Optional(CONF_LOW_CREDITS): AnyNumberSelector(
-                            NumberSelectorConfig(
-                                min=0,
-                                max=100,
-                                step="any",
-                                mode=NumberSelectorMode.BOX,
-                                unit_of_measurement="%",
-                            )
-                        ),
-                        vol.Optional(CONF_EXPIRY_DAYS): AnyNumberSelector(
-                            NumberSelectorConfig(
-                                min=1, max=MOST_DAYS, mode=NumberSelectorMode.BOX
-                            )
-                        ),
-                    }
-                ),
-                {"collapsed": True},
+                vol.Schema(shown), {"collapsed": True}
             ),
         }
     )

@@ -168,3 +168,5 @@ MORE_ALERTS: Mapping[str, Callable[[Any], object]] = {
     CONF_EXPIRY_DAYS: _days,
 }
 """Options in the section of the form."""
+PREPAID_ALERTS = (CONF_LOW_CREDITS, CONF_EXPIRY_DAYS)
+"""Those of them whose figures only an AccessKey reads."""

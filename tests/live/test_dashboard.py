@@ -147,6 +147,9 @@ async def test_access_key(
         await expect_card(page, "Other API keys", "$")
         await expect_card(page, "Token Plan credits used", "%")
         await expect_card(page, "Token Plan seats", "seats")
+        of_pro = "100000 of 100000 credits left, 2 of 2 seats assigned"
+        await expect(page.get_by_text(of_pro)).to_be_visible()
+        await expect_card(page, "Next expiry", " · Coupon · 60.5 · USD")
         await expect_card(page, "Estimate compared with the bill", "%")
         await expect(card(page, "qwen-max").filter(has_text="$")).to_have_count(2)
         left_out = page.get_by_text("Usage without a list price is left out")

@@ -72,6 +72,32 @@ function leftOut(entity, text) {
   ].join("");
 }
 
+/** Returns the figures of each type of seats, if there are several, as a template. */
+function seatTypes(entity, text) {
+  const number = (key) => `{{ it.${key} | round | int }}`;
+  const line = text("seat_type", {
+    type: "`{{ type }}`",
+    left: number("credits_left"),
+    credits: number("credits"),
+    assigned: number("assigned"),
+    seats: number("seats"),
+  });
+  return [
+    `{% set types = state_attr('${entity}', 'by_type') or {} %}`,
+    "{% for type, it in types.items() if types | count > 1 %}",
+    `{% if none not in it.values() %}${line}<br>{% endif %}`,
+    "{% endfor %}",
+  ].join("");
+}
+
+/** Returns the tiles of each model that has any, below its name. */
+function tilesOf(keys, models) {
+  return models.flatMap(({ name, entities: of }) => {
+    const tiles = keys.flatMap((key) => of[key] ?? []).map((entity) => tile(entity));
+    return tiles.length ? [subheading(name), ...tiles] : [];
+  });
+}
+
 /** Returns the sections of an account, without those that would be empty. */
 export function accountSections(hass, account, text) {
   const { entities, models, workspaces, apiKeys, spend } = account;
@@ -144,9 +170,16 @@ export function accountSections(hass, account, text) {
         ...present("plan_credits_used_pct").flatMap((entity) => gauge(entity, 100)),
         ...tiles("plan_credits_left", "plan_seats"),
         ...tiles("plan_credits_refresh", "plan_ends"),
+        ...present("plan_seats").map((id) => note(seatTypes(id, text))),
         ...tiles("coupons_balance", "prepaid_cards_balance", "savings_plans_balance"),
         ...tiles("resource_packages_left"),
-        ...present("next_expiry").map((id) => knownTile(id)),
+        ...present("next_expiry").map((id) =>
+          knownTile(id, {
+            // An amount has a currency or a unit; a tile leaves out what is unknown.
+            state_content: ["state", "kind", "amount", "currency", "unit"],
+            grid_options: FULL,
+          }),
+        ),
       ],
     },
     ...used.map(({ key, figures }) => ({
@@ -158,6 +191,12 @@ export function accountSections(hass, account, text) {
           gauge(entity, 100, { name: { type: "device" }, grid_options: HALF }),
         ),
     })),
+    {
+      title: "errors",
+      icon: "mdi:alert-circle-outline",
+      ...wideIf(models.length > FEW),
+      cards: tilesOf(["error_rate_pct", "throttled_calls"], models),
+    },
     {
       title: "spend_per_day",
       icon: "mdi:chart-bar",
@@ -230,14 +269,10 @@ export function accountSections(hass, account, text) {
       title: "limits",
       icon: "mdi:speedometer",
       ...wideIf(models.length > FEW),
-      cards: models
-        .filter(({ entities: of }) => !of.usage_pct && !of.load_pct)
-        .flatMap(({ name, entities: of }) => {
-          const limits = ["limit", "rpm", "tpm"].flatMap((key) => of[key] ?? []);
-          return limits.length
-            ? [subheading(name), ...limits.map((entity) => tile(entity))]
-            : [];
-        }),
+      cards: tilesOf(
+        ["limit", "rpm", "tpm"],
+        models.filter(({ entities: of }) => !of.usage_pct && !of.load_pct),
+      ),
     },
     // With an AccessKey, also one that reads nothing, there is access_key_problem.
     ...(entities.access_key_problem ? [] : present("available_data")).map((entity) => ({
