@@ -389,9 +389,15 @@ async def test_estimates(
         f"estimate_covers {share}<br>estimate_leaves_out"
         " `my_own_model`, `text-embedding-v4`"
     )
-    # All is covered, or nothing is known.
     estimate = hass.states.get(entity_id(hass, "estimated_daily_spend") or "")
     assert estimate is not None
+    names = dict(estimate.attributes) | {
+        "share_priced": 100,
+        "models_without_price": ["`a` ![b](c)", "d"],
+    }
+    hass.states.async_set(estimate.entity_id, estimate.state, names)
+    assert template.async_render() == "estimate_leaves_out `a ![b](c)`, `d`"
+    # All is covered, or nothing is known.
     for share_priced in (100.0, None):
         attributes_now = dict(estimate.attributes) | {
             "share_priced": share_priced,
@@ -468,6 +474,7 @@ async def test_seat_types(
     unknown = {**types["standard"], "credits_left": None}
     for by_type, content in (
         ({**types, "standard": unknown}, pro),
+        ({"`pro`": types["pro"], "basic": unknown}, pro),
         ({"pro": types["pro"]}, ""),
         ({}, ""),
     ):

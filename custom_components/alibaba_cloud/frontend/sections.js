@@ -55,6 +55,8 @@ function accountHeading({ name, deviceId, entities }) {
   });
 }
 
+// Names of the service are shown as code, which a backtick would end.
+
 /** Returns what an estimate leaves out, if anything, as a template. */
 function leftOut(entity, text) {
   const covered = text("estimate_covers", {
@@ -62,7 +64,7 @@ function leftOut(entity, text) {
     share: "{{ share | round(0, 'floor') | int }}",
   });
   const without = text("estimate_leaves_out", {
-    models: "`{{ models | join('`, `') }}`",
+    models: "`{{ models | map('replace', '`', '') | join('`, `') }}`",
   });
   return [
     `{% set share = state_attr('${entity}', 'share_priced') %}`,
@@ -76,7 +78,7 @@ function leftOut(entity, text) {
 function seatTypes(entity, text) {
   const number = (key) => `{{ it.${key} | round | int }}`;
   const line = text("seat_type", {
-    type: "`{{ type }}`",
+    type: "`{{ type | replace('`', '') }}`",
     left: number("credits_left"),
     credits: number("credits"),
     assigned: number("assigned"),
