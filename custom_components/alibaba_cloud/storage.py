@@ -167,7 +167,7 @@ class AccountStore:
         at the latest at the stop.
         """
         self.answer = body.decode(errors="replace") if body else None
-        before, followed_at = self.periods, time.monotonic()
+        before, now, followed_at = self.periods, dt_util.utcnow(), time.monotonic()
         daily, monthly = account.daily_spend, account.monthly_spend
         spend = daily if monthly is None else monthly
         if spend is not None:
@@ -179,14 +179,14 @@ class AccountStore:
                     period=account.billing_period,
                 ),
                 currency=spend.currency,
-                now=dt_util.utcnow(),
+                now=now,
                 elapsed=None
                 if self._followed_at is None
                 else timedelta(seconds=followed_at - self._followed_at),
             )
             self._followed_at = followed_at
             if daily is not None:
-                self.days = self.days.follow(self.periods)
+                self.days = self.days.follow(self.periods, now)
         if _starts(self.periods) != _starts(before):
             self._save_within(0)
         elif changed:

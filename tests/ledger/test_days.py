@@ -60,6 +60,7 @@ class Account:
         elapsed: timedelta | None = None,
     ) -> Self:
         """Read the figures of an answer."""
+        now = at(when) if isinstance(when, str) else when
         self.periods = follow(
             self.periods,
             Answer(
@@ -68,10 +69,10 @@ class Account:
                 period=self.period,
             ),
             currency=self.currency,
-            now=at(when) if isinstance(when, str) else when,
+            now=now,
             elapsed=elapsed,
         )
-        self.days = kept(self.days.follow(self.periods))
+        self.days = kept(self.days.follow(self.periods, now))
         return self
 
     def bill(
@@ -273,7 +274,7 @@ def test_spend_of_the_day_unknown(monthly: Amount | None) -> None:
 
 def test_nothing_seen_yet() -> None:
     days = SpendDays()
-    assert days.follow(Periods()) is days
+    assert days.follow(Periods(), at("08-15 12:00")) is days
 
 
 def test_currency_changed() -> None:
@@ -485,12 +486,24 @@ def test_clock_that_is_ahead_once(ahead: str, daily: int) -> None:
 
 
 def test_clock_that_is_behind_after_a_restart() -> None:
-    """A restart with a clock that is behind neither drops nor adds past days."""
+    """A restart with a clock that is behind neither drops nor adds days."""
     account = Account().look("08-14 23:30", 4, 7).look("08-15 12:00", 2, 9)
     account.look("08-01 00:00", 2, 9)
     account.look("08-15 12:10", 3, 10, elapsed=timedelta(minutes=1))
-    assert account.days.readings.keys() == {day("08-14")}
+    assert account.days.readings.keys() == {day("08-14"), day("08-15")}
     assert account.totals("08-16 00:00") == {"08-14": "4"}
+
+
+def test_clock_that_is_set_by_minutes() -> None:
+    """No day is lost, whether the machine paused or its clock was corrected."""
+    account = Account().look("08-12 23:30", 1, 1)
+    for night in range(13, 20):
+        account.look(f"08-{night} 02:00", 0, night - 12)
+        # Paused for five minutes.
+        account.look(f"08-{night} 02:06", 0, night - 12, elapsed=timedelta(minutes=1))
+        rest = timedelta(hours=21, minutes=24)
+        account.look(f"08-{night} 23:30", 1, night - 11, elapsed=rest)
+    assert account.totals("08-20 00:00") == {f"08-{n}": "1" for n in range(12, 20)}
 
 
 @pytest.mark.parametrize("clock", ["08-14 12:02", "08-14 11:30"])
@@ -590,6 +603,12 @@ def test_hour_that_does_not_exist(hour: str) -> None:
     data = {"2026-08-15": STORED["looks"]["2026-08-15"] | {"hours": {hour: "2"}}}
     with pytest.raises(ValueError):
         SpendDays.from_dict(STORED | {"looks": data})
+
+
+def test_stored_before_unsettled_days_were() -> None:
+    account = Account().bill(d08_13="4.00")
+    earlier = {k: v for k, v in account.days.as_dict().items() if k != "unsettled"}
+    assert SpendDays.from_dict(earlier) == account.days
 
 
 def test_nothing_stored() -> None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from ..model_studio.models import Money
 from . import stored
 from .forecast import WINDOW
-from .windows import BILLING_TIME_ZONE, DAY, Periods, billing_day, midnight
+from .windows import BILLING_TIME_ZONE, DAY, EARLY, Periods, billing_day, midnight
 
 _LAST_HOUR = timedelta(hours=1)
 """A figure that is read this shortly before the end of a day is the day's spend."""
@@ -54,16 +54,17 @@ class SpendDays:
     )
     """What was billed so far for days whose bill may still be incomplete."""
 
-    def follow(self, periods: Periods) -> Self:
+    def follow(self, periods: Periods, now: datetime) -> Self:
         """Return the days after an answer, which `periods` has followed.
 
-        While the clock is doubted, the current day may be another one. What was read for
-        it is dropped.
+        `now` is the machine's clock. If it disagrees with the trusted time by more than
+        a figure can be early, the current day may be another one. What was read for it
+        is dropped.
         """
         day, month = periods.daily, periods.monthly
         if day is None or periods.daily_is_held or periods.time is None:
             return self
-        if periods.doubted_since is not None:
+        if not timedelta() <= now - periods.time <= EARLY:
             certain = {d: r for d, r in self.readings.items() if d < day.start}
             return replace(self, readings=certain)
         # The month's amount may be older than the day's: an answer may lack it.
@@ -189,7 +190,7 @@ class SpendDays:
                     ).items()
                 },
                 billed=_amounts_from(data["billed"]),
-                unsettled=_amounts_from(data["unsettled"]),
+                unsettled=_amounts_from(data.get("unsettled", {})),
             )
         except KeyError as err:
             raise ValueError("A part of the days is missing") from err
