@@ -227,6 +227,8 @@ def test_budget_and_what_is_usual_by_this_hour() -> None:
         (date(2026, 3, 1), date(2026, 3, 31), date(2026, 3, 1), date(2026, 8, 1)),
         (date(2026, 4, 20), date(2026, 5, 20), date(2026, 4, 20), date(2026, 7, 20)),
         (date(2026, 4, 20), None, date(2026, 4, 20), date(2026, 7, 20)),
+        (date(2026, 1, 31), None, date(2026, 1, 31), date(2026, 7, 31)),
+        (date(2025, 12, 31), date(2026, 1, 30), date(2025, 12, 31), date(2026, 7, 31)),
     ],
 )
 def test_cycle_start(

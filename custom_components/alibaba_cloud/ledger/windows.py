@@ -178,10 +178,14 @@ class Periods:
         return start.day == end.day and start != end
 
 
-def month_after(day: date) -> date:
-    """Return the same day of the next month, or the last day of a shorter month."""
+def month_after(day: date, day_of_month: int | None = None) -> date:
+    """Return the same day of the next month, or the last day of a shorter month.
+
+    `day_of_month` is used instead if the given day is the last of a shorter month.
+    """
     first = day.replace(day=1) + timedelta(days=monthrange(day.year, day.month)[1])
-    return first.replace(day=min(day.day, monthrange(first.year, first.month)[1]))
+    wanted = day_of_month or day.day
+    return first.replace(day=min(wanted, monthrange(first.year, first.month)[1]))
 
 
 def cycle_start(periods: Periods, today: date) -> datetime:
@@ -193,6 +197,8 @@ def cycle_start(periods: Periods, today: date) -> datetime:
         return midnight(today.replace(day=1))
     start, last_day = periods.monthly.start, periods.last_day
     following = month_after(start) if last_day is None else last_day + DAY
+    # A cycle that begins on the 31st begins earlier in a short month only.
+    day = start.day if following == month_after(start) else following.day
     while following <= today:
-        start, following = following, month_after(following)
+        start, following = following, month_after(following, day)
     return midnight(start)
