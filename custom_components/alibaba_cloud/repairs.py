@@ -219,7 +219,12 @@ def _source_issues(account: Account) -> _Issues:
 
 
 def _is_unclear(source: SourceCoordinator[Any]) -> bool:
-    """Return whether a source was not read yet, or has not failed for long so far."""
+    """Return whether a source was not read yet, or has not failed for long so far.
+
+    A rejected AccessKey is clear at once.
+    """
+    if source.rejects_access_key:
+        return False
     is_failing = source.failing_since is not None
     return not source.polls or (is_failing and not _fails_for_long(source))
 

@@ -150,6 +150,22 @@ async def test_ignored_issue_stays_ignored(
     assert is_ignored() is None
 
 
+@pytest.mark.logs(*["Error fetching"] * 7)
+async def test_access_key_that_is_rejected_after_an_issue(
+    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """The issue is gone at once: another AccessKey is asked for instead."""
+    simulator.denied = {"QueryAccountBalance"}
+    for _ in range(5):
+        await poll(15 * 60 + 1)
+    assert issues(hass) == {"balance_failing"}
+    simulator.access_keys.clear()
+    await reload(hass, account)
+    await poll(61)
+    assert issues(hass) == set()
+    assert reauth_steps(hass) == ["reauth_access_key"]
+
+
 @pytest.mark.logs(
     *["Error fetching Model Studio balance"] * 2, "Error fetching Model Studio assets"
 )
