@@ -384,7 +384,7 @@ async def test_reauth_with_a_key_of_another_account(
     models: list[str],
     accepted: bool,
 ) -> None:
-    """Reauth rejects a key whose models are all different."""
+    """Reauth asks again for a key whose models are all different, once."""
     simulator.api_keys = set(KEYS)
     before = dict(account.data)
     report_models(simulator, *models)
@@ -393,24 +393,31 @@ async def test_reauth_with_a_key_of_another_account(
     if accepted:
         assert_aborted(result, "reauth_successful")
         return
-    assert result["errors"] == {"base": "wrong_account"}
-    assert "add it as a new account" in await flows.error(result)
+    assert result["errors"] == {"base": "other_models"}
+    assert "Add that one as a new account" in await flows.error(result)
     assert account.data == before
+    result = await flows.submit(result, api_key=NEW_KEY)
+    assert_aborted(result, "reauth_successful")
 
 
 @pytest.mark.usefixtures("regions")
 async def test_reconfigure_with_a_key_of_another_account(
     flows: Flows, simulator: Simulator, account: MockConfigEntry
 ) -> None:
-    """A key whose models are all different is accepted at another host only."""
+    """A key whose models are all different is accepted at another host, or again.
+
+    It may be of another workspace of the account.
+    """
     simulator.api_keys = set(KEYS)
     before = dict(account.data)
     report_models(simulator, "another")
     form = await flows.reconfigure(account)
     form = await flows.submit_url(form, simulator.base_url, api_key=NEW_KEY)
-    assert form["errors"] == {"base": "wrong_account"}
+    assert form["errors"] == {"base": "other_models"}
     assert account.data == before
-    flows.hass.config_entries.flow.async_abort(form["flow_id"])
+    result = await flows.submit(form, api_key=NEW_KEY, url=simulator.base_url)
+    assert_aborted(result, "reconfigure_successful")
+    assert account.data == before | {"api_key": NEW_KEY}
 
     form = await flows.reconfigure(account)
     result = await flows.submit(form, api_key=NEW_KEY, base_url="cn-beijing")

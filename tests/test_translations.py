@@ -358,6 +358,7 @@ def test_form_errors(english: Any) -> None:
         "no_models_selected",
         "no_usage",
         "not_found",
+        "other_models",
         "unknown",
         "wrong_account",
     }

@@ -66,6 +66,8 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
         super().__init__()
         self._credentials: Mapping[str, str] = {}
         self._base_url = ""
+        self._checked_data: dict[str, str] = {}
+        """The API key and its host whose models were last compared."""
 
     @staticmethod
     @callback
@@ -264,8 +266,10 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
         # Another flow may have finished in the meantime.
         self._refuse_same_account(data)
         if (entry := self._entry) is not None:
-            # At another host, the account begins anew.
-            if base_url == entry.data[CONF_BASE_URL]:
+            # At another host, the account begins anew. A key of another workspace may
+            # list other models, so the user can submit the same key again.
+            if base_url == entry.data[CONF_BASE_URL] and data != self._checked_data:
+                self._checked_data = data
                 known: Account | None = getattr(entry, "runtime_data", None)
                 check_models(None if known is None else known.last_quotas, account)
             return self._update_entry(entry, data)

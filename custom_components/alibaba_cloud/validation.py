@@ -155,7 +155,7 @@ def check_models(known: AccountSnapshot | None, account: AccountSnapshot) -> Non
         and account.models
         and known.models.keys().isdisjoint(account.models)
     ):
-        raise InvalidInput({CONF_BASE: "wrong_account"})
+        raise InvalidInput({CONF_BASE: "other_models"})
 
 
 def validate_access_key(
