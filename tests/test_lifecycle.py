@@ -344,23 +344,29 @@ async def test_key_is_asked_for_after_a_reconfiguration(
     assert reauth_steps(hass) == ["reauth_confirm"]
 
 
-@pytest.mark.logs(
-    FAILED, *(f"Error fetching Model Studio {s}" for s in ("spend", "balance"))
-)
-async def test_keys_rejected_at_once_are_asked_for_one_after_the_other(
+@pytest.fixture
+async def both_keys(
     hass: HomeAssistant,
     with_access_key: MockConfigEntry,
-    simulator: Simulator,
-    poll: Poll,
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """A reauth flow for the second key starts once the first flow is closed."""
+    """Set up an account with an API key and an AccessKey, and no Prometheus."""
     freezer.move_to(NOW)
     hass.config_entries.async_update_entry(
         with_access_key,
         data={**with_access_key.data, CONF_PROMETHEUS_URL: ""},
     )
     await setup(hass, with_access_key)
+
+
+@pytest.mark.usefixtures("both_keys")
+@pytest.mark.logs(
+    FAILED, *(f"Error fetching Model Studio {s}" for s in ("spend", "balance"))
+)
+async def test_keys_rejected_at_once_are_asked_for_one_after_the_other(
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
+) -> None:
+    """A reauth flow for the second key starts once the first flow is closed."""
     simulator.access_keys = {}
     await poll(15 * 60 + 1)
     assert reauth_steps(hass) == ["reauth_access_key"]
@@ -374,23 +380,14 @@ async def test_keys_rejected_at_once_are_asked_for_one_after_the_other(
     assert reauth_steps(hass) == ["reauth_confirm"]
 
 
+@pytest.mark.usefixtures("both_keys")
 @pytest.mark.logs(
     FAILED, *(f"Error fetching Model Studio {s}" for s in ("spend", "balance"))
 )
 async def test_keys_rejected_at_once_are_each_asked_for_once(
-    hass: HomeAssistant,
-    with_access_key: MockConfigEntry,
-    simulator: Simulator,
-    poll: Poll,
-    freezer: FrozenDateTimeFactory,
+    hass: HomeAssistant, simulator: Simulator, poll: Poll
 ) -> None:
     """Once the user has closed the flows of both keys, neither starts again."""
-    freezer.move_to(NOW)
-    hass.config_entries.async_update_entry(
-        with_access_key,
-        data={**with_access_key.data, CONF_PROMETHEUS_URL: ""},
-    )
-    await setup(hass, with_access_key)
     simulator.access_keys, simulator.api_keys = {}, set()
     seen: list[str] = []
     for _ in range(5):

@@ -64,7 +64,8 @@ class SpendDays:
         day, month = periods.daily, periods.monthly
         if day is None or periods.daily_is_held or periods.time is None:
             return self
-        if not timedelta() <= now - periods.time <= EARLY:
+        is_near = timedelta() <= now - periods.time <= EARLY
+        if not is_near:
             certain = {d: r for d, r in self.readings.items() if d < day.start}
             return replace(self, readings=certain)
         # The month's amount may be older than the day's: an answer may lack it.
