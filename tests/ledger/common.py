@@ -12,8 +12,11 @@ from custom_components.alibaba_cloud.ledger import (
     AlertOptions,
     AlertState,
     Observation,
+    Periods,
     decide,
+    midnight,
 )
+from custom_components.alibaba_cloud.ledger.windows import Window
 from custom_components.alibaba_cloud.model_studio import BillingPeriod, Money, Spend
 
 
@@ -40,6 +43,24 @@ def billing_period(text: str) -> BillingPeriod:
         start=day(start) if start.strip("-") else None,
         end=day(end) if end.strip("-") else None,
     )
+
+
+def reported_periods(
+    start: date | None, end: date | None, month: date | None
+) -> Periods:
+    """Return periods with a reported period and the first day of the month's figure."""
+    window = (
+        None
+        if month is None
+        else Window(
+            amount=Decimal(1),
+            since=midnight(month),
+            start=month,
+            earliest=month,
+            latest=month,
+        )
+    )
+    return Periods(monthly=window, period=BillingPeriod(start=start, end=end))
 
 
 def spend(amount: str | int, start: str) -> Spend:

@@ -1,4 +1,4 @@
-"""The snapshot of all reports, and the start of the billing cycle."""
+"""The snapshot of all reports."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,14 +13,11 @@ from custom_components.alibaba_cloud.ledger import (
     Reports,
     ShownSpend,
     build_snapshot,
-    cycle_start,
     midnight,
 )
-from custom_components.alibaba_cloud.ledger.windows import Window
 from custom_components.alibaba_cloud.model_studio import (
     AccountSnapshot,
     Balance,
-    BillingPeriod,
     DayUsage,
     ModelRate,
     Price,
@@ -36,7 +33,7 @@ from custom_components.alibaba_cloud.model_studio import (
     UsualDay,
 )
 
-from .common import spend, usd
+from .common import reported_periods, spend, usd
 
 TODAY = date(2026, 8, 15)
 NOW = midnight(TODAY) + timedelta(hours=12)
@@ -134,22 +131,6 @@ def test_balance_that_lags(account: AccountSnapshot | None, until: date) -> None
     assert made.outlook.balance_lasts_until == until
 
 
-def periods(start: date | None, end: date | None, month: date | None) -> Periods:
-    """Return periods with a reported period and the first day of the month's figure."""
-    window = (
-        None
-        if month is None
-        else Window(
-            amount=Decimal(1),
-            since=midnight(month),
-            start=month,
-            earliest=month,
-            latest=month,
-        )
-    )
-    return Periods(monthly=window, period=BillingPeriod(start=start, end=end))
-
-
 @pytest.mark.parametrize(
     ("month", "reports_usage", "is_billed"),
     [
@@ -165,7 +146,7 @@ def test_bill_of_another_period(
     """A bill is by calendar month. The periods of the account may not be."""
     made = snapshot(
         options={
-            "periods": periods(None, None, month),
+            "periods": reported_periods(None, None, month),
             "reports_usage": reports_usage,
         },
         spend=SpendReport(day=TODAY, monthly=usd(140), daily=usd(5)),
@@ -205,33 +186,3 @@ def test_budget_and_what_is_usual_by_this_hour() -> None:
     assert made.outlook.usual_day == UsualDay(
         spend=Decimal(10), unusual_above=Decimal(27)
     )
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "month", "expected"),
-    [
-        # Without a figure or a reported period, the cycle is the calendar month.
-        (None, None, None, date(2026, 8, 1)),
-        (None, None, date(2026, 7, 27), date(2026, 8, 1)),
-        (date(2026, 7, 27), date(2026, 8, 26), None, date(2026, 8, 1)),
-        # The reported period is current.
-        (date(2026, 7, 27), date(2026, 8, 26), date(2026, 7, 27), date(2026, 7, 27)),
-        (date(2026, 7, 27), None, date(2026, 7, 27), date(2026, 7, 27)),
-        # The last day of the period is today.
-        (date(2026, 7, 16), date(2026, 8, 15), date(2026, 7, 16), date(2026, 7, 16)),
-        # The period is over, and the service is late.
-        (date(2026, 7, 15), date(2026, 8, 14), date(2026, 7, 15), date(2026, 8, 15)),
-        (date(2026, 7, 1), date(2026, 7, 31), date(2026, 7, 1), date(2026, 8, 1)),
-        (date(2026, 7, 1), None, date(2026, 7, 1), date(2026, 8, 1)),
-        # Several periods are over, and were not reported.
-        (date(2026, 3, 1), date(2026, 3, 31), date(2026, 3, 1), date(2026, 8, 1)),
-        (date(2026, 4, 20), date(2026, 5, 20), date(2026, 4, 20), date(2026, 7, 20)),
-        (date(2026, 4, 20), None, date(2026, 4, 20), date(2026, 7, 20)),
-        (date(2026, 1, 31), None, date(2026, 1, 31), date(2026, 7, 31)),
-        (date(2025, 12, 31), date(2026, 1, 30), date(2025, 12, 31), date(2026, 7, 31)),
-    ],
-)
-def test_cycle_start(
-    start: date | None, end: date | None, month: date | None, expected: date
-) -> None:
-    assert cycle_start(periods(start, end, month), TODAY) == midnight(expected)

@@ -1,4 +1,4 @@
-"""The data of the periods: the last day and the stored format."""
+"""The data of the periods: the last day, the billing cycle and the stored format."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -8,12 +8,21 @@ from typing import Any
 from hypothesis import given
 import pytest
 
-from custom_components.alibaba_cloud.ledger import Answer, Periods, follow
+from custom_components.alibaba_cloud.ledger import (
+    Answer,
+    Periods,
+    cycle_start,
+    follow,
+    midnight,
+)
+from custom_components.alibaba_cloud.ledger.windows import month_after
 from custom_components.alibaba_cloud.model_studio import BillingPeriod
 
-from .common import billing_period
+from .common import billing_period, reported_periods
 from .damage import damaged
 from .tables import Follower, check, rows
+
+TODAY = date(2026, 8, 15)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +71,52 @@ def test_last_day_while_the_monthly_figure_is_late() -> None:
 
 def test_end_of_a_period_that_is_not_reported() -> None:
     assert not Periods().ends_exclusively
+
+
+@pytest.mark.parametrize(
+    ("day", "day_of_month", "after"),
+    [
+        (date(2026, 1, 15), None, date(2026, 2, 15)),
+        (date(2026, 12, 31), None, date(2027, 1, 31)),
+        (date(2026, 1, 31), None, date(2026, 2, 28)),
+        (date(2028, 1, 31), None, date(2028, 2, 29)),
+        (date(2026, 2, 28), None, date(2026, 3, 28)),
+        (date(2026, 2, 28), 31, date(2026, 3, 31)),
+        (date(2026, 3, 31), 31, date(2026, 4, 30)),
+    ],
+)
+def test_month_after(day: date, day_of_month: int | None, after: date) -> None:
+    assert month_after(day, day_of_month) == after
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "month", "expected"),
+    [
+        # Without a figure or a reported period, the cycle is the calendar month.
+        (None, None, None, date(2026, 8, 1)),
+        (None, None, date(2026, 7, 27), date(2026, 8, 1)),
+        (date(2026, 7, 27), date(2026, 8, 26), None, date(2026, 8, 1)),
+        # The reported period is current.
+        (date(2026, 7, 27), date(2026, 8, 26), date(2026, 7, 27), date(2026, 7, 27)),
+        (date(2026, 7, 27), None, date(2026, 7, 27), date(2026, 7, 27)),
+        # The last day of the period is today.
+        (date(2026, 7, 16), date(2026, 8, 15), date(2026, 7, 16), date(2026, 7, 16)),
+        # The period is over, and the service is late.
+        (date(2026, 7, 15), date(2026, 8, 14), date(2026, 7, 15), date(2026, 8, 15)),
+        (date(2026, 7, 1), date(2026, 7, 31), date(2026, 7, 1), date(2026, 8, 1)),
+        (date(2026, 7, 1), None, date(2026, 7, 1), date(2026, 8, 1)),
+        # Several periods are over, and were not reported.
+        (date(2026, 3, 1), date(2026, 3, 31), date(2026, 3, 1), date(2026, 8, 1)),
+        (date(2026, 4, 20), date(2026, 5, 20), date(2026, 4, 20), date(2026, 7, 20)),
+        (date(2026, 4, 20), None, date(2026, 4, 20), date(2026, 7, 20)),
+        (date(2026, 1, 31), None, date(2026, 1, 31), date(2026, 7, 31)),
+        (date(2025, 12, 31), date(2026, 1, 30), date(2025, 12, 31), date(2026, 7, 31)),
+    ],
+)
+def test_cycle_start(
+    start: date | None, end: date | None, month: date | None, expected: date
+) -> None:
+    assert cycle_start(reported_periods(start, end, month), TODAY) == midnight(expected)
 
 
 STORED: dict[str, Any] = {
