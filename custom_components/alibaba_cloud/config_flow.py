@@ -266,8 +266,8 @@ class AlibabaCloudConfigFlow(AccessKeyFlow, domain=DOMAIN):
         # Another flow may have finished in the meantime.
         self._refuse_same_account(data)
         if (entry := self._entry) is not None:
-            # At another host, the account begins anew. A key of another workspace may
-            # list other models, so the user can submit the same key again.
+            # At another host, all figures are new. A key of another workspace may list
+            # other models, so the user can submit the same key again.
             if base_url == entry.data[CONF_BASE_URL] and data != self._checked_data:
                 self._checked_data = data
                 known: Account | None = getattr(entry, "runtime_data", None)
