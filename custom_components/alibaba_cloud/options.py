@@ -34,7 +34,7 @@ OPTION_DEFAULTS: Mapping[str, Any] = {
     CONF_EXPIRY_DAYS: _DEFAULTS.expiry_days,
     CONF_ASSISTANT: False,
 }
-"""What an option that is not stored is. Those that are not listed are None."""
+"""The value of an option that is not stored. It is None if it is not listed here."""
 GROUP_OPTIONS: Mapping[Dimension, str] = {
     Dimension.WORKSPACE: CONF_WORKSPACES,
     Dimension.API_KEY: CONF_API_KEYS,

@@ -25,8 +25,8 @@ async def async_list_instances(
 ) -> tuple[PrometheusInstance, ...] | ModelStudioError:
     """Return the Prometheus instances of an AccessKey, or why they can't be listed.
 
-    They are not listed if the user entered the URL of a Prometheus. An endpoint of the
-    user's own need not list them.
+    They are not listed if the user entered the URL of a Prometheus. An endpoint that the
+    user entered may not know them, so that is no error.
     """
     if CONF_PROMETHEUS_URL in data:
         return ()

@@ -175,7 +175,7 @@ class SourceCoordinator[ReportT](DataUpdateCoordinator[ReportT | None]):
 
     @property
     def is_budget_exhausted(self) -> bool:
-        """Whether the last poll was refused as the budget in the console is used up."""
+        """Whether the last poll failed because the console's budget is used up."""
         return isinstance(self.error, BudgetExhaustedError)
 
     @property

@@ -131,7 +131,7 @@ TRIGGERS: dict[str, type[Trigger]] = {
     **{f"{kind}_reached": _trigger_on(kind, LevelTrigger) for kind in WITH_LEVELS},
     **{str(kind): _trigger_on(kind) for kind in AlertKind if kind not in WITH_LEVELS},
 }
-"""The triggers by key, which is the kind of alert; those on levels add a word."""
+"""The triggers by key: the kind of alert, with `_reached` for kinds with levels."""
 
 
 async def async_get_triggers(hass: HomeAssistant) -> dict[str, type[Trigger]]:

@@ -420,7 +420,7 @@ def test_week_with_a_day_that_is_not_completely_billed() -> None:
     """It counts in the week only."""
     account = AccountSnapshot(daily_spend=spend(1, "08-21"))
     days = costs(30)
-    without = {date_: cost for date_, cost in days.items() if date_ != day("08-20")}
+    without = {past: cost for past, cost in days.items() if past != day("08-20")}
     made, known = (
         outlook(
             account,

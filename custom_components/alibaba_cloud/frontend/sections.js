@@ -55,7 +55,7 @@ function accountHeading({ name, deviceId, entities }) {
   });
 }
 
-// Names of the service are shown as code, which a backtick would end.
+// Names from the service are shown as code. A backtick in a name would end it.
 
 /** Returns what an estimate leaves out, if anything, as a template. */
 function leftOut(entity, text) {

@@ -181,7 +181,7 @@ class Periods:
 def month_after(day: date, day_of_month: int | None = None) -> date:
     """Return the same day of the next month, or the last day of a shorter month.
 
-    `day_of_month` is used instead if the given day is the last of a shorter month.
+    `day_of_month` is the wanted day of the next month, by default that of the given day.
     """
     first = day.replace(day=1) + timedelta(days=monthrange(day.year, day.month)[1])
     wanted = day_of_month or day.day

@@ -42,7 +42,6 @@ class InstancesClient:
     ) -> None:
         """Create a client. The endpoint is that of a region, or the user's own."""
         self._session = session
-        self._endpoint = endpoint
         self._url = URL(endpoint) / "prometheus-instances"
         self._access_key = access_key
 
@@ -70,13 +69,13 @@ class InstancesClient:
         """Return the public URL of an instance's HTTP API.
 
         None if there is no such URL, or if its host is neither the vendor's nor that of
-        the endpoint. The URL can contain a token. Raises `UnencryptedURLError`, and the same errors as
-        `openapi.call`.
+        the endpoint. The URL can contain a token. Raises `UnencryptedURLError`, and the
+        same errors as `openapi.call`.
         """
         answer = await self._call(
             Poll(), "GetPrometheusInstance", self._url / instance_id
         )
-        return parse_url(answer, self._endpoint)
+        return parse_url(answer, str(self._url))
 
     async def _call(self, poll: Poll, action: str, url: URL) -> Mapping[str, Any]:
         """Call an operation."""
