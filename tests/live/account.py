@@ -89,22 +89,32 @@ class LiveAccount:
         }
 
     async def has(self, *keys: str) -> States:
-        """Wait until these keys have states; return all states by key.
+        """Wait until these figures are known; return all states by key.
+
+        An entity that was registered before is unavailable until its source is read.
 
         Raises:
-            AssertionError: a key has no state in time.
+            AssertionError: a figure is not known in time.
 
         """
 
-        async def states_with_keys() -> States | None:
+        async def known_states() -> States | None:
             states = await self.states()
-            return states if states.keys() >= {*keys} else None
+            return None if missing(states) else states
+
+        def missing(states: States) -> dict[str, str | None]:
+            shown = {key: states.get(key, {}).get("state") for key in keys}
+            return {
+                key: state
+                for key, state in shown.items()
+                if state in {None, "unavailable", "unknown"}
+            }
 
         try:
-            return await eventually(states_with_keys, within=WITHIN)
+            return await eventually(known_states, within=WITHIN)
         except TimeoutError:
-            missing = {*keys} - (await self.states()).keys()
-            raise AssertionError(f"there is no {missing}") from None
+            missing_now = missing(await self.states())
+            raise AssertionError(f"unknown figures: {missing_now}") from None
 
     async def shows(self, **wanted: str | float) -> States:
         """Wait for expected states; return all states by key.
