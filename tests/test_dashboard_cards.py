@@ -180,6 +180,16 @@ def shown(section: dict[str, Any]) -> list[tuple[str | None, Any]]:
     return [(card.get("entity"), card.get("name")) for card in section["cards"]]
 
 
+async def test_model_without_a_visible_name(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """The dashboard is drawn even if a device has no name."""
+    simulator.body["data"]["models"][0]["model"] = "\u200b"
+    await setup(hass, entry)
+    section = drawn(hass, run)["usage_pct"]
+    assert entity_id(hass, "usage_pct", "\u200b") in dict(shown(section))
+
+
 REGENERATE = """
 await load("dashboard.js");
 const [entities, devices, before, now] = input;

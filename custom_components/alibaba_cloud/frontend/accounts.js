@@ -28,7 +28,8 @@ export function findAccounts(hass, options) {
       deviceId: device.id,
       parentId: device.parent_device_id,
       id: device.identifiers.find(([domain]) => domain === DOMAIN)?.[1],
-      name: device.name_by_user || device.name,
+      // A model whose name has only invisible characters has a device without a name.
+      name: device.name_by_user || device.name || "",
       entities: byDevice[device.id] ?? {},
     }))
     .filter(({ id }) => id)
