@@ -100,6 +100,9 @@ def test_statistics_of_models(run: Run) -> None:
         "qwen3-5-plus",
         "模型",
         "A_b",
+        f"a-{'b' * 147}-c",
+        f"a-{'b' * 148}-c",
+        "a" * 151,
     ]
     prefix = statistic_id("account", "CNY").removesuffix("cny_spend")
     ends = [
