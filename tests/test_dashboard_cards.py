@@ -100,6 +100,9 @@ def test_statistics_of_models(run: Run) -> None:
         "qwen3-5-plus",
         "模型",
         "A_b",
+        f"a-{'b' * 147}-c",
+        f"a-{'b' * 148}-c",
+        "a" * 151,
     ]
     prefix = statistic_id("account", "CNY").removesuffix("cny_spend")
     ends = [
@@ -178,6 +181,16 @@ def drawn(
 def shown(section: dict[str, Any]) -> list[tuple[str | None, Any]]:
     """Return the entity and the name of each card of a section."""
     return [(card.get("entity"), card.get("name")) for card in section["cards"]]
+
+
+async def test_model_without_a_visible_name(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """The dashboard is drawn even if a device has no name."""
+    simulator.body["data"]["models"][0]["model"] = "\u200b"
+    await setup(hass, entry)
+    section = drawn(hass, run)["usage_pct"]
+    assert entity_id(hass, "usage_pct", "\u200b") in dict(shown(section))
 
 
 REGENERATE = """

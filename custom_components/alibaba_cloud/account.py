@@ -19,7 +19,7 @@ from .ledger import Reports, build_snapshot, current_reports, with_windows, with
 from .listeners import Listeners
 from .model_studio import CURRENCY, AccountSnapshot, Money, PriceList, QuotasKind
 from .options import alert_options, followed_groups
-from .owners import Figures, Owner, changed_owners, figures_of, identifier
+from .owners import Figures, Owner, changed_owners, devices_of, figures_of, identifier
 from .reads import create_sources
 from .sources import GROUP_SOURCES, Source, SourceCoordinator
 from .storage import AccountStore
@@ -133,8 +133,15 @@ class Account:
 
     @property
     def followed(self) -> Collection[str]:
-        """The models whose spend and usage are read one by one."""
-        return self.chosen_models if self.last_quotas is None else self.models
+        """The models whose spend and usage are read one by one.
+
+        Until an answer lists all models, these include all that have a device: what they
+        cost is not the spend of other models.
+        """
+        if self.last_quotas is not None and self.last_quotas.models_complete:
+            return self.models
+        known = devices_of(self.hass, self.entry.entry_id)
+        return {*self.models, *(owner for owner in known if isinstance(owner, str))}
 
     def identifier(self, owner: Owner) -> str:
         """Return the identifier of an owner's device. Unique IDs start with it."""

@@ -10,7 +10,7 @@ from .account import Account, AlibabaCloudConfigEntry
 from .const import CONF_BASE_URL, CONF_MODELS, DOMAIN, console_url
 from .model_studio import QuotasKind, SpendGroup, plain_text
 from .options import group_name
-from .owners import Owner, owner_of
+from .owners import Owner, devices_of
 
 _BATCH = 5
 """Devices that are removed without a pause. Their entities are removed with them."""
@@ -106,7 +106,7 @@ def async_remove_gone(account: Account) -> None:
         if report is None or is_removing:
             return
         state = (
-            len(_children(account)),
+            len(devices_of(account.hass, account.entry.entry_id)),
             report.quotas_kind,
             report.models_complete,
             report.models.keys(),
@@ -136,13 +136,6 @@ async def _async_remove(account: Account) -> None:
         await asyncio.sleep(0)
 
 
-def _children(account: Account) -> list[dr.ChildDeviceEntry]:
-    """Return the devices of models and groups."""
-    return dr.async_child_entries_for_config_entry(
-        dr.async_get(account.hass), account.entry.entry_id
-    )
-
-
 def _devices_to_remove(account: Account) -> list[str]:
     """Return the devices of models and groups that are outdated.
 
@@ -151,11 +144,7 @@ def _devices_to_remove(account: Account) -> list[str]:
     """
     quotas = account.last_quotas
     assert quotas is not None
-    devices = {
-        owner_of(account.entry.entry_id, identifier): device.id
-        for device in _children(account)
-        for _, identifier in device.identifiers
-    }
+    devices = devices_of(account.hass, account.entry.entry_id)
     models = {owner for owner in devices if isinstance(owner, str)}
     gone: set[Owner] = devices.keys() - models - set(account.groups)
     if quotas.models_complete:

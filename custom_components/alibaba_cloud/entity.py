@@ -19,7 +19,7 @@ from .const import DOMAIN
 from .descriptions import FigureDescription
 from .devices import async_child_device_info
 from .model_studio import Dimension, QuotasKind, SpendGroup
-from .owners import Owner, owner_of
+from .owners import Owner, devices_of, owner_of
 from .sources import Source
 
 _BATCH = 10
@@ -163,12 +163,8 @@ class FigureEntities:
         self._account_figures = account
         self._model_figures = models
         self._group_figures = groups or {}
-        self._keys: dict[Owner, set[str]] = {None: set()} | {
-            owner_of(entry.entry_id, identifier): set()
-            for device in dr.async_child_entries_for_config_entry(
-                dr.async_get(self._hass), entry.entry_id
-            )
-            for _, identifier in device.identifiers
+        self._keys: dict[Owner, set[str]] = {
+            owner: set() for owner in (None, *devices_of(self._hass, entry.entry_id))
         }
         """The keys of the figures that have an entity, by owner."""
 

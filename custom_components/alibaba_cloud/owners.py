@@ -5,6 +5,9 @@ import re
 from typing import Any
 from zlib import crc32
 
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr
+
 from .const import DOMAIN
 from .model_studio import (
     AccountSnapshot,
@@ -46,6 +49,18 @@ def owner_of(entry_id: str, device: str) -> Owner:
         if device.startswith(prefix):
             return SpendGroup(dimension=dimension, id=device.removeprefix(prefix))
     return None
+
+
+@callback
+def devices_of(hass: HomeAssistant, entry_id: str) -> dict[Owner, str]:
+    """Return the ID of the device of each model and group that has one."""
+    return {
+        owner_of(entry_id, identifier): device.id
+        for device in dr.async_child_entries_for_config_entry(
+            dr.async_get(hass), entry_id
+        )
+        for _, identifier in device.identifiers
+    }
 
 
 def figures_of(snapshot: AccountSnapshot, owner: Owner) -> Figures | None:

@@ -248,3 +248,44 @@ async def test_month_ends_with_the_billing_time_zone(
         for key in SPEND:
             assert since(key, model) == datetime(2026, 8, 31, 16, tzinfo=UTC)
     assert 0 < Decimal(str(state(hass, "monthly_spend"))) < august / 100
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.logs("Error fetching Model Studio data")
+async def test_a_model_with_a_device_is_none_of_the_others(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    restarts: bool,
+) -> None:
+    """The bill shows its spend while the API key does not list it."""
+    simulator.account = Account(currency="USD")
+    simulator.body = answer("account")
+    hass.config_entries.async_update_entry(entry, options={})
+    await setup(hass, entry)
+
+    def shown() -> list[str | None]:
+        return [
+            state(hass, "monthly_spend", "qwen-max"),
+            state(hass, "other_models_monthly_spend"),
+        ]
+
+    before = shown()
+    assert before == ["36.57", "47.56"]
+    if restarts:
+        assert await hass.config_entries.async_unload(entry.entry_id)
+        simulator.fail(Fault.SERVER_ERROR, at="quotas")
+        await setup(hass, entry)
+        assert state(hass, "status") == "error"
+        assert shown() == before
+        simulator.recover()
+    # An answer that can be read in part only shows no model to be gone.
+    simulator.body["data"]["models"][0] = None
+    await poll()
+    assert state(hass, "status") == "ok"
+    assert shown() == before
+    if not restarts:
+        simulator.fail(Fault.SERVER_ERROR, at="quotas")
+        await poll()
+        assert shown() == before

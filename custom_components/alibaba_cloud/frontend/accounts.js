@@ -28,7 +28,8 @@ export function findAccounts(hass, options) {
       deviceId: device.id,
       parentId: device.parent_device_id,
       id: device.identifiers.find(([domain]) => domain === DOMAIN)?.[1],
-      name: device.name_by_user || device.name,
+      // A model whose name has only invisible characters has a device without a name.
+      name: device.name_by_user || device.name || "",
       entities: byDevice[device.id] ?? {},
     }))
     .filter(({ id }) => id)
@@ -96,17 +97,22 @@ export async function addSpend(hass, accounts) {
   }
 }
 
+/** As in owners.py. */
+const LONGEST_SLUG = 150;
+
 /**
  * Returns what the IDs of the statistics of a part, such as a model, match after the
  * account's prefix.
  *
  * The IDs of a workspace or an API key have its kind before "spend".
  *
- * owners.py adds a checksum to names that other names could be confused with.
+ * owners.py cuts long names, and adds a checksum to names that other names could be
+ * confused with.
  */
 export function statisticsOf(key, kind = "") {
-  const words = key.toLowerCase().match(/[a-z0-9]+/g) ?? [];
-  if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(key)) {
+  const slug = (key.toLowerCase().match(/[a-z0-9]+/g) ?? []).join("_");
+  const words = [slug.slice(0, LONGEST_SLUG).replace(/_$/, "")].filter(Boolean);
+  if (slug.length > LONGEST_SLUG || !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(key)) {
     words.push(checksum(key));
   }
   return new RegExp(`^[a-z]+_${kind}spend_${words.join("_")}$`);
