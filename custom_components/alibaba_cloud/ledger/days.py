@@ -54,8 +54,8 @@ class SpendDays:
     )
     """What was billed so far for days whose bill may still be incomplete."""
 
-    def follow(self, periods: Periods, now: datetime) -> Self:
-        """Return the days after an answer, which `periods` has followed.
+    def with_reading(self, periods: Periods, now: datetime) -> Self:
+        """Return the days with the reading of an answer, which `periods` include.
 
         `now` is the machine's clock. If it disagrees with the trusted time by more than
         a figure can be early, the current day may be another one. What was read for it

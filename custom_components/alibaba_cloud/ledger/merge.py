@@ -83,7 +83,7 @@ class ShownSpend:
     daily: Shown | None = None
     monthly: Shown | None = None
 
-    def followed_by(self, account: AccountSnapshot) -> Self:
+    def after(self, account: AccountSnapshot) -> Self:
         """Return the day and the period after these figures were shown."""
         return replace(
             self,
