@@ -101,12 +101,12 @@ class SpendDays:
         settled = {day: amount for day, amount in amounts.items() if day <= last}
         billed = _recent({**current.billed, **settled}, now)
         unsettled = _recent({**current.unsettled, **amounts}, now)
-        made = replace(
+        changed = replace(
             current,
             billed=billed,
             unsettled={d: amount for d, amount in unsettled.items() if d not in billed},
         )
-        return current if made == current else made
+        return current if changed == current else changed
 
     def _in(self, currency: str) -> Self:
         """Return the days in a currency. Another currency starts from nothing."""
