@@ -145,8 +145,8 @@ class AccountStore:
     def async_save_at_stop(self, _: Event) -> None:
         """Write the account when Home Assistant stops.
 
-        When the figures were last seen changes with each poll, and is written only then:
-        it tells the next run what it may have missed.
+        The time of the last answer changes with each poll. It causes no other write, but
+        the next run needs it to know what it may have missed.
         """
         self._store.async_delay_save(self._to_store)
 
@@ -171,8 +171,8 @@ class AccountStore:
     ) -> None:
         """Record an answer, and the day and billing period of its spend.
 
-        A new day or period is written at once, all else that changed within a while and
-        at the latest at the stop.
+        A new day or period is written at once, other changes within 15 minutes and when
+        Home Assistant stops.
         """
         self.answer = body.decode(errors="replace") if body else None
         before, now, answered_at = self.periods, dt_util.utcnow(), time.monotonic()
@@ -201,7 +201,7 @@ class AccountStore:
             self._save_within(SAVE_DELAY)
 
     @callback
-    def show(self, account: AccountSnapshot) -> None:
+    def record_shown(self, account: AccountSnapshot) -> None:
         """Record the day and the billing period that the entities show."""
         shown = self.shown.after(account)
         if shown != self.shown:
@@ -257,10 +257,10 @@ def _names(value: Any) -> list[str]:
 
 def _shown(value: Any) -> ShownSpend:
     """Return the stored day and period that were shown last."""
-    known = mapping(value)
+    data = mapping(value)
     return ShownSpend(
-        daily=optional(known.get("daily"), Shown.from_dict),
-        monthly=optional(known.get("monthly"), Shown.from_dict),
+        daily=optional(data.get("daily"), Shown.from_dict),
+        monthly=optional(data.get("monthly"), Shown.from_dict),
     )
 
 
