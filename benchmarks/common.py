@@ -1,4 +1,4 @@
-"""What the benchmarks share: a service to poll, a Home Assistant, measures, a report."""
+"""Shared by the benchmarks: a service to poll, a Home Assistant, measures and reports."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -124,7 +124,7 @@ class Service:
         self._models = models
         self.base_urls: list[str] = []
         self.access_keys: list[dict[str, str]] = []
-        """The further data of the entry of each account if it has an AccessKey."""
+        """The data that is added to the entry of each account for an AccessKey."""
 
     def __enter__(self) -> Self:
         """Start."""
@@ -151,9 +151,9 @@ class Service:
         """Answer with an error from now on."""
         self._send(Fault.SERVER_ERROR)
 
-    def _send(self, wish: float | Fault) -> None:
-        """Send a wish to the service, and wait until it has obeyed."""
-        self._pipe.send(wish)
+    def _send(self, command: float | Fault) -> None:
+        """Send a command to the service, and wait until it is done."""
+        self._pipe.send(command)
         self._pipe.recv()
 
 
@@ -177,17 +177,17 @@ async def _serve_accounts(pipe: Connection, models: Sequence[int]) -> None:
         pipe.send((base_urls, list(map(access_key, simulators))))
         with suppress(EOFError):
             while True:
-                wish = await asyncio.to_thread(pipe.recv)
+                command = await asyncio.to_thread(pipe.recv)
                 for simulator, load in zip(simulators, loads, strict=True):
-                    if isinstance(wish, Fault):
-                        simulator.fail(wish)
+                    if isinstance(command, Fault):
+                        simulator.fail(command)
                     else:
-                        load.move(wish)
-                pipe.send(wish)
+                        load.move(command)
+                pipe.send(command)
 
 
 def access_key(simulator: Simulator) -> dict[str, str]:
-    """Return the further data of an entry that has an AccessKey."""
+    """Return the data that is added to an entry for an AccessKey."""
     [(key_id, secret)] = simulator.access_keys.items()
     return {
         "access_key_id": key_id,
@@ -200,7 +200,7 @@ def access_key(simulator: Simulator) -> dict[str, str]:
 
 
 class _Resolver(aiohttp.ThreadedResolver):
-    """Resolves as the machine does: Home Assistant's own would ask the local network."""
+    """Uses the resolver of the machine: Home Assistant's own asks the local network."""
 
     real_close = aiohttp.ThreadedResolver.close
 
@@ -239,13 +239,13 @@ async def home_assistant(
 
 
 async def settled(hass: HomeAssistant) -> None:
-    """Wait until nothing is under way, neither here nor in the recorder."""
+    """Wait until Home Assistant and the recorder have nothing to do."""
     await hass.async_block_till_done(wait_background_tasks=True)
     await get_instance(hass).async_block_till_done()
 
 
 async def import_cases(hass: HomeAssistant) -> None:
-    """Import what any of the cases needs, so that this does not count as set-up."""
+    """Import what the cases need, so that imports do not count as set-up."""
     for domain in (DOMAIN, "rest", "template", "binary_sensor", "event", "sensor"):
         integration = await async_get_integration_with_requirements(hass, domain)
         await integration.async_get_component()
@@ -259,7 +259,7 @@ async def add_account(
     options: dict[str, Any] | None = None,
     **data: str,
 ) -> ConfigEntry:
-    """Set an account up, and return its config entry."""
+    """Set up an account, and return its config entry."""
     entry = ConfigEntry(
         data={"api_key": API_KEY, "base_url": base_url, **data},
         discovery_keys=MappingProxyType({}),
@@ -281,7 +281,7 @@ async def add_account(
 def in_fresh_process[ResultT](
     measure: Callable[..., Awaitable[ResultT]], *args: Any
 ) -> ResultT:
-    """Return what a coroutine function returns in a process that has run nothing else."""
+    """Return the result of a coroutine function, which runs in a new process."""
     with ProcessPoolExecutor(1, mp_context=CONTEXT) as pool:
         return pool.submit(_run, measure, *args).result()
 
@@ -319,10 +319,10 @@ async def cpu_of_polls(
 
 @contextmanager
 def blocks() -> Iterator[list[float]]:
-    """Time each callback that the event loop runs meanwhile, in CPU seconds.
+    """Measure each callback that the event loop runs in the block, in CPU seconds.
 
-    There are no garbage collections meanwhile: they go through all that Home Assistant
-    holds, and would happen during whatever runs at that moment.
+    Garbage collection is off: it goes through all objects of Home Assistant, and its time
+    would count for any callback.
     """
     run = asyncio.Handle._run  # noqa: SLF001
     took: list[float] = []
@@ -379,5 +379,5 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def progress(text: str) -> None:
-    """Tell what is being measured."""
+    """Print what is being measured."""
     print(text, file=sys.stderr, flush=True)

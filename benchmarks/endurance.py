@@ -1,15 +1,15 @@
 """Thirty days of a Home Assistant in minutes: nothing grows, nothing is lost.
 
-A Home Assistant with its recorder runs in a time of its own: where nothing is left to do,
-the clock leaps to what is due next. All else is real: requests go over sockets to the
+A Home Assistant with its recorder runs in virtual time: when nothing is left to do, the
+clock leaps to the next timer. Everything else is real: requests go over sockets to the
 simulator, timers are those of the integration and Home Assistant, statistics are compiled
 every hour, and the database is a file. There are two of them, each in its own process: one
-account reports usage, the other reports limits only and has an AccessKey. Each day brings
+account reports usage, the other reports limits only and has an AccessKey. Each day has
 outages of all kinds, models that vanish and return, reloads, other choices of models, and
-bills that are revised.
+revised bills.
 
-Money is spent in office hours. The service reports the spend of today, never of yesterday:
-no statistic can have what nobody could read before midnight.
+Money is spent in office hours only. The service reports the spend of today, but not of
+yesterday, so statistics lack what could not be read before midnight.
 """
 
 from abc import ABC, abstractmethod
@@ -99,20 +99,20 @@ M_ARENA_MAX = -8
 SQLITE_MEMORY = 2**20
 """Bytes. Each connection would have a cache of 16 MiB that fills within days."""
 IN_FLIGHT = 0.02
-"""Real seconds that something sent over a socket takes to arrive."""
-ASKS = (
+"""Real seconds to wait for data that was sent over a socket."""
+REQUESTS = (
     (quotas_client, "request"),
     (openapi, "request"),
     (telemetry_client, "request"),
     (RestData, "async_update"),
 )
-"""What sends requests, by its owner."""
+"""The functions that send requests: their owner and their name."""
 PACKAGES = {"aiohttp", "custom_components", "homeassistant", "tests"}
-"""Packages whose modules import functions that tell the time."""
+"""Packages whose modules import functions that return the time."""
 
 HARMLESS = {Fault.NO_MODELS, Fault.WRONG_TYPES, Fault.NOT_FINITE, Fault.HUGE}
 OUTAGES = (None, *(fault for fault in Fault if fault not in HARMLESS))
-"""Faults that keep a service from being read; None is that nobody listens."""
+"""Faults that keep a service from being read. None stops the service."""
 SLOW = {Fault.HANG, Fault.HANG_BODY, Fault.TRICKLE}
 
 READ_BY: dict[Service, tuple[Source, ...]] = {
@@ -129,7 +129,7 @@ INTERVAL = {
     for service, sources in READ_BY.items()
 }
 SLACK = timedelta(seconds=2 * http.TIMEOUT + 2)
-"""A poll that is under way may run into two time-outs."""
+"""A poll that has begun may run into two time-outs."""
 
 type Act = Callable[[], Awaitable[None] | None]
 """Something that happens to an account."""
@@ -196,7 +196,7 @@ class VirtualTime:
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop that leaps to the next timer once nothing else is under way."""
+    """An event loop that leaps to the next timer when nothing else is left to do."""
 
     def __init__(self, clock: VirtualTime) -> None:
         """Follow a clock."""
@@ -205,7 +205,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._jobs = 0
         self._requests = 0
         self._hanging = False
-        """Whether the requests under way are assumed to hang."""
+        """Whether the pending requests are assumed to hang."""
         self._recording = False
         super().__init__(_LeapingSelector(self))
 
@@ -242,7 +242,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         )
 
     def waits(self) -> bool:
-        """Tell whether something will come from a thread or over a socket."""
+        """Return whether a result of a thread or an answer is expected."""
         if self._jobs or self._recording:
             return True
         if self.recorder and self.recorder.backlog:
@@ -250,11 +250,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._requests > 0 and not self._hanging
 
     def has_waited(self) -> None:
-        """Assume that the requests under way hang, and let time pass."""
+        """Assume that the pending requests hang, so that time can pass."""
         if not (self._jobs or self._recording):
             self._hanging = True
 
-    def _followed(self, ask: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    def _counted(self, ask: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         async def request(*args: Any, **kwargs: Any) -> Any:
             self._requests += 1
             self._hanging = False
@@ -267,12 +267,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
         return request
 
-    def look_on(self, recorder: Recorder) -> ExitStack:
-        """Follow the recorder, and the requests of the integration and of `rest`."""
+    def watch(self, recorder: Recorder) -> ExitStack:
+        """Count the requests of the integration and of `rest`, and watch the recorder."""
         self.recorder = recorder
         stack = ExitStack()
-        for owner, name in ASKS:
-            request = self._followed(getattr(owner, name))
+        for owner, name in REQUESTS:
+            request = self._counted(getattr(owner, name))
             stack.enter_context(patch.object(owner, name, request))
         name = "_process_one_task_or_event_or_recover"
         process = getattr(Recorder, name)
@@ -334,12 +334,12 @@ class Office(Account):
         self._removed.discard(name)
 
     def spent_since(self, day: date) -> Decimal:
-        """Return what was spent from a day on."""
+        """Return what was spent since a day."""
         days = (self.today - day).days + 1
         return sum((self.spend_on(day + n * DAY) for n in range(days)), Decimal())
 
     def tokens_since(self, start: datetime) -> int:
-        """Return the tokens used from a time on."""
+        """Return the tokens used since a time."""
         used = -int(self.month_worth(start) * TOKENS_PER_USD)
         for _, last in months(start.date(), self.today):
             end = datetime.combine(last, time_of_day.max, BILLING_ZONE)
@@ -347,7 +347,7 @@ class Office(Account):
         return used
 
     def billed_since(self, day: date, until: date) -> dict[str | None, Decimal]:
-        """Return what is billed for each model and in all, from one day to another."""
+        """Return the bill of some days by model. The key None is the total."""
         billed: dict[str | None, Decimal] = defaultdict(Decimal)
         for first, last in months(day, until):
             query = {
@@ -397,7 +397,7 @@ class World(ABC):
 
     @abstractmethod
     async def set_up(self) -> None:
-        """Set the account up."""
+        """Set up the account."""
 
     @abstractmethod
     def plan(self) -> Iterator[tuple[float, Act]]:
@@ -412,7 +412,7 @@ class World(ABC):
         return {}
 
     async def live(self, day: date) -> None:
-        """Go through a day, up to the end of the night after it."""
+        """Let a day pass, up to the end of the night after it."""
         midnight = datetime.combine(day, time_of_day(), BILLING_ZONE)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._fail_at_times(midnight))
@@ -436,7 +436,7 @@ class World(ABC):
         await self.reload()
 
     def is_well(self, service: Service) -> bool:
-        """Tell whether the figures of a service are there."""
+        """Return whether the figures of a service are known."""
         if self.entry.state is not ConfigEntryState.LOADED:
             return False
         sources = self.entry.runtime_data.sources
@@ -455,7 +455,7 @@ class World(ABC):
         return Decimal(self.random.randint(-9, 9)) / 100
 
     async def _at(self, moment: datetime, act: Act) -> None:
-        # Not at the full minute, when everything else happens.
+        # Not at a full minute, like everything else.
         await self.until(moment + self.random.uniform(0, 20) * MINUTE)
         if (doing := act()) is not None:
             await doing
@@ -507,7 +507,7 @@ class World(ABC):
                 self.wrong.append(f"{fault} at {service}, {started:%F %T}: {what}")
 
     async def _is_over(self, service: Service, due: timedelta) -> bool:
-        """Wait until all is well; return False if that is not in time."""
+        """Wait until a service can be read; return False if that takes too long."""
         end = self.clock.time() + due.total_seconds()
         while not self.is_well(service):
             if self.clock.time() > end:
@@ -524,8 +524,8 @@ class UsageWorld(World):
     outages_a_day = 5
     outages_last = (2, 10, 30, 90)
     GUESTS = ("qwen-morning", "qwen-noon", "qwen-evening")
-    """Models that replace each other. Home Assistant remembers what a removed model was
-    called, so all of them exist on the first day."""
+    """Models that replace each other. Home Assistant remembers the names of removed models,
+    so all of them exist on the first day."""
 
     @override
     async def set_up(self) -> None:
@@ -580,7 +580,7 @@ class LimitsWorld(World):
     @override
     async def set_up(self) -> None:
         self.late: dict[str | None, Decimal] = defaultdict(Decimal)
-        """What was billed for each model, and in all, after the day was over."""
+        """What was billed after the day was over, by model. The key None is the total."""
         self.entry = await add_account(
             self.hass,
             self.simulator.base_url,
@@ -647,7 +647,7 @@ def deal[ItemT](cards: Sequence[ItemT], random: Random) -> Iterator[ItemT]:
 
 
 def _due(service: Service, fault: Fault | None, retry_after: int | None) -> timedelta:
-    """Return how long an outage may show after the service is well again."""
+    """Return how long an outage may be noticed after it has ended."""
     wait = INTERVAL[service]
     if fault in {Fault.UNAUTHORIZED, Fault.FORBIDDEN}:
         wait = max(wait, REJECTED_KEY_INTERVAL)
@@ -664,18 +664,18 @@ def _due(service: Service, fault: Fault | None, retry_after: int | None) -> time
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What there is at the end of a day."""
+    """Measures at the end of a day."""
 
     requests: int
-    """All that the services were asked so far."""
+    """The requests of this day."""
     memory: float
-    """MiB that the process holds."""
+    """Memory of the process in MiB."""
     counts: dict[str, int]
-    """How many there are of what must not pile up."""
+    """The number of objects that must not pile up, by kind."""
 
 
 async def sample(hass: HomeAssistant, loop: VirtualLoop, world: World) -> Sample:
-    """Look at everything."""
+    """Check the statistics, and return the measures."""
     await settled(hass)
     requests = len(world.simulator.requests) + len(world.simulator.signed_requests)
     world.simulator.forget()
@@ -714,7 +714,7 @@ def _counts(hass: HomeAssistant, loop: VirtualLoop, world: World) -> dict[str, i
 
 
 async def fill_caches(hass: HomeAssistant) -> None:
-    """Fill the caches of the recorder, as a house with more entities does on a day."""
+    """Fill the caches of the recorder, as a home with more entities does in a day."""
     for number in range(CACHE_SIZE):
         what = {
             "number": number,
@@ -737,14 +737,14 @@ async def wrong_sums(hass: HomeAssistant, wanted: dict[str, Decimal]) -> list[st
 
     wrong = []
     for statistic, right in wanted.items():
-        said = await get_instance(hass).async_add_executor_job(last, statistic)
-        if said != right:
-            wrong.append(f"{statistic} {said}, not {right}")
+        found = await get_instance(hass).async_add_executor_job(last, statistic)
+        if found != right:
+            wrong.append(f"{statistic} {found}, not {right}")
     return wrong
 
 
 class Log(logging.Handler):
-    """Keeps warnings and errors, but for those of outages."""
+    """Keeps warnings and errors, except those of outages."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -761,7 +761,7 @@ class Log(logging.Handler):
 
 @dataclass(frozen=True, kw_only=True)
 class Passed:
-    """What became of an account."""
+    """The result for an account."""
 
     samples: list[Sample]
     outages: int
@@ -770,7 +770,7 @@ class Passed:
 
 
 def live_through(name: str, days: int, seed: int) -> Passed:
-    """Let days pass, in a process that does nothing else."""
+    """Let days pass in this process, and return the result for an account."""
     # Each thread would have a heap of its own that never shrinks.
     ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
     # The limit is of the process.
@@ -781,7 +781,7 @@ def live_through(name: str, days: int, seed: int) -> Passed:
 
 
 async def endure(name: str, days: int, seed: int, loop: VirtualLoop) -> Passed:
-    """Let days pass; return what became of the account."""
+    """Let days pass in Home Assistant, and return the result for an account."""
     kind, clock, log = WORLDS[name], loop.clock, Log()
     logging.getLogger().addHandler(log)
     office = Office(
@@ -794,7 +794,7 @@ async def endure(name: str, days: int, seed: int, loop: VirtualLoop) -> Passed:
     async with home_assistant(RECORDER) as hass:
         world = kind(hass, clock, office, Random(f"{name} {seed}"))
         await world.simulator.start()
-        with loop.look_on(get_instance(hass)):
+        with loop.watch(get_instance(hass)):
             await world.set_up()
             await fill_caches(hass)
             # What exists now stays, and need not be collected again and again.

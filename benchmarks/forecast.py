@@ -1,13 +1,13 @@
 """How far off the forecast of a month's spend is, compared with two simple ones.
 
-The spend of each day is made up for years of several kinds. Three times a day, the end of
-the month is forecast from what is known by then:
+The spend of each day is simulated, for years of several kinds. Three times a day, the
+spend of the month is forecast from what is known by then:
 
 - `forecast` is the integration's own.
 - `run-rate` assumes that the month goes on as it was on average so far.
 - `seven days` assumes that it goes on as the last seven days.
 
-An error is a share of what the month came to or, where that is more, of the year's average
+An error is a share of the spend of the month or, if that is more, of the year's average
 month. There is no forecast at the first moment of a month, which has no run-rate, and none
 in the first three days of the year.
 """
@@ -29,7 +29,7 @@ from .common import Goal, progress, report
 from .years import DAYS, HOURS, KINDS, Kind, label, make_year
 
 WORST = 1.1
-"""How many times the error of the better simple forecast is allowed for any kind."""
+"""The largest error for any kind, as a multiple of the better simple forecast's."""
 HOLDS = (0.75, 0.85)
 """How often the interval of 80 % should hold."""
 DAYS_OF_MONTH = ("1 to 10", "11 to 20", "21 to the end")
@@ -43,13 +43,13 @@ class Errors:
     run_rate: float
     seven_days: float
     held: float
-    """Whether the interval held, or how often."""
+    """1 if the result was in the interval, else 0; or the average of these."""
     width: float
-    """Of the interval; in what errors are told in."""
+    """Width of the interval, in the unit of the errors."""
 
     @property
     def against(self) -> float:
-        """The forecast's error, the smaller one of the others being 1."""
+        """The forecast's error as a multiple of the smaller one of the others."""
         return self.forecast / min(self.run_rate, self.seven_days)
 
 

@@ -62,7 +62,7 @@ CHANGED = "5 % changed"
 MEMORY = "Memory per model, of this integration's code, KB"
 ROUNDS = 41
 MINUTES = 20
-"""After set-up, in which blocks are looked for. All that is put off happens in them."""
+"""Minutes after set-up in which blocks are measured. All delayed work is done in them."""
 RUNS = 3
 HEADERS = {"Authorization": f"Bearer {API_KEY}"}
 
@@ -91,7 +91,7 @@ SOURCE = "sensor.model_studio"
 async def set_up_ours(
     hass: HomeAssistant, base_url: str, access_key: dict[str, str] | None = None
 ) -> Poll:
-    """Set this integration up; return what polls it."""
+    """Set up this integration; return the function that polls it."""
     options = {"workspaces": [WORKSPACE_ID]} if access_key else None
     entry = await add_account(hass, base_url, options=options, **access_key or {})
     poll: Poll = entry.runtime_data.quotas.async_refresh
@@ -105,10 +105,10 @@ async def set_up_rival(
     resources: Sequence[dict[str, Any]] = (),
     templates: dict[str, str] | None = None,
 ) -> Poll:
-    """Set the rival up, with further resources and templates; return what polls it.
+    """Set up the rival, with more resources and templates; return the function to poll it.
 
-    The unique ID of a template sensor ends that of the same figure's sensor in this
-    integration.
+    The unique ID of a template sensor is the end of the unique ID of the same figure in
+    this integration.
     """
     figures = {path.partition(".")[0] for path in ACCOUNT_FIGURES.values()}
     resource = {
@@ -149,7 +149,7 @@ async def set_up_rival(
 
 
 def floor(hass: HomeAssistant, base_url: str) -> Poll:
-    """Return what fetches and decodes the answer, and no more."""
+    """Return a function that only fetches and decodes the answer."""
     session = async_get_session(hass)
 
     async def fetch() -> object:
@@ -218,8 +218,8 @@ async def measure_set_up(case: str, models: int) -> list[float]:
             loop.time = lambda: real() + ahead  # type: ignore[method-assign]
             for minutes in (MINUTES, 1):
                 with blocks() as took:
-                    # The clock of the loop is moved: timers start each poll, and all
-                    # that is put off.
+                    # The clock of the loop is moved, so that timers start the polls and
+                    # all delayed work.
                     for step in range(3 * minutes * 60 // POLL_INTERVAL):
                         service.move(SHARES[CHANGED] if step % 3 == 0 else 0)
                         ahead += POLL_INTERVAL / 3

@@ -40,7 +40,7 @@ QUERIES = {
     "month_tokens": (900, f"sum by (model) (sum_over_time({TOKENS}[30d:1m]))"),
     "month_calls": (900, f"sum by (model) (sum_over_time({CALLS}[30d:1m]))"),
 }
-"""What the rival asks Prometheus, and every how many seconds: as this integration does."""
+"""The queries of the rival and their interval in seconds, as in this integration."""
 COUNT = """
 SELECT states_meta.entity_id, COUNT(*) + COUNT(DISTINCT attributes_id),
     SUM(state IS last_state AND attributes_id IS last_attributes_id)
@@ -53,7 +53,7 @@ FROM (
 
 
 type Figures = dict[str, tuple[str, int, int]]
-"""By the end of the unique ID: the last state, the rows, and those that repeat the last."""
+"""By the end of the unique ID: the state, the rows, and those that repeat the row before."""
 
 
 def resource(simulator: Simulator, name: str) -> dict[str, Any]:
@@ -128,7 +128,7 @@ async def live(loop: endurance.VirtualLoop) -> dict[str, Figures]:
     }
     async with Simulator(account=account) as simulator, common.home_assistant() as hass:
         await common.import_cases(hass)
-        with loop.look_on(get_instance(hass)):
+        with loop.watch(get_instance(hass)):
             loop.clock.stands_still = True
             url = simulator.base_url
             await poll.set_up_ours(hass, url, common.access_key(simulator))

@@ -32,7 +32,7 @@ ROUNDS = 12
 
 
 async def measure(accounts: int, models: int) -> dict[str, float]:
-    """Set accounts up and poll them; return what it costs, by the name of the row."""
+    """Set up and poll accounts; return the costs by the name of the row."""
     with Service(*[models] * accounts) as service:
         async with home_assistant() as hass:
             await import_cases(hass)

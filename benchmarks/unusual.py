@@ -31,9 +31,9 @@ MOST = 1.0
 STEADY = ("flat", "weekly", "growth", "drift")
 """Kinds without bursts, refunds and pauses."""
 LEAST = 0.75
-"""The smallest share of the raised days to find on those."""
+"""The smallest share of raised days that must be found in `STEADY` years."""
 SHOWN = (8, 12, 16, 20, 24)
-"""The hours of the billing day of which the report shows what is found until then."""
+"""The hours of the billing day for which the report shows the share that is found."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ type Poll = Callable[..., Awaitable[None]]
 STORED = f"{DOMAIN}.account"
 """The storage key of the account of the fixture `entry`."""
 LONG = 16 * 60
-"""Seconds after which any poll is due, also after a long Retry-After."""
+"""Seconds after which a poll with the API key is due, even after the longest backoff."""
 
 FAILED_POLL = (
     r"ERROR custom_components\.alibaba_cloud Error fetching Model Studio data: "
@@ -129,7 +129,7 @@ NOTHING = {
     "period": None,
     "failure": None,
 }
-"""The variables of an alert except its id, with none of them set."""
+"""The variables of an alert except its ID, if none of them applies."""
 LEVEL_80 = {
     **NOTHING,
     "level": 80,

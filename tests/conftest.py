@@ -52,7 +52,7 @@ ALWAYS_LOGGED = re.compile(
 for name in ("sqlalchemy.engine", "homeassistant.components.recorder"):
     logging.getLogger(name).setLevel(logging.WARNING)
 
-# A busy machine makes no test fail.
+# A slow machine must not fail a test.
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", UNTIMED, max_examples=100)
 settings.register_profile(

@@ -82,7 +82,7 @@ def device_id(hass: HomeAssistant, entry: MockConfigEntry) -> str:
     return device.id
 
 
-def told(notifications: list[ServiceCall]) -> list[tuple[str, str]]:
+def texts_of(notifications: list[ServiceCall]) -> list[tuple[str, str]]:
     """Return the title and message of each notification; their IDs must differ."""
     ids = [call.data["notification_id"] for call in notifications]
     assert len(set(ids)) == len(ids)
@@ -134,7 +134,7 @@ async def test_run_by_hand(hass: HomeAssistant, automate: Automate, name: str) -
     await hass.services.async_call(
         "automation", "trigger", {"entity_id": automation}, blocking=True
     )
-    assert told(notifications) == [
+    assert texts_of(notifications) == [
         ("Alibaba Cloud Model Studio", "This is a test notification.")
     ]
     assert events == []
@@ -152,7 +152,7 @@ async def test_spend_level(
         simulator.body["data"]["monthly_spend"] = spend
         await poll()
     period = "in the billing period that began on 2026-08-01."
-    assert told(notifications) == [
+    assert texts_of(notifications) == [
         (
             "Model Studio: 80% of the budget",
             f"You have spent 400.00 of 500.00 USD {period}",
@@ -218,11 +218,11 @@ async def test_spend_level_of_a_workspace(
         options={**options, CONF_GROUP_BUDGETS: {f"workspace_{WORKSPACE_ID}": 10}},
     )
     await reload(hass, entry)
-    [(title, _)] = told(notifications)
+    [(title, _)] = texts_of(notifications)
     assert title == f"Model Studio ({WORKSPACE_ID}): 80% of the budget"
 
 
-async def test_other_accounts_are_not_told(
+async def test_other_accounts_send_nothing(
     hass: HomeAssistant,
     account: MockConfigEntry,
     simulator: Simulator,
@@ -283,7 +283,7 @@ async def test_throttled(
         await poll()
     simulator.recover()
     await poll()
-    assert told(notifications) == [
+    assert texts_of(notifications) == [
         (title, message),
         ("Model Studio: no longer throttled", "The service accepts requests again."),
     ]
@@ -294,7 +294,7 @@ async def test_throttled(
     ("name", "fault"),
     [("throttled", Fault.THROTTLED), ("account_problem", Fault.SERVER_ERROR)],
 )
-async def test_recovery_need_not_be_told(
+async def test_recovery_is_optional(
     account: MockConfigEntry,
     simulator: Simulator,
     automate: Automate,
@@ -327,7 +327,7 @@ async def test_account_problem(
         await poll(1000)
         simulator.recover()
         await poll(1000)
-    titles = [title for title, _ in told(notifications)]
+    titles = [title for title, _ in texts_of(notifications)]
     assert titles == [
         "Model Studio: API key rejected",
         "Model Studio: works again",

@@ -30,7 +30,7 @@ from .simulator import Fault, Simulator
 NAME = "Model Studio (cn-beijing)"
 README_EXAMPLE = "Model Studio budget"
 
-type Told = Callable[[str], list[tuple[str, str]]]
+type Sent = Callable[[str], list[tuple[str, str]]]
 
 
 def without_target(automation: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,7 @@ async def automated(
 
 
 @pytest.fixture
-def told(automated: None, hass: HomeAssistant) -> Told:
+def sent(automated: None, hass: HomeAssistant) -> Sent:
     """Return a function that returns the notifications of an automation so far.
 
     Each notification is a title and a message.
@@ -82,7 +82,7 @@ def told(automated: None, hass: HomeAssistant) -> Told:
     calls = async_capture_events(hass, EVENT_CALL_SERVICE)
     runs = async_capture_events(hass, EVENT_AUTOMATION_TRIGGERED)
 
-    def told(alias: str) -> list[tuple[str, str]]:
+    def sent(alias: str) -> list[tuple[str, str]]:
         contexts = {run.context.id for run in runs if run.data["name"] == alias}
         return [
             (data["title"], data["message"])
@@ -90,68 +90,68 @@ def told(automated: None, hass: HomeAssistant) -> Told:
             if call.context.id in contexts and (data := call.data["service_data"])
         ]
 
-    return told
+    return sent
 
 
-async def test_spend_automation(simulator: Simulator, poll: Poll, told: Told) -> None:
+async def test_spend_automation(simulator: Simulator, poll: Poll, sent: Sent) -> None:
     for spend in (260, 399.99, 400, 410, 500, 510):
         simulator.body["data"]["monthly_spend"] = spend
         await poll()
-    assert told("Model Studio spend") == [
+    assert sent("Model Studio spend") == [
         (NAME, "You have spent 80% of the budget: 400.00 of 500.00 USD."),
     ]
 
 
 @pytest.mark.parametrize("document", READMES)
 async def test_example_of_the_readme(
-    simulator: Simulator, poll: Poll, told: Told, document: str
+    simulator: Simulator, poll: Poll, sent: Sent, document: str
 ) -> None:
     """The automation sends the message that the README quotes."""
     data = simulator.body["data"]
     for data["monthly_spend"] in (200, 243.5, 259):
         data["spend_limit"] = 260
         await poll()
-    [(title, message)] = told(README_EXAMPLE)
+    [(title, message)] = sent(README_EXAMPLE)
     assert title == NAME
     assert re.search(rf'["“]{message}["”]', DOCUMENTS[document])
 
 
 @pytest.mark.logs("Error fetching")
 async def test_throttled_automation(
-    simulator: Simulator, poll: Poll, told: Told
+    simulator: Simulator, poll: Poll, sent: Sent
 ) -> None:
     simulator.fail(Fault.THROTTLED)
     await poll()
-    assert told("Model Studio is throttled") == []
+    assert sent("Model Studio is throttled") == []
     for _ in range(2):
         await poll(1000)
-    [(title, message)] = told("Model Studio is throttled")
+    [(title, message)] = sent("Model Studio is throttled")
     assert title == NAME
     assert message.startswith("The service refuses requests.")
 
 
 @pytest.mark.logs("Error fetching")
 async def test_rejected_key_automation(
-    simulator: Simulator, poll: Poll, told: Told
+    simulator: Simulator, poll: Poll, sent: Sent
 ) -> None:
     simulator.fail(Fault.UNAUTHORIZED)
     await poll()
-    assert told("Model Studio key rejected") == []
+    assert sent("Model Studio key rejected") == []
     for _ in range(2):
         await poll(1000)
-    assert told("Model Studio key rejected") == [
+    assert sent("Model Studio key rejected") == [
         (NAME, "The service rejects the API key.")
     ]
 
 
 @pytest.mark.logs("Error fetching")
 async def test_automation_on_a_figure(
-    simulator: Simulator, poll: Poll, told: Told
+    simulator: Simulator, poll: Poll, sent: Sent
 ) -> None:
     """An automation on a figure fires again after an outage, as documented."""
     simulator.body["data"]["monthly_spend"] = 400
     await poll()
-    assert told("Model Studio spend above 80%") == []
+    assert sent("Model Studio spend above 80%") == []
     simulator.body["data"]["monthly_spend"] = 410
     await poll()
     simulator.fail(Fault.SERVER_ERROR)
@@ -159,10 +159,10 @@ async def test_automation_on_a_figure(
     simulator.recover()
     await poll()
     assert (
-        told("Model Studio spend above 80%")
+        sent("Model Studio spend above 80%")
         == [("Model Studio", "You have spent 410.00 of 500.00 USD.")] * 2
     )
-    assert len(told("Model Studio spend")) == 1
+    assert len(sent("Model Studio spend")) == 1
 
 
 @pytest.mark.usefixtures("automated")

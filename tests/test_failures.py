@@ -59,7 +59,7 @@ def test_markdown_shows_plain_text(text: str) -> None:
 
 @pytest.mark.parametrize("failure", ConnectionFailure)
 @pytest.mark.parametrize("language", ["en", "de", "zh-Hans"])
-async def test_connection_failure_is_told_in_the_language(
+async def test_connection_failure_has_a_text_in_the_language(
     hass: HomeAssistant,
     entry: MockConfigEntry,
     failure: ConnectionFailure,
@@ -88,5 +88,5 @@ async def test_status_tells_it_in_the_language(
     assert re.fullmatch(r"127.0.0.1:\d+ hat die Verbindung abgelehnt", message)
 
 
-def test_words_of_a_service_are_told_as_they_are(hass: HomeAssistant) -> None:
+def test_text_of_a_service_is_unchanged(hass: HomeAssistant) -> None:
     assert describe(hass, AccountError("Why.", code="Code")) == "Code: Why."

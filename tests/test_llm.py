@@ -249,10 +249,10 @@ async def test_many_models(
     await open_account(hass, entry)
     account = (await ask(hass))["Model Studio"]
     assert list(account["models"]) == [f"qwen-{n}" for n in range(499, 489, -1)]
-    assert account["models_not_told"] == 491
+    assert account["models_not_listed"] == 491
     account = (await ask(hass, model="qwen-00*"))["Model Studio"]
     assert list(account["models"]) == [f"qwen-00{n}" for n in range(9, -1, -1)]
-    assert "models_not_told" not in account
+    assert "models_not_listed" not in account
     assert (await ask(hass, model="wan"))["Model Studio"]["models"] == {
         "wan": {"used": {"value": 1}}
     }

@@ -215,7 +215,7 @@ async def test_damaged_anywhere(
         kept[STORED]["data"] = data
         store = AccountStore(hass, entry.entry_id, simulator.base_url)
         await store.async_load()
-        store.show(AccountSnapshot())
+        store.record_shown(AccountSnapshot())
         assert json.loads(json.dumps(store.alerts.as_dict()))
         assert store.periods.as_dict()
         assert store.days.totals(dt_util.utcnow()) is not None

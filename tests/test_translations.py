@@ -262,8 +262,8 @@ def test_alerts(english: Any) -> None:
     named = english["entity"]["event"][entity.translation_key]
     assert named.keys() == {"name", "state_attributes"}
     attributes = named["state_attributes"]
-    told = Alert(kind=AlertKind.RECOVERED, alert_id="").as_dict()
-    assert attributes.keys() == {"event_type", *told}
+    alert = Alert(kind=AlertKind.RECOVERED, alert_id="").as_dict()
+    assert attributes.keys() == {"event_type", *alert}
     assert [key for key in attributes if "name" not in attributes[key]] == []
     assert attributes["event_type"]["state"].keys() == set(AlertKind)
 

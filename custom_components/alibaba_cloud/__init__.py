@@ -17,7 +17,7 @@ from .dashboard import (
 )
 from .failures import PollFailed
 from .reauth import async_watch_rejections
-from .repairs import async_follow_issues, async_withdraw_issues
+from .repairs import async_manage_issues, async_withdraw_issues
 from .services import async_setup_services
 from .sources import async_read_first
 from .statistics import async_remove_statistics
@@ -53,7 +53,7 @@ async def async_setup_entry(
     devices.async_register(hass, entry)
     devices.async_remove_gone(account)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
-    async_follow_issues(hass, entry)
+    async_manage_issues(hass, entry)
     Alerts(account).async_start()
     entry.async_create_background_task(
         hass, async_read_first(account.access_key_sources), f"{entry.title} sources"

@@ -214,11 +214,11 @@ class Account:
 
     @callback
     def _source_updated(self, source: SourceCoordinator[Any]) -> None:
-        """Take up the result of a poll."""
+        """Handle the result of a poll."""
         if source is self.quotas:
-            self._follow_quotas()
+            self._record_quotas()
         else:
-            self._follow_access_key(source)
+            self._record_bills_of(source)
         self._update()
 
     @callback
@@ -226,8 +226,11 @@ class Account:
         """Drop the figures of a day that is over, and forecast again."""
         self._update()
 
-    def _follow_quotas(self) -> None:
-        """Take up the result of a poll with the API key."""
+    def _record_quotas(self) -> None:
+        """Record the result of a poll with the API key.
+
+        The first answer also starts the first poll of the prices.
+        """
         if self.status is Status.LIMITED and self.last_quotas is None:
             self.last_quotas = self.store.account
         if (report := self.quotas.report) is None:
@@ -244,8 +247,8 @@ class Account:
                 self.hass, prices.async_refresh(), prices.name
             )
 
-    def _follow_access_key(self, source: SourceCoordinator[Any]) -> None:
-        """Take up the result of a poll with the AccessKey."""
+    def _record_bills_of(self, source: SourceCoordinator[Any]) -> None:
+        """Record the bills in a source's report, if it has any."""
         if source.report is None:
             return
         if source.source is Source.SPEND:
@@ -295,7 +298,7 @@ class Account:
         if is_new:
             self._inputs = inputs
             self.snapshot = self._build(*inputs)
-            self.store.show(self.snapshot)
+            self.store.record_shown(self.snapshot)
         # Nothing but figures depends on prices.
         is_failing = bool(missing - {Source.PRICES}) or self.status is not Status.OK
         health = missing, self.status, self.failed_sources

@@ -70,7 +70,7 @@ Reloads keep this for the same reason.
 
 @dataclass(frozen=True, kw_only=True)
 class Clients:
-    """The clients that an AccessKey opens."""
+    """The clients that need an AccessKey."""
 
     billing: BillingClient
     balance: BalanceClient

@@ -58,8 +58,8 @@ def async_device_id(account: Account, owner: Owner = None) -> str:
 def async_own_device_id(account: Account, owner: Owner) -> str:
     """Return the ID of an owner's device, which is registered if it is not yet.
 
-    Entities are added in batches, and the device of a model with its first entity. What
-    is sent about the model before that is still about its device.
+    Entities are added in batches, and the device of a model with its first entity. An
+    alert about the model can be sent before that.
     """
     if owner is not None and (owner in account.models or owner in account.groups):
         device = dr.async_get(account.hass).async_get_or_create_child(

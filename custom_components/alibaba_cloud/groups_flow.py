@@ -40,7 +40,7 @@ from .sources import billing_today
 from .validation import InvalidInput
 
 BILLED_SINCE = timedelta(days=32)
-"""From the first day of this month back into the month before the last one.
+"""The first day of this month minus this is in the month before the last one.
 
 The form offers the workspaces and API keys that were billed since that month began.
 """

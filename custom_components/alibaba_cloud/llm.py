@@ -33,14 +33,14 @@ class GetAccountUsageTool(Tool):
         " and in this billing period, what is left of balance and budget, what the period"
         " is projected to come to, and how close each model is to its limit. Each figure"
         " comes with its unit; one that is missing is unknown, not 0. `read_at` is when"
-        f" they were read. Of more than {MOST_MODELS} models, those nearest their limits"
-        " are told, unless others are asked for."
+        f" they were read. At most {MOST_MODELS} models are listed, those nearest their"
+        " limits first."
     )
     parameters = vol.Schema(
         {
             vol.Optional(
                 "model",
-                description="Tell of the models of this name; * and ? are wildcards",
+                description="List only models with this name; * and ? are wildcards",
             ): str
         }
     )
@@ -59,7 +59,7 @@ class GetAccountUsageTool(Tool):
             data={
                 "accounts": [
                     await _async_usage(entry, pattern)
-                    for entry in _opened_entries(hass)
+                    for entry in _allowed_entries(hass)
                 ]
             }
         )
@@ -70,12 +70,12 @@ def async_get_tools(
     hass: HomeAssistant, llm_context: LLMContext, api_id: str
 ) -> LLMTools | None:
     """Return the tool, if there is an account that Assist may read."""
-    if api_id != LLM_API_ASSIST or not _opened_entries(hass):
+    if api_id != LLM_API_ASSIST or not _allowed_entries(hass):
         return None
     return LLMTools(tools=[GetAccountUsageTool()])
 
 
-def _opened_entries(hass: HomeAssistant) -> list[AlibabaCloudConfigEntry]:
+def _allowed_entries(hass: HomeAssistant) -> list[AlibabaCloudConfigEntry]:
     """Return the accounts that Assist may read."""
     entries: list[AlibabaCloudConfigEntry] = hass.config_entries.async_loaded_entries(
         DOMAIN
@@ -97,5 +97,5 @@ async def _async_usage(
     usage = await async_describe(account, figures, models[:MOST_MODELS])
     known = {"name": entry.title, "figures": usage.pop("account"), **usage}
     if len(models) > MOST_MODELS:
-        known["models_not_told"] = len(models) - MOST_MODELS
+        known["models_not_listed"] = len(models) - MOST_MODELS
     return known

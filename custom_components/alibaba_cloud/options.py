@@ -34,7 +34,7 @@ OPTION_DEFAULTS: Mapping[str, Any] = {
     CONF_EXPIRY_DAYS: _DEFAULTS.expiry_days,
     CONF_ASSISTANT: False,
 }
-"""The value of an option that is not stored. It is None if it is not listed here."""
+"""The values of options that are not stored. It is None for any other option."""
 GROUP_OPTIONS: Mapping[Dimension, str] = {
     Dimension.WORKSPACE: CONF_WORKSPACES,
     Dimension.API_KEY: CONF_API_KEYS,

@@ -112,7 +112,7 @@ class AlibabaCloudOptionsFlow(GroupsFlow):
             except InvalidInput as err:
                 errors = err.errors
             else:
-                # A hidden field is no empty one: its option stays as it is.
+                # A hidden field is not an empty one: its option stays as it is.
                 return self._save({k: v for k, v in options.items() if k not in hidden})
         integration = await async_get_integration(self.hass, DOMAIN)
         return self.async_show_form(

@@ -25,7 +25,7 @@ MOST_DAYS = 365
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}$)")
 """A decimal comma. A comma before three digits separates thousands."""
 _TWO_LEVELS = re.compile(r"[1-9]\d*,[1-9]\d")
-"""Nobody can tell whether `50,80` is one level or two."""
+"""Matches an ambiguous input: `50,80` can be one level or two."""
 
 
 def validate_alerts(user_input: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,8 +46,8 @@ class PastBills:
         self._dimension = dimension
         self._months: dict[tuple[date, date], SpendTrend] = {}
         """The months read so far, by their first and last day."""
-        self._read_on = date.min
-        """The `last` of the last read."""
+        self._read_up_to = date.min
+        """The last day of the previous read."""
 
     async def async_read(self, last: date, first: date | None = None) -> Bills:
         """Return the bills from `first` to `last`, or all that there are up to `last`.
@@ -99,13 +99,13 @@ class PastBills:
 
     def _forget_revised(self, last: date) -> None:
         """Forget the months that may have been revised, if a day has passed."""
-        if last != self._read_on:
+        if last != self._read_up_to:
             self._months = {
                 days: trend
                 for days, trend in self._months.items()
-                if days[1] <= self._read_on - REVISED_DAYS
+                if days[1] <= self._read_up_to - REVISED_DAYS
             }
-            self._read_on = last
+            self._read_up_to = last
 
     def forget(self) -> None:
         """Forget what was read, once it is stored."""

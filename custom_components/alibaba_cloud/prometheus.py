@@ -1,4 +1,4 @@
-"""Finds the Prometheus of an account, so that nobody has to enter its URL."""
+"""Finds the Prometheus of an account, so that users need not enter its URL."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -19,7 +19,7 @@ from .failures import Status
 from .sources import SourceCoordinator
 
 CONF_REAUTH = "reauth"
-"""Names the key that a flow asks for: `api_key`, if left out, or `access_key_id`."""
+"""Names the key that a flow asks for: `access_key_id`, or `api_key` by default."""
 
 
 @callback

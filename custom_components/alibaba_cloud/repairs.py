@@ -60,7 +60,7 @@ ABOUT_THE_ACCOUNT = (200, 400, 404)
 
 
 @callback
-def async_follow_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
+def async_manage_issues(hass: HomeAssistant, entry: AlibabaCloudConfigEntry) -> None:
     """Create and delete an account's issues from now on.
 
     They stay during a reload, so that an ignored issue stays ignored.

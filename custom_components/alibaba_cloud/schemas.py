@@ -263,9 +263,9 @@ def _label(name: str, models: Mapping[str, ModelUsage]) -> str:
 
 
 def place_of(base_url: str) -> tuple[str, dict[str, str]]:
-    """Return the option of the region select for a base URL.
+    """Return the option of the region select for a base URL, and further input.
 
-    And what the step that follows this option asks for.
+    The further input is what the step after this option asks for.
     """
     for region, url in REGIONS.items():
         if url == base_url:

@@ -61,7 +61,7 @@ GROUPS_WITHOUT_KEY = {
     "-": "group_not_assigned",
     OTHERS: "group_others",
 }
-"""The translations that name groups without a key, by what the bill says instead."""
+"""The translations that name groups without a key, by the key or name in the bill."""
 
 GET_SPEND_SCHEMA = vol.Schema(
     {
@@ -291,7 +291,7 @@ def _step(step: PriceStep, currency: str | None) -> dict[str, Any]:
 
 
 def _price(price: Price, currency: str | None) -> dict[str, Any]:
-    """Return a price without what is not known of it."""
+    """Return a price. What is unknown is left out."""
     known = {
         "kind": price.kind,
         "name": price.name,

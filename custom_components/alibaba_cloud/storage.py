@@ -16,7 +16,15 @@ from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN, LOGGER
-from .ledger import AlertState, Answer, Periods, Shown, ShownSpend, SpendDays, follow
+from .ledger import (
+    AlertState,
+    Answer,
+    Periods,
+    Shown,
+    ShownSpend,
+    SpendDays,
+    with_answer,
+)
 from .ledger.stored import list_of, mapping, optional, text
 from .model_studio import AccountSnapshot, ModelStudioError, Money, parse_answer
 
@@ -55,7 +63,7 @@ class AccountStore:
         )
         self._base_url = base_url
         self._save_pending = False
-        self._followed_at: float | None = None
+        self._answered_at: float | None = None
         self.has_changed = False
         """Whether anything changed in this run."""
         self.answer: str | None = None
@@ -137,8 +145,8 @@ class AccountStore:
     def async_save_at_stop(self, _: Event) -> None:
         """Write the account when Home Assistant stops.
 
-        When the figures were last seen changes with each poll, and is written only then:
-        it tells the next run what it may have missed.
+        The time of the last answer changes with each poll. It causes no other write, but
+        the next run needs it to know what it may have missed.
         """
         self._store.async_delay_save(self._to_store)
 
@@ -163,15 +171,15 @@ class AccountStore:
     ) -> None:
         """Record an answer, and the day and billing period of its spend.
 
-        A new day or period is written at once, all else that changed within a while and
-        at the latest at the stop.
+        A new day or period is written at once, other changes within 15 minutes and when
+        Home Assistant stops.
         """
         self.answer = body.decode(errors="replace") if body else None
-        before, now, followed_at = self.periods, dt_util.utcnow(), time.monotonic()
+        before, now, answered_at = self.periods, dt_util.utcnow(), time.monotonic()
         daily, monthly = account.daily_spend, account.monthly_spend
         spend = daily if monthly is None else monthly
         if spend is not None:
-            self.periods = follow(
+            self.periods = with_answer(
                 before,
                 Answer(
                     daily=None if daily is None else daily.amount,
@@ -181,21 +189,21 @@ class AccountStore:
                 currency=spend.currency,
                 now=now,
                 elapsed=None
-                if self._followed_at is None
-                else timedelta(seconds=followed_at - self._followed_at),
+                if self._answered_at is None
+                else timedelta(seconds=answered_at - self._answered_at),
             )
-            self._followed_at = followed_at
+            self._answered_at = answered_at
             if daily is not None:
-                self.days = self.days.follow(self.periods, now)
+                self.days = self.days.with_reading(self.periods, now)
         if _starts(self.periods) != _starts(before):
             self._save_within(0)
         elif changed:
             self._save_within(SAVE_DELAY)
 
     @callback
-    def show(self, account: AccountSnapshot) -> None:
+    def record_shown(self, account: AccountSnapshot) -> None:
         """Record the day and the billing period that the entities show."""
-        shown = self.shown.followed_by(account)
+        shown = self.shown.after(account)
         if shown != self.shown:
             self.shown = shown
             self._save_within(0)
@@ -210,9 +218,9 @@ class AccountStore:
 
     def _now(self) -> datetime:
         """Return the time, by the clock that was trusted at the last answer of this run."""
-        if self.periods.time is None or self._followed_at is None:
+        if self.periods.time is None or self._answered_at is None:
             return dt_util.utcnow()
-        passed = time.monotonic() - self._followed_at
+        passed = time.monotonic() - self._answered_at
         return self.periods.time + timedelta(seconds=passed)
 
     @callback
@@ -249,10 +257,10 @@ def _names(value: Any) -> list[str]:
 
 def _shown(value: Any) -> ShownSpend:
     """Return the stored day and period that were shown last."""
-    known = mapping(value)
+    data = mapping(value)
     return ShownSpend(
-        daily=optional(known.get("daily"), Shown.from_dict),
-        monthly=optional(known.get("monthly"), Shown.from_dict),
+        daily=optional(data.get("daily"), Shown.from_dict),
+        monthly=optional(data.get("monthly"), Shown.from_dict),
     )
 
 

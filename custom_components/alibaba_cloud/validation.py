@@ -147,7 +147,8 @@ async def async_find_region(
 def check_models(known: AccountSnapshot | None, account: AccountSnapshot) -> None:
     """Raise `InvalidInput` if none of the account's known models is still listed.
 
-    The service does not name the account of a key: this is what tells two apart.
+    The service does not name the account of a key, so this is the only sign of another
+    account.
     """
     if (
         known is not None
@@ -163,7 +164,7 @@ def validate_access_key(
 ) -> dict[str, str]:
     """Return an AccessKey as it is stored, empty if the user enters none.
 
-    A secret that is left empty stays as it is, if the ID does. Raises `InvalidInput`.
+    An empty secret keeps the current one if the ID is unchanged. Raises `InvalidInput`.
     """
     key_id = user_input.get(CONF_ACCESS_KEY_ID, "").strip()
     secret = user_input.get(CONF_ACCESS_KEY_SECRET, "").strip()
@@ -184,7 +185,7 @@ def validate_access_key(
             try:
                 data[name] = normalize_base_url(url)
             except InvalidURLError as err:
-                # The frontend shows an error at a section, but none within.
+                # The frontend shows an error at a section, but not at a field in it.
                 raise InvalidInput({CONF_ENDPOINTS: f"invalid_{name}"}) from err
     return data
 
@@ -276,8 +277,9 @@ def validate_models(
 ) -> list[str]:
     """Return the models to follow, none for all that report usage.
 
-    The switch for all models is on by default if none were selected before. If the user
-    selects models then, they count. Raises `InvalidInput` if no choice is left.
+    If no models were selected before, the switch for all models is on by default. It is
+    then ignored if the user selects models. Raises `InvalidInput` if the switch is off and
+    no models are selected.
     """
     models: list[str] = user_input.get(CONF_MODELS, [])
     if user_input[CONF_ALL_MODELS]:

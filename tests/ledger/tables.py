@@ -19,7 +19,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 import json
 
-from custom_components.alibaba_cloud.ledger import Answer, Periods, follow, midnight
+from custom_components.alibaba_cloud.ledger import (
+    Answer,
+    Periods,
+    midnight,
+    with_answer,
+)
 from custom_components.alibaba_cloud.ledger.windows import Window
 
 from .common import at, billing_period
@@ -109,7 +114,7 @@ class Follower:
     ) -> None:
         """Read an answer, and check what always holds."""
         before = self.periods
-        self.periods = follow(
+        self.periods = with_answer(
             before, answer, currency="USD", now=clock, elapsed=elapsed
         )
         check_stored(self.periods)

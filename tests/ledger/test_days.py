@@ -8,7 +8,12 @@ from typing import Any, Self
 from hypothesis import given
 import pytest
 
-from custom_components.alibaba_cloud.ledger import Answer, Periods, SpendDays, follow
+from custom_components.alibaba_cloud.ledger import (
+    Answer,
+    Periods,
+    SpendDays,
+    with_answer,
+)
 from custom_components.alibaba_cloud.model_studio import BillingPeriod, Money
 
 from .damage import damaged
@@ -61,7 +66,7 @@ class Account:
     ) -> Self:
         """Read the figures of an answer."""
         now = at(when) if isinstance(when, str) else when
-        self.periods = follow(
+        self.periods = with_answer(
             self.periods,
             Answer(
                 daily=None if daily is None else Decimal(daily),
@@ -72,7 +77,7 @@ class Account:
             now=now,
             elapsed=elapsed,
         )
-        self.days = kept(self.days.follow(self.periods, now))
+        self.days = kept(self.days.with_reading(self.periods, now))
         return self
 
     def bill(
@@ -274,7 +279,7 @@ def test_spend_of_the_day_unknown(monthly: Amount | None) -> None:
 
 def test_nothing_seen_yet() -> None:
     days = SpendDays()
-    assert days.follow(Periods(), at("08-15 12:00")) is days
+    assert days.with_reading(Periods(), at("08-15 12:00")) is days
 
 
 def test_currency_changed() -> None:

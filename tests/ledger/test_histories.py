@@ -22,9 +22,9 @@ from custom_components.alibaba_cloud.ledger import (
     Reports,
     ShownSpend,
     decide,
-    follow,
     merge,
     outlook,
+    with_answer,
     with_windows,
 )
 from custom_components.alibaba_cloud.model_studio import (
@@ -62,7 +62,7 @@ class Account:
         """Follow an answer. Return the shown figures."""
         if poll.elapsed is None:
             self.periods = Periods.from_dict(self.periods.as_dict())
-        self.periods = follow(
+        self.periods = with_answer(
             self.periods,
             Answer(
                 daily=said.daily,
@@ -84,7 +84,7 @@ class Account:
             reports_usage=True,
             shown=self.shown,
         )
-        self.shown = self.shown.followed_by(account)
+        self.shown = self.shown.after(account)
         return account
 
     def poll(self, poll: Poll, said: Said, limit: Decimal) -> None:

@@ -78,7 +78,7 @@ class Display:
             reports_usage=True,
             shown=self.shown,
         )
-        self.shown = restarted(self.shown.followed_by(account))
+        self.shown = restarted(self.shown.after(account))
         if isinstance(daily := account.daily_spend, Spend):
             self.resets.append(daily.since)
             self.totals[daily.since] = daily.amount
@@ -223,8 +223,8 @@ def test_missing_spend_keeps_what_was_shown() -> None:
         daily=Shown(since=at("08-15"), start=day("08-15")),
         monthly=Shown(since=at("08-01"), start=day("08-01")),
     )
-    assert shown.followed_by(AccountSnapshot()) == shown
-    other = shown.followed_by(AccountSnapshot(daily_spend=spend("1", "08-16")))
+    assert shown.after(AccountSnapshot()) == shown
+    other = shown.after(AccountSnapshot(daily_spend=spend("1", "08-16")))
     assert other == ShownSpend(
         daily=Shown(since=at("08-16"), start=day("08-16")), monthly=shown.monthly
     )

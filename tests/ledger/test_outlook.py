@@ -186,8 +186,8 @@ def test_limit_in_another_currency() -> None:
     made = view(money(5, "CNY"), limit=money(50, "USD"))
     assert made.budget == money(50, "USD")
     assert made.projected == money(110, "CNY")
-    told = (made.usage_pct, made.remaining, made.budget_exhausted_on)
-    assert told == (None, None, None)
+    compared = (made.usage_pct, made.remaining, made.budget_exhausted_on)
+    assert compared == (None, None, None)
 
 
 def test_spend_unknown() -> None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.alibaba_cloud.ledger import Answer, Periods, follow
+from custom_components.alibaba_cloud.ledger import Answer, Periods, with_answer
 from custom_components.alibaba_cloud.model_studio import BillingPeriod
 
 from .common import at
@@ -40,7 +40,7 @@ def test_first_answer_without_a_daily_figure() -> None:
 
 def test_days_of_the_billing_zone() -> None:
     """A billing day begins at 16:00 UTC, also if the clock has another time zone."""
-    periods = follow(
+    periods = with_answer(
         Periods(),
         Answer(daily=Decimal(5), monthly=Decimal(9)),
         currency="USD",
@@ -346,7 +346,7 @@ def test_period_reported_later() -> None:
 def test_another_currency_starts_from_nothing() -> None:
     """Windows in another currency are dropped, as amounts can't be compared."""
     time, elapsed = at("08-15 12:00"), timedelta(seconds=30)
-    periods = follow(
+    periods = with_answer(
         Periods(),
         Answer(daily=Decimal(5), monthly=Decimal(105)),
         currency="USD",
@@ -355,8 +355,8 @@ def test_another_currency_starts_from_nothing() -> None:
     )
     answer = Answer(daily=Decimal(36), monthly=Decimal(750))
     later = time + elapsed
-    changed = follow(periods, answer, currency="CNY", now=later, elapsed=elapsed)
-    new = follow(Periods(), answer, currency="CNY", now=later, elapsed=None)
+    changed = with_answer(periods, answer, currency="CNY", now=later, elapsed=elapsed)
+    new = with_answer(Periods(), answer, currency="CNY", now=later, elapsed=None)
     assert changed == new
     assert changed.currency == "CNY"
 
@@ -531,7 +531,7 @@ def test_windows_never_go_back(
     for gap, clock_error, was_down, daily, monthly, start, end in answers:
         now += gap
         before = periods
-        periods = follow(
+        periods = with_answer(
             before,
             Answer(
                 daily=daily,

@@ -12,8 +12,8 @@ from custom_components.alibaba_cloud.ledger import (
     Answer,
     Periods,
     cycle_start,
-    follow,
     midnight,
+    with_answer,
 )
 from custom_components.alibaba_cloud.ledger.windows import month_after
 from custom_components.alibaba_cloud.model_studio import BillingPeriod
@@ -149,7 +149,7 @@ STORED: dict[str, Any] = {
 
 def test_stored() -> None:
     """The stored format stays the same."""
-    periods = follow(
+    periods = with_answer(
         Periods(),
         Answer(
             daily=Decimal("5.10"),

@@ -207,8 +207,8 @@ async def follow_groups(account: LiveAccount) -> None:
     kinds = ("_workspace_spend_", "_api_key_spend_")
 
     async def all_there() -> bool | None:
-        told = await account.home_assistant.command("recorder/list_statistic_ids")
-        ids = [it["statistic_id"] for it in told]
+        listed = await account.home_assistant.command("recorder/list_statistic_ids")
+        ids = [it["statistic_id"] for it in listed]
         own = " ".join(it for it in ids if it.startswith(prefix))
         return all(kind in own for kind in kinds) or None
 
@@ -230,8 +230,8 @@ async def past_spend(account: LiveAccount, currency: str = "cny") -> dict[str, s
     }
 
     async def all_there() -> bool | None:
-        told = await account.home_assistant.command("recorder/list_statistic_ids")
-        return {*ids.values()} <= {it["statistic_id"] for it in told} or None
+        listed = await account.home_assistant.command("recorder/list_statistic_ids")
+        return {*ids.values()} <= {it["statistic_id"] for it in listed} or None
 
     await eventually(all_there, within=WITHIN)
     return ids

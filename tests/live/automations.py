@@ -70,17 +70,17 @@ class Automations:
 
     async def notifications(self) -> list[tuple[str | None, str]]:
         """Return the title and message of all notifications, oldest first."""
-        told = await self.home_assistant.command("persistent_notification/get")
+        notifications = await self.home_assistant.command("persistent_notification/get")
         return [
             (it["title"], it["message"])
-            for it in sorted(told, key=lambda it: str(it["created_at"]))
+            for it in sorted(notifications, key=lambda it: str(it["created_at"]))
         ]
 
     async def messages(self) -> list[str]:
         """Return the messages of the notifications, sorted."""
         return sorted(message for _, message in await self.notifications())
 
-    async def tell(self, number: int) -> list[tuple[str | None, str]]:
+    async def have_sent(self, number: int) -> list[tuple[str | None, str]]:
         """Wait for a number of notifications; return all of them.
 
         Raises:
@@ -88,11 +88,11 @@ class Automations:
 
         """
 
-        async def told() -> list[tuple[str | None, str]] | None:
+        async def sent() -> list[tuple[str | None, str]] | None:
             notifications = await self.notifications()
             return notifications if len(notifications) >= number else None
 
         try:
-            return await eventually(told, within=WITHIN)
+            return await eventually(sent, within=WITHIN)
         except TimeoutError:
             raise AssertionError(await self.notifications()) from None

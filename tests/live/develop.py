@@ -142,7 +142,7 @@ async def develop(options: argparse.Namespace) -> None:
             f" (user {USER}, password {PASSWORD}). Ctrl-C ends it."
         )
         if simulators:
-            say(simulators.told())
+            say(simulators.summary())
         while (status := await home_assistant.wait()) == RESTART_EXIT_CODE:
             await home_assistant.restart()
         raise DevelopError(f"Home Assistant ended with status {status}.")
@@ -195,7 +195,7 @@ class Simulators:
         """Stop all services."""
         await self._stack.aclose()
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Return a text with the URLs of all services and examples to control them."""
         plain, with_access_key = (
             self.plain.control_url,

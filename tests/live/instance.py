@@ -44,7 +44,7 @@ my:
 energy:
 """
 
-# Variables that would mislead Home Assistant, give it an account or slow it down.
+# Variables that would change how Home Assistant runs, or give it an account.
 NOT_INHERITED = {
     "ALIBABA_CLOUD_API_KEY",
     "DASHSCOPE_API_KEY",
@@ -492,7 +492,7 @@ class HomeAssistant:
         if self._process.returncode is not None:
             raise StartError(
                 f"Home Assistant ended with status {self._process.returncode}:"
-                f" {self._last_words()}"
+                f" {self._last_output()}"
             )
         try:
             code = await self._onboard() or await self._authorization_code()
@@ -555,7 +555,7 @@ class HomeAssistant:
             await self.command("config/core/update", country="US", currency="USD")
         return config["state"] == "RUNNING" or None
 
-    def _last_words(self) -> str:
+    def _last_output(self) -> str:
         """Return the last lines of the output of the process."""
         if not self._quiet:
             return "see above"

@@ -79,7 +79,7 @@ async def take_account(folder: Path) -> None:
             live = await LiveAccount.set_up(
                 home_assistant, api_key=API_KEY, base_url=simulator.base_url
             )
-            device = await call_by_name(live)
+            device = await rename(live)
             await give_history(live, now, account.now - now)
 
             simulator.fail(Fault.THROTTLED)
@@ -146,7 +146,7 @@ async def take_access_key(folder: Path) -> None:
             await picture(page, folder / "access_key.png", of="dialog[open]")
 
             live = await access_key.set_up(home_assistant, simulator, prometheus_url)
-            await call_by_name(live)
+            await rename(live)
             await access_key.past_spend(live, "usd")
             await access_key.follow_groups(live)
             await live.has("estimated_daily_spend", *spend_and_load_of_models())
@@ -200,7 +200,7 @@ def ahead(now: datetime) -> timedelta:
     return then - now
 
 
-async def call_by_name(account: LiveAccount) -> str:
+async def rename(account: LiveAccount) -> str:
     """Rename the account and its device; return the device ID.
 
     Their default names contain the host of the simulator.

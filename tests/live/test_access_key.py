@@ -127,10 +127,10 @@ def spend(account: Account) -> dict[str, Decimal]:
 
 def balances(account: Account) -> dict[str, Decimal]:
     """Return the balances by the key of their entity."""
-    told = balance(account)
+    answer = balance(account)
     return {
-        "available_balance": Decimal(told["AvailableAmount"].replace(",", "")),
-        "credit_balance": Decimal(told["CreditAmount"]),
+        "available_balance": Decimal(answer["AvailableAmount"].replace(",", "")),
+        "credit_balance": Decimal(answer["CreditAmount"]),
     }
 
 
@@ -485,8 +485,8 @@ async def test_access_key_revoked(
 
     async def all_failed() -> bool | None:
         states = await account.states()
-        told = states["status"]["attributes"].get("failed_sources", {})
-        return told.keys() == failed or None
+        shown = states["status"]["attributes"].get("failed_sources", {})
+        return shown.keys() == failed or None
 
     for again in (LiveAccount.reload, restart):
         log.expect(LOGGER, len(failed))

@@ -169,11 +169,11 @@ async def test_spend_level(
 
     spend(simulator.account, 0.7999)
     await reload(account)
-    await automations.tell(1)
+    await automations.have_sent(1)
     assert await automations.messages() == ["50 %"]
     spend(simulator.account, 0.8)
     await account.refresh()
-    await automations.tell(3)
+    await automations.have_sent(3)
     assert await automations.messages() == ["50 %", "80 %", f"{name}: 80 %"]
 
     month = simulator.account.today.replace(day=1)
@@ -205,7 +205,7 @@ async def test_spend_level(
     await account.refresh()
     await account.shows(status="ok", budget_usage_pct=91)
     # A level that only an automation uses was crossed in the outage.
-    await automations.tell(1)
+    await automations.have_sent(1)
     assert await automations.messages() == ["nearly: 90 %"]
     await home_assistant.call_action("persistent_notification.dismiss_all")
 
@@ -218,7 +218,7 @@ async def test_spend_level(
     await home_assistant.stop()
     spend(simulator.account, 1)
     await home_assistant.start()
-    await automations.tell(1)
+    await automations.have_sent(1)
     await account.refresh()
     assert await automations.messages() == ["100 %"]
     await home_assistant.call_action("persistent_notification.dismiss_all")
@@ -230,7 +230,7 @@ async def test_spend_level(
     assert await automations.messages() == []
     spend(simulator.account, 0.5)
     await account.refresh()
-    await automations.tell(1)
+    await automations.have_sent(1)
     assert await automations.messages() == ["50 %"]
     alert = (await account.states())["alerts"]["attributes"]
     assert alert["event_type"] == "spend_level"
@@ -243,7 +243,7 @@ async def test_spend_level(
     await home_assistant.kill()
     spend(simulator.account, 1.2)
     await home_assistant.start()
-    await automations.tell(4)
+    await automations.have_sent(4)
     await account.refresh()
     reached = ["100 %", "80 %", f"{name}: 80 %", "nearly: 90 %"]
     assert await automations.messages() == sorted(reached)
@@ -275,7 +275,7 @@ async def test_spend_level_blueprint(
         assert await automations.state(assistant) == "on"
         spend(simulator.account, part)
         await reload(account)
-    titles = [title for title, _ in await automations.tell(2)]
+    titles = [title for title, _ in await automations.have_sent(2)]
     assert titles == [f"{name}: {level}% of the budget" for level in (80, 100)]
     await account.home_assistant.states_once(
         lambda states: states[assistant]["state"] == "off", within=WITHIN
@@ -321,13 +321,13 @@ async def test_failure_blueprints(
     await account.shows(status=STATUS[fault])
     assert await automations.notifications() == []
     await reload(account)
-    [(title, _)] = await automations.tell(1)
+    [(title, _)] = await automations.have_sent(1)
     assert title == f"{name}: {failed}"
 
     simulator.recover()
     await account.refresh()
-    told = await automations.tell(2)
-    assert {title for title, _ in told} == {title, f"{name}: {recovered}"}
+    sent = await automations.have_sent(2)
+    assert {title for title, _ in sent} == {title, f"{name}: {recovered}"}
 
 
 async def test_digest_blueprint(
@@ -343,7 +343,7 @@ async def test_digest_blueprint(
         time=soon.strftime("%H:%M:%S"),
         models=1,
     )
-    [(title, message)] = await automations.tell(1)
+    [(title, message)] = await automations.have_sent(1)
     assert title == (await account.entry())["title"]
     assert "- Spent in this billing period: 125.00 USD\n" in message
     assert "- Budget left: 375.00 USD\n" in message

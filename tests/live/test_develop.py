@@ -93,7 +93,7 @@ def entries(directory: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-async def told(url: str, **query: str) -> dict[str, Any]:
+async def answer_of(url: str, **query: str) -> dict[str, Any]:
     """Return the answer of a simulator or Prometheus."""
     login = aiohttp.encode_basic_auth(DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET)
     async with (
@@ -124,9 +124,9 @@ async def test_simulated_accounts(tmp_path: Path) -> None:
         assert "success: False" not in output
         logged = [line for line in output.splitlines() if LOG_ENTRY.match(line)]
         assert not [line for line in logged if DEFAULT_ACCESS_KEY_SECRET in line]
-        assert (await told(plain))["answer"] == "account"
-        assert (await told(with_access_key))["answer"] == "limits"
-        answer = await told(
+        assert (await answer_of(plain))["answer"] == "account"
+        assert (await answer_of(with_access_key))["answer"] == "limits"
+        answer = await answer_of(
             f"{prometheus}/api/v1/query", query="sum by (model) (model_usage)"
         )
         models = {row["metric"]["model"] for row in answer["data"]["result"]}
@@ -135,7 +135,7 @@ async def test_simulated_accounts(tmp_path: Path) -> None:
 
     async with develop(tmp_path, *options) as process:
         await check(process)
-        assert (await told(plain))["requests"]
+        assert (await answer_of(plain))["requests"]
         async with develop(tmp_path, *options) as other:
             assert f"Port {port} can't be used" in await output_until(other, READY)
             assert await ended(other) == 1

@@ -211,7 +211,7 @@ async def test_walk(walk: Walk, automations: Automations, simulator: Simulator) 
     await account.refresh()
     name = (await account.entry())["title"]
     text = f"{name}: {LEVEL}%"
-    assert await automations.tell(1) == [(None, text)]
+    assert await automations.have_sent(1) == [(None, text)]
     await walk.select_in_sidebar(walk.labels["notifications"])
     await walk.see("notification", walk.page.get_by_text(text))
     walk.report()

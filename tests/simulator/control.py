@@ -70,9 +70,9 @@ class Simulator(Server):
     def _state(self) -> dict[str, Any]:
         """Return the state as JSON data."""
         return {
-            **_told(self._failures.get("quotas")),
+            **_as_json(self._failures.get("quotas")),
             "faults": {
-                service: _told(self._failures[service])
+                service: _as_json(self._failures[service])
                 for service in SERVICES
                 if service in self._failures
             },
@@ -162,7 +162,7 @@ class Simulator(Server):
             self.recover(at=service)
 
 
-def _told(failure: Failure | None) -> dict[str, Any]:
+def _as_json(failure: Failure | None) -> dict[str, Any]:
     """Return a failure as JSON data."""
     return {
         "fault": failure and failure.fault,

@@ -154,7 +154,7 @@ def page(account: Account, query: Mapping[str, str], request_id: str) -> dict[st
 def _row(model: str, language: str) -> dict[str, Any]:
     """Return the row of a model in a language."""
 
-    def told(text: str) -> str:
+    def translated(text: str) -> str:
         return text if language == "en" else _CHINESE[text]
 
     return {
@@ -167,8 +167,8 @@ def _row(model: str, language: str) -> dict[str, Any]:
                     {
                         "type": price.type,
                         "price": price.price,
-                        "price_unit": told(price.unit),
-                        "price_name": told(price.name),
+                        "price_unit": translated(price.unit),
+                        "price_name": translated(price.name),
                     }
                     for price in prices
                 ],

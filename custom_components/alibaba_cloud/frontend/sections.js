@@ -94,8 +94,8 @@ function seatTypes(entity, text) {
 
 /** Returns the tiles of each model that has any, below its name. */
 function tilesOf(keys, models) {
-  return models.flatMap(({ name, entities: of }) => {
-    const tiles = keys.flatMap((key) => of[key] ?? []).map((entity) => tile(entity));
+  return models.flatMap(({ name, entities: ids }) => {
+    const tiles = keys.flatMap((key) => ids[key] ?? []).map((entity) => tile(entity));
     return tiles.length ? [subheading(name), ...tiles] : [];
   });
 }
@@ -110,17 +110,17 @@ export function accountSections(hass, account, text) {
   const budget = numberOf(hass, entities.budget);
   const used = ["usage_pct", "load_pct"].map((key) => ({
     key,
-    figures: ranked(hass, models, key).map(({ entities: of }) => of[key]),
+    figures: ranked(hass, models, key).map(({ entities: ids }) => ids[key]),
   }));
   const estimates = ranked(hass, models, "daily_spend_estimate")
     .slice(0, FEW)
-    .map(({ entities: of }) => of.daily_spend_estimate);
+    .map(({ entities: ids }) => ids.daily_spend_estimate);
 
   /** Returns a bar for each part of the spend, and one for all others together. */
   const costs = (parts, others, othersText) => {
     const known = ranked(hass, parts, "monthly_spend");
     const bars = [
-      ...known.map(({ entities: of }) => [of.monthly_spend]),
+      ...known.map(({ entities: ids }) => [ids.monthly_spend]),
       ...others.map((id) => [id, othersText]),
     ];
     const highest = Math.max(...bars.map(([entity]) => numberOf(hass, entity) ?? 0));
@@ -273,7 +273,7 @@ export function accountSections(hass, account, text) {
       ...wideIf(models.length > FEW),
       cards: tilesOf(
         ["limit", "rpm", "tpm"],
-        models.filter(({ entities: of }) => !of.usage_pct && !of.load_pct),
+        models.filter(({ entities: ids }) => !ids.usage_pct && !ids.load_pct),
       ),
     },
     // With an AccessKey, also one that reads nothing, there is access_key_problem.

@@ -11,7 +11,7 @@ from .decisions import decide, reaches
 from .expiry import current_reports, without_past
 from .merge import Reports, Shown, ShownSpend, merge, with_windows
 from .outlook import outlook
-from .periods import follow
+from .periods import with_answer
 from .snapshot import build_snapshot
 from .windows import (
     BILLING_TIME_ZONE,
@@ -40,13 +40,13 @@ __all__ = [
     "current_reports",
     "cycle_start",
     "decide",
-    "follow",
     "group_reaches",
     "last_settled_day",
     "merge",
     "midnight",
     "outlook",
     "reaches",
+    "with_answer",
     "with_windows",
     "without_past",
 ]

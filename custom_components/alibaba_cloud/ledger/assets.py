@@ -79,7 +79,7 @@ def _expiring(assets: Iterable[Asset], now: datetime) -> tuple[Asset, ...]:
 def _together(assets: Sequence[Asset]) -> Asset:
     """Return assets of the same kind, unit and expiry as one.
 
-    Its amount is None if one of them is unknown, or if nobody can tell their unit.
+    Its amount is None if one of them is unknown, or if packages have no unit.
     """
     first, amounts = assets[0], [asset.amount for asset in assets]
     if len(assets) == 1:

@@ -54,8 +54,8 @@ class SpendDays:
     )
     """What was billed so far for days whose bill may still be incomplete."""
 
-    def follow(self, periods: Periods, now: datetime) -> Self:
-        """Return the days after an answer, which `periods` has followed.
+    def with_reading(self, periods: Periods, now: datetime) -> Self:
+        """Return the days with the reading of an answer, which `periods` include.
 
         `now` is the machine's clock. If it disagrees with the trusted time by more than
         a figure can be early, the current day may be another one. What was read for it
@@ -101,12 +101,12 @@ class SpendDays:
         settled = {day: amount for day, amount in amounts.items() if day <= last}
         billed = _recent({**current.billed, **settled}, now)
         unsettled = _recent({**current.unsettled, **amounts}, now)
-        made = replace(
+        changed = replace(
             current,
             billed=billed,
             unsettled={d: amount for d, amount in unsettled.items() if d not in billed},
         )
-        return current if made == current else made
+        return current if changed == current else changed
 
     def _in(self, currency: str) -> Self:
         """Return the days in a currency. Another currency starts from nothing."""

@@ -149,7 +149,7 @@ def _levels_before(
         }
     unwatched = [level for level in levels if level not in watched]
     new = [level for level in sorted(watched) if level not in levels]
-    # No alert is due for a level that is passed while nobody watches it.
+    # No alert is due for a level that is passed while it is not watched.
     for level in (*unwatched, *new):
         levels[level] = levels.get(level, False) or reaches(account, level)
     return levels

@@ -22,7 +22,7 @@ from ..model_studio.price_list import (
 )
 from ..model_studio.usage import DayUsage
 from ..model_studio.values import plain_text
-from .merge import KEPT, ModelFigures
+from .merge import CACHED_ACCOUNTS, ModelFigures
 from .windows import billing_day, midnight
 
 type _Priced = tuple[PriceUnit, tuple[PriceKind | None, ...]]
@@ -72,24 +72,24 @@ def estimate(
     a currency are in the currency of the account. Nothing is estimated if the two
     currencies differ, or if both are unknown.
     """
-    made, by_model = Estimate(), _NO_MODELS
+    result, by_model = Estimate(), _NO_MODELS
     if prices is None or (unit := prices.currency or currency) is None:
-        return made, by_model
+        return result, by_model
     if currency not in (None, unit):
-        return made, by_model
+        return result, by_model
     if today is not None and billing_day(today.start) == billing_day(now):
-        made, by_model = _of_today(today, prices, unit)
+        result, by_model = _of_today(today, prices, unit)
     if closed_day is None:
-        return made, by_model
+        return result, by_model
     day = billing_day(closed_day.start)
     bill, amount = daily.get(day), _total(closed_day, prices)
     if bill is None or bill.currency != unit or bill.amount <= 0 or amount is None:
-        return made, by_model
+        return result, by_model
     share = percentage(float(amount), float(bill.amount))
-    return replace(made, bill_pct=share, closed_day=day), by_model
+    return replace(result, bill_pct=share, closed_day=day), by_model
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_ACCOUNTS)
 def _of_today(
     day: DayUsage, prices: PriceList, currency: str
 ) -> tuple[Estimate, ModelFigures]:
@@ -113,7 +113,7 @@ def _of_today(
     return _estimate(costs, currency, day), MappingProxyType(by_model)
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_ACCOUNTS)
 def _total(day: DayUsage, prices: PriceList) -> Decimal | None:
     """Return what the usage of a day costs, None if no part of it has a price."""
     return _sum(_costs(day, prices).values())

@@ -21,11 +21,13 @@ def without_past(
 
     The end of its day drops the daily spend. The end of its billing period drops the
     monthly spend, and the counters with it. `periods` are those of the figures: a figure
-    may have been late when it was read. `read` is when that was. None is a time long ago.
+    may have been late when it was read. `read` is when they were read. If it is None, that
+    was long ago.
     """
     today = billing_day(now)
     read_on = date.min if read is None else billing_day(read)
-    if today > (read_on if periods.daily is None else periods.daily.start):
+    day = read_on if periods.daily is None else periods.daily.start
+    if today > day:
         account = replace(account, daily_spend=None)
     following = _end_of_window(periods)
     if following is None or following < read_on:
@@ -67,7 +69,7 @@ def current_reports(reports: Reports, *, periods: Periods, now: datetime) -> Rep
     """Return reports without the figures of a past day, month or billing cycle.
 
     They may have been read long ago. The spend of `/quotas` must be a result of
-    `with_windows`. Its month is left as it is: `without_past` drops it if that is kept.
+    `with_windows`. Its month is left as it is: `without_past` drops it from kept figures.
     `periods` are the day and the billing period of `/quotas`.
     """
     today = billing_day(now)

@@ -73,11 +73,11 @@ def _changed(
         is_known = not value or value == last.known
         if is_known and last.seen is None:
             continue
-        changed[limit_type] = _followed(last, None if is_known else value)
+        changed[limit_type] = _after_answer(last, None if is_known else value)
     return changed
 
 
-def _followed(last: SeenLimit, value: Number | None) -> SeenLimit:
+def _after_answer(last: SeenLimit, value: Number | None) -> SeenLimit:
     """Return a limit after an answer. `value` is None if the answer has no new value."""
     if value is None or value != last.seen:
         return replace(last, seen=value)

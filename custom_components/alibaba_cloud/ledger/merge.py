@@ -31,10 +31,13 @@ type ModelFigures = Mapping[str, ModelUsage]
 _NO_USAGE = ModelUsage(name="")
 _NO_RATE = ModelRate()
 _NO_TOTALS = ModelTotals()
-KEPT = 32
-"""Accounts whose figures by model are kept: `/quotas` changes more often than others."""
-_KEPT_MODELS = 2048
-"""Models whose figures are kept: of hundreds, few change with a poll."""
+CACHED_ACCOUNTS = 32
+"""The number of accounts whose figures by model are cached.
+
+`/quotas` changes more often than the reports that these figures are from.
+"""
+_CACHED_MODELS = 2048
+"""The number of models whose figures are cached. Of hundreds, few change with a poll."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,10 +70,10 @@ class Shown:
     @classmethod
     def from_dict(cls, value: Any) -> Self:
         """Return what `as_dict` wrote. Raises `ValueError` for anything else."""
-        known = stored.mapping(value)
+        data = stored.mapping(value)
         try:
             return cls(
-                since=stored.moment(known["since"]), start=stored.day(known["start"])
+                since=stored.moment(data["since"]), start=stored.day(data["start"])
             )
         except KeyError as err:
             raise ValueError("A part of what was shown is missing") from err
@@ -83,7 +86,7 @@ class ShownSpend:
     daily: Shown | None = None
     monthly: Shown | None = None
 
-    def followed_by(self, account: AccountSnapshot) -> Self:
+    def after(self, account: AccountSnapshot) -> Self:
         """Return the day and the period after these figures were shown."""
         return replace(
             self,
@@ -269,7 +272,7 @@ def _models(
     return models
 
 
-@lru_cache(maxsize=_KEPT_MODELS)
+@lru_cache(maxsize=_CACHED_MODELS)
 def _with_figures(
     name: str, own: ModelUsage, other: ModelUsage, estimated: ModelUsage
 ) -> ModelUsage:
@@ -285,7 +288,7 @@ def _with_figures(
     )
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_ACCOUNTS)
 def _by_model(
     spend: SpendReport | None, rates: UsageRates | None, totals: UsageTotals | None
 ) -> tuple[ModelFigures, ModelUsage]:
@@ -314,7 +317,7 @@ def _by_model(
     return {name: figures(name) for name in names}, figures(None)
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_ACCOUNTS)
 def _of_other_models(
     report: SpendReport | None, followed: frozenset[str]
 ) -> tuple[Spend | None, Spend | None]:

@@ -38,37 +38,37 @@ def outlook(
     includes what today's usage costs.
     """
     spend, limit = account.monthly_spend, _limit(account, budget)
-    made = Outlook(
+    result = Outlook(
         budget=limit,
         weekly_spend=_weekly_spend(account.daily_spend, at_least or daily),
         usual_day=_usual_day(account.daily_spend, daily, until_hour or {}, now),
     )
     if spend is None:
-        return made
+        return result
     left = _difference(limit, spend)
     if limit is not None and left is not None:
-        made = replace(
-            made,
+        result = replace(
+            result,
             usage_pct=percentage(float(spend.amount), float(limit.amount)),
             remaining=left,
         )
     if not isinstance(spend, Spend):
-        return made
+        return result
     past = since_first_spend(_amounts(daily, spend.currency))
     end = _last_day(spend, periods)
     forecast = forecast_period(past, spent=spend.amount, now=now, end=end)
     if forecast is not None:
-        made = replace(
-            made,
+        result = replace(
+            result,
             projected=Money(amount=forecast.projected, currency=spend.currency),
             low=forecast.low,
             high=forecast.high,
         )
     if left is not None:
         reached = reached_at(past, left=left.amount, now=now, end=end)
-        made = replace(made, budget_exhausted_on=_day(reached))
+        result = replace(result, budget_exhausted_on=_day(reached))
     until = _lasts_until(account, spend, past, now, lags=balance_lags)
-    return replace(made, balance_lasts_until=until)
+    return replace(result, balance_lasts_until=until)
 
 
 def _limit(account: AccountSnapshot, budget: Decimal | None) -> Money | None:

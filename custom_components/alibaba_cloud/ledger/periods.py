@@ -34,7 +34,7 @@ from .windows import (
 )
 
 
-def follow(
+def with_answer(
     periods: Periods,
     answer: Answer,
     *,

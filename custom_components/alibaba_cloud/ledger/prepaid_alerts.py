@@ -22,10 +22,13 @@ CREDITS_REARM = 10
 
 Near 100 %, half of the way from the level to 100 % is enough.
 """
-KEPT = timedelta(days=30)
-"""How long an alerted end is remembered after its day, at least."""
+_REMEMBERED_FOR = timedelta(days=30)
+"""An alerted end is remembered for at least this long after its day."""
 REMEMBERED = 32
-"""How many of the latest ends are remembered for longer, if the clock was months ahead."""
+"""The number of latest ends that are remembered for longer.
+
+While the clock is wrong and months ahead, every end looks long over.
+"""
 
 
 def judge_credits(
@@ -74,7 +77,9 @@ def judge_endings(
     endings = {
         alert_id: last_day
         for alert_id, last_day in state.endings.items()
-        if last_day >= today - KEPT or alert_id in listed or alert_id in newest
+        if last_day >= today - _REMEMBERED_FOR
+        or alert_id in listed
+        or alert_id in newest
     }
     alerts = [
         alert

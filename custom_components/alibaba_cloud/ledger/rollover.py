@@ -66,7 +66,7 @@ class _Change:
 class _Misfit(NamedTuple):
     """How badly an answer fits a case.
 
-    Cases of the same period are compared in this order, those of two periods as `_best` says.
+    Cases of the same period are compared in this order. `_best` compares the others.
     """
 
     is_off: bool
@@ -228,8 +228,8 @@ def _may_be_counted(periods: Periods, change: _Change, times: Times) -> bool:
         )
         if may_be_later and any(amount < 0 for amount in periods.before_day):
             return True
-        # The month's figure is still the old period's. A day's figure that falls meanwhile
-        # may be of a new day. One that grows is of the same day.
+        # The month's figure is still the old period's. If the day's figure falls while it
+        # is, it may belong to a new day. If it grows, it belongs to the same day.
         falls = change.daily < change.day.amount
         if falls and _has_new_period(periods, change.month):
             return True

@@ -21,7 +21,7 @@ from .alerts import (
 from .forecast import WINDOW, DailySpend, Pace, pace_before
 
 LEAST_DAYS = 14
-"""Days of the last eight weeks that must be known."""
+"""The number of days of the last eight weeks that must be known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ _UNUSUAL = _Rule(multiple=3, deviations=4)
 _HIGH = _Rule(multiple=2, deviations=2)
 """Spend that is unusual for the hour must also be high for a whole day.
 
-A day on which the usual spend only comes earlier is not unusual.
+A day whose usual spend only comes earlier in the day is not unusual.
 """
 
 
@@ -76,15 +76,16 @@ def _by_now(
     show which share of a day is usually spent by then.
     """
     days = [other for other in until_hour if other in daily]
-    known = _pace({other: until_hour[other] for other in days}, day)
-    same = _pace({other: daily[other] for other in days}, day)
-    if known is None or same is None:  # Both are of the same days.
+    by_hour = _pace({other: until_hour[other] for other in days}, day)
+    by_day = _pace({other: daily[other] for other in days}, day)
+    # They have the same days, so that either both or none of them is None.
+    if by_hour is None or by_day is None:
         return None
-    until, whole = known.weekdays[day.weekday()], same.weekdays[day.weekday()]
+    until, whole = by_hour.weekdays[day.weekday()], by_day.weekdays[day.weekday()]
     if not whole:
         return None
     scale, share = pace.weekdays[day.weekday()] / whole, until / whole
-    return scale * until, max(scale * known.deviation, share * pace.deviation)
+    return scale * until, max(scale * by_hour.deviation, share * pace.deviation)
 
 
 def _pace(daily: DailySpend, day: date) -> Pace | None:

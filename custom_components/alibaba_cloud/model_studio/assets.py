@@ -184,7 +184,10 @@ def rows_of(answer: Mapping[str, Any], path: Iterable[str]) -> list[Mapping[str,
 
 
 def _searched(value: Any) -> str | None:
-    """Return a text to search. It can be longer than one of `text_of`: nobody sees it."""
+    """Return a text to search.
+
+    It is not shown, so it can be longer than one of `text_of`.
+    """
     return value[:_MAX_SEARCHED] if isinstance(value, str) else text_of(value)
 
 

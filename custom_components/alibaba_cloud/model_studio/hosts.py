@@ -144,8 +144,8 @@ def normalize_base_url(text: str) -> str:
 def trusted_url(text: str, endpoint: str) -> str:
     """Return a URL as `normalize_base_url` does, if its host may get the AccessKey.
 
-    These are the vendor's hosts and that of the endpoint, which named the URL. Raises
-    `InvalidURLError` for any other, and as `normalize_base_url`.
+    It may be sent to the vendor's hosts, and to that of the endpoint, which named the URL.
+    Raises `InvalidURLError` for any other host, and as `normalize_base_url`.
     """
     url = normalize_base_url(text)
     host = URL(url).host or ""

@@ -123,8 +123,8 @@ def _is_success(body: Mapping[str, Any], code: str | None) -> bool:
 def is_refused(err: AccountError) -> bool:
     """Return whether the service refuses the parameters of a request.
 
-    The same request always fails again then. Services behind the gateway refuse with
-    HTTP 200.
+    If it does, the same request always fails again. Services behind the gateway refuse
+    with HTTP 200.
     """
     return err.status in _BAD_REQUEST_STATUSES or (err.code or "").startswith(
         ("400", "Invalid")

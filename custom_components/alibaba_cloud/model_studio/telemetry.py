@@ -37,12 +37,12 @@ DELAY = timedelta(minutes=2)
 """Time after which the samples of a minute are complete in all series."""
 
 _MIN_SECRET_PART = 4
-"""Length of a path segment, in characters, from which on it can be a secret.
+"""Characters. A path segment can be a secret if it has at least this length.
 
 Shorter ones appear in any text by chance.
 """
 _PART_LENGTH = 8
-"""Length of the pieces of a segment that are looked for."""
+"""Characters. A text is searched for all parts of a segment with this length."""
 _USUAL_SEGMENT = "prometheus"
 """Part of the path of every instance, and a common word in error messages."""
 _DAY = timedelta(days=1)
