@@ -96,29 +96,17 @@ def async_child_device_info(
 def async_remove_gone(account: Account) -> None:
     """Remove outdated devices, now and whenever figures change."""
     removal: asyncio.Task[None] | None = None
-    checked: tuple[object, ...] | None = None
 
     @callback
     def update() -> None:
-        nonlocal removal, checked
+        nonlocal removal
         is_removing = removal is not None and not removal.done()
-        report = account.quotas.report
-        if report is None or is_removing:
-            return
-        state = (
-            len(devices_of(account.hass, account.entry.entry_id)),
-            report.quotas_kind,
-            report.models_complete,
-            report.models.keys(),
-        )
-        if state == checked:
+        if account.quotas.report is None or is_removing:
             return
         if _devices_to_remove(account):
             removal = account.entry.async_create_background_task(
                 account.hass, _async_remove(account), f"{account.entry.title} devices"
             )
-        else:
-            checked = state
 
     update()
     account.entry.async_on_unload(account.async_add_listener(update))
