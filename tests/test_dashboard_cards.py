@@ -451,7 +451,7 @@ async def test_without_estimates(
 async def test_token_plan(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
 ) -> None:
-    """All figures of the Token Plan are beside each other."""
+    """All figures of the Token Plan are beside each other, and their names fit."""
     give_access_key(hass, entry, simulator)
     simulator.account.has_token_plan = True
     await setup(hass, entry)
@@ -466,6 +466,11 @@ async def test_token_plan(
             "ends",
         )
     ]
+    cards = drawn(hass, run)["prepaid"]["cards"]
+    tiles = [
+        card for card in cards if card["type"] == "tile" and "visibility" not in card
+    ]
+    assert [card["grid_options"] for card in tiles] == 4 * [{"columns": 12}]
 
 
 async def test_seat_types(

@@ -474,6 +474,18 @@ def test_issues(english: Any) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", *SAME_AS_ENGLISH])
+def test_titles_of_repairs(language: str) -> None:
+    """On a phone, a title of two lines would cover the line below it.
+
+    Chinese and Japanese characters are twice as wide as others.
+    """
+    for issue in read(TRANSLATIONS / f"{language}.json")["issues"].values():
+        if "fix_flow" in issue:
+            title = issue["fix_flow"]["step"]["confirm"]["title"]
+            assert sum(1 + (character > "\u2e80") for character in title) <= 26
+
+
+@pytest.mark.parametrize("language", ["en", *SAME_AS_ENGLISH])
 def test_issues_of_a_missing_permission(language: str) -> None:
     """Each description has one placeholder for a permission and names no other."""
     texts_of = read(TRANSLATIONS / f"{language}.json")["issues"]

@@ -290,6 +290,19 @@ def test_new_budget_of_the_user(
         assert account.levels(spent(spend, budget=budget)) == due
 
 
+@pytest.mark.parametrize("limit", [100, None])
+def test_new_budget_with_new_levels(limit: Amount | None) -> None:
+    """A level that is new together with a budget is alerted if it is reached.
+
+    One that only an automation waits for is not.
+    """
+    account = Account()
+    assert account.levels(spent(60, limit=limit)) == ([50] if limit else [])
+    new = spent(95, budget=100, levels=(50, 80, 90), asked=(70,))
+    assert account.levels(new) == ([80, 90] if limit else [50, 80, 90])
+    assert account.see(new) == []
+
+
 def test_budget_of_the_user_removed() -> None:
     """A removed budget re-arms levels once the spend limit of the service is known."""
     account = Account()

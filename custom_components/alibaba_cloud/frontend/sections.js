@@ -170,8 +170,11 @@ export function accountSections(hass, account, text) {
       icon: "mdi:ticket-percent-outline",
       cards: [
         ...present("plan_credits_used_pct").flatMap((entity) => gauge(entity, 100)),
-        ...tiles("plan_credits_left", "plan_seats"),
-        ...tiles("plan_credits_refresh", "plan_ends"),
+        ...[
+          ...present("plan_credits_left", "plan_seats"),
+          ...present("plan_credits_refresh", "plan_ends"),
+          // Their names begin alike, and a narrow tile shows little else of them.
+        ].map((id) => tile(id, { grid_options: FULL })),
         ...present("plan_seats").map((id) => note(seatTypes(id, text))),
         ...tiles("coupons_balance", "prepaid_cards_balance", "savings_plans_balance"),
         ...tiles("resource_packages_left"),

@@ -143,7 +143,8 @@ def _levels_before(
     levels = dict(state.spend_levels)
     if options.monthly_budget != state.budget:
         # A new budget of the user's re-arms the levels that are not reached under it.
-        levels = {
+        # The same form has the levels: those that are new with the budget are armed.
+        levels = dict.fromkeys(options.spend_levels, False) | {
             level: alerted and reaches(account, level)
             for level, alerted in levels.items()
         }
