@@ -154,7 +154,10 @@ class AccessKeyFlow(ConfigFlow):
     async def async_step_models(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Ask for the models to follow. Those that were billed are selected."""
+        """Ask for the models to follow. Those that were billed are selected.
+
+        The API key reads limits only, so no model reports usage: the user has to select.
+        """
         models = self._account.models
         billed = sorted(billed_models(self._results) & models.keys())
         error = None
@@ -166,7 +169,12 @@ class AccessKeyFlow(ConfigFlow):
                 error = err
         return self._show_form(
             "models",
-            models_schema(models, used=used_models(self._results), chosen=billed),
+            models_schema(
+                models,
+                follow_all=False,
+                used=used_models(self._results),
+                chosen=billed,
+            ),
             user_input,
             error,
             count=str(len(models)),

@@ -92,7 +92,7 @@ class AlibabaCloudOptionsFlow(GroupsFlow):
                 return self._save({} if selected == chosen else {CONF_MODELS: selected})
         models = account.last_quotas.models
         used = {m.name for m in account.snapshot.models.values() if _is_used(m)}
-        schema = models_schema(models, used=used, chosen=chosen)
+        schema = models_schema(models, follow_all=not chosen, used=used, chosen=chosen)
         return self.async_show_form(
             step_id="models",
             data_schema=self.add_suggested_values_to_schema(schema, user_input),

@@ -164,11 +164,16 @@ def prometheus_schema(
 
 
 def models_schema(
-    models: Mapping[str, ModelUsage], *, used: Collection[str], chosen: Iterable[str]
+    models: Mapping[str, ModelUsage],
+    *,
+    follow_all: bool,
+    used: Collection[str],
+    chosen: Iterable[str],
 ) -> vol.Schema:
     """Return the form that offers all models that report usage, or a selection.
 
     Models that are used come first, then those of the Qwen family, then the others.
+    `follow_all` is the default of the switch for all models.
     """
     chosen = list(chosen)
     names = sorted(
@@ -177,7 +182,7 @@ def models_schema(
     )
     return vol.Schema(
         {
-            vol.Required(CONF_ALL_MODELS, default=not chosen): BooleanSelector(),
+            vol.Required(CONF_ALL_MODELS, default=follow_all): BooleanSelector(),
             vol.Optional(
                 CONF_MODELS, default=[], description={"suggested_value": chosen}
             ): _multiple(

@@ -277,8 +277,8 @@ def validate_models(
 ) -> list[str]:
     """Return the models to follow, none for all that report usage.
 
-    If no models were selected before, the switch for all models is on by default. It is
-    then ignored if the user selects models. Raises `InvalidInput` if the switch is off and
+    If no models were selected before, the switch for all models can be on by default. It
+    is then ignored if the user selects models. Raises `InvalidInput` if the switch is off and
     no models are selected.
     """
     models: list[str] = user_input.get(CONF_MODELS, [])

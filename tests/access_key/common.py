@@ -186,11 +186,15 @@ class AccessFlows(Flows):
     ) -> dict[str, Any]:
         """Check that a flow succeeds, and return the data that is stored.
 
+        A user to whom no models are suggested selects none.
+
         failing: the sources that the account can't read at the end.
         """
         if source == SOURCE_USER:
             assert result["step_id"] == "models"
-            result = await self.submit(result, **self.shown(result))
+            shown = self.shown(result)
+            shown["all_models"] = not shown["models"]
+            result = await self.submit(result, **shown)
             assert result["type"] is FlowResultType.CREATE_ENTRY
             self.entry = result["result"]
         else:

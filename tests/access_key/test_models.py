@@ -44,7 +44,7 @@ async def test_models_that_cost_money_are_chosen(
     assert not any("billed-model" in name for name in offered)
     assert placeholder(result, "count") == str(len(offered))
     assert flows.shown(result) == {
-        "all_models": not chosen,
+        "all_models": False,
         "models": names if chosen else [],
     }
     await flows.end(result, SOURCE_USER)
@@ -126,6 +126,20 @@ async def test_used_models_come_first(flows: AccessFlows, simulator: Simulator) 
     assert {"qwen-unused", "qwq-32b"} < {*family}
     assert {"deepseek-v3", "wan-unused"} < {*rest}
     assert not selector.get("sort")
+
+
+async def test_models_have_to_be_selected_if_only_limits_are_read(
+    flows: AccessFlows,
+) -> None:
+    """An account that is set up without looking would show nothing."""
+    form = await flows.ask(SOURCE_USER)
+    form = await flows.fill(form, access_key_id=None, access_key_secret=None)
+    assert flows.shown(form) == {"all_models": False, "models": []}
+    form = await flows.submit(form, **flows.shown(form))
+    assert form["errors"] == {"models": "no_models_selected"}
+    result = await flows.submit(form, all_models=False, models=["qwen-max"])
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["options"] == {"models": ["qwen-max"]}
 
 
 async def test_all_models_instead_of_the_selected(

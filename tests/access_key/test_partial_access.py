@@ -160,7 +160,7 @@ async def test_partial_access_is_given_up(
     form = await flows.choose(menu, "access_key")
     result = await flows.fill(form, access_key_id=None, access_key_secret=None)
     if source == SOURCE_USER:
-        assert flows.shown(result) == {"all_models": True, "models": []}
+        assert flows.shown(result) == {"all_models": False, "models": []}
     assert await flows.end(result, source) == without_access_key(simulator)
 
 

@@ -49,6 +49,8 @@ URL_VARIABLE = "ALIBABA_CLOUD_BASE_URL"
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com/api/v1"
 SIMULATOR_KEY = "sk-simulator"
 
+MODELS = 5
+"""The models of a real account that get a device, if its key reads limits only."""
 AHEAD = timedelta(days=1)
 """How far ahead Prometheus has usage; then a new start is needed."""
 
@@ -259,9 +261,13 @@ async def set_up(home_assistant: HomeAssistant, simulators: Simulators | None) -
             step = await home_assistant.continue_flow(step["flow_id"], **answer)
     if step.get("step_id") == "access_key":
         # The key reads limits only. The developer can add an AccessKey and select
-        # models in the frontend.
+        # other models in the frontend.
         step = await home_assistant.continue_flow(step["flow_id"])
-        step = await home_assistant.continue_flow(step["flow_id"], all_models=True)
+        [models] = [f for f in step["data_schema"] if f["name"] == "models"]
+        names = [option["value"] for option in models["selector"]["select"]["options"]]
+        step = await home_assistant.continue_flow(
+            step["flow_id"], all_models=False, models=names[:MODELS]
+        )
     if step["type"] == "create_entry":
         return
     translations = await home_assistant.command(
