@@ -138,10 +138,11 @@ class Account:
         Until an answer lists all models, these include all that have a device: what they
         cost is not the spend of other models.
         """
+        names = self.chosen_models if self.last_quotas is None else self.models
         if self.last_quotas is not None and self.last_quotas.models_complete:
-            return self.models
+            return names
         known = devices_of(self.hass, self.entry.entry_id)
-        return {*self.models, *(owner for owner in known if isinstance(owner, str))}
+        return {*names, *(owner for owner in known if isinstance(owner, str))}
 
     def identifier(self, owner: Owner) -> str:
         """Return the identifier of an owner's device. Unique IDs start with it."""
