@@ -46,7 +46,7 @@ def _status_attributes(account: Account) -> dict[str, Any]:
     return failing | _billing_cycle(account.last_quotas)
 
 
-def projected_range(snapshot: AccountSnapshot) -> dict[str, Any]:
+def _projected_range(snapshot: AccountSnapshot) -> dict[str, Any]:
     """Return the 80 % interval of the projected spend."""
     low, high = snapshot.outlook.low, snapshot.outlook.high
     return {
@@ -112,7 +112,7 @@ ACCOUNT_SENSORS: tuple[FigureSensorDescription[AccountSnapshot], ...] = (
         sources=_SPEND,
         exists_fn=lambda snapshot: snapshot.monthly_spend is not None,
         value_fn=lambda snapshot: snapshot.outlook.projected,
-        attributes_fn=projected_range,
+        attributes_fn=_projected_range,
     ),
     FigureSensorDescription(
         key="budget_exhausted_on",

@@ -17,7 +17,6 @@ from .figures import (
     ACCOUNT_BINARY_SENSORS,
     ACCOUNT_SENSORS,
     MODEL_SENSORS,
-    projected_range,
 )
 from .group_figures import GROUP_SENSORS
 from .model_studio import AccountSnapshot, ModelUsage, Money, Quantity
@@ -68,16 +67,13 @@ async def async_describe(
 ) -> dict[str, Any]:
     """Return the known figures of an account, some of its models and its groups.
 
-    Figures have units. An unknown figure is left out.
+    Figures have units, and the attributes of their entities. What is unknown is left out.
     """
     translations = await async_get_translations(account.hass, "en", "entity", {DOMAIN})
     figures = partial(_figures, translations)
-    known = figures((*ACCOUNT_SENSORS, *ACCOUNT_BINARY_SENSORS), snapshot)
-    if projected := known.get("projected_monthly_spend"):
-        projected |= projected_range(snapshot)
     described = {
         **describe_status(account),
-        "account": known,
+        "account": figures((*ACCOUNT_SENSORS, *ACCOUNT_BINARY_SENSORS), snapshot),
         "models": {
             model.name: reported
             for model in models
@@ -98,7 +94,12 @@ def _figures(
     descriptions: Iterable[FigureDescription[Any]],
     reported: Any,
 ) -> dict[str, Any]:
-    """Return the known figures of an account, a model or a group, with units."""
+    """Return the known figures of an account, a model or a group.
+
+    Each has its unit and its attributes, but for those that are figures themselves.
+    """
+    descriptions = list(descriptions)
+    keys = {description.key for description in descriptions}
     known = {}
     for description in descriptions:
         value = description.value_fn(reported)
@@ -109,8 +110,23 @@ def _figures(
                 f"component.{DOMAIN}.entity.{Platform.SENSOR}"
                 f".{description.key}.unit_of_measurement"
             )
-            known[description.key] = _with_unit(value, unit)
+            attributes_fn = getattr(description, "attributes_fn", None)
+            attributes = {} if attributes_fn is None else attributes_fn(reported)
+            known[description.key] = _with_unit(value, unit) | {
+                key: attribute
+                for key, attribute in _known(attributes).items()
+                if key not in keys
+            }
     return known
+
+
+def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes, also of parts such as types of seats, without unknown ones."""
+    return {
+        key: _known(value) if isinstance(value, Mapping) else value
+        for key, value in attributes.items()
+        if value is not None
+    }
 
 
 def _with_unit(value: Any, unit: str | None) -> dict[str, Any]:

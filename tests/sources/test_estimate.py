@@ -262,8 +262,10 @@ async def test_get_usage(
     await poll(61)
     figures = await get_usage(hass, model="qwen-max")
     expected = {"value": 1.6, "unit": "USD"}
-    assert figures["account"]["estimated_daily_spend"] == expected
-    assert figures["models"]["qwen-max"]["daily_spend_estimate"] == expected
+    coverage = {"models_without_price": [], "share_priced": 100.0}
+    assert figures["account"]["estimated_daily_spend"] == expected | coverage
+    prices = {"input_price": 1.6, "output_price": 6.4}
+    assert figures["models"]["qwen-max"]["daily_spend_estimate"] == expected | prices
 
 
 async def test_balance_lasts_until(

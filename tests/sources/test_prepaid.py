@@ -370,6 +370,12 @@ async def test_get_usage(hass: HomeAssistant, account: MockConfigEntry) -> None:
     figures = (await get_usage(hass))["account"]
     assert figures["coupons_balance"] == {"value": 1060.5, "unit": "CNY"}
     assert figures["resource_packages_left"] == {"value": 250_000.0, "unit": "Tokens"}
-    assert figures["next_expiry"] == {"value": ASSETS["next_expiry"]}
+    assert figures["next_expiry"] == {
+        "value": ASSETS["next_expiry"],
+        "kind": "coupon",
+        "amount": 60.5,
+        "currency": "CNY",
+    }
     assert figures["plan_credits_left"] == {"value": 141_250.5, "unit": "credits"}
-    assert figures["plan_seats"] == {"value": 8.0, "unit": "seats"}
+    assert figures["plan_seats"]["value"] == 8.0
+    assert figures["plan_seats"]["by_type"]["pro"]["credits_left"] == 100_000
