@@ -484,7 +484,7 @@ async def test_seat_types(
     [note] = [card for card in cards if "content" in card]
     template = Template(note["content"], hass)
     pro = "seat_type `pro` 100000 100000 2 2<br>"
-    assert template.async_render() == f"seat_type `standard` 41250 150000 5 6<br>{pro}"
+    assert template.async_render() == f"seat_type `standard` 41251 150000 5 6<br>{pro}"
 
     plan = hass.states.get(entity_id(hass, "plan_seats") or "")
     assert plan is not None

@@ -76,7 +76,8 @@ function leftOut(entity, text) {
 
 /** Returns the figures of each type of seats, if there are several, as a template. */
 function seatTypes(entity, text) {
-  const number = (key) => `{{ it.${key} | round | int }}`;
+  // Half a credit is rounded up, as tiles do. The filter `round` rounds it to even.
+  const number = (key) => `{{ (it.${key} + 0.5) | int }}`;
   const line = text("seat_type", {
     type: "`{{ type | replace('`', '') }}`",
     left: number("credits_left"),
