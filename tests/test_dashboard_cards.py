@@ -100,6 +100,8 @@ def test_statistics_of_models(run: Run) -> None:
         "qwen3-5-plus",
         "模型",
         "A_b",
+        # Its checksum begins with zeros.
+        "Qwen 21",
         f"a-{'b' * 147}-c",
         f"a-{'b' * 148}-c",
         "a" * 151,
@@ -153,6 +155,7 @@ def drawn(
                 "platform": entity.platform,
                 "device_id": entity.device_id,
                 "translation_key": entity.translation_key,
+                "hidden": entity.hidden_by is not None,
             }
             for entity in er.async_get(hass).entities.values()
             if not entity.disabled_by
@@ -161,6 +164,7 @@ def drawn(
             device.id: {
                 "id": device.id,
                 "name": device.name,
+                "name_by_user": device.name_by_user,
                 "identifiers": [*device.identifiers],
                 "parent_device_id": getattr(device, "parent_device_id", None),
             }
@@ -191,6 +195,36 @@ async def test_model_without_a_visible_name(
     await setup(hass, entry)
     section = drawn(hass, run)["usage_pct"]
     assert entity_id(hass, "usage_pct", "\u200b") in dict(shown(section))
+
+
+async def test_names_and_hidden_entities(
+    hass: HomeAssistant, account: MockConfigEntry, run: Run
+) -> None:
+    """The user's names are shown, and what the user hides is not."""
+
+    def gauges() -> list[str | None]:
+        section = drawn(hass, run)["usage_pct"]
+        return [card["entity"] for card in section["cards"] if card["type"] == "gauge"]
+
+    of_max, of_plus = (
+        entity_id(hass, "usage_pct", model) for model in ("qwen-max", "qwen-plus")
+    )
+    assert {of_max, of_plus} <= {*gauges()}
+    er.async_get(hass).async_update_entity(
+        of_max or "", hidden_by=er.RegistryEntryHider.USER
+    )
+    await hass.async_block_till_done()
+    assert of_max not in gauges()
+    assert of_plus in gauges()
+
+    device = dr.async_get(hass).async_get_device_by_identifier(
+        (DOMAIN, "account"), "account"
+    )
+    assert device is not None
+    assert "Model Studio" in drawn(hass, run)
+    dr.async_get(hass).async_update_device(device.id, name_by_user="Mine")
+    assert "Model Studio" not in (sections := drawn(hass, run))
+    assert "Mine" in sections
 
 
 REGENERATE = """
