@@ -128,9 +128,11 @@ def test_statistics_of_models(run: Run) -> None:
 DRAW = """
 await load("dashboard.js");
 const hass = input;
-hass.callWS = async ({ type }) => {
-  if (type !== "recorder/list_statistic_ids") throw new Error("There is no recorder");
-  return hass.statistics.map((id) => ({ statistic_id: id, name: id }));
+hass.callWS = async ({ type, statistic_ids: ids }) => {
+  if (type === "recorder/list_statistic_ids") {
+    return hass.statistics.map((id) => ({ statistic_id: id, name: id }));
+  }
+  return Object.fromEntries(ids.map((id) => [id, Array(hass.months).fill({})]));
 };
 hass.loadBackendTranslation = async () => (key, values = {}) =>
   [key.split("dashboard_").pop(), ...Object.values(values)].join(" ");
@@ -145,9 +147,12 @@ elements["ll-strategy-view-alibaba-cloud"].generate({}, hass).then((view) => {
 
 
 def drawn(
-    hass: HomeAssistant, run: Run, statistics: Iterable[str] = ()
+    hass: HomeAssistant, run: Run, statistics: Iterable[str] = (), months: int = 0
 ) -> dict[str, dict[str, Any]]:
-    """Return the sections that the dashboard draws, by their heading."""
+    """Return the sections that the dashboard draws, by their heading.
+
+    The statistics have figures of so many months.
+    """
     registries = {
         "entities": {
             entity.entity_id: {
@@ -177,6 +182,7 @@ def drawn(
         "config": {"components": []},
         "language": "en",
         "statistics": [*statistics],
+        "months": months,
     }
     sections: dict[str, dict[str, Any]] = run(DRAW, registries)
     return sections
@@ -373,6 +379,34 @@ async def test_spend_of_groups_per_day(
         None,
         "API key 1280977",
     ]
+
+
+async def test_spend_of_the_account(
+    hass: HomeAssistant, account: MockConfigEntry, run: Run
+) -> None:
+    """The graphs show the bill if it is imported, and what was recorded otherwise.
+
+    The graph of the months needs two of them.
+    """
+    recorded = entity_id(hass, "monthly_spend") or ""
+    bill = statistic_id("account", "CNY")
+
+    def graphs(months: int, *statistics: str) -> dict[str, str]:
+        """Return the statistic of each graph."""
+        sections = drawn(hass, run, statistics, months)
+        return {
+            name: card["entities"][0]["entity"]
+            for name in ("spend_per_day", "spend_per_month")
+            for card in sections.get(name, {"cards": []})["cards"]
+        }
+
+    assert graphs(0, recorded) == {}
+    assert graphs(1, recorded) == {"spend_per_day": recorded}
+    for statistics, shown_one in (((recorded,), recorded), ((recorded, bill), bill)):
+        assert graphs(2, *statistics) == {
+            "spend_per_day": shown_one,
+            "spend_per_month": shown_one,
+        }
 
 
 @pytest.fixture
