@@ -287,6 +287,16 @@ async def test_changes_with_each_poll(
     assert 0 < stored < 31
 
 
+@pytest.mark.usefixtures("account")
+async def test_nothing_new_is_not_written(poll: Poll, kept: dict[str, Any]) -> None:
+    await poll(LONG)
+    await poll(LONG)
+    del kept[STORED]
+    for _ in range(32):
+        await poll(31)
+    assert STORED not in kept
+
+
 async def test_stored_by_an_earlier_version(
     hass: HomeAssistant,
     account: MockConfigEntry,
