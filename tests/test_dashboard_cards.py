@@ -100,6 +100,8 @@ def test_statistics_of_models(run: Run) -> None:
         "qwen3-5-plus",
         "模型",
         "A_b",
+        # Its checksum begins with zeros.
+        "Qwen 21",
         f"a-{'b' * 147}-c",
         f"a-{'b' * 148}-c",
         "a" * 151,
@@ -126,9 +128,11 @@ def test_statistics_of_models(run: Run) -> None:
 DRAW = """
 await load("dashboard.js");
 const hass = input;
-hass.callWS = async ({ type }) => {
-  if (type !== "recorder/list_statistic_ids") throw new Error("There is no recorder");
-  return hass.statistics.map((id) => ({ statistic_id: id, name: id }));
+hass.callWS = async ({ type, statistic_ids: ids }) => {
+  if (type === "recorder/list_statistic_ids") {
+    return hass.statistics.map((id) => ({ statistic_id: id, name: id }));
+  }
+  return Object.fromEntries(ids.map((id) => [id, Array(hass.months).fill({})]));
 };
 hass.loadBackendTranslation = async () => (key, values = {}) =>
   [key.split("dashboard_").pop(), ...Object.values(values)].join(" ");
@@ -143,9 +147,15 @@ elements["ll-strategy-view-alibaba-cloud"].generate({}, hass).then((view) => {
 
 
 def drawn(
-    hass: HomeAssistant, run: Run, statistics: Iterable[str] = ()
+    hass: HomeAssistant,
+    run: Run,
+    statistics: Iterable[str] | None = (),
+    months: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """Return the sections that the dashboard draws, by their heading."""
+    """Return the sections that the dashboard draws, by their heading.
+
+    The statistics have figures of so many months. They are None without a recorder.
+    """
     registries = {
         "entities": {
             entity.entity_id: {
@@ -153,6 +163,7 @@ def drawn(
                 "platform": entity.platform,
                 "device_id": entity.device_id,
                 "translation_key": entity.translation_key,
+                "hidden": entity.hidden_by is not None,
             }
             for entity in er.async_get(hass).entities.values()
             if not entity.disabled_by
@@ -161,6 +172,7 @@ def drawn(
             device.id: {
                 "id": device.id,
                 "name": device.name,
+                "name_by_user": device.name_by_user,
                 "identifiers": [*device.identifiers],
                 "parent_device_id": getattr(device, "parent_device_id", None),
             }
@@ -172,7 +184,8 @@ def drawn(
         "states": {it.entity_id: {"state": it.state} for it in hass.states.async_all()},
         "config": {"components": []},
         "language": "en",
-        "statistics": [*statistics],
+        "statistics": statistics and [*statistics],
+        "months": months,
     }
     sections: dict[str, dict[str, Any]] = run(DRAW, registries)
     return sections
@@ -191,6 +204,34 @@ async def test_model_without_a_visible_name(
     await setup(hass, entry)
     section = drawn(hass, run)["usage_pct"]
     assert entity_id(hass, "usage_pct", "\u200b") in dict(shown(section))
+
+
+async def test_names_and_hidden_entities(
+    hass: HomeAssistant, account: MockConfigEntry, run: Run
+) -> None:
+    """The user's names are shown, and what the user hides is not."""
+
+    def gauges() -> list[str | None]:
+        section = drawn(hass, run)["usage_pct"]
+        return [card["entity"] for card in section["cards"] if card["type"] == "gauge"]
+
+    of_max, of_plus = (
+        entity_id(hass, "usage_pct", model) for model in ("qwen-max", "qwen-plus")
+    )
+    assert {of_max, of_plus} <= {*gauges()}
+    er.async_get(hass).async_update_entity(
+        of_max or "", hidden_by=er.RegistryEntryHider.USER
+    )
+    await hass.async_block_till_done()
+    assert of_max not in gauges()
+    assert of_plus in gauges()
+
+    device = dr.async_get(hass).async_get_device_by_identifier(
+        (DOMAIN, "account"), "account"
+    )
+    assert device is not None
+    dr.async_get(hass).async_update_device(device.id, name_by_user="Mine")
+    assert {"Model Studio", "Mine"} & drawn(hass, run).keys() == {"Mine"}
 
 
 REGENERATE = """
@@ -339,6 +380,48 @@ async def test_spend_of_groups_per_day(
         None,
         "API key 1280977",
     ]
+
+
+async def test_spend_of_the_account(
+    hass: HomeAssistant, account: MockConfigEntry, run: Run
+) -> None:
+    """The graphs show the bill if it is imported, and what was recorded otherwise.
+
+    The graph of the months needs two of them.
+    """
+    recorded = entity_id(hass, "monthly_spend") or ""
+    bill = statistic_id("account", "CNY")
+
+    def graphs(months: int, *statistics: str) -> dict[str, str]:
+        sections = drawn(hass, run, statistics, months)
+        return {
+            name: card["entities"][0]["entity"]
+            for name in ("spend_per_day", "spend_per_month")
+            for card in sections.get(name, {"cards": []})["cards"]
+        }
+
+    assert "spend_per_day" not in drawn(hass, run, None)
+    assert graphs(0, recorded) == {}
+    assert graphs(1, recorded) == {"spend_per_day": recorded}
+    for statistics, shown_one in (((recorded,), recorded), ((recorded, bill), bill)):
+        assert graphs(2, *statistics) == {
+            "spend_per_day": shown_one,
+            "spend_per_month": shown_one,
+        }
+
+
+async def test_most_models_in_a_graph(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, run: Run
+) -> None:
+    """The eight models that cost the most are shown."""
+    names = [f"model-{number}" for number in range(9)]
+    give_access_key(hass, entry, simulator, models=names)
+    for number, name in enumerate(names):
+        simulator.account.add_model(name, weight=number + 1)
+    await setup(hass, entry)
+    of_models = [statistic_id("account", "CNY", name) for name in names]
+    [card] = drawn(hass, run, of_models)["models_per_day"]["cards"]
+    assert [it["name"] for it in card["entities"]] == names[:0:-1]
 
 
 @pytest.fixture

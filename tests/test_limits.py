@@ -363,7 +363,7 @@ async def test_models_are_chosen_in_the_flow(
 async def test_no_model_need_be_chosen(
     hass: HomeAssistant, enable_custom_integrations: None, simulator: Simulator
 ) -> None:
-    """Without a selection, no model is followed."""
+    """With all models that report usage, of which there are none, nothing is followed."""
     simulator.body = None
     simulator.account.answer = "limits"
     result = await hass.config_entries.flow.async_init(
@@ -373,7 +373,7 @@ async def test_no_model_need_be_chosen(
         {CONF_API_KEY: API_KEY, CONF_BASE_URL: "url"},
         {CONF_URL: simulator.base_url},
         {},
-        {},
+        {CONF_ALL_MODELS: True},
     ):
         result = await hass.config_entries.flow.async_configure(
             result["flow_id"], user_input

@@ -161,13 +161,26 @@ async def test_issue(
 
 
 @pytest.mark.logs("Error fetching")
-@pytest.mark.parametrize("fault", [Fault.SERVER_ERROR, Fault.HTML, Fault.UNAUTHORIZED])
+@pytest.mark.parametrize(
+    ("fault", "details"),
+    [
+        (Fault.SERVER_ERROR, {}),
+        (Fault.HTML, {}),
+        (Fault.UNAUTHORIZED, {}),
+        # Without a code, it may be from a proxy.
+        (Fault.ERROR_CODE, {"status": 404, "code": "", "message": "Not found."}),
+    ],
+)
 @pytest.mark.usefixtures("account")
 async def test_no_issue_of_what_ends_by_itself(
-    hass: HomeAssistant, simulator: Simulator, poll: Poll, fault: Fault
+    hass: HomeAssistant,
+    simulator: Simulator,
+    poll: Poll,
+    fault: Fault,
+    details: dict[str, Any],
 ) -> None:
     """Failures that the user can't fix or that start a reauth flow create no issue."""
-    simulator.fail(fault)
+    simulator.fail(fault, **details)
     await poll()
     assert issues(hass) == {}
 

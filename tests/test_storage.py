@@ -273,6 +273,30 @@ async def test_news_while_it_is_written(
     assert hass_storage[STORED]["data"]["days"]["billed"]["2026-08-02"] == "77"
 
 
+@pytest.mark.usefixtures("account")
+async def test_changes_with_each_poll(
+    hass: HomeAssistant, simulator: Simulator, poll: Poll, kept: dict[str, Any]
+) -> None:
+    """A change does not put off the write of the changes before it."""
+    await poll(LONG)
+    for number in range(32):
+        report(simulator, tokens_used=number)
+        await poll(31)
+    stored = json.loads(kept[STORED]["data"]["answer"])["data"]["tokens_used"]
+    # The last ones are not due yet.
+    assert 0 < stored < 31
+
+
+@pytest.mark.usefixtures("account")
+async def test_nothing_new_is_not_written(poll: Poll, kept: dict[str, Any]) -> None:
+    await poll(LONG)
+    await poll(LONG)
+    del kept[STORED]
+    for _ in range(32):
+        await poll(31)
+    assert STORED not in kept
+
+
 async def test_stored_by_an_earlier_version(
     hass: HomeAssistant,
     account: MockConfigEntry,

@@ -156,7 +156,7 @@ class AccessKeyFlow(ConfigFlow):
     ) -> ConfigFlowResult:
         """Ask for the models to follow. Those that were billed are selected.
 
-        The API key reads limits only, so no model reports usage: the user has to select.
+        The API key reads limits only: all models that report usage would be none.
         """
         models = self._account.models
         billed = sorted(billed_models(self._results) & models.keys())

@@ -81,7 +81,8 @@ def _ids(data: Mapping[str, Any], groups: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern of the IDs that may appear in texts of this account.
 
     The text of an error can contain the IDs of the AccessKey, the account and its
-    workspace, and the host of its Prometheus. `groups` are the IDs of the followed workspaces and API keys.
+    workspace, and the host of its Prometheus. `groups` are the IDs of the followed
+    workspaces and API keys.
     """
     known = [*groups]
     if access_key_id := data.get(CONF_ACCESS_KEY_ID):

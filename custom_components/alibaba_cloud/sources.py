@@ -299,4 +299,4 @@ async def async_try_clients(
 def permissions(sources: Iterable[Source]) -> str:
     """Return the RAM actions and policies that these sources need, as a list in text."""
     needed = (SOURCES[source].permission for source in sources)
-    return ", ".join(dict.fromkeys(filter(None, needed)))
+    return ", ".join(filter(None, needed))

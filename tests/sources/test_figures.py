@@ -31,6 +31,7 @@ from tests.common import (
     check_platform,
     entity_id,
     get_usage,
+    reload,
     setup,
     state,
     unload,
@@ -187,15 +188,18 @@ async def test_update_entity_polls_the_sources_of_the_figure(
     account: MockConfigEntry,
     simulator: Simulator,
 ) -> None:
-    """An update of the monthly spend polls `/quotas` and, with an AccessKey, a bill."""
+    """An update of the monthly spend polls `/quotas` and, with an AccessKey, a bill.
+
+    A figure that comes from no single source is of `/quotas`.
+    """
     assert await async_setup_component(hass, HOMEASSISTANT_DOMAIN, {})
 
-    async def polled() -> tuple[list[str], list[str]]:
+    async def polled(key: str = "monthly_spend") -> tuple[list[str], list[str]]:
         simulator.forget()
         await hass.services.async_call(
             HOMEASSISTANT_DOMAIN,
             SERVICE_UPDATE_ENTITY,
-            {ATTR_ENTITY_ID: entity_id(hass, "monthly_spend")},
+            {ATTR_ENTITY_ID: entity_id(hass, key)},
             blocking=True,
         )
         await hass.async_block_till_done(wait_background_tasks=True)
@@ -205,6 +209,8 @@ async def test_update_entity_polls_the_sources_of_the_figure(
         )
 
     assert await polled() == (["quotas"], ["trend"])
+    await reload(hass, account)
+    assert await polled("available_data") == (["quotas"], [])
     hass.config_entries.async_update_entry(
         account,
         data={key: account.data[key] for key in (CONF_API_KEY, CONF_BASE_URL)},

@@ -240,25 +240,34 @@ async def test_device_can_be_removed_once_it_is_not_followed(
         account.runtime_data.groups = (WORKSPACE, API_KEY)
 
 
-@pytest.mark.logs("Error fetching Model Studio workspaces data")
+@pytest.mark.parametrize("failing", [WORKSPACE, API_KEY])
 async def test_failing_dimension_takes_its_own_figures_alone(
-    hass: HomeAssistant, account: MockConfigEntry, simulator: Simulator, poll: Poll
+    hass: HomeAssistant,
+    account: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+    request: pytest.FixtureRequest,
+    failing: SpendGroup,
 ) -> None:
     """It has the issue of the spend after an hour."""
+    others = {WORKSPACE: "workspaces", API_KEY: "api_keys"}
+    source = others.pop(failing)
+    [(working, other_source)] = others.items()
+    request.applymarker(pytest.mark.logs(f"Error fetching Model Studio {source} data"))
 
     def refuse(query: Mapping[str, str]) -> None:
-        if is_by(query, Dimension.WORKSPACE):
+        if is_by(query, failing.dimension):
             raise Refusal(500, "InternalError", "Try again")
 
     simulator.trend_body = refuse
     await poll(QUARTER)
     for key in SPEND:
-        assert state(hass, key, WORKSPACE) == STATE_UNAVAILABLE
-        assert state(hass, f"other_workspaces_{key}") == STATE_UNAVAILABLE
-        for owner in (None, API_KEY, *FOLLOWED):
+        assert state(hass, key, failing) == STATE_UNAVAILABLE
+        assert state(hass, f"other_{source}_{key}") == STATE_UNAVAILABLE
+        for owner in (None, working, *FOLLOWED):
             assert Decimal(str(state(hass, key, owner))) > 0
-        assert Decimal(str(state(hass, f"other_api_keys_{key}"))) > 0
-    assert failed_sources(hass).keys() == {"workspaces"}
+        assert Decimal(str(state(hass, f"other_{other_source}_{key}"))) > 0
+    assert failed_sources(hass).keys() == {source}
     for _ in range(4):
         assert issues(hass) == set()
         await poll(QUARTER)
@@ -266,7 +275,7 @@ async def test_failing_dimension_takes_its_own_figures_alone(
     simulator.trend_body = None
     await poll(QUARTER)
     assert issues(hass) == set()
-    assert Decimal(str(state(hass, "monthly_spend", WORKSPACE))) > 0
+    assert Decimal(str(state(hass, "monthly_spend", failing))) > 0
 
 
 @pytest.mark.logs(
