@@ -250,6 +250,7 @@ async def test_many_models(
     account = (await ask(hass))["Model Studio"]
     assert list(account["models"]) == [f"qwen-{n}" for n in range(499, 489, -1)]
     assert account["models_not_listed"] == 491
+    assert (await ask(hass, model=""))["Model Studio"] == account
     account = (await ask(hass, model="qwen-00*"))["Model Studio"]
     assert list(account["models"]) == [f"qwen-00{n}" for n in range(9, -1, -1)]
     assert "models_not_listed" not in account
