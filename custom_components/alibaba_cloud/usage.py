@@ -13,11 +13,7 @@ from homeassistant.helpers.translation import async_get_translations
 from .account import Account
 from .const import DOMAIN
 from .descriptions import FigureDescription
-from .figures import (
-    ACCOUNT_BINARY_SENSORS,
-    ACCOUNT_SENSORS,
-    MODEL_SENSORS,
-)
+from .figures import ACCOUNT_BINARY_SENSORS, ACCOUNT_SENSORS, MODEL_SENSORS
 from .group_figures import GROUP_SENSORS
 from .model_studio import AccountSnapshot, ModelUsage, Money, Quantity
 from .options import GROUP_OPTIONS, group_name
