@@ -250,6 +250,7 @@ async def test_many_models(
     account = (await ask(hass))["Model Studio"]
     assert list(account["models"]) == [f"qwen-{n}" for n in range(499, 489, -1)]
     assert account["models_not_listed"] == 491
+    assert (await ask(hass, model=""))["Model Studio"] == account
     account = (await ask(hass, model="qwen-00*"))["Model Studio"]
     assert list(account["models"]) == [f"qwen-00{n}" for n in range(9, -1, -1)]
     assert "models_not_listed" not in account
@@ -314,6 +315,33 @@ async def test_failing_source(
     assert "daily_spend" not in account["figures"]
     assert "other_models_daily_spend" not in account["figures"]
     assert "daily_spend" not in account["models"]["qwen-max"]
+
+
+@pytest.mark.logs("Error fetching Model Studio rates")
+async def test_failing_prometheus(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: MockConfigEntry,
+    simulator: Simulator,
+    poll: Poll,
+) -> None:
+    """The load of an earlier minute is not the live load."""
+    freezer.move_to(NOW)
+    give_access_key(hass, entry, simulator)
+    await open_account(hass, entry, models=["qwen-max"])
+    account = (await ask(hass))["Model Studio"]
+    assert "load_pct" in account["models"]["qwen-max"]
+    simulator.fail(Fault.SERVER_ERROR, at="prometheus")
+    await poll(61)
+    assert state(hass, "load_pct", "qwen-max") == "unavailable"
+    account = (await ask(hass))["Model Studio"]
+    assert "rates" in account["failed_sources"]
+    assert "load_pct" not in account["models"]["qwen-max"]
+    assert "tokens" in account["models"]["qwen-max"]
+    simulator.recover()
+    await poll(61)
+    account = (await ask(hass))["Model Studio"]
+    assert "load_pct" in account["models"]["qwen-max"]
 
 
 async def test_unknown_is_left_out(

@@ -29,6 +29,7 @@ async def test_get_usage(
         ("qwen-*", {"qwen-max", "qwen-plus"}),
         ("*v?", {"text-embedding-v4"}),
         ("*", {"qwen-max", "qwen-plus", "text-embedding-v4"}),
+        ("", {"qwen-max", "qwen-plus", "text-embedding-v4"}),
     ],
 )
 @pytest.mark.usefixtures("account")

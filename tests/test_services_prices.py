@@ -106,6 +106,11 @@ async def test_get_prices_of_models(
     assert (await get_prices(hass, model=pattern))["models"].keys() == models
 
 
+@pytest.mark.usefixtures("account")
+async def test_empty_pattern(hass: HomeAssistant) -> None:
+    assert await get_prices(hass, model="") == await get_prices(hass)
+
+
 async def test_step_without_a_known_price_is_left_out(
     hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator
 ) -> None:

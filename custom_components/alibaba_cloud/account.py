@@ -320,17 +320,17 @@ class Account:
     def last_read(self) -> AccountSnapshot | None:
         """Return the last figures of all sources, also of those that fail now.
 
-        Figures of a day that is over are left out, and those of a period that was over
-        when they could no longer be read. None if nothing was read.
+        Left out: figures of a day that is over, and those of a period or a minute that was
+        over when they could no longer be read. None if nothing was read.
         """
         read = [s for s in self.other_sources if s.data is not None]
         if self.last_quotas is None and not read:
             return None
         now = dt_util.utcnow()
+        kept = self._reports(self._kept_quotas(), read)
+        is_live = Source.RATES not in self.missing_sources
         reports = current_reports(
-            self._reports(self._kept_quotas(), read),
-            periods=self.store.periods,
-            now=now,
+            kept, periods=self.store.periods, now=now, is_live=is_live
         )
         return self._build(reports, self.store.days.totals(now), now)
 

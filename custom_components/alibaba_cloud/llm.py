@@ -54,7 +54,8 @@ class GetAccountUsageTool(Tool):
         self, hass: HomeAssistant, tool_input: ToolInput, llm_context: LLMContext
     ) -> ToolResult:
         """Return the last figures."""
-        pattern = self.parameters(tool_input.tool_args).get("model")
+        # Some language models send empty text for an argument that they leave out.
+        pattern = self.parameters(tool_input.tool_args).get("model") or None
         return ToolResult(
             data={
                 "accounts": [

@@ -227,7 +227,7 @@ async def _async_get_usage(call: ServiceCall) -> ServiceResponse:
             },
         )
     include_all: bool = call.data[ATTR_INCLUDE_ALL_MODELS]
-    pattern: str | None = call.data.get(ATTR_MODEL)
+    pattern: str | None = call.data.get(ATTR_MODEL) or None
     models = matching_models(
         figures, pattern, None if include_all else account.followed
     )
@@ -262,7 +262,7 @@ async def _async_get_prices(call: ServiceCall) -> ServiceResponse:
                 "message": message or "",
             },
         )
-    pattern: str | None = call.data.get(ATTR_MODEL)
+    pattern: str | None = call.data.get(ATTR_MODEL) or None
     names = matching_names(prices.models, pattern)
     if not names:
         raise ServiceValidationError(

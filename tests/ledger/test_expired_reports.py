@@ -22,7 +22,9 @@ from custom_components.alibaba_cloud.model_studio import (
 )
 from custom_components.alibaba_cloud.model_studio.usage import (
     DayUsage,
+    ModelRate,
     ModelTotals,
+    UsageRates,
     UsageTotals,
 )
 
@@ -66,7 +68,9 @@ def moment(text: str) -> datetime:
     return midnight(day(text)).astimezone(UTC)
 
 
-def current(reports: Reports, today: str, period: str | None = None) -> Reports:
+def current(
+    reports: Reports, today: str, period: str | None = None, *, is_live: bool = True
+) -> Reports:
     """Return the reports at the start of a day."""
     month = Window(
         amount=Decimal(9),
@@ -77,7 +81,7 @@ def current(reports: Reports, today: str, period: str | None = None) -> Reports:
     )
     reported = BillingPeriod() if period is None else billing_period(period)
     periods = Periods(monthly=month, period=reported)
-    return current_reports(reports, periods=periods, now=moment(today))
+    return current_reports(reports, periods=periods, now=moment(today), is_live=is_live)
 
 
 @pytest.mark.parametrize(
@@ -137,5 +141,16 @@ def test_totals(
     assert current(Reports(totals=totals), today, period).totals == expected
 
 
+@pytest.mark.parametrize("is_live", [True, False])
+def test_rates(is_live: bool) -> None:
+    """The usage of a past minute is dropped. That of the day stays."""
+    rates = UsageRates(models={"a": ModelRate(tokens_per_minute=6)}, today=CLOSED_DAY)
+    shown = current(Reports(rates=rates), "08-31", is_live=is_live).rates
+    assert shown is not None
+    assert dict(shown.models) == (rates.models if is_live else {})
+    assert shown.today == CLOSED_DAY
+
+
 def test_nothing_read() -> None:
-    assert current(Reports(), "09-01", AUGUST) == Reports()
+    for is_live in (True, False):
+        assert current(Reports(), "09-01", AUGUST, is_live=is_live) == Reports()

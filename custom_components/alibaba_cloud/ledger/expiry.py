@@ -65,19 +65,27 @@ def _next_period(period: BillingPeriod, day: date) -> date:
     return month_after(start)
 
 
-def current_reports(reports: Reports, *, periods: Periods, now: datetime) -> Reports:
-    """Return reports without the figures of a past day, month or billing cycle.
+def current_reports(
+    reports: Reports, *, periods: Periods, now: datetime, is_live: bool
+) -> Reports:
+    """Return reports without the figures of a past minute, day, month or billing cycle.
 
     They may have been read long ago. The spend of `/quotas` must be a result of
     `with_windows`. Its month is left as it is: `without_past` drops it from kept figures.
-    `periods` are the day and the billing period of `/quotas`.
+    `periods` are the day and the billing period of `/quotas`. `is_live` says whether the
+    last read of the rates succeeded.
     """
+    rates = reports.rates
+    if rates is not None and not is_live:
+        # The estimate of the day stays.
+        rates = replace(rates, models=MappingProxyType({}))
     today = billing_day(now)
     since = cycle_start(periods, today)
     return replace(
         reports,
         account=None if reports.account is None else _account(reports.account, today),
         spend=None if reports.spend is None else _bill(reports.spend, today),
+        rates=rates,
         totals=None if reports.totals is None else _totals(reports.totals, since),
         groups={
             dimension: _bill(report, today)
