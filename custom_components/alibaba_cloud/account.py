@@ -135,11 +135,11 @@ class Account:
     def followed(self) -> Collection[str]:
         """The models whose spend and usage are read one by one.
 
-        Until an answer lists all models, these include all that have a device: what they
-        cost is not the spend of other models.
+        If not all models are listed, or none is chosen or reports usage, these include all
+        that have a device: what they cost is not the spend of other models.
         """
         names = self.chosen_models if self.last_quotas is None else self.models
-        if self.last_quotas is not None and self.last_quotas.models_complete:
+        if names and self.last_quotas is not None and self.last_quotas.models_complete:
             return names
         known = devices_of(self.hass, self.entry.entry_id)
         return {*names, *(owner for owner in known if isinstance(owner, str))}

@@ -9,7 +9,7 @@ from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from tests.common import NOW, Poll, answer, attributes, setup, state
 from tests.simulator import Account, Fault, Simulator
@@ -289,3 +289,21 @@ async def test_a_model_with_a_device_is_none_of_the_others(
         simulator.fail(Fault.SERVER_ERROR, at="quotas")
         await poll()
         assert shown() == before
+
+
+async def test_bill_of_a_model_whose_usage_is_no_longer_read(
+    hass: HomeAssistant, entry: MockConfigEntry, simulator: Simulator, poll: Poll
+) -> None:
+    """It keeps its device if the API key turns to limits only, and so its spend."""
+    simulator.account = Account(currency="USD", answer="limits")
+    simulator.body = answer("account")
+    hass.config_entries.async_update_entry(entry, options={})
+    await setup(hass, entry)
+    spend = state(hass, "monthly_spend", "qwen-max")
+    assert spend not in (None, STATE_UNKNOWN)
+    others = state(hass, "other_models_monthly_spend")
+    simulator.body = None
+    await poll()
+    assert state(hass, "usage_pct", "qwen-max") == STATE_UNKNOWN
+    assert state(hass, "monthly_spend", "qwen-max") == spend
+    assert state(hass, "other_models_monthly_spend") == others
