@@ -8,6 +8,7 @@ from itertools import count
 import json
 import os
 from pathlib import Path
+from random import randrange
 import re
 import socket
 import sys
@@ -19,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 LAUNCHER = Path(__file__).with_name("launcher.py")
 
 HOST = "127.0.0.1"
+SERVER_PORTS = (10_000, 32_000)
+"""The first and the last port to choose from. Linux gives connections higher ones."""
 USER = "developer"
 PASSWORD = "developer"
 
@@ -578,17 +581,19 @@ async def eventually[T](
 
 
 def free_port() -> int:
-    """Return a free port."""
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    """Return a free port, as `free_ports` does."""
+    return free_ports(1)[0]
 
 
 def free_ports(number: int) -> range:
-    """Return consecutive free ports."""
+    """Return consecutive free ports that the system gives to no connection.
+
+    A port of those that it does could be taken before the server starts.
+    """
     while True:
-        ports = range(first := free_port(), first + number)
-        with suppress(OSError, OverflowError):
+        first = randrange(*SERVER_PORTS)
+        ports = range(first, first + number)
+        with suppress(OSError):
             for port in ports:
                 socket.create_server((HOST, port)).close()
             return ports
